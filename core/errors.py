@@ -1,0 +1,63 @@
+"""Every error this project raises on purpose.
+
+`UserError` and its children are the user's to mend: their text says what was found, what was expected and what to do,
+and the command line ends with exit code 2. `InternalError` is ours (exit code 1).
+"""
+
+from __future__ import annotations
+
+
+class MaskLossError(Exception):
+    """Root of the tree; catch this to catch everything raised on purpose."""
+
+
+class UserError(MaskLossError):
+    """Something the user gave cannot be used."""
+
+
+class SettingError(UserError, ValueError):
+    """A setting is outside its range or contradicts another."""
+
+
+class PathError(UserError):
+    """A path is missing, ambiguous, of the wrong kind, or outside the folders that are open."""
+
+
+class ImageError(UserError):
+    """An image or video cannot be read, or its size does not fit its mask."""
+
+
+class DatasetError(UserError):
+    """A dataset's files do not fit together: empty, duplicate stems, unreadable captions."""
+
+
+class MaskMissingError(DatasetError):
+    """A mask is required and there is none."""
+
+
+class ModelMissingError(UserError):
+    """Model weights are not installed. The text names file, folder, source, licence and the alternative."""
+
+
+class PersonError(UserError):
+    """The person asked for could not be told apart in a picture."""
+
+
+class CacheError(UserError):
+    """A cache is empty, stale, damaged, or does not fit what is asked of it."""
+
+
+class PromptError(UserError):
+    """An API-format prompt names an unknown node, input or value."""
+
+
+class TrainingError(UserError):
+    """Training cannot start or go on with these settings and data."""
+
+
+class NonFiniteLossError(TrainingError):
+    """A loss became NaN or infinite; raised before the optimizer step."""
+
+
+class InternalError(MaskLossError):
+    """A bug of this project."""
