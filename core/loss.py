@@ -1,0 +1,105 @@
+"""The mask-weighted loss: Σ(w·err)/Σw, exact over any accumulation window.
+
+Shapes: B batch, C channels, T latent frames, h, w latent grid. Sums are taken in float32 (float64 stays float64).
+A sample whose Σw is below `NEAR_ZERO` of its elements contributes zero, with a graph, and stays in the count.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from .errors import SettingError
+from .mask_weights import LossKind, MaskLossSettings, Normalization
+
+NEAR_ZERO = 1e-6
+
+
+def elementwise_error(difference_BCThw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
+    """Error per element of prediction − target: the square, or torch's Huber loss with `huber_delta`."""
+    difference = difference_BCThw.to(_sum_dtype(difference_BCThw))
+    if settings.loss is LossKind.HUBER:
+        return F.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=settings.huber_delta)
+    return difference * difference
+
+
+def weighted_sums(error_BCThw: torch.Tensor, weights_B1Thw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Per sample Σ w·err and Σ w, `w` counted once per channel.
+
+    `error` (B,C,T,h,w), `weights` (B,1,T,h,w) → two (B,) tensors, float32. SettingError when the shapes do not fit.
+    """
+    expected = (error_BCThw.shape[0], 1, *error_BCThw.shape[2:])
+    if error_BCThw.ndim != 5 or tuple(weights_B1Thw.shape) != expected:
+        raise SettingError(
+            f"weights of shape {tuple(weights_B1Thw.shape)} do not fit an error of shape {tuple(error_BCThw.shape)}; "
+            "they must be (B, 1, T, h, w) for an error of (B, C, T, h, w)"
+        )
+    dtype = _sum_dtype(error_BCThw)
+    weights = weights_B1Thw.to(dtype)
+    numerator = (error_BCThw.to(dtype) * weights).sum(dim=(1, 2, 3, 4))
+    denominator = weights.sum(dim=(1, 2, 3, 4)) * error_BCThw.shape[1]
+    return numerator, denominator
+
+
+def near_zero(weights_B1Thw: torch.Tensor) -> torch.Tensor:
+    """(B,) bool: samples whose weights sum to less than 1e-6 of their elements, so that their loss says nothing."""
+    return weights_B1Thw.float().mean(dim=(1, 2, 3, 4)) < NEAR_ZERO
+
+
+def loss_share(
+    error_BCThw: torch.Tensor,
+    weights_B1Thw: torch.Tensor,
+    normalization: Normalization,
+    scale_B: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """This batch's undivided part of a window's loss, a scalar with a graph.
+
+    The shares of all batches of a window, summed and divided by the sum of their `loss_divisor`s, are the window's
+    loss. `scale_B` multiplies each sample's loss (see `core.mask_weights.area_scale`).
+    """
+    numerator, denominator = weighted_sums(error_BCThw, weights_B1Thw)
+    silent = near_zero(weights_B1Thw)
+    if normalization is Normalization.PER_SAMPLE:
+        contribution = numerator / torch.where(silent, torch.ones_like(denominator), denominator)
+    else:
+        contribution = numerator
+    if scale_B is not None:
+        contribution = contribution * scale_B.to(contribution)
+    return torch.where(silent, contribution * 0.0, contribution).sum()
+
+
+def loss_divisor(weights_B1Thw: torch.Tensor, channels: int, normalization: Normalization) -> torch.Tensor:
+    """This batch's part of what a window's shares are divided by, a scalar known before any forward pass.
+
+    `per_sample`: the number of samples; `batch`: Σ w over all samples; `none`: the number of elements.
+    """
+    batch = weights_B1Thw.shape[0]
+    if normalization is Normalization.PER_SAMPLE:
+        return torch.tensor(float(batch))
+    if normalization is Normalization.NONE:
+        return torch.tensor(float(weights_B1Thw.numel() * channels))
+    sums = weights_B1Thw.to(_sum_dtype(weights_B1Thw)).sum(dim=(1, 2, 3, 4)) * channels
+    return torch.where(near_zero(weights_B1Thw), torch.zeros_like(sums), sums).sum()
+
+
+def masked_loss(
+    error_BCThw: torch.Tensor,
+    weights_B1Thw: torch.Tensor,
+    normalization: Normalization = Normalization.PER_SAMPLE,
+    scale_B: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The loss of one batch.
+
+    `per_sample`  Σ_i (Σ w·err / Σ w)_i / B: every sample counts the same, however small its mask.
+    `batch`       Σ w·err / Σ w over all samples: every weighted cell counts the same.
+    `none`        Σ w·err / number of elements: a small mask makes a small loss.
+
+    Samples without weight contribute zero; when none has any, the loss is zero with finite gradients.
+    """
+    share = loss_share(error_BCThw, weights_B1Thw, normalization, scale_B)
+    divisor = loss_divisor(weights_B1Thw, error_BCThw.shape[1], normalization).to(share)
+    return share / torch.where(divisor > 0, divisor, torch.ones_like(divisor))
+
+
+def _sum_dtype(tensor: torch.Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)

@@ -1,0 +1,162 @@
+"""From a mask on the latent grid to the weights that the loss uses.
+
+Shapes: B batch, T latent frames, h, w latent grid. Weights are float32 in [0, 1]; image models have T = 1.
+The order is fixed: invert → blur → gamma → floor. There is no overall scale: under a weighted mean it cancels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+import torch.nn.functional as F
+
+from .errors import SettingError
+
+
+class Normalization(str, Enum):
+    """What the weighted error is divided by; see `core.loss.masked_loss`."""
+
+    PER_SAMPLE = "per_sample"
+    BATCH = "batch"
+    NONE = "none"
+
+
+class LossKind(str, Enum):
+    """How a difference becomes an error per element."""
+
+    MSE = "mse"
+    HUBER = "huber"
+
+
+@dataclass(frozen=True)
+class MaskLossSettings:
+    """How masks act on the loss. Refuses to exist (SettingError) when a value is outside its range.
+
+    gamma          w ** gamma; below 1 softer, above 1 more weight on the brightest tier.   > 0
+    min_weight     floor m: w·(1−m)+m.                                                      [0, 1)
+    blur           Gaussian kernel size in latent cells, odd; 0 = off.
+    invert         1 − w, before everything else.
+    probability    with 1 − p a sample is trained with all weights 1 (drawn by the loop).   [0, 1]
+    normalization  see `core.loss.masked_loss`.
+    loss           MSE, or Huber with `huber_delta` (> 0).
+    area_beta      a sample's loss is multiplied by (mean weight)^beta, 0 = off.            ≥ 0
+    prior_weight   weight of prior preservation outside the mask, 0 = off.                  ≥ 0
+    prior_threshold  outside = raw weight below this; 0 = outside is 1 − processed weight.  [0, 1]
+    strict         an entry without a mask is an error instead of counting fully.
+    """
+
+    gamma: float = 1.0
+    min_weight: float = 0.0
+    blur: int = 0
+    invert: bool = False
+    probability: float = 1.0
+    normalization: Normalization = Normalization.PER_SAMPLE
+    loss: LossKind = LossKind.MSE
+    huber_delta: float = 1.0
+    area_beta: float = 0.0
+    prior_weight: float = 0.0
+    prior_threshold: float = 0.0
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        # `not (a < b)` instead of `a >= b`, so that NaN is refused too.
+        if not 0 < self.gamma < math.inf:
+            raise SettingError(f"mask_gamma must be > 0; found {self.gamma}")
+        if not 0 <= self.min_weight < 1:
+            raise SettingError(f"mask_min_weight must be in range [0, 1); found {self.min_weight}")
+        if self.blur < 0 or (self.blur > 0 and self.blur % 2 == 0):
+            raise SettingError(f"blur must be 0 (off) or an odd kernel size such as 3; found {self.blur}")
+        if not 0 <= self.probability <= 1:
+            raise SettingError(f"probability must be in range [0, 1]; found {self.probability}")
+        if not 0 < self.huber_delta < math.inf:
+            raise SettingError(f"huber_delta must be > 0; found {self.huber_delta}")
+        if not 0 <= self.area_beta < math.inf:
+            raise SettingError(f"area_beta must be 0 (off) or positive; found {self.area_beta}")
+        if not 0 <= self.prior_weight < math.inf:
+            raise SettingError(f"prior_weight must be 0 (off) or positive; found {self.prior_weight}")
+        if not 0 <= self.prior_threshold <= 1:
+            raise SettingError(f"prior_threshold must be in range [0, 1], 0 = off; found {self.prior_threshold}")
+        if self.probability == 0:
+            raise SettingError("probability 0 would never use the mask; leave mask_loss unconnected for plain training")
+
+    def without_effect(self) -> tuple[str, ...]:
+        """One sentence for every setting that was changed and cannot act beside the others."""
+        defaults = MaskLossSettings()
+        idle: list[str] = []
+        if self.huber_delta != defaults.huber_delta and self.loss is not LossKind.HUBER:
+            idle.append(f"huber_delta={self.huber_delta} has no effect while loss is {self.loss.value}")
+        if self.prior_threshold > 0 and self.prior_weight == 0:
+            idle.append(f"prior_threshold={self.prior_threshold} has no effect while prior_weight is 0")
+        return tuple(idle)
+
+
+PRESETS: dict[str, MaskLossSettings] = {
+    "person": MaskLossSettings(gamma=0.7, min_weight=0.05),
+    "face": MaskLossSettings(gamma=1.5, min_weight=0.0),
+    "style": MaskLossSettings(gamma=0.5, min_weight=0.1),
+}
+
+
+def transform_weights(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
+    """Weights for the loss: invert → blur → gamma `w**g` → floor `w·(1−m)+m`.
+
+    Takes and returns (B,1,T,h,w) float32 in [0, 1]; the argument is left as it was. SettingError on another rank or
+    on values outside [0, 1].
+    """
+    weights = _checked(weights_B1Thw)
+    weights = _oriented(weights, settings)
+    if settings.blur > 0:
+        weights = _blurred(weights, settings.blur)
+    if settings.gamma != 1.0:
+        weights = weights**settings.gamma
+    if settings.min_weight > 0:
+        weights = weights * (1.0 - settings.min_weight) + settings.min_weight
+    return weights.clone() if weights is weights_B1Thw else weights
+
+
+def area_scale(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
+    """(B,) float32 factor of each sample's loss: (mean weight after invert, before blur) ** area_beta."""
+    weights = _oriented(_checked(weights_B1Thw), settings)
+    return weights.mean(dim=(1, 2, 3, 4)) ** settings.area_beta
+
+
+def prior_region(
+    raw_B1Thw: torch.Tensor, transformed_B1Thw: torch.Tensor, settings: MaskLossSettings
+) -> torch.Tensor:
+    """(B,1,T,h,w) weights of the region that prior preservation holds to the base model.
+
+    1 − transformed, or with `prior_threshold` the cells whose raw weight (after invert) lies below it.
+    """
+    if settings.prior_threshold > 0:
+        return (_oriented(_checked(raw_B1Thw), settings) < settings.prior_threshold).float()
+    return 1.0 - transformed_B1Thw
+
+
+def _checked(weights_B1Thw: torch.Tensor) -> torch.Tensor:
+    if weights_B1Thw.ndim != 5 or weights_B1Thw.shape[1] != 1:
+        raise SettingError(f"weights must have shape (B, 1, T, h, w); found {tuple(weights_B1Thw.shape)}")
+    weights = weights_B1Thw.float()
+    if weights.numel() and not (weights.min() >= 0 and weights.max() <= 1):
+        raise SettingError(f"weights must be in [0, 1]; found {float(weights.min())} to {float(weights.max())}")
+    return weights
+
+
+def _oriented(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
+    return 1.0 - weights_B1Thw if settings.invert else weights_B1Thw
+
+
+def _blurred(weights_B1Thw: torch.Tensor, kernel: int) -> torch.Tensor:
+    """Gaussian per frame, sigma = 0.3((k−1)/2−1)+0.8 as OpenCV derives it, replicate padding."""
+    sigma = 0.3 * ((kernel - 1) / 2 - 1) + 0.8
+    offset = torch.arange(kernel, dtype=torch.float32, device=weights_B1Thw.device) - (kernel - 1) / 2
+    taps = torch.exp(-(offset**2) / (2 * sigma**2))
+    taps = taps / taps.sum()
+    batch, _, frames, height, width = weights_B1Thw.shape
+    planes = weights_B1Thw.reshape(batch * frames, 1, height, width)
+    planes = F.pad(planes, (kernel // 2,) * 4, mode="replicate")
+    planes = F.conv2d(planes, taps.reshape(1, 1, 1, kernel))
+    planes = F.conv2d(planes, taps.reshape(1, 1, kernel, 1))
+    return planes.reshape(batch, 1, frames, height, width).clamp(0.0, 1.0)
