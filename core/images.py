@@ -1,0 +1,123 @@
+"""Image files in and out: every file is read upright, as 8-bit RGB, with its alpha kept apart.
+
+H, W pixel grid, C channels. EXIF orientation is applied once, here, and nowhere else. 16-bit, palette, grey, CMYK
+and animated files (first frame) are brought to 8-bit RGB without touching the colour under a transparent pixel.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import ImageError
+from .files import written_whole
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
+
+_UNREADABLE = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+)
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+_ORIENTATION_TAG = 0x0112
+
+
+def load_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read an image upright.
+
+    Returns rgb_HWC uint8 and alpha_HW uint8, or None where the file has no alpha channel or transparency.
+    ImageError when the file is missing, damaged, truncated or of a kind that has no 8-bit meaning.
+    """
+    with _opened(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in _SIXTEEN_BIT:
+            grey_HW = _eight_bit(path, np.asarray(upright))
+            return np.repeat(grey_HW[..., None], 3, axis=2), None
+        if upright.mode == "F":
+            raise ImageError(
+                f"{path} holds 32-bit float pixels, whose range is unknown; save it as an 8- or 16-bit PNG"
+            )
+        if _image_has_alpha(upright):
+            rgba_HWC = np.asarray(upright.convert("RGBA"))
+            return np.ascontiguousarray(rgba_HWC[..., :3]), np.ascontiguousarray(rgba_HWC[..., 3])
+        return np.array(upright.convert("RGB")), None
+
+
+def load_mask(path: Path) -> np.ndarray:
+    """Read a mask upright as mask_HW uint8, 0–255.
+
+    The luminance counts; a file whose colour is one flat value carries its mask in alpha. ImageError as `load_image`.
+    """
+    rgb_HWC, alpha_HW = load_image(path)
+    if alpha_HW is not None and alpha_HW.min() != alpha_HW.max() and (rgb_HWC == rgb_HWC[0, 0]).all():
+        return alpha_HW
+    return np.array(Image.fromarray(rgb_HWC).convert("L"))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the upright image, from the file's header alone."""
+    with _opened(path) as image:
+        width, height = image.size
+        turned = image.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
+    return (height, width) if turned else (width, height)
+
+
+def has_alpha(path: Path) -> bool:
+    """Whether the file has an alpha channel or a transparent colour, from its header alone."""
+    with _opened(path) as image:
+        return _image_has_alpha(image)
+
+
+def save_image(path: Path, pixels: np.ndarray) -> None:
+    """Write uint8 pixels (HW grey, HWC RGB or RGBA), whole or not at all, as the suffix says (PNG, JPEG, WebP).
+
+    RGBA keeps the colour of transparent pixels; JPEG cannot hold alpha and is refused for it (ImageError).
+    """
+    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+    kind = formats.get(path.suffix.lower())
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if kind is None:
+        raise ImageError(f"cannot write {path}: the suffix must be one of {', '.join(formats)}")
+    if pixels.dtype != np.uint8 or channels not in (1, 3, 4):
+        raise ImageError(f"cannot write {path}: expected uint8 HW, RGB or RGBA; found {pixels.dtype} {pixels.shape}")
+    if kind == "JPEG" and channels == 4:
+        raise ImageError(f"cannot write {path}: JPEG has no alpha channel; use .png")
+    options: dict[str, dict[str, object]] = {
+        "PNG": {"compress_level": 4},
+        "JPEG": {"quality": 92},
+        "WEBP": {"lossless": True, "exact": True},
+    }
+    with written_whole(path) as temporary:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format=kind, **options[kind])
+
+
+def _image_has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+
+
+def _eight_bit(path: Path, grey_HW: np.ndarray) -> np.ndarray:
+    values = grey_HW.astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ImageError(f"{path} holds values from {values.min()} to {values.max()}; expected 8 or 16 bits, 0 to 65535")
+    return ((values * 255 + 32767) // 65535).astype(np.uint8)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    if not path.is_file():
+        raise ImageError(f"there is no image file {path}")
+    try:
+        with Image.open(path) as image:
+            yield image
+    except _UNREADABLE as error:
+        raise ImageError(f"cannot read {path} as an image ({error}); replace the file or take it out") from error

@@ -1,0 +1,101 @@
+"""Image → bucket → latent grid, one geometric transform for an image and its mask.
+
+Sizes are (width, height). H, W pixel grid; h, w latent grid; B batch; T frames.
+The transform is musubi-tuner's, so that caches agree: scale = max(bw/w, bh/h), size = int(x·scale + 0.5), centre crop.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from .errors import ImageError
+
+Size = tuple[int, int]
+
+ASPECT_TOLERANCE = 0.01
+
+
+def check_same_aspect(name: str, image_size: Size, mask_size: Size) -> None:
+    """ImageError when the aspect ratios differ by more than 1 % (relative): the mask belongs to another picture."""
+    ratio = (mask_size[0] / mask_size[1]) / (image_size[0] / image_size[1])
+    difference = max(ratio, 1 / ratio) - 1
+    if difference > ASPECT_TOLERANCE:
+        raise ImageError(
+            f"the mask of {name} is {mask_size[0]}x{mask_size[1]} and its image {image_size[0]}x{image_size[1]}: "
+            f"their aspect ratios differ by {difference:.1%}, more than 1 %; make the mask from this very image"
+        )
+
+
+def fit_image(image_HWC: np.ndarray, bucket_size: Size) -> np.ndarray:
+    """Scale and centre-crop an RGB uint8 image to the bucket: area when shrinking, Lanczos when enlarging."""
+    if image_HWC.ndim != 3 or image_HWC.shape[2] != 3:
+        raise ImageError(f"expected RGB of shape (H, W, 3), alpha split off; found {image_HWC.shape}")
+    scaled = _scaled_size((image_HWC.shape[1], image_HWC.shape[0]), bucket_size)
+    shrinks = scaled[0] < image_HWC.shape[1]
+    return _crop(
+        _resize(image_HWC, scaled, cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4), bucket_size
+    )
+
+
+def fit_mask(mask_HW: np.ndarray, image_size: Size, bucket_size: Size) -> np.ndarray:
+    """Give a mask the transform that `fit_image` gives its image: area when shrinking, nearest when enlarging.
+
+    `mask_HW` uint8 or float32, of the image's size or another of the same aspect; the dtype is kept.
+    ImageError when the aspect differs by more than 1 %.
+    """
+    check_same_aspect("this item", image_size, (mask_HW.shape[1], mask_HW.shape[0]))
+    width, height = _scaled_size(image_size, bucket_size)
+    smaller = (min(width, mask_HW.shape[1]), min(height, mask_HW.shape[0]))
+    # Two steps, because INTER_AREA interpolates along an axis that grows, which would blur the tiers.
+    shrunk_HW = _resize(mask_HW, smaller, cv2.INTER_AREA)
+    return _crop(_resize(shrunk_HW, (width, height), cv2.INTER_NEAREST_EXACT), bucket_size)
+
+
+def to_latent_grid(weights_B1THW: torch.Tensor, size_hw: tuple[int, int], temporal_stride: int = 1) -> torch.Tensor:
+    """Weights of the pixel grid to the latent grid: the mean over the area that each cell covers.
+
+    (B,1,T,H,W) → (B,1,t,h,w) float32. The mean is conserved for every size. In time, as causal video VAEs do, frame 0
+    stands alone and then each latent frame is the mean over `temporal_stride` frames; T must be 1 + n·stride.
+    """
+    if weights_B1THW.ndim != 5 or weights_B1THW.shape[1] != 1:
+        raise ImageError(f"weights must have shape (B, 1, T, H, W); found {tuple(weights_B1THW.shape)}")
+    frames = weights_B1THW.shape[2]
+    if (frames - 1) % temporal_stride:
+        raise ImageError(
+            f"{frames} frames do not fit a temporal stride of {temporal_stride}; expected 1 + n·{temporal_stride}"
+        )
+    weights = weights_B1THW.float()
+    rows_hH = _area_matrix(weights.shape[3], size_hw[0])
+    columns_wW = _area_matrix(weights.shape[4], size_hw[1])
+    weights = (rows_hH @ weights @ columns_wW.T).clamp(0.0, 1.0)
+    if temporal_stride == 1 or frames == 1:
+        return weights
+    later = weights[:, :, 1:].unflatten(2, (-1, temporal_stride)).mean(dim=3)
+    return torch.cat([weights[:, :, :1], later], dim=2)
+
+
+def _area_matrix(length: int, cells: int) -> torch.Tensor:
+    """(cells, length): the share of each pixel in each cell's mean. F.interpolate's `area` overlaps its windows on
+    sizes that do not divide, and so does not conserve the mean; this does."""
+    edges = torch.arange(cells + 1, dtype=torch.float64) * (length / cells)
+    pixels = torch.arange(length, dtype=torch.float64)
+    overlap = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
+    return (overlap.clamp(min=0) * (cells / length)).float()
+
+
+def _scaled_size(image_size: Size, bucket_size: Size) -> Size:
+    scale = max(bucket_size[0] / image_size[0], bucket_size[1] / image_size[1])
+    return int(image_size[0] * scale + 0.5), int(image_size[1] * scale + 0.5)
+
+
+def _resize(array: np.ndarray, size: Size, interpolation: int) -> np.ndarray:
+    if (array.shape[1], array.shape[0]) == size:
+        return array
+    return cv2.resize(array, size, interpolation=interpolation)
+
+
+def _crop(array: np.ndarray, size: Size) -> np.ndarray:
+    left, top = (array.shape[1] - size[0]) // 2, (array.shape[0] - size[1]) // 2
+    return np.ascontiguousarray(array[top : top + size[1], left : left + size[0]])
