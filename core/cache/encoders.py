@@ -1,0 +1,47 @@
+"""What the cache needs of a model: pixels to latents, and captions to embeddings.
+
+Shapes: `_BTHWC` pixels, `_BCThw` the latent grid. An image model has T = 1 on both.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+
+class LatentEncoder(Protocol):
+    """Turns pictures into raw latents (as the autoencoder gave them, before any normalisation by the model)."""
+
+    @property
+    def identity(self) -> str:
+        """Differs whenever the same picture would give other latents (weights' hash, version, precision)."""
+        ...
+
+    @property
+    def architecture(self) -> str:
+        """Short name that ends the cache's file names, such as "wan", "qi", "demo"."""
+        ...
+
+    @property
+    def spatial_stride(self) -> int:
+        """Pixels per latent cell along each side."""
+        ...
+
+    def encode(self, rgb_BTHWC: torch.Tensor) -> torch.Tensor:
+        """(B,T,H,W,3) float32 in [0, 1] to (B,C,T',h,w) float32 on the CPU, raw. Frames are separate pictures to an
+        image model (T' = T)."""
+        ...
+
+
+class TextEncoder(Protocol):
+    """Turns a caption into named tensors."""
+
+    @property
+    def identity(self) -> str:
+        """Differs whenever the same caption would give other embeddings."""
+        ...
+
+    def encode(self, caption: str) -> dict[str, torch.Tensor]:
+        """Named tensors on the CPU, without a batch axis of their own meaning beyond what the model expects."""
+        ...

@@ -1,0 +1,100 @@
+"""What a dataset is made of: photographs with their captions and masks, described by paths only.
+
+Nothing here holds pixels; `load.py` reads them. Sizes are (width, height).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path, PurePosixPath
+
+from ..errors import DatasetError, SettingError
+from ..people.identity import PersonDecision
+
+
+class MaskOrigin(str, Enum):
+    """Where an item's weights came from."""
+
+    ALPHA = "alpha"
+    FILE = "file"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """How a photograph becomes a training picture. `resolution` is (width, height) in px; 0 = no bound for buckets."""
+
+    resolution: tuple[int, int] = (1024, 1024)
+    enable_bucket: bool = True
+    bucket_no_upscale: bool = False
+    bucket_step: int = 16
+    min_bucket: int = 0
+    max_bucket: int = 0
+    alpha_mask: bool = False
+    require_mask: bool = False
+
+    def __post_init__(self) -> None:
+        if self.bucket_step < 1:
+            raise SettingError(f"bucket_step is {self.bucket_step}; it must be at least 1 px.")
+        if min(self.resolution) < self.bucket_step:
+            raise SettingError(
+                f"The resolution {self.resolution[0]}x{self.resolution[1]} is smaller than one bucket step of "
+                f"{self.bucket_step} px; give a larger resolution."
+            )
+        if self.min_bucket < 0 or self.max_bucket < 0:
+            raise SettingError(
+                f"min_bucket is {self.min_bucket} and max_bucket is {self.max_bucket}; both must be 0 (no bound) or more."
+            )
+        if 0 < self.max_bucket < self.min_bucket:
+            raise SettingError(
+                f"min_bucket ({self.min_bucket}) is larger than max_bucket ({self.max_bucket}); swap the two."
+            )
+
+
+@dataclass(frozen=True)
+class DatasetItem:
+    """One photograph. `name` is its "/"-separated path below the dataset's directory, without suffix.
+
+    `tiers_path` is the mask of everyone in the picture, from before one person was kept; `person` says who was kept.
+    """
+
+    name: str
+    media_path: Path
+    settings: LoadSettings
+    mask_path: Path | None = None
+    caption: str = ""
+    control_path: Path | None = None
+    repeats: int = 1
+    tiers_path: Path | None = None
+    person: PersonDecision | None = None
+    caption_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        parts = PurePosixPath(self.name).parts
+        if not parts or self.name.startswith("/") or "\\" in self.name or ".." in parts:
+            raise DatasetError(f"The item name {self.name!r} is not a relative path; names lie below the directory.")
+        if self.repeats < 1:
+            raise SettingError(f"{self.name} has {self.repeats} repeats; num_repeats must be at least 1.")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An item that a step took out of the dataset, and why."""
+
+    item: DatasetItem
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Items in a fixed order with unique names, and what was left out on the way."""
+
+    items: tuple[DatasetItem, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __post_init__(self) -> None:
+        twice = [name for name, count in Counter(item.name for item in self.items).items() if count > 1]
+        if twice:
+            raise DatasetError(f"The dataset holds {twice[0]} more than once; every item needs a name of its own.")
