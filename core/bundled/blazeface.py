@@ -1,0 +1,104 @@
+"""BlazeFace, full range: face boxes and six keypoints, on the whole picture and on overlapping tiles of it.
+
+Anchors, letterbox and decoding follow MediaPipe's face_detection graph: 48 x 48 anchors of one size,
+offsets in units of the 192-pixel input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .nets import load_net, sigmoid
+from .registry import FACE_DETECTOR
+
+_INPUT_PX = 192
+_GRID = 48
+_OUTPUTS = ("reshaped_regressor_face_4", "reshaped_classifier_face_4")
+_TILE_FRACTION = 0.6
+_OVERLAP_IOU = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One face, in pixels of the picture.
+
+    `box` is (x0, y0, x1, y1). `keypoints_K2`: right eye, left eye, nose, mouth, right ear, left ear (the person's own
+    right and left), float64. `score` is in [0, 1].
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    keypoints_K2: np.ndarray
+
+    @property
+    def centre(self) -> np.ndarray:
+        x0, y0, x1, y1 = self.box
+        return np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+
+    @property
+    def side_px(self) -> float:
+        """Longer side of the box."""
+        x0, y0, x1, y1 = self.box
+        return max(x1 - x0, y1 - y0)
+
+
+def detect(rgb_HWC: np.ndarray, min_score: float = 0.5) -> list[Detection]:
+    """Faces in the whole picture (RGB uint8), best first. Faces under about 5 % of the long side are missed."""
+    return _best_of_overlapping(_decode(rgb_HWC, min_score))
+
+
+def detect_tiled(rgb_HWC: np.ndarray, min_score: float = 0.5) -> list[Detection]:
+    """Like `detect`, and also on up to nine overlapping tiles of 0.6 of the long side, so that small faces are found."""
+    height, width = rgb_HWC.shape[:2]
+    found = _decode(rgb_HWC, min_score)
+    tile = max(1, int(max(height, width) * _TILE_FRACTION))
+    for top in sorted({0, max(0, height - tile) // 2, max(0, height - tile)}):
+        for left in sorted({0, max(0, width - tile) // 2, max(0, width - tile)}):
+            part_HWC = rgb_HWC[top : top + tile, left : left + tile]
+            inside = [_moved(face, left, top) for face in _decode(part_HWC, min_score)]
+            found += [face for face in inside if not _cut_off(face, (left, top, left + tile, top + tile), rgb_HWC)]
+    return _best_of_overlapping(found)
+
+
+def _decode(rgb_HWC: np.ndarray, min_score: float) -> list[Detection]:
+    height, width = rgb_HWC.shape[:2]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    square_HWC = np.zeros((side, side, 3), np.uint8)
+    square_HWC[top : top + height, left : left + width] = rgb_HWC
+    small_HWC = cv2.resize(square_HWC, (_INPUT_PX, _INPUT_PX), interpolation=cv2.INTER_AREA)
+    regression, logits = load_net(FACE_DETECTOR).run(small_HWC.astype(np.float32) / 127.5 - 1.0, _OUTPUTS)
+    scores = sigmoid(logits.reshape(-1))
+    kept = np.flatnonzero(scores > min_score)
+    values = regression.reshape(-1, 16)[kept].astype(np.float64) / _INPUT_PX
+    anchors = np.stack([(kept % _GRID + 0.5) / _GRID, (kept // _GRID + 0.5) / _GRID], axis=1)
+    centres, sizes = values[:, :2] + anchors, values[:, 2:4]
+    corners = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1) * side - [left, top, left, top]
+    keypoints = (values[:, 4:].reshape(-1, 6, 2) + anchors[:, None]) * side - [left, top]
+    return [
+        Detection((float(x0), float(y0), float(x1), float(y1)), float(scores[index]), points)
+        for index, (x0, y0, x1, y1), points in zip(kept, corners, keypoints, strict=True)
+    ]
+
+
+def _moved(face: Detection, dx: int, dy: int) -> Detection:
+    x0, y0, x1, y1 = face.box
+    return Detection((x0 + dx, y0 + dy, x1 + dx, y1 + dy), face.score, face.keypoints_K2 + [dx, dy])
+
+
+def _cut_off(face: Detection, tile: tuple[int, int, int, int], rgb_HWC: np.ndarray) -> bool:
+    """Whether the face crosses an edge of its tile that is not an edge of the picture: another tile has it whole."""
+    height, width = rgb_HWC.shape[:2]
+    (x0, y0, x1, y1), (left, top, right, bottom) = face.box, tile
+    return (x0 < left > 0) or (y0 < top > 0) or (x1 > right < width) or (y1 > bottom < height)
+
+
+def _best_of_overlapping(faces: list[Detection]) -> list[Detection]:
+    if not faces:
+        return []
+    boxes = [[face.box[0], face.box[1], face.box[2] - face.box[0], face.box[3] - face.box[1]] for face in faces]
+    kept = cv2.dnn.NMSBoxes(boxes, [face.score for face in faces], 0.0, _OVERLAP_IOU)
+    return [faces[int(index)] for index in np.asarray(kept).reshape(-1)]

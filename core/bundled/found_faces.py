@@ -1,0 +1,72 @@
+"""Faces of a picture as the bundled networks find them, shared by the recogniser and the segmenters."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from ..errors import InternalError
+from .blazeface import Detection, detect_tiled
+from .face_mesh import FaceMesh, fit_mesh
+
+MIN_FACE_SCORE = 0.6
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class FoundFace:
+    """One face: its detection and its mesh."""
+
+    detection: Detection
+    mesh: FaceMesh
+
+
+class Recent(Generic[T]):
+    """The results for the last few pictures by content: recogniser and segmenters often get the same picture in turn."""
+
+    def __init__(self, compute: Callable[[np.ndarray], T], pictures: int = 2) -> None:
+        self._compute = compute
+        self._pictures = pictures
+        self._results: OrderedDict[bytes, T] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, rgb_HWC: np.ndarray) -> T:
+        """The result for a uint8 RGB picture, computed when its content is not among the last few."""
+        check_picture(rgb_HWC)
+        digest = hashlib.blake2b(np.ascontiguousarray(rgb_HWC), digest_size=16, salt=_shape_salt(rgb_HWC)).digest()
+        with self._lock:
+            if digest in self._results:
+                self._results.move_to_end(digest)
+                return self._results[digest]
+        result = self._compute(rgb_HWC)
+        with self._lock:
+            self._results[digest] = result
+            while len(self._results) > self._pictures:
+                self._results.popitem(last=False)
+        return result
+
+
+def check_picture(rgb_HWC: np.ndarray) -> None:
+    """InternalError unless the array is a uint8 HWC picture with three channels and at least one pixel."""
+    if rgb_HWC.ndim != 3 or rgb_HWC.shape[2] != 3 or rgb_HWC.dtype != np.uint8 or rgb_HWC.size == 0:
+        raise InternalError(f"a picture must be uint8 RGB of shape (H, W, 3), got {rgb_HWC.dtype} {rgb_HWC.shape}")
+
+
+def _find(rgb_HWC: np.ndarray) -> tuple[FoundFace, ...]:
+    faces = sorted(detect_tiled(rgb_HWC, MIN_FACE_SCORE), key=lambda face: (face.box[0] + face.box[2], face.box[1]))
+    return tuple(FoundFace(face, fit_mesh(rgb_HWC, face)) for face in faces)
+
+
+def _shape_salt(rgb_HWC: np.ndarray) -> bytes:
+    return rgb_HWC.shape[0].to_bytes(8, "little") + rgb_HWC.shape[1].to_bytes(8, "little")
+
+
+find_faces: Recent[tuple[FoundFace, ...]] = Recent(_find)
+"""Faces of a picture scoring at least `MIN_FACE_SCORE`, from left to right by the middle of their boxes."""
