@@ -45,7 +45,8 @@ class LoadSettings:
             )
         if self.min_bucket < 0 or self.max_bucket < 0:
             raise SettingError(
-                f"min_bucket is {self.min_bucket} and max_bucket is {self.max_bucket}; both must be 0 (no bound) or more."
+                f"min_bucket is {self.min_bucket} and max_bucket is {self.max_bucket}; both must be 0 (no bound) "
+                "or more."
             )
         if 0 < self.max_bucket < self.min_bucket:
             raise SettingError(

@@ -1,0 +1,107 @@
+"""Finding the files of a dataset: which lie in a directory, and which of them belongs to a photograph.
+
+A name is a file's "/"-separated path below its directory, without suffix.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ..errors import DatasetError, PathError
+
+MASK_LEDGER = ".maskloss_masks.json"
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file and its name."""
+
+    name: str
+    path: Path
+
+
+def list_files(directory: Path, recursive: bool, closed: Iterable[Path] = ()) -> Iterator[FoundFile]:
+    """Every file below `directory`, sorted by name. Hidden files and folders, the folders in `closed` and the folders
+    that one of our own steps filled with masks are passed by. PathError when a folder cannot be read."""
+    shut = {path.resolve() for path in closed}
+    found: list[FoundFile] = []
+    for folder, folders, files in os.walk(directory, onerror=_refuse):
+        here = Path(folder)
+        folders[:] = [name for name in folders if recursive and not name.startswith(".") and _open(here / name, shut)]
+        for name in files:
+            if not name.startswith("."):
+                path = here / name
+                found.append(FoundFile(path.relative_to(directory).with_suffix("").as_posix(), path))
+    return iter(sorted(found, key=lambda file: (file.name, file.path.name)))
+
+
+def need_directory(directory: Path, setting: str) -> None:
+    """PathError when `directory` is missing or no directory; `setting` is what the user calls it."""
+    if not directory.exists():
+        raise PathError(f"The {setting} {directory} does not exist; check the path.")
+    if not directory.is_dir():
+        raise PathError(f"The {setting} {directory} is a file; give the folder that holds the files.")
+
+
+class NameIndex:
+    """Companion files (masks, captions, control images) by name; each look-up takes constant time.
+
+    A photograph `sub/a` is matched by `sub/a`; else by `sub/A` in other letters, where nothing else claims it; else by
+    `a` at the top, where no other photograph is called `a`.
+    """
+
+    def __init__(
+        self, directory: Path, suffixes: Sequence[str], kind: str, wanted: Sequence[str], recursive: bool = True
+    ) -> None:
+        """`kind` is the word for the files in messages, `wanted` the names of all photographs."""
+        self._kind = kind
+        self._exact: defaultdict[str, list[Path]] = defaultdict(list)
+        self._folded: defaultdict[str, list[Path]] = defaultdict(list)
+        lowered = tuple(suffix.lower() for suffix in suffixes)
+        for file in list_files(directory, recursive):
+            if file.path.suffix.lower() in lowered:
+                self._exact[file.name].append(file.path)
+                self._folded[file.name.lower()].append(file.path)
+        self._wanted_folded = _counts(name.lower() for name in wanted)
+        self._wanted_flat = _counts(PurePosixPath(name).name.lower() for name in wanted)
+
+    def find(self, name: str) -> Path | None:
+        """The file that belongs to the photograph `name`, or None. DatasetError when two could."""
+        found = self._one(name, self._exact.get(name, [])) or self._loose(name)
+        if found is not None or "/" not in name:
+            return found
+        flat = PurePosixPath(name).name
+        if self._wanted_flat[flat.lower()] != 1:
+            return None
+        return self._one(name, self._exact.get(flat, [])) or self._loose(flat)
+
+    def _loose(self, name: str) -> Path | None:
+        if self._wanted_folded.get(name.lower(), 0) > 1:
+            return None
+        return self._one(name, self._folded.get(name.lower(), []))
+
+    def _one(self, name: str, paths: Sequence[Path]) -> Path | None:
+        if len(paths) > 1:
+            raise DatasetError(
+                f"Two {self._kind} files could belong to {name}: {paths[0]} and {paths[1]}; keep one of them."
+            )
+        return paths[0] if paths else None
+
+
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    counts: defaultdict[str, int] = defaultdict(int)
+    for name in names:
+        counts[name] += 1
+    return counts
+
+
+def _open(folder: Path, shut: set[Path]) -> bool:
+    return folder.resolve() not in shut and not (folder / MASK_LEDGER).exists()
+
+
+def _refuse(error: OSError) -> None:
+    raise PathError(f"The folder {error.filename} cannot be read ({error.strerror}); check its permissions.")

@@ -1,0 +1,63 @@
+"""Reading one item: its pixels, and its weights by the mask policy.
+
+alpha → file → none. An all-opaque alpha yields to a mask file; where there is none, it counts as full weight from
+alpha. `_HW`, `_HWC` pixel grid. Sizes are (width, height).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..alpha import uint8_to_weights
+from ..errors import MaskMissingError
+from ..images import load_image, load_mask
+from ..resample import check_same_aspect, fit_image, fit_mask
+from .items import DatasetItem, MaskOrigin
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedItem:
+    """rgb_HWC: uint8. weights_HW: float32 in [0, 1] of the same size, or None where the item has no mask."""
+
+    rgb_HWC: np.ndarray
+    weights_HW: np.ndarray | None
+    origin: MaskOrigin
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.rgb_HWC.shape[1], self.rgb_HWC.shape[0]
+
+
+def load_item(item: DatasetItem) -> LoadedItem:
+    """Read a photograph upright, with its weights.
+
+    ImageError when a file cannot be read or the mask's aspect differs by more than 1 %; MaskMissingError when the item
+    requires a mask and has none.
+    """
+    rgb_HWC, alpha_HW = load_image(item.media_path)
+    alpha_HW = alpha_HW if item.settings.alpha_mask else None
+    opaque = alpha_HW is not None and bool((alpha_HW == 255).all())
+    if alpha_HW is not None and not (opaque and item.mask_path is not None):
+        return LoadedItem(rgb_HWC, uint8_to_weights(alpha_HW), MaskOrigin.ALPHA)
+    if item.mask_path is not None:
+        image_size = rgb_HWC.shape[1], rgb_HWC.shape[0]
+        weights_HW = uint8_to_weights(load_mask(item.mask_path))
+        check_same_aspect(item.name, image_size, (weights_HW.shape[1], weights_HW.shape[0]))
+        return LoadedItem(rgb_HWC, fit_mask(weights_HW, image_size, image_size), MaskOrigin.FILE)
+    if item.settings.require_mask:
+        raise MaskMissingError(
+            f"require_mask=true but no mask found for {item.name} "
+            "(no alpha channel + no matching file in mask_directory)"
+        )
+    return LoadedItem(rgb_HWC, None, MaskOrigin.NONE)
+
+
+def fit_item(loaded: LoadedItem, bucket: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """The item at its bucket's size, image and weights by one geometric transform: rgb_HWC uint8, weights_HW float32."""
+    rgb_HWC = fit_image(loaded.rgb_HWC, bucket)
+    if loaded.weights_HW is None:
+        return rgb_HWC, None
+    return rgb_HWC, fit_mask(loaded.weights_HW, loaded.size, bucket)
