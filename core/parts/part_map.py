@@ -135,9 +135,7 @@ def _load_schemes() -> Mapping[str, PartScheme]:
     text = (Path(__file__).parent / "part_label_schemes.json").read_text(encoding="utf-8")
     return MappingProxyType(
         {
-            scheme_id: PartScheme(
-                scheme_id, tuple(table["names"]), frozenset(table["face"]), frozenset(table["hair"])
-            )
+            scheme_id: PartScheme(scheme_id, tuple(table["names"]), frozenset(table["face"]), frozenset(table["hair"]))
             for scheme_id, table in json.loads(text).items()
         }
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from ..errors import InternalError
 
+CROP_PX = 256
 KEYPOINT_NAMES = ("right eye", "left eye", "nose", "mouth", "right ear", "left ear")
 
 
@@ -78,3 +80,20 @@ class FaceRecognizer(Protocol):
     def similarity(self, a: np.ndarray, b: np.ndarray) -> float:
         """How alike two embeddings are; more is more alike."""
         ...
+
+
+def crop_face(rgb_HWC: np.ndarray, face: Face, side_px: int = CROP_PX) -> np.ndarray:
+    """The face with some room around it, uint8 RGB (side_px, side_px, 3); beyond the picture's edge it is repeated."""
+    x0, y0, x1, y1 = face.box
+    half = max(x1 - x0, y1 - y0) * 0.8
+    scale = side_px / (2 * half)
+    matrix = np.array(
+        [
+            [scale, 0.0, side_px / 2 - scale * (x0 + x1) / 2],
+            [0.0, scale, side_px / 2 - scale * (y0 + y1) / 2],
+        ]
+    )
+    if scale < 1:
+        # warpAffine does not average when it shrinks; smooth first so that the crop does not shimmer.
+        rgb_HWC = cv2.GaussianBlur(rgb_HWC, (0, 0), 0.4 / scale)
+    return cv2.warpAffine(rgb_HWC, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
-from ..errors import InternalError, SettingError
+from ..errors import InternalError, PersonError, SettingError
+from .faces import Face, FaceRecognizer, crop_face
+
+
+MIN_REFERENCE_FACE_PX = 32.0
 
 
 class OnNoMatch(str, Enum):
@@ -129,3 +135,202 @@ class PersonDecision:
             "reason": self.reason,
             "area": None if self.area is None else round(self.area, 6),
         }
+
+
+def reference_identity(
+    recognizer: FaceRecognizer, pictures: Sequence[tuple[str, np.ndarray]], face_index: int = -1
+) -> tuple[Identity, dict[str, Any], list[np.ndarray]]:
+    """Who the (name, rgb_HWC uint8) `pictures` show: the identity, a report, and a crop of each face (256, 256, 3).
+
+    The report: {"recognizer", "references": [{"name", "faces", "face_index", "box", "score"}], "agreement": similarity
+    of every two references, "warnings": [...]}. Raises PersonError for a picture without a face, with several while
+    face_index is -1, without the face that face_index names, or whose face is below 32 px; SettingError for no picture.
+    """
+    if not pictures:
+        raise SettingError("No reference picture was given: connect images or name a directory that holds some.")
+    if face_index < -1:
+        raise SettingError(f"face_index must be -1 (the only face) or the number of a face, got {face_index}.")
+    chosen: list[Face] = []
+    crops: list[np.ndarray] = []
+    references: list[dict[str, Any]] = []
+    for name, rgb_HWC in pictures:
+        faces = recognizer.detect(rgb_HWC)
+        face = _the_face(name, faces, face_index)
+        chosen.append(face)
+        crops.append(crop_face(rgb_HWC, face))
+        references.append(
+            {
+                "name": name,
+                "faces": len(faces),
+                "face_index": face.index,
+                "box": [round(edge, 2) for edge in face.box],
+                "score": round(face.score, 4),
+            }
+        )
+    names = tuple(name for name, _ in pictures)
+    embeddings_NK = np.stack([face.embedding for face in chosen]).astype(np.float32)
+    agreement, warnings = _agreement(recognizer, names, embeddings_NK)
+    report: dict[str, Any] = {
+        "recognizer": recognizer.identity,
+        "references": references,
+        "agreement": agreement,
+        "warnings": warnings,
+    }
+    return Identity(embeddings_NK, recognizer.identity, names), report, crops
+
+
+def _the_face(name: str, faces: Sequence[Face], face_index: int) -> Face:
+    listed = ", ".join(f"face {f.index} at ({f.box[0]:.0f}, {f.box[1]:.0f}), {f.side_px:.0f} px" for f in faces)
+    if not faces:
+        raise PersonError(f"No face was found in the reference picture {name}: give one that shows the face clearly.")
+    if face_index >= len(faces):
+        raise PersonError(f"face_index is {face_index}, but the reference picture {name} shows only these: {listed}.")
+    if face_index < 0 and len(faces) > 1:
+        raise PersonError(
+            f"The reference picture {name} shows {len(faces)} faces ({listed}): crop it to the one person, "
+            "or choose one with face_index."
+        )
+    face = faces[max(face_index, 0)]
+    if face.side_px < MIN_REFERENCE_FACE_PX:
+        raise PersonError(
+            f"The face in the reference picture {name} is {face.side_px:.0f} px, and {MIN_REFERENCE_FACE_PX:.0f} px "
+            "are needed to know a person by it: give a larger picture."
+        )
+    return face
+
+
+def _agreement(
+    recognizer: FaceRecognizer, names: Sequence[str], embeddings_NK: np.ndarray
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The similarity of every two references, and a warning for each two that look like different people."""
+    agreement: list[dict[str, Any]] = []
+    warnings: list[str] = []
+    needed = recognizer.default_min_similarity
+    for i, first in enumerate(names):
+        for j in range(i + 1, len(names)):
+            similarity = recognizer.similarity(embeddings_NK[i], embeddings_NK[j])
+            agreement.append({"first": first, "second": names[j], "similarity": round(similarity, 4)})
+            if not similarity >= needed:
+                warnings.append(
+                    f"The references {first} and {names[j]} agree by {similarity:.2f} only ({needed:.2f} is one "
+                    "person): check that both show the same person."
+                )
+    return agreement, warnings
+
+
+def face_similarity(recognizer: FaceRecognizer, identity: Identity, embedding: np.ndarray) -> float:
+    """How alike a face is to the person: to the mean of the references or to the best of them, whichever is more.
+
+    The mean is taken in the recogniser's own embedding space, and the recogniser does all comparing.
+    """
+    alike = [recognizer.similarity(reference, embedding) for reference in identity.embeddings_NK]
+    if len(alike) > 1:
+        alike.append(recognizer.similarity(identity.embeddings_NK.mean(axis=0), embedding))
+    return max(alike)
+
+
+def describe_scores(scores: Sequence[FaceScore]) -> str:
+    """Every face with its place and similarity, in words."""
+    if not scores:
+        return "no face was found"
+    return ", ".join(
+        f"face {score.index} at ({score.box[0]:.0f}, {score.box[1]:.0f}) "
+        + ("not compared" if score.similarity is None else f"{score.similarity:.2f}")
+        for score in scores
+    )
+
+
+def decide(
+    faces: Sequence[Face], recognizer: FaceRecognizer, identity: Identity | None, rules: MatchRules
+) -> PersonDecision:
+    """Which of `faces` is the person.
+
+    Raises PersonError listing every face's score when nobody can be chosen and the rules say ERROR (or LARGEST and
+    there is no face), or when face_index names a face that is not there; SettingError when there is neither an identity
+    nor a face_index, or the identity was made by another recogniser.
+    """
+    scores = _scores(faces, recognizer, identity)
+    if rules.face_index >= 0:
+        if rules.face_index >= len(faces):
+            raise PersonError(
+                f"face_index is {rules.face_index}, but the picture shows {len(faces)} faces "
+                f"({describe_scores(scores)}): faces are numbered from 0, left to right."
+            )
+        return _chosen(scores, Outcome.INDEX, rules.face_index, f"face {rules.face_index} was chosen by its number")
+    if identity is None:
+        raise SettingError("No reference face is connected: connect an identity, or choose a face with face_index.")
+    needed = rules.min_similarity or recognizer.default_min_similarity
+    best, cause = _best(faces, scores, needed, rules)
+    if best is not None:
+        return _chosen(scores, Outcome.MATCH, best, cause)
+    return without_match(faces, scores, rules.on_no_match, cause)
+
+
+def without_match(
+    faces: Sequence[Face], scores: Sequence[FaceScore], on_no_match: OnNoMatch, cause: str
+) -> PersonDecision:
+    """The decision about a picture in which the person cannot be told apart because of `cause`.
+
+    Raises PersonError listing every face's score on ERROR, and on LARGEST when there is no face.
+    """
+    nobody = tuple(replace(score, chosen=False) for score in scores)
+    if on_no_match is OnNoMatch.EMPTY:
+        return PersonDecision(nobody, Outcome.EMPTY, None, f"{cause}; the mask was left empty, as asked")
+    if on_no_match is OnNoMatch.SKIP:
+        return PersonDecision(nobody, Outcome.SKIPPED, None, f"{cause}; the picture was left out")
+    if on_no_match is OnNoMatch.LARGEST and faces:
+        largest = max(faces, key=lambda face: face.area_px).index
+        return _chosen(nobody, Outcome.LARGEST, largest, f"{cause}; the largest face was taken, as asked")
+    raise PersonError(
+        f"The person cannot be told apart: {cause} ({describe_scores(scores)}). Give more or better reference "
+        "pictures, change min_similarity or margin, choose a face with face_index, or leave the picture out."
+    )
+
+
+def _scores(faces: Sequence[Face], recognizer: FaceRecognizer, identity: Identity | None) -> tuple[FaceScore, ...]:
+    if [face.index for face in faces] != list(range(len(faces))):
+        raise InternalError(f"faces must be numbered from 0 in order, got {[face.index for face in faces]}")
+    if identity is None:
+        return tuple(FaceScore(face.index, face.box, None, False) for face in faces)
+    if identity.recognizer != recognizer.identity:
+        raise SettingError(
+            f"The reference faces were read by {identity.recognizer}, but the picture by {recognizer.identity}: "
+            "use the same face recognizer for both."
+        )
+    return tuple(
+        FaceScore(face.index, face.box, face_similarity(recognizer, identity, face.embedding), False) for face in faces
+    )
+
+
+def _best(
+    faces: Sequence[Face], scores: Sequence[FaceScore], needed: float, rules: MatchRules
+) -> tuple[int | None, str]:
+    """The matching face's number, or None, and why.
+
+    Faces that are too small still count as rivals: one of them may be the person.
+    """
+    alike = [(score.similarity, score.index) for score in scores if score.similarity is not None]
+    if not alike:
+        return None, "no face was found"
+    ranked = sorted(alike, key=lambda pair: (-pair[0], pair[1]))
+    similarity, best = ranked[0]
+    if not similarity >= needed:
+        return None, f"the most alike is face {best} with {similarity:.2f}, and {needed:.2f} is needed"
+    if len(ranked) > 1 and (similarity - ranked[1][0] <= 0 or similarity - ranked[1][0] < rules.margin):
+        second, rival = ranked[1]
+        return None, (
+            f"faces {best} and {rival} are too close to each other with {similarity:.2f} and {second:.2f}, "
+            f"and a margin of {rules.margin:.2f} is needed"
+        )
+    if faces[best].side_px < rules.min_face_px:
+        return None, (
+            f"face {best} matches with {similarity:.2f} but is only {faces[best].side_px:.0f} px, "
+            f"and {rules.min_face_px:.0f} px are needed"
+        )
+    ahead = f"; the next is face {ranked[1][1]} with {ranked[1][0]:.2f}" if len(ranked) > 1 else ""
+    return best, f"face {best} matches with {similarity:.2f} ({needed:.2f} needed{ahead})"
+
+
+def _chosen(scores: Sequence[FaceScore], outcome: Outcome, chosen: int, reason: str) -> PersonDecision:
+    marked = tuple(replace(score, chosen=score.index == chosen) for score in scores)
+    return PersonDecision(marked, outcome, chosen, reason)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
 
-from ..errors import InternalError
+from ..errors import ImageError, InternalError, PersonError, SettingError
 from .faces import Face
 
 
@@ -41,3 +42,172 @@ class PersonSegmenter(Protocol):
     def segment(self, rgb_HWC: np.ndarray, faces: Sequence[Face]) -> list[PersonMask]:
         """rgb_HWC: uint8 RGB, upright; `faces` are those found in it. Masks have the picture's size."""
         ...
+
+
+# A mask is a person's when it covers at least half of the face.
+MIN_FACE_COVER = 0.5
+# Coverages closer than this are equal, and the smaller mask wins: a group's mask covers every face in it.
+COVER_STEP = 0.05
+# A mask that nobody's face claims is a part of the person (a shirt, a duplicate) when so much of it lies inside.
+PART_INSIDE = 0.8
+KEEP_COMPONENT = 0.05
+FILL_HOLE = 0.01
+
+
+def isolate_person(faces: Sequence[Face], masks: Sequence[PersonMask], chosen: int) -> np.ndarray:
+    """mask_HW bool of the person with face number `chosen`, without anybody else.
+
+    Masks go to faces one to one, by how much of the face they cover (a mask that knows its face goes to it); where
+    masks overlap the more probable one has the pixel; components that touch neither the head nor make up 5 % of the
+    area are dropped; holes below 1 % of the area that are nobody else's are filled.
+    Raises PersonError when the face is not there or has no mask, ImageError when the masks differ in size.
+    """
+    if not 0 <= chosen < len(faces):
+        raise PersonError(f"Face {chosen} was asked for, but the picture shows {len(faces)} faces.")
+    if not masks:
+        raise PersonError(f"Face {chosen} has no person mask: the person segmenter found nobody in the picture.")
+    shapes = {mask.probability_HW.shape for mask in masks}
+    if len(shapes) > 1:
+        sizes = " and ".join(sorted(f"{width} x {height}" for height, width in shapes))
+        raise ImageError(f"The person masks must all have the picture's size, but they are {sizes} pixels.")
+    owners, best_cover = _owners(faces, masks)
+    mine = [m for m, owner in enumerate(owners) if owner == chosen]
+    if not mine:
+        raise PersonError(
+            f"Face {chosen} has no person mask: the best of {len(masks)} masks that is not somebody else's covers "
+            f"{best_cover[chosen]:.0%} of it, and {MIN_FACE_COVER:.0%} is needed. Use another person segmenter, or "
+            "draw this mask by hand."
+        )
+    own_HW, others_HW = _win(masks, owners, mine)
+    kept_HW = _keep_components(own_HW, faces[chosen])
+    if not kept_HW.any():
+        raise PersonError(
+            f"Face {chosen} has no person mask of its own: where the face is, another person's mask is more probable. "
+            "Use another person segmenter, or draw this mask by hand."
+        )
+    return _fill_holes(kept_HW, others_HW)
+
+
+def apply_instance(
+    weights_HW: np.ndarray, instance_HW: np.ndarray, dilate_px: float = 0, feather_px: float = 0
+) -> np.ndarray:
+    """Weights of everyone, kept where one person is: weights_HW float32 in [0, 1].
+
+    instance_HW: bool, uint8 or float, counts from one half on. It grows by dilate_px; from its edge outwards the
+    weights fall off as a Gaussian and reach nothing at feather_px. Inside, and with 0 everywhere, values stay exact.
+    Raises ImageError when sizes differ, SettingError on a negative distance.
+    """
+    if weights_HW.shape != instance_HW.shape:
+        sizes = [" x ".join(str(side) for side in reversed(each.shape)) for each in (weights_HW, instance_HW)]
+        raise ImageError(
+            f"The weights and the person's mask must have the same size, but they are {sizes[0]} and {sizes[1]} "
+            "pixels: make both from the same picture."
+        )
+    for name, value in (("dilate_px", dilate_px), ("feather_px", feather_px)):
+        if not 0 <= value < float("inf"):
+            raise SettingError(f"{name} must be 0 or more pixels, got {value}.")
+    inside_HW = instance_HW >= (128 if instance_HW.dtype == np.uint8 else 0.5)
+    if (dilate_px == 0 and feather_px == 0) or not inside_HW.any():
+        return np.where(inside_HW, weights_HW, np.float32(0)).astype(np.float32)
+    outside_HW = np.logical_not(inside_HW).astype(np.uint8)
+    distance_HW = cv2.distanceTransform(outside_HW, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    beyond_HW = np.maximum(distance_HW - np.float32(dilate_px), 0)
+    if feather_px == 0:
+        return np.where(beyond_HW <= 0, weights_HW, np.float32(0)).astype(np.float32)
+    # The Gaussian's sigma is a third of the width, so that what is cut off at the end is about 1 %.
+    share_HW = np.exp(-0.5 * np.square(beyond_HW * np.float32(3.0 / feather_px)))
+    share_HW[beyond_HW > feather_px] = 0
+    return (weights_HW * share_HW).astype(np.float32)
+
+
+def _owners(faces: Sequence[Face], masks: Sequence[PersonMask]) -> tuple[list[int | None], list[float]]:
+    """Whose each mask is (a face's number or None), and the best coverage of each face by a mask that was free."""
+    owners: list[int | None] = [mask.face_index for mask in masks]
+    claimed = {owner for owner in owners if owner is not None}
+    free = [m for m, owner in enumerate(owners) if owner is None]
+    areas = {m: int(np.count_nonzero(masks[m].probability_HW > 0.5)) for m in free}
+    best = [0.0] * len(faces)
+    claims: list[tuple[int, int, int, int]] = []
+    for face in faces:
+        window, oval_hw = _oval(face, masks[0].probability_HW.shape)
+        for m in free:
+            cover = float((masks[m].probability_HW[window] > 0.5)[oval_hw].mean()) if oval_hw.any() else 0.0
+            best[face.index] = max(best[face.index], cover)
+            if cover >= MIN_FACE_COVER and face.index not in claimed:
+                claims.append((-round(cover / COVER_STEP), areas[m], face.index, m))
+    for _, _, f, m in sorted(claims):
+        if owners[m] is None and f not in owners:
+            owners[m] = f
+    return owners, best
+
+
+def _oval(face: Face, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The window of the picture that holds the face, and the face's oval in it (bool)."""
+    height, width = shape
+    x0, y0, x1, y1 = face.box
+    left, top = int(np.clip(np.floor(x0), 0, width)), int(np.clip(np.floor(y0), 0, height))
+    right, bottom = int(np.clip(np.ceil(x1), left, width)), int(np.clip(np.ceil(y1), top, height))
+    ys, xs = np.mgrid[top:bottom, left:right]
+    if face.oval_N2 is None:
+        across, down = (xs + 0.5 - (x0 + x1) / 2) * 2 / (x1 - x0), (ys + 0.5 - (y0 + y1) / 2) * 2 / (y1 - y0)
+        inside = across**2 + down**2 <= 1
+    else:
+        canvas = np.zeros((bottom - top, right - left), np.uint8)
+        points = np.round(face.oval_N2 - np.array([left, top])).astype(np.int32)
+        if canvas.size:
+            cv2.fillPoly(canvas, [points], 1)
+        inside = canvas.astype(bool)
+    return (slice(top, bottom), slice(left, right)), inside
+
+
+def _win(
+    masks: Sequence[PersonMask], owners: Sequence[int | None], mine: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels that the person wins (own_HW bool), and those that lie in anybody else's mask (others_HW bool)."""
+    probability_HW = masks[mine[0]].probability_HW
+    for m in mine[1:]:
+        probability_HW = np.maximum(probability_HW, masks[m].probability_HW)
+    inside_HW = probability_HW > 0.5
+    area = np.count_nonzero(inside_HW)
+    own_HW = inside_HW.copy()
+    others_HW = np.zeros_like(own_HW)
+    for m, owner in enumerate(owners):
+        if m in mine:
+            continue
+        rival_HW = masks[m].probability_HW
+        theirs_HW = rival_HW > 0.5
+        their_area = np.count_nonzero(theirs_HW)
+        if owner is None and np.count_nonzero(theirs_HW & inside_HW) >= PART_INSIDE * their_area:
+            continue
+        # Where two masks are equally sure the smaller one has the pixel: it is the more particular.
+        stronger_HW = rival_HW >= probability_HW if their_area < area else rival_HW > probability_HW
+        own_HW &= ~(theirs_HW & stronger_HW)
+        others_HW |= theirs_HW
+    return own_HW, others_HW
+
+
+def _keep_components(own_HW: np.ndarray, face: Face) -> np.ndarray:
+    """The components that touch the head or exceed 5 % of the area; nothing at all when none touches the head."""
+    count, label_HW, stats, _ = cv2.connectedComponentsWithStats(own_HW.astype(np.uint8), connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    window, oval_hw = _oval(face, own_HW.shape)
+    at_head = np.bincount(label_HW[window][oval_hw], minlength=count) > 0
+    at_head[0] = False
+    if not at_head.any():
+        return np.zeros_like(own_HW)
+    keep = at_head | (areas > KEEP_COMPONENT * areas[1:].sum())
+    keep[0] = False
+    return keep[label_HW]
+
+
+def _fill_holes(kept_HW: np.ndarray, others_HW: np.ndarray) -> np.ndarray:
+    """Fill enclosed holes below 1 % of the area, unless a part of the hole is somebody else's."""
+    # A frame of outside around the picture makes everything that reaches the edge one component, label of the corner.
+    framed = np.pad(np.logical_not(kept_HW).astype(np.uint8), 1, constant_values=1)
+    count, label_HW, stats, _ = cv2.connectedComponentsWithStats(framed, connectivity=4)
+    fill = stats[:, cv2.CC_STAT_AREA] < FILL_HOLE * np.count_nonzero(kept_HW)
+    fill[label_HW[0, 0]] = False
+    label_HW = label_HW[1:-1, 1:-1]
+    fill[0] = False
+    fill &= np.bincount(label_HW[others_HW], minlength=count) == 0
+    return kept_HW | fill[label_HW]
