@@ -7,12 +7,13 @@ and animated files (first frame) are brought to 8-bit RGB without touching the c
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from .errors import ImageError
 from .files import written_whole
@@ -30,6 +31,7 @@ _UNREADABLE = (
 )
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _ORIENTATION_TAG = 0x0112
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 
 
 def load_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -67,7 +69,9 @@ def load_mask(path: Path) -> np.ndarray:
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) of the upright image, from the file's header alone."""
     with _opened(path) as image:
-        width, height = image.size
+        # Pillow's TIFF reader turns by itself and reports the turned size; its tags still hold the stored one.
+        tags = image.tag_v2 if isinstance(image, TiffImageFile) else None
+        width, height = (tags[_TIFF_WIDTH], tags[_TIFF_HEIGHT]) if tags else image.size
         turned = image.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
 
@@ -108,12 +112,14 @@ def _image_has_alpha(image: Image.Image) -> bool:
 def _eight_bit(path: Path, grey_HW: np.ndarray) -> np.ndarray:
     values = grey_HW.astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
-        raise ImageError(f"{path} holds values from {values.min()} to {values.max()}; expected 8 or 16 bits, 0 to 65535")
+        raise ImageError(
+            f"{path} holds values from {values.min()} to {values.max()}; expected 8 or 16 bits, 0 to 65535"
+        )
     return ((values * 255 + 32767) // 65535).astype(np.uint8)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Generator[Image.Image]:
     if not path.is_file():
         raise ImageError(f"there is no image file {path}")
     try:

@@ -123,9 +123,7 @@ def area_scale(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch
     return weights.mean(dim=(1, 2, 3, 4)) ** settings.area_beta
 
 
-def prior_region(
-    raw_B1Thw: torch.Tensor, transformed_B1Thw: torch.Tensor, settings: MaskLossSettings
-) -> torch.Tensor:
+def prior_region(raw_B1Thw: torch.Tensor, transformed_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
     """(B,1,T,h,w) weights of the region that prior preservation holds to the base model.
 
     1 − transformed, or with `prior_threshold` the cells whose raw weight (after invert) lies below it.

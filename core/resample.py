@@ -14,14 +14,15 @@ from .errors import ImageError
 
 Size = tuple[int, int]
 
-ASPECT_TOLERANCE = 0.01
+ASPECT_TOLERANCE_PERCENT = 1
 
 
 def check_same_aspect(name: str, image_size: Size, mask_size: Size) -> None:
     """ImageError when the aspect ratios differ by more than 1 % (relative): the mask belongs to another picture."""
-    ratio = (mask_size[0] / mask_size[1]) / (image_size[0] / image_size[1])
-    difference = max(ratio, 1 / ratio) - 1
-    if difference > ASPECT_TOLERANCE:
+    # In whole numbers, so that a difference of exactly 1 % is never refused for its rounding.
+    one, other = mask_size[0] * image_size[1], mask_size[1] * image_size[0]
+    difference = abs(one - other) / min(one, other)
+    if abs(one - other) * 100 > min(one, other) * ASPECT_TOLERANCE_PERCENT:
         raise ImageError(
             f"the mask of {name} is {mask_size[0]}x{mask_size[1]} and its image {image_size[0]}x{image_size[1]}: "
             f"their aspect ratios differ by {difference:.1%}, more than 1 %; make the mask from this very image"
@@ -34,9 +35,7 @@ def fit_image(image_HWC: np.ndarray, bucket_size: Size) -> np.ndarray:
         raise ImageError(f"expected RGB of shape (H, W, 3), alpha split off; found {image_HWC.shape}")
     scaled = _scaled_size((image_HWC.shape[1], image_HWC.shape[0]), bucket_size)
     shrinks = scaled[0] < image_HWC.shape[1]
-    return _crop(
-        _resize(image_HWC, scaled, cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4), bucket_size
-    )
+    return _crop(_resize(image_HWC, scaled, cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4), bucket_size)
 
 
 def fit_mask(mask_HW: np.ndarray, image_size: Size, bucket_size: Size) -> np.ndarray:

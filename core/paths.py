@@ -1,0 +1,184 @@
+"""Which files a prompt may name: relative paths under ComfyUI's folders, absolute ones only where that is safe."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path, PureWindowsPath
+
+from .errors import PathError
+
+ROOTS_VARIABLE = "MASKLOSS_ROOTS"
+
+_SUFFIX = re.compile(r"\s+\[(input|output)\]$")
+
+
+class PathKind(str, Enum):
+    """What has to lie at a path that is read."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    ANY = "file or directory"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders that are open to a prompt.
+
+    `roots` are further folders that may be named absolutely (environment variable MASKLOSS_ROOTS);
+    with `absolute_allowed` every absolute path is open.
+    """
+
+    input: Path
+    output: Path
+    roots: tuple[Path, ...] = ()
+    absolute_allowed: bool = False
+
+    def __post_init__(self) -> None:
+        for path in (self.input, self.output, *self.roots):
+            if not path.is_absolute():
+                raise PathError(f"the folder {path} is relative; input, output and {ROOTS_VARIABLE} are absolute paths")
+
+
+def roots_from_environment() -> tuple[Path, ...]:
+    """The folders in MASKLOSS_ROOTS, separated as in PATH; relative entries count from the working directory."""
+    return tuple(
+        Path(entry).expanduser().absolute() for entry in os.environ.get(ROOTS_VARIABLE, "").split(os.pathsep) if entry
+    )
+
+
+def resolve_read(folders: Folders, text: str, name: str = "path", kind: PathKind = PathKind.ANY) -> Path:
+    """The existing file or directory that `text` means; `name` is the input that the error speaks of.
+
+    Relative paths are tried under input/, then output/; a suffix " [input]" or " [output]" decides.
+    Raises PathError when it is missing, of the wrong kind, in both places, or outside the open folders.
+    """
+    plain, place = _split(text, name)
+    path = _absolute(plain, name)
+    if path is not None:
+        found = _opened(folders, path, name, plain, (folders.input, folders.output, *folders.roots))
+        tried = [found]
+    else:
+        bases = {"input": [folders.input], "output": [folders.output], None: [folders.input, folders.output]}[place]
+        tried = list(dict.fromkeys(_inside(folders, base, plain, name) for base in bases))
+    existing = [candidate for candidate in tried if candidate.exists()]
+    if not existing:
+        looked = " and ".join(str(candidate) for candidate in tried)
+        raise PathError(f"{name}: {plain!r} was not found (looked at {looked}); check the spelling or give a full path")
+    if len(existing) > 1:
+        raise PathError(
+            f"{name}: {plain!r} lies in both input and output ({existing[0]} and {existing[1]}); "
+            f"add the suffix ' [input]' or ' [output]' to say which one is meant"
+        )
+    return _of_kind(existing[0], kind, plain, name)
+
+
+def resolve_write(folders: Folders, text: str, name: str = "path") -> Path:
+    """The path under output/ (or, where open, the absolute path) that `text` means; nothing is created.
+
+    Raises PathError when it is empty or outside the folders that may be written to.
+    """
+    plain, place = _split(text, name)
+    if place == "input":
+        raise PathError(f"{name}: {text!r} points into the input folder, which is only read; leave the suffix out")
+    path = _absolute(plain, name)
+    if path is None:
+        return _inside(folders, folders.output, plain, name)
+    return _opened(folders, path, name, plain, (folders.output, *folders.roots))
+
+
+def listing_digest(paths: list[Path], recursive: bool = True) -> str:
+    """A digest of what lies at `paths`: relative names, sizes and modification times, without opening any file."""
+    digest = hashlib.sha256()
+    for path in paths:
+        for entry in sorted(_listing(path, recursive)):
+            digest.update(repr(entry).encode("utf-8", "surrogateescape"))
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def numbered_path(directory: Path, stem: str, suffix: str) -> Path:
+    """`directory/stem_00001suffix` with the first number above those that are there."""
+    pattern = re.compile(re.escape(stem) + r"_(\d+)")
+    taken = [0]
+    if directory.is_dir():
+        taken += [int(match[1]) for entry in directory.iterdir() if (match := pattern.fullmatch(entry.stem))]
+    return directory / f"{stem}_{max(taken) + 1:05}{suffix}"
+
+
+def _listing(path: Path, recursive: bool, prefix: str = "") -> Iterator[tuple[str, int, int]]:
+    if not path.is_dir():
+        status = path.stat() if path.exists() else None
+        yield (prefix or path.name, status.st_size if status else -1, status.st_mtime_ns if status else -1)
+        return
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                if recursive and not entry.is_symlink():
+                    yield from _listing(Path(entry.path), recursive, f"{prefix}{entry.name}/")
+            elif entry.is_file():
+                status = entry.stat()
+                yield (prefix + entry.name, status.st_size, status.st_mtime_ns)
+
+
+def _split(text: str, name: str) -> tuple[str, str | None]:
+    if "\0" in text:
+        raise PathError(f"{name}: {text!r} holds a NUL character; give a plain path")
+    match = _SUFFIX.search(text.strip())
+    plain = text.strip()[: match.start()] if match else text.strip()
+    if not plain:
+        raise PathError(f"{name} is empty; give a path relative to the input or output folder")
+    return plain, match[1] if match else None
+
+
+def _absolute(plain: str, name: str) -> Path | None:
+    """The path when it is absolute, else None."""
+    if os.name == "nt":
+        path = Path(plain)
+        return path if path.drive or path.root else None
+    if PureWindowsPath(plain).drive:
+        raise PathError(f"{name}: {plain!r} is a Windows path and this machine is not Windows; give a path of this one")
+    path = Path(plain.replace("\\", "/"))
+    if path.parts and path.parts[0] == "~":
+        path = path.expanduser()
+    return path if path.is_absolute() else None
+
+
+def _inside(folders: Folders, base: Path, plain: str, name: str) -> Path:
+    base = _real(base, name)
+    path = _real(base / plain.replace("\\", "/"), name)
+    if path.is_relative_to(base) or any(path.is_relative_to(_real(root, name)) for root in folders.roots):
+        return path
+    raise PathError(
+        f"{name}: {plain!r} leads out of {base} (to {path}); a relative path stays inside. "
+        f"Give the full path, or name its folder in {ROOTS_VARIABLE}"
+    )
+
+
+def _opened(folders: Folders, path: Path, name: str, plain: str, bases: tuple[Path, ...]) -> Path:
+    path = _real(path, name)
+    if folders.absolute_allowed or any(path.is_relative_to(_real(base, name)) for base in bases):
+        return path
+    raise PathError(
+        f"{name}: {plain!r} lies outside the folders that are open ({', '.join(str(base) for base in bases)}); "
+        f"this server listens to a network, so name the folder in the environment variable {ROOTS_VARIABLE} to open it"
+    )
+
+
+def _real(path: Path, name: str) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise PathError(f"{name}: {path} cannot be followed ({error}); check its links") from error
+
+
+def _of_kind(path: Path, kind: PathKind, plain: str, name: str) -> Path:
+    if kind is PathKind.DIRECTORY and not path.is_dir():
+        raise PathError(f"{name}: {plain!r} is a file, a directory was expected; give the folder that holds it")
+    if kind is PathKind.FILE and not path.is_file():
+        raise PathError(f"{name}: {plain!r} is a directory, a file was expected; give the path of one file")
+    return path

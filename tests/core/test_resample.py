@@ -1,0 +1,121 @@
+"""One transform for image and mask; the mean survives the way to the latent grid."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from maskloss.core.errors import ImageError
+from maskloss.core.resample import check_same_aspect, fit_image, fit_mask, to_latent_grid
+
+
+def test_scale_and_crop_are_musubis():
+    # 200x100 into 64x64: scale 0.64 -> 128x64, left (128-64)//2 = 32 cut off on each side.
+    image = np.zeros((100, 200, 3), np.uint8)
+    image[:, 50:150] = 255
+    assert (fit_image(image, (64, 64)) == 255).all()
+    image[:, 49] = 255
+    image[:, 150:] = 255
+    assert fit_image(image, (64, 64)).shape == (64, 64, 3)
+
+
+@given(
+    size=st.tuples(st.integers(17, 90), st.integers(17, 90)),
+    bucket=st.tuples(st.sampled_from([16, 32, 48, 64, 96]), st.sampled_from([16, 32, 48, 64, 96])),
+)
+@settings(max_examples=60, deadline=None)
+def test_image_and_mask_share_the_transform(size, bucket):
+    # A mask drawn into the picture must lie on the picture of itself after the transform.
+    width, height = size
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 4 : height // 2 + 2, width // 3 : width // 2 + 2] = 255
+    fitted_image = fit_image(np.repeat(mask[..., None], 3, 2), bucket)[..., 0]
+    fitted_mask = fit_mask(mask, size, bucket)
+    assert fitted_mask.shape == (bucket[1], bucket[0])
+    assert ((fitted_image > 127) != (fitted_mask > 127)).mean() <= 2.5 * (1 / bucket[0] + 1 / bucket[1])
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_mask_of_another_size_gets_the_images_transform(factor):
+    # A mask at half size of a 25 % square must cover 25 %, not 25 % of a quarter.
+    mask = np.zeros((96, 128), np.uint8)
+    mask[24:72, 32:96] = 255
+    small = mask[::factor, ::factor]
+    for bucket in ((64, 48), (128, 96), (256, 192), (64, 64)):
+        whole = fit_mask(mask, (128, 96), bucket).mean()
+        assert fit_mask(small, (128, 96), bucket).mean() == pytest.approx(whole, abs=12)
+
+
+def test_enlarging_keeps_the_tiers():
+    mask = np.random.default_rng(0).choice(np.array([0, 80, 128, 255], np.uint8), (20, 30))
+    assert set(np.unique(fit_mask(mask, (30, 20), (96, 64)))) <= {0, 80, 128, 255}
+
+
+def test_shrinking_is_the_area_mean_and_keeps_the_dtype():
+    mask = np.zeros((64, 64), np.float32)
+    mask[:, ::2] = 1.0
+    fitted = fit_mask(mask, (64, 64), (32, 32))
+    assert fitted.dtype == np.float32
+    np.testing.assert_allclose(fitted, 0.5)
+    assert fit_mask((mask * 255).astype(np.uint8), (64, 64), (32, 32)).dtype == np.uint8
+
+
+@pytest.mark.parametrize(("mask_size", "fits"), [((101, 100), True), ((102, 100), False), ((100, 102), False)])
+def test_aspect_beyond_one_percent_is_refused(mask_size, fits):
+    if fits:
+        check_same_aspect("a", (1000, 1000), mask_size)
+        return
+    with pytest.raises(ImageError, match=f"{mask_size[0]}x{mask_size[1]}.*1000x1000"):
+        check_same_aspect("a", (1000, 1000), mask_size)
+
+
+def test_fit_mask_refuses_another_aspect():
+    with pytest.raises(ImageError, match="aspect"):
+        fit_mask(np.zeros((50, 100), np.uint8), (100, 100), (32, 32))
+
+
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    h=st.integers(1, 12),
+    w=st.integers(1, 12),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=80, deadline=None)
+def test_the_mean_is_conserved_on_every_size(height, width, h, w, seed):
+    weights = torch.rand(1, 1, 1, height, width, generator=torch.Generator().manual_seed(seed))
+    grid = to_latent_grid(weights, (h, w))
+    assert grid.shape == (1, 1, 1, h, w)
+    assert float(grid.mean()) == pytest.approx(float(weights.mean()), abs=1e-5)
+    assert grid.min() >= 0
+    assert grid.max() <= 1
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_dividing_sizes_equal_torchs_area(stride):
+    weights = torch.rand(2, 1, 1, 6 * stride, 4 * stride, generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(weights[:, :, 0], size=(6, 4), mode="area")
+    torch.testing.assert_close(to_latent_grid(weights, (6, 4))[:, :, 0], expected)
+
+
+def test_thin_detail_keeps_its_share():
+    weights = torch.zeros(1, 1, 1, 64, 64)
+    weights[..., 10:14, 9:13] = 1.0  # a 4x4 blob: nearest sampling at stride 8 finds nothing
+    assert F.interpolate(weights[:, :, 0], size=(8, 8), mode="nearest").sum() == 0
+    assert float(to_latent_grid(weights, (8, 8)).max()) == pytest.approx(0.25)
+
+
+def test_time_is_the_mean_over_the_frames_a_latent_frame_stands_for():
+    frames = torch.arange(9.0).div(8).reshape(1, 1, 9, 1, 1).expand(1, 1, 9, 8, 8)
+    grid = to_latent_grid(frames, (1, 1), temporal_stride=4)
+    torch.testing.assert_close(grid.flatten(), torch.tensor([0.0, 2.5 / 8, 6.5 / 8]))
+    with pytest.raises(ImageError, match="1 \\+ n·4"):
+        to_latent_grid(frames[:, :, :8], (1, 1), temporal_stride=4)
+
+
+def test_wrong_shapes_are_refused():
+    with pytest.raises(ImageError, match=r"\(H, W, 3\)"):
+        fit_image(np.zeros((8, 8, 4), np.uint8), (8, 8))
+    with pytest.raises(ImageError, match=r"\(B, 1, T, H, W\)"):
+        to_latent_grid(torch.zeros(8, 8), (1, 1))
