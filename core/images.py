@@ -41,6 +41,7 @@ def load_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     ImageError when the file is missing, damaged, truncated or of a kind that has no 8-bit meaning.
     """
     with _opened(path) as image:
+        image.load()  # first, because Pillow's TIFF reader turns while it loads and would turn a second time below
         upright = ImageOps.exif_transpose(image)
         if upright.mode in _SIXTEEN_BIT:
             grey_HW = _eight_bit(path, np.asarray(upright))
@@ -123,7 +124,8 @@ def _opened(path: Path) -> Generator[Image.Image]:
     if not path.is_file():
         raise ImageError(f"there is no image file {path}")
     try:
-        with Image.open(path) as image:
+        # From a stream: given a path, Pillow maps uncompressed TIFF into memory and loses its orientation.
+        with path.open("rb") as stream, Image.open(stream) as image:
             yield image
     except _UNREADABLE as error:
         raise ImageError(f"cannot read {path} as an image ({error}); replace the file or take it out") from error
