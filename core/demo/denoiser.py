@@ -1,0 +1,74 @@
+"""The demo model behind the `Denoiser` protocol: rectified flow, x_t = (1−t)·x0 + t·noise, target noise − x0.
+
+Shapes: B batch, C = 16 channels, T frames, h, w latent grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from ..errors import TrainingError
+from ..train.denoiser import Family
+from .encoders import LATENT_CHANNELS
+from .network import DemoTransformer
+
+# Mean and standard deviation of the demo autoencoder's channels over photographs (four of scikit-image's and
+# insightface's samples); normalised latents have about unit variance.
+_MEAN = (-0.15, 0, 0, 0, 0, 0, 0, 0, 0, 0, -0.64, 0, 0, 0.73, 0, 0)
+_STD = (1.77, 0.32, 0.32, 0.147, 0.147, 0.143, 0.079, 0.089, 0.091, 0.084, 0.47, 0.066, 0.067, 0.6, 0.082, 0.079)
+_SHIFT = 3.0
+
+
+class DemoDenoiser:
+    """A transformer of 1.2 million untrained weights on top of the best guess that the noise level alone allows.
+
+    For unit-variance latents and noise that guess of noise − x0 is (2t−1)/((1−t)²+t²)·x_t; what is left is the
+    picture, which is what a LoRA can learn.
+    """
+
+    family = Family.FLOW
+    latent_channels = LATENT_CHANNELS
+    default_targets = r"^(blocks\.\d+\..+|final)$"
+    lora_architecture = "maskloss-demo"
+
+    def __init__(self, seed: int = 0) -> None:
+        # Nodes run inside inference_mode, whose tensors can never be saved for a backward pass.
+        with torch.inference_mode(False):
+            self.module = DemoTransformer(seed)
+        self.identity = f"maskloss-demo-flow-1-seed{seed}"
+        self.device = torch.device("cpu")
+
+    def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
+        """(raw − mean) / std per channel. TrainingError when there are not 16 channels."""
+        if latents_BCThw.shape[1] != LATENT_CHANNELS:
+            raise TrainingError(
+                f"The demo model takes latents of {LATENT_CHANNELS} channels, found {latents_BCThw.shape[1]}; "
+                "cache the dataset with the demo VAE, or train the model that the cache was made for."
+            )
+        mean, std = (torch.tensor(values).to(latents_BCThw).reshape(1, -1, 1, 1, 1) for values in (_MEAN, _STD))
+        return (latents_BCThw - mean) / std
+
+    def shift(self, t_B: torch.Tensor) -> torch.Tensor:
+        """s·t / (1 + (s−1)·t) with s = 3: more steps near noise, as large pictures want."""
+        return _SHIFT * t_B / (1 + (_SHIFT - 1) * t_B)
+
+    def snr(self, t_B: torch.Tensor) -> torch.Tensor:
+        """((1−t)/t)², infinite at t = 0."""
+        return ((1 - t_B) / t_B) ** 2
+
+    def predict(
+        self,
+        clean_BCThw: torch.Tensor,
+        noise_BCThw: torch.Tensor,
+        t_B: torch.Tensor,
+        text: Sequence[Mapping[str, torch.Tensor]],
+        checkpoint: bool,
+    ) -> torch.Tensor:
+        """Predicted minus true velocity, (B,C,T,h,w) float32."""
+        t = t_B.reshape(-1, 1, 1, 1, 1)
+        noised = (1 - t) * clean_BCThw + t * noise_BCThw
+        guess = (2 * t - 1) / ((1 - t) ** 2 + t**2) * noised
+        velocity = guess + self.module(noised, t_B, text, checkpoint).float()
+        return velocity - (noise_BCThw - clean_BCThw)

@@ -1,0 +1,87 @@
+"""What the training loop needs of a model.
+
+Shapes: B batch, C channels, T latent frames, h, w latent grid. Image models have T = 1.
+`t` is in [0, 1] for every family: 0 is the clean latent, 1 is noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Protocol
+
+import torch
+
+
+class Family(str, Enum):
+    """What a model predicts."""
+
+    FLOW = "flow"
+    EPS = "eps"
+    V = "v"
+
+
+class Denoiser(Protocol):
+    """A frozen model with a place for adapters. It never changes what it is given and draws nothing at random."""
+
+    @property
+    def identity(self) -> str:
+        """Differs whenever the same training would give another LoRA (weights' hash, precision, version)."""
+        ...
+
+    @property
+    def family(self) -> Family:
+        """What the model predicts."""
+        ...
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The network whose layers adapters attach to; their names become the LoRA's keys."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where `predict` runs and wants its arguments."""
+        ...
+
+    @property
+    def latent_channels(self) -> int:
+        """C of the latents that it takes."""
+        ...
+
+    @property
+    def default_targets(self) -> str:
+        """Regular expression over module names: the layers that get an adapter when the user names none."""
+        ...
+
+    @property
+    def lora_architecture(self) -> str:
+        """For the LoRA file's metadata (`modelspec.architecture`), such as "wan2.1" or "stable-diffusion-v1"."""
+        ...
+
+    def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
+        """Raw latents, as the autoencoder gave them, to the unit in which the model works. Same shape."""
+        ...
+
+    def shift(self, t_B: torch.Tensor) -> torch.Tensor:
+        """The model's own timestep shift, [0, 1] to [0, 1], monotone."""
+        ...
+
+    def snr(self, t_B: torch.Tensor) -> torch.Tensor:
+        """Signal-to-noise ratio (power) of the noised latent at `t`, shape (B,), for min-SNR weighting."""
+        ...
+
+    def predict(
+        self,
+        clean_BCThw: torch.Tensor,
+        noise_BCThw: torch.Tensor,
+        t_B: torch.Tensor,
+        text: Sequence[Mapping[str, torch.Tensor]],
+        checkpoint: bool,
+    ) -> torch.Tensor:
+        """Prediction minus target, (B,C,T,h,w), in the unit in which the loss is taken, with a graph.
+
+        `clean` is normalised, `noise` is standard normal of the same shape, `text` has one mapping per sample.
+        With `checkpoint` the activations of each block are computed again on the way back instead of kept.
+        """
+        ...
