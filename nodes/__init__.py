@@ -1,4 +1,10 @@
-"""Every node of the pack, by id."""
+"""The nodes: sockets and translation. Each class unpacks, calls core once, and returns."""
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {}
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {}
+from __future__ import annotations
+
+from .node import Node
+
+_NODES: tuple[type[Node], ...] = ()
+
+NODE_CLASS_MAPPINGS = {node.__name__: node for node in _NODES}
+NODE_DISPLAY_NAME_MAPPINGS = {node.__name__: node.TITLE for node in _NODES}

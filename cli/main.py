@@ -1,0 +1,75 @@
+"""The `maskloss` command: run, doctor, models."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core.errors import UserError
+
+EXIT_OK, EXIT_OURS, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 0, 2 for the user's mistake, 1 for ours, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except UserError as error:
+        print(f"maskloss: {error}", file=sys.stderr)
+        return EXIT_USER
+    except KeyboardInterrupt:
+        print("maskloss: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except Exception:  # noqa: BLE001 - the last frame of the program: whatever comes here is ours
+        traceback.print_exc()
+        print("maskloss: this is an error of ours; please report it with the lines above", file=sys.stderr)
+        return EXIT_OURS
+    return EXIT_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="maskloss", description="Mask-weighted LoRA training: photographs in, a LoRA of the person out."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run an API-format prompt without ComfyUI")
+    run.add_argument("file", type=Path, help="the prompt, as ComfyUI's 'Export (API)' writes it")
+    run.add_argument("--set", action="append", default=[], metavar="ID.INPUT=VALUE", help="override one input")
+    run.add_argument("--input", type=Path, metavar="DIR", help="where relative paths are read (default: here)")
+    run.add_argument("--output", type=Path, metavar="DIR", help="where everything is written (default: here)")
+    run.set_defaults(command=_run)
+
+    doctor = commands.add_parser("doctor", help="say what is installed and what each missing part would enable")
+    doctor.set_defaults(command=_doctor)
+
+    models = commands.add_parser("models", help="list the bundled models with licence and path")
+    models.add_argument("--install", action="store_true", help="fetch and check those that are missing")
+    models.add_argument("--demo-photographs", type=Path, metavar="DIR", help="copy the demo's photographs under DIR")
+    models.set_defaults(command=_models)
+    return parser
+
+
+# The imports are late so that `doctor` runs where torch, or anything else that the other commands need, is missing.
+
+
+def _run(options: argparse.Namespace) -> None:
+    from .run import run_file
+
+    run_file(options.file, options.set, options.input, options.output)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from .doctor import report_lines
+
+    print("\n".join(report_lines()))
+
+
+def _models(options: argparse.Namespace) -> None:
+    from .models import models
+
+    models(options.install, options.demo_photographs)

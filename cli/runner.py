@@ -1,0 +1,99 @@
+"""Executing a checked prompt: one node after the other, lists mapped as ComfyUI maps them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.errors import PromptError, UserError
+from ..core.host import LocalHost, use_host
+from .prompt import Prompt, PromptNode, Registry, checked_order
+
+Outputs = list[list[Any]]
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What one node gave: a list per output (as ComfyUI keeps them) and its `ui` values."""
+
+    outputs: Outputs
+    ui: dict[str, list[Any]]
+
+
+def run_prompt(prompt: Prompt, registry: Registry, host: LocalHost) -> dict[str, NodeResult]:
+    """Check everything, run what leads to an output node, and return the results of those nodes by id.
+
+    A UserError of a node comes back as PromptError naming node id and class; other exceptions come as they are,
+    after a line on stderr that names the node. Nothing is cached; an output is dropped after its last use.
+    """
+    order = checked_order(prompt, registry)
+    last_use = {source: node.id for node in order for source, _ in node.links().values()}
+    results: dict[str, NodeResult] = {}
+    with use_host(host):
+        for number, node in enumerate(order, start=1):
+            host.label = node.label
+            sys.stderr.write(f"[{number}/{len(order)}] {node.label}\n")
+            started = time.monotonic()
+            results[node.id] = _run_named(node, registry[node.class_type], results)
+            seconds = time.monotonic() - started
+            if seconds >= 1:
+                sys.stderr.write(f"  [{node.label}] {seconds:.1f} s\n")
+            for source, _ in node.links().values():
+                if last_use[source] == node.id:
+                    results[source] = NodeResult([], results[source].ui)
+    return results
+
+
+def _run_named(node: PromptNode, cls: type, results: Mapping[str, NodeResult]) -> NodeResult:
+    try:
+        return run_node(cls, _inputs(node, results))
+    except UserError as error:
+        raise PromptError(f"node {node.id} ({node.class_type}): {error}") from error
+    except BaseException:
+        sys.stderr.write(f"  [{node.label}] stopped here\n")
+        raise
+
+
+def run_node(cls: Any, inputs: Mapping[str, list[Any]]) -> NodeResult:
+    """Run one node over lists of values: once per list item (the last one repeats), or once with the whole lists."""
+    function = getattr(cls(), cls.FUNCTION)
+    if getattr(cls, "INPUT_IS_LIST", False):
+        returned = [function(**inputs)]
+    else:
+        count = max((len(values) for values in inputs.values()), default=1)
+        if any(not values for values in inputs.values()):
+            count = 0
+        returned = [
+            function(**{name: values[min(index, len(values) - 1)] for name, values in inputs.items()})
+            for index in range(count)
+        ]
+    return NodeResult(_merged_outputs(cls, returned), _merged_ui(returned))
+
+
+def _inputs(node: PromptNode, results: Mapping[str, NodeResult]) -> dict[str, list[Any]]:
+    links = node.links()
+    return {
+        name: results[links[name][0]].outputs[links[name][1]] if name in links else [value]
+        for name, value in node.inputs.items()
+    }
+
+
+def _merged_outputs(cls: Any, returned: list[Any]) -> Outputs:
+    tuples = [value.get("result", ()) if isinstance(value, dict) else value for value in returned]
+    are_lists = getattr(cls, "OUTPUT_IS_LIST", (False,) * len(cls.RETURN_TYPES))
+    merged: Outputs = []
+    for index, is_list in enumerate(are_lists):
+        column = [values[index] for values in tuples]
+        merged.append([item for values in column for item in values] if is_list else column)
+    return merged
+
+
+def _merged_ui(returned: list[Any]) -> dict[str, list[Any]]:
+    merged: dict[str, list[Any]] = {}
+    for value in returned:
+        for name, items in (value.get("ui", {}) if isinstance(value, dict) else {}).items():
+            merged.setdefault(name, []).extend(items)
+    return merged

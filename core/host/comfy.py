@@ -1,0 +1,113 @@
+"""The host inside ComfyUI. Everything here is ComfyUI's and is imported when it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import ipaddress
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..files import write_bytes
+from ..paths import Folders, roots_from_environment
+from ..progress import Progress
+
+PREVIEW_PX = 512
+SECONDS_BETWEEN_TEXTS = 0.25
+PREVIEW_FOLDER = "maskloss"
+
+
+class ComfyHost:
+    """ComfyUI's folders, progress bar, interrupt, previews, and the prompt that is running."""
+
+    def folders(self) -> Folders:
+        folder_paths = _comfy("folder_paths")
+        return Folders(
+            input=Path(folder_paths.get_input_directory()).absolute(),
+            output=Path(folder_paths.get_output_directory()).absolute(),
+            roots=roots_from_environment(),
+            absolute_allowed=listens_on_loopback_only(str(_comfy("comfy.cli_args").args.listen)),
+        )
+
+    def progress(self) -> Progress:
+        context = _executing_context()
+        return ComfyProgress(None if context is None else str(context.node_id))
+
+    def show(self, pictures: Sequence[np.ndarray], name: str) -> list[dict[str, str]]:
+        directory = Path(_comfy("folder_paths").get_temp_directory()) / PREVIEW_FOLDER
+        shown: list[dict[str, str]] = []
+        for picture in pictures:
+            stream = io.BytesIO()
+            Image.fromarray(picture).save(stream, "PNG", compress_level=1)
+            # Named by content: a result that ComfyUI replays from its cache still finds its own picture.
+            filename = f"{name}_{hashlib.sha256(stream.getvalue()).hexdigest()[:16]}.png"
+            write_bytes(directory / filename, stream.getvalue())
+            shown.append({"filename": filename, "subfolder": PREVIEW_FOLDER, "type": "temp"})
+        return shown
+
+    def given_inputs(self) -> frozenset[str] | None:
+        context = _executing_context()
+        server = _server()
+        if context is None or server is None:
+            return None
+        for item in list(server.prompt_queue.currently_running.values()):
+            node = item[2].get(context.node_id) if item[1] == context.prompt_id else None
+            if node is not None:
+                return frozenset(node["inputs"])
+        # A node that another node expanded into is not in the prompt.
+        return None
+
+
+class ComfyProgress:
+    """ComfyUI's progress bar with a preview, and a text under the node."""
+
+    def __init__(self, node_id: str | None) -> None:
+        self._node_id = node_id
+        self._bar: Any = None
+        self._told_at = -SECONDS_BETWEEN_TEXTS
+
+    def update(self, done: int, total: int, text: str = "", preview_HWC: np.ndarray | None = None) -> None:
+        _comfy("comfy.model_management").throw_exception_if_processing_interrupted()
+        if self._bar is None:
+            self._bar = _comfy("comfy.utils").ProgressBar(total, node_id=self._node_id)
+        preview = None if preview_HWC is None else ("JPEG", Image.fromarray(preview_HWC), PREVIEW_PX)
+        self._bar.update_absolute(done, total, preview)
+        now = time.monotonic()
+        server = _server()
+        if text and server is not None and self._node_id is not None:
+            if done < total and now - self._told_at < SECONDS_BETWEEN_TEXTS:
+                return
+            server.send_progress_text(f"{done}/{total} {text}", self._node_id)
+            self._told_at = now
+
+
+def listens_on_loopback_only(listen: str) -> bool:
+    """Whether each address of ComfyUI's comma-separated --listen is a loopback one."""
+    return all(_is_loopback(address.strip()) for address in listen.split(","))
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _comfy(module: str) -> Any:
+    return importlib.import_module(module)
+
+
+def _server() -> Any:
+    return getattr(_comfy("server").PromptServer, "instance", None)
+
+
+def _executing_context() -> Any:
+    return _comfy("comfy_execution.utils").get_executing_context()

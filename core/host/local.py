@@ -1,0 +1,68 @@
+"""The host outside ComfyUI: folders on disk, progress as lines on stderr, previews as files."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..images import save_image
+from ..paths import Folders, roots_from_environment
+from ..progress import Progress
+
+SECONDS_BETWEEN_LINES = 2.0
+
+
+class LocalHost:
+    """Runs on the user's own machine, so every absolute path is open.
+
+    `label` is "<node id> <class>" of the running node; whoever runs a prompt keeps it up to date.
+    """
+
+    def __init__(self, input_directory: Path | None = None, output_directory: Path | None = None) -> None:
+        self._folders = Folders(
+            input=(input_directory or Path.cwd()).absolute(),
+            output=(output_directory or Path.cwd()).absolute(),
+            roots=roots_from_environment(),
+            absolute_allowed=True,
+        )
+        self.label = ""
+
+    def folders(self) -> Folders:
+        return self._folders
+
+    def progress(self) -> Progress:
+        return LineProgress(self.label)
+
+    def show(self, pictures: Sequence[np.ndarray], name: str) -> list[dict[str, str]]:
+        stem = re.sub(r"[^\w-]+", "_", f"{self.label} {name}".strip())
+        shown: list[dict[str, str]] = []
+        for number, picture in enumerate(pictures):
+            filename = f"{stem}_{number:03}.png"
+            save_image(self._folders.output / "previews" / filename, picture)
+            shown.append({"filename": filename, "subfolder": "previews", "type": "output"})
+        return shown
+
+    def given_inputs(self) -> frozenset[str] | None:
+        # The runner has checked the names before anything ran.
+        return None
+
+
+class LineProgress:
+    """Writes a line to stderr at the first step, at most every two seconds, and at the last."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._written_at = -SECONDS_BETWEEN_LINES
+        self._line = ""
+
+    def update(self, done: int, total: int, text: str = "", preview_HWC: np.ndarray | None = None) -> None:
+        line = f"  [{self._label}] {done}/{total} {text}".rstrip()
+        now = time.monotonic()
+        if line != self._line and (done >= total or now - self._written_at >= SECONDS_BETWEEN_LINES):
+            sys.stderr.write(line + "\n")
+            self._written_at, self._line = now, line

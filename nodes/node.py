@@ -1,0 +1,61 @@
+"""What every node of this pack shares: a subclass only declares its inputs and writes `run`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+
+from ..core.errors import PromptError, SettingError
+from ..core.host import current_host
+from .checks import WIDGETS, checked_by_itself, declared_inputs, problem_with, unknown_input
+
+
+class Node:
+    """Base of all node classes.
+
+    `run` is wrapped once, here: names that the node does not have are refused (ComfyUI drops them in silence),
+    values are checked again (a linked value has passed no range check), and ComfyUI's inference mode is left,
+    because tensors made inside it can never be trained on.
+    """
+
+    FUNCTION = "run"
+    CATEGORY = "MaskLoss"
+    TITLE: ClassVar[str] = ""
+    OUTPUT_NODE: ClassVar[bool] = False
+    INPUT_IS_LIST: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "run" in cls.__dict__:
+            setattr(cls, "run", _checked(cls.__dict__["run"]))  # noqa: B010
+
+
+def _checked(run: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(run)
+
+    @functools.wraps(run)
+    def checked(self: Node, *args: Any, **inputs: Any) -> Any:
+        node = type(self)
+        for name in sorted((current_host().given_inputs() or frozenset()) - set(declared_inputs(node))):
+            raise PromptError(unknown_input(node, name))
+        _check_values(node, signature.bind(self, *args, **inputs).arguments)
+        with torch.inference_mode(False), torch.no_grad():
+            return run(self, *args, **inputs)
+
+    return checked
+
+
+def _check_values(node: type[Node], inputs: dict[str, Any]) -> None:
+    own = checked_by_itself(node)
+    for name, declaration in declared_inputs(node).items():
+        if declaration[0] not in WIDGETS or name not in inputs:
+            continue
+        values = inputs[name] if node.INPUT_IS_LIST and isinstance(inputs[name], list) else [inputs[name]]
+        for value in values:
+            problem = problem_with(declaration, value, in_range=name not in own)
+            if problem is not None:
+                raise SettingError(f"{name} {problem}")
