@@ -56,7 +56,7 @@ def load_item(item: DatasetItem) -> LoadedItem:
 
 
 def fit_item(loaded: LoadedItem, bucket: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """The item at its bucket's size, image and weights by one geometric transform: rgb_HWC uint8, weights_HW float32."""
+    """Image and weights at the bucket's size by one geometric transform: rgb_HWC uint8, weights_HW float32 or None."""
     rgb_HWC = fit_image(loaded.rgb_HWC, bucket)
     if loaded.weights_HW is None:
         return rgb_HWC, None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from ..errors import DatasetError, PathError, SettingError
@@ -149,7 +150,7 @@ def _photographs(config: DatasetConfig) -> tuple[list[FoundFile], tuple[str, ...
             photographs.append(file)
         elif suffix in VIDEO_SUFFIXES + UNREAD_SUFFIXES:
             not_read.append(file.path.relative_to(config.directory).as_posix())
-    for first, second in zip(photographs, photographs[1:], strict=False):
+    for first, second in pairwise(photographs):
         if first.name == second.name:
             raise DatasetError(
                 f"Two images share the name {first.name}: {first.path} and {second.path}; rename or remove one."

@@ -1,0 +1,56 @@
+"""Small real picture files for the dataset's tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Draw = Callable[..., Path]
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Draw:
+    """photograph("set/a.jpg", (w, h), seed=0, alpha=None, orientation=1): noise, so that no two are alike."""
+
+    def draw(
+        relative: str,
+        size: tuple[int, int] = (40, 30),
+        seed: int = 0,
+        alpha: np.ndarray | int | None = None,
+        orientation: int = 1,
+    ) -> Path:
+        path = tmp_path / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        if alpha is not None:
+            pixels = np.dstack([pixels, np.broadcast_to(np.asarray(alpha, np.uint8), pixels.shape[:2])])
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(pixels).save(path, exif=exif)
+        return path
+
+    return draw
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Draw:
+    """mask("masks/a.png", (w, h), value=128): a left half of `value`, a right half of 0; or the array given."""
+
+    def draw(
+        relative: str, size: tuple[int, int] = (40, 30), value: int | np.ndarray = 255, orientation: int = 1
+    ) -> Path:
+        path = tmp_path / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(value, np.ndarray):
+            pixels = value
+        else:
+            pixels = np.zeros((size[1], size[0]), np.uint8)
+            pixels[:, : size[0] // 2] = value
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(pixels).save(path, exif=exif)
+        return path
+
+    return draw
