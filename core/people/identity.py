@@ -14,7 +14,6 @@ import numpy as np
 from ..errors import InternalError, PersonError, SettingError
 from .faces import Face, FaceRecognizer, crop_face
 
-
 MIN_REFERENCE_FACE_PX = 32.0
 
 
@@ -281,8 +280,9 @@ def without_match(
     if on_no_match is OnNoMatch.LARGEST and faces:
         largest = max(faces, key=lambda face: face.area_px).index
         return _chosen(nobody, Outcome.LARGEST, largest, f"{cause}; the largest face was taken, as asked")
+    listed = f" ({describe_scores(scores)})" if scores else ""
     raise PersonError(
-        f"The person cannot be told apart: {cause} ({describe_scores(scores)}). Give more or better reference "
+        f"The person cannot be told apart: {cause}{listed}. Give more or better reference "
         "pictures, change min_similarity or margin, choose a face with face_index, or leave the picture out."
     )
 

@@ -52,6 +52,7 @@ COVER_STEP = 0.05
 PART_INSIDE = 0.8
 KEEP_COMPONENT = 0.05
 FILL_HOLE = 0.01
+REMEDY = "Use another person segmenter, or draw this mask by hand."
 
 
 def isolate_person(faces: Sequence[Face], masks: Sequence[PersonMask], chosen: int) -> np.ndarray:
@@ -60,7 +61,8 @@ def isolate_person(faces: Sequence[Face], masks: Sequence[PersonMask], chosen: i
     Masks go to faces one to one, by how much of the face they cover (a mask that knows its face goes to it); where
     masks overlap the more probable one has the pixel; components that touch neither the head nor make up 5 % of the
     area are dropped; holes below 1 % of the area that are nobody else's are filled.
-    Raises PersonError when the face is not there or has no mask, ImageError when the masks differ in size.
+    Raises PersonError when the face is not there, has no mask, or its mask also holds another face; ImageError when the
+    masks differ in size.
     """
     if not 0 <= chosen < len(faces):
         raise PersonError(f"Face {chosen} was asked for, but the picture shows {len(faces)} faces.")
@@ -70,22 +72,29 @@ def isolate_person(faces: Sequence[Face], masks: Sequence[PersonMask], chosen: i
     if len(shapes) > 1:
         sizes = " and ".join(sorted(f"{width} x {height}" for height, width in shapes))
         raise ImageError(f"The person masks must all have the picture's size, but they are {sizes} pixels.")
-    owners, best_cover = _owners(faces, masks)
+    owners, cover_FM = _owners(faces, masks)
     mine = [m for m, owner in enumerate(owners) if owner == chosen]
     if not mine:
+        best = max((cover_FM[chosen, m] for m, owner in enumerate(owners) if owner is None), default=0.0)
         raise PersonError(
-            f"Face {chosen} has no person mask: the best of {len(masks)} masks that is not somebody else's covers "
-            f"{best_cover[chosen]:.0%} of it, and {MIN_FACE_COVER:.0%} is needed. Use another person segmenter, or "
-            "draw this mask by hand."
+            f"Face {chosen} has no person mask: of {len(masks)} masks, the best that is not somebody else's covers "
+            f"{best:.0%} of it, and {MIN_FACE_COVER:.0%} is needed. {REMEDY}"
         )
     own_HW, others_HW = _win(masks, owners, mine)
     kept_HW = _keep_components(own_HW, faces[chosen])
     if not kept_HW.any():
         raise PersonError(
             f"Face {chosen} has no person mask of its own: where the face is, another person's mask is more probable. "
-            "Use another person segmenter, or draw this mask by hand."
+            f"{REMEDY}"
         )
-    return _fill_holes(kept_HW, others_HW)
+    isolated_HW = _fill_holes(kept_HW, others_HW)
+    also = [face.index for face in faces if face.index != chosen and _shows(isolated_HW, face, faces[chosen])]
+    if also:
+        raise PersonError(
+            f"Face {chosen} has no person mask of its own: its mask also holds face {', '.join(map(str, also))}, so "
+            f"somebody else would be kept. {REMEDY}"
+        )
+    return isolated_HW
 
 
 def apply_instance(
@@ -120,25 +129,24 @@ def apply_instance(
     return (weights_HW * share_HW).astype(np.float32)
 
 
-def _owners(faces: Sequence[Face], masks: Sequence[PersonMask]) -> tuple[list[int | None], list[float]]:
-    """Whose each mask is (a face's number or None), and the best coverage of each face by a mask that was free."""
+def _owners(faces: Sequence[Face], masks: Sequence[PersonMask]) -> tuple[list[int | None], np.ndarray]:
+    """Whose each mask is (a face's number or None), and cover_FM: how much of each face each mask covers."""
     owners: list[int | None] = [mask.face_index for mask in masks]
     claimed = {owner for owner in owners if owner is not None}
     free = [m for m, owner in enumerate(owners) if owner is None]
     areas = {m: int(np.count_nonzero(masks[m].probability_HW > 0.5)) for m in free}
-    best = [0.0] * len(faces)
+    cover_FM = np.zeros((len(faces), len(masks)))
     claims: list[tuple[int, int, int, int]] = []
-    for face in faces:
+    for f, face in enumerate(faces):
         window, oval_hw = _oval(face, masks[0].probability_HW.shape)
-        for m in free:
-            cover = float((masks[m].probability_HW[window] > 0.5)[oval_hw].mean()) if oval_hw.any() else 0.0
-            best[face.index] = max(best[face.index], cover)
-            if cover >= MIN_FACE_COVER and face.index not in claimed:
-                claims.append((-round(cover / COVER_STEP), areas[m], face.index, m))
+        for m in free if oval_hw.any() else []:
+            cover_FM[f, m] = (masks[m].probability_HW[window] > 0.5)[oval_hw].mean()
+            if cover_FM[f, m] >= MIN_FACE_COVER and f not in claimed:
+                claims.append((-round(cover_FM[f, m] / COVER_STEP), areas[m], f, m))
     for _, _, f, m in sorted(claims):
         if owners[m] is None and f not in owners:
             owners[m] = f
-    return owners, best
+    return owners, cover_FM
 
 
 def _oval(face: Face, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], np.ndarray]:
@@ -158,6 +166,16 @@ def _oval(face: Face, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], np.n
             cv2.fillPoly(canvas, [points], 1)
         inside = canvas.astype(bool)
     return (slice(top, bottom), slice(left, right)), inside
+
+
+def _shows(mask_HW: np.ndarray, face: Face, own: Face) -> bool:
+    """Whether the mask covers `face`, unless that is `own` detected a second time."""
+    window, oval_hw = _oval(face, mask_HW.shape)
+    if not oval_hw.any() or not mask_HW[window][oval_hw].mean() >= MIN_FACE_COVER:
+        return False
+    (a0, b0, a1, b1), (x0, y0, x1, y1) = face.box, own.box
+    shared = max(0.0, min(a1, x1) - max(a0, x0)) * max(0.0, min(b1, y1) - max(b0, y0))
+    return shared < 0.5 * min(face.area_px, own.area_px)
 
 
 def _win(
