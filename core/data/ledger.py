@@ -1,0 +1,158 @@
+"""The ledger of a directory that a step fills: which files are ours, and from what they were made.
+
+It makes a step idempotent on disk. Unchanged work is skipped, changed work redone, and a file that a person put there
+or edited is told apart from ours by its hash. Entries go to a journal first, line by line, so that a step that is
+killed loses nothing and takes no half-finished file for someone else's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TextIO
+
+from ..errors import DatasetError
+from ..files import sha256_file, write_json
+from .files import MASK_LEDGER
+from .items import DatasetItem
+
+_BEGUN = "begun"
+
+
+class FileState(Enum):
+    """What lies at a step's target."""
+
+    ABSENT = "absent"
+    UNCHANGED = "unchanged"
+    OUTDATED = "outdated"
+    EDITED = "edited"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a step noted about one name. `sha256` is of the written file; None where it decided to write none."""
+
+    fingerprint: str
+    sha256: str | None
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+class Ledger:
+    """Records by item name, for one directory and one step. Open it with `open_ledger`."""
+
+    def __init__(self, path: Path, step: str, records: dict[str, Record]) -> None:
+        self._path, self._step, self._records = path, step, records
+        self._journal: TextIO | None = None
+
+    def record(self, name: str) -> Record | None:
+        """What was noted about `name`, if anything."""
+        return self._records.get(name)
+
+    def state(self, name: str, target: Path, fingerprint: str) -> FileState:
+        """What lies at `target` now, given what it would be made from."""
+        record = self._records.get(name)
+        if record is None or record.sha256 is None:
+            if target.exists():
+                return FileState.FOREIGN
+            decided = record is not None and record.fingerprint == fingerprint
+            return FileState.UNCHANGED if decided else FileState.ABSENT
+        if not target.exists():
+            return FileState.ABSENT
+        if record.sha256 == _BEGUN:
+            return FileState.OUTDATED
+        if sha256_file(target) != record.sha256:
+            return FileState.EDITED
+        return FileState.UNCHANGED if record.fingerprint == fingerprint else FileState.OUTDATED
+
+    def begin(self, name: str, fingerprint: str) -> None:
+        """Note that the file of `name` is about to be written, so that it counts as ours from now on."""
+        self._note(name, Record(fingerprint, _BEGUN))
+
+    def finish(self, name: str, fingerprint: str, target: Path | None, details: Mapping[str, object]) -> None:
+        """Note that `target` is written (None: that there is none to write)."""
+        self._note(name, Record(fingerprint, None if target is None else sha256_file(target), dict(details)))
+
+    def close(self) -> None:
+        """Write everything into one file and drop the journal."""
+        if self._journal is None:
+            return
+        self._journal.close()
+        self._journal = None
+        self._write()
+        _journal_path(self._path).unlink(missing_ok=True)
+
+    def _note(self, name: str, record: Record) -> None:
+        self._records[name] = record
+        if self._journal is None:
+            # The ledger itself comes first: its presence marks the directory as ours for whoever scans next.
+            self._write()
+            self._journal = _journal_path(self._path).open("a", encoding="utf-8")
+        self._journal.write(json.dumps({"name": name, **asdict(record)}) + "\n")
+        self._journal.flush()
+
+    def _write(self) -> None:
+        items = {name: asdict(record) for name, record in sorted(self._records.items())}
+        write_json(self._path, {"step": self._step, "items": items})
+
+
+@contextmanager
+def open_ledger(directory: Path, step: str, file_name: str = MASK_LEDGER) -> Generator[Ledger, None, None]:
+    """The ledger of `directory`; it is saved on the way out, after an interrupt too.
+
+    DatasetError when the directory belongs to another step or its ledger is damaged.
+    """
+    path = directory / file_name
+    records: dict[str, Record] = {}
+    if path.exists():
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            owner = stored["step"]
+            records = {name: Record(**record) for name, record in stored["items"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DatasetError(
+                f"{path} is damaged ({error}); delete it, and set overwrite to have the files beside it made again."
+            ) from error
+        if owner != step:
+            raise DatasetError(f"{directory} holds what {owner} wrote; choose another directory for {step}.")
+    records.update(_journalled(_journal_path(path)))
+    ledger = Ledger(path, step, records)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def fingerprint_of(*parts: object) -> str:
+    """Hex SHA-256 over the parts' written forms, each kept apart from the next."""
+    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
+
+
+def target_for(item: DatasetItem, directory: Path) -> Path:
+    """Where a step writes its PNG of `item`. DatasetError when that would be beside, or in place of, the photograph."""
+    target = directory / f"{item.name}.png"
+    if target.parent.resolve() == item.media_path.parent.resolve():
+        raise DatasetError(
+            f"The output would lie beside the photographs in {target.parent}; choose another output_directory."
+        )
+    return target
+
+
+def _journal_path(path: Path) -> Path:
+    return path.with_suffix(".journal")
+
+
+def _journalled(path: Path) -> Iterable[tuple[str, Record]]:
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return  # the line during which the step was killed is the last one
+        yield entry.pop("name"), Record(**entry)

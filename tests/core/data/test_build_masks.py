@@ -1,0 +1,158 @@
+"""Masks are built once, exactly, and never over anyone's own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from maskloss.core.data.build_masks import build_masks
+from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
+from maskloss.core.data.load import load_item
+from maskloss.core.data.scan import DatasetConfig, scan_dataset
+from maskloss.core.errors import DatasetError
+from maskloss.core.images import load_mask
+from maskloss.core.parts.part_map import SCHEMES, PartMap
+from maskloss.core.parts.tiers import TierWeights
+
+Draw = Callable[..., Path]
+
+
+class QuarterSegmenter:
+    """A real, if simple, segmenter: face, hair, body and background by the red value's quarter."""
+
+    name = "quarters"
+    approximate = True
+
+    def __init__(self, identity: str = "quarters-1") -> None:
+        self.identity = identity
+        self.calls = 0
+
+    def segment(self, rgb_HWC: np.ndarray) -> PartMap:
+        self.calls += 1
+        return PartMap((rgb_HWC[..., 0] // 64).astype(np.int64), SCHEMES["maskloss_4"], approximate=True)
+
+
+def dataset_of(*paths: Path, settings: LoadSettings | None = None) -> Dataset:
+    return Dataset(tuple(DatasetItem(path.stem, path, settings or LoadSettings()) for path in paths))
+
+
+def states(report: dict) -> list[str]:
+    return [row["state"] for row in report["items"]]
+
+
+def test_masks_are_exact_and_belong_to_the_items(tmp_path: Path, photograph: Draw) -> None:
+    path = photograph("set/a.png", (40, 30))
+    dataset, report = build_masks(dataset_of(path), QuarterSegmenter(), TierWeights(), tmp_path / "out")
+    item = dataset.items[0]
+    assert item.mask_path == item.tiers_path == tmp_path / "out/a.png"
+    mask_HW = load_mask(tmp_path / "out/a.png")
+    rgb_HWC = load_item(item).rgb_HWC
+    assert mask_HW.shape == (30, 40)
+    for quarter, value in enumerate((0, 255, 80, 128)):
+        assert (mask_HW[rgb_HWC[..., 0] // 64 == quarter] == value).all()
+    row = report["items"][0]
+    assert row["state"] == "written"
+    assert row["approximate"] is True
+    assert row["coverage"] == pytest.approx(mask_HW.mean() / 255, abs=1e-6)
+    assert row["tiers"]["hair"] == pytest.approx((mask_HW == 80).mean(), abs=1e-6)
+    assert report["counts"] == {"items": 1, "written": 1, "unchanged": 0, "kept": 0}
+
+
+def test_a_second_run_touches_nothing(tmp_path: Path, photograph: Draw) -> None:
+    dataset = dataset_of(photograph("set/a.png"), photograph("set/b.png", seed=1))
+    segmenter = QuarterSegmenter()
+    first = build_masks(dataset, segmenter, TierWeights(), tmp_path / "out")
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    again = build_masks(dataset, segmenter, TierWeights(), tmp_path / "out")
+    assert segmenter.calls == 2
+    assert states(again[1]) == ["unchanged", "unchanged"]
+    assert again[0] == first[0]
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+    assert [row["coverage"] for row in again[1]["items"]] == [row["coverage"] for row in first[1]["items"]]
+
+
+@pytest.mark.parametrize("change", ["tiers", "segmenter", "photograph"])
+def test_what_changed_is_built_again(tmp_path: Path, photograph: Draw, change: str) -> None:
+    dataset = dataset_of(photograph("set/a.png"), photograph("set/b.png", seed=1))
+    build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out")
+    if change == "photograph":
+        photograph("set/a.png", seed=9)
+    segmenter = QuarterSegmenter("quarters-2" if change == "segmenter" else "quarters-1")
+    tiers = TierWeights(hair=81) if change == "tiers" else TierWeights()
+    report = build_masks(dataset, segmenter, tiers, tmp_path / "out")[1]
+    assert states(report) == ["written", "unchanged" if change == "photograph" else "written"]
+    assert (load_mask(tmp_path / "out/b.png") == tiers.hair).any()
+
+
+def test_masks_that_are_there_are_kept_unless_overwrite(tmp_path: Path, photograph: Draw, mask: Draw) -> None:
+    left = np.zeros((30, 40), np.uint8)
+    left[:, :20] = 200
+    alpha = LoadSettings(alpha_mask=True)
+    dataset = Dataset(
+        (
+            DatasetItem("file", photograph("set/file.png"), LoadSettings(), mask("masks/file.png")),
+            DatasetItem("alpha", photograph("set/alpha.png", alpha=left), alpha),
+            DatasetItem("opaque", photograph("set/opaque.png", alpha=255), alpha),
+            DatasetItem("foreign", photograph("set/foreign.png"), LoadSettings()),
+        )
+    )
+    foreign = mask("out/foreign.png", value=7)
+    content = foreign.read_bytes()
+    built, report = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out")
+    assert states(report) == ["kept", "kept", "written", "kept"]
+    assert [load_item(item).origin for item in built.items] == [
+        MaskOrigin.FILE, MaskOrigin.ALPHA, MaskOrigin.FILE, MaskOrigin.FILE,
+    ]  # fmt: skip
+    assert built.items[0] == dataset.items[0]
+    assert built.items[3].mask_path == foreign
+    assert foreign.read_bytes() == content
+    assert report["items"][3]["reason"] == "a file lies there that this step did not write"
+    built, report = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", overwrite=True)
+    assert states(report) == ["written", "written", "unchanged", "written"]
+    assert foreign.read_bytes() != content
+    assert {load_item(item).origin for item in built.items} == {MaskOrigin.FILE}
+
+
+def test_a_mask_edited_by_hand_is_kept(tmp_path: Path, photograph: Draw, mask: Draw) -> None:
+    dataset = dataset_of(photograph("set/a.png"))
+    build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out")
+    edited = mask("out/a.png", value=3).read_bytes()
+    report = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out")[1]
+    assert report["items"][0]["reason"] == "it was edited after it was written"
+    report = build_masks(dataset, QuarterSegmenter(), TierWeights(face=9), tmp_path / "out")[1]
+    assert "the settings changed since" in report["items"][0]["reason"]
+    assert (tmp_path / "out/a.png").read_bytes() == edited
+
+
+def test_an_interrupt_loses_nothing(tmp_path: Path, photograph: Draw) -> None:
+    class Impatient:
+        def update(self, done: int, total: int, text: str = "", preview_HWC: np.ndarray | None = None) -> None:
+            if done == 1:
+                raise KeyboardInterrupt
+
+    dataset = dataset_of(photograph("set/a.png"), photograph("set/b.png", seed=1))
+    with pytest.raises(KeyboardInterrupt):
+        build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", progress=Impatient())
+    segmenter = QuarterSegmenter()
+    assert states(build_masks(dataset, segmenter, TierWeights(), tmp_path / "out")[1]) == ["unchanged", "written"]
+    assert segmenter.calls == 1
+
+
+def test_the_photographs_are_never_overwritten(tmp_path: Path, photograph: Draw) -> None:
+    path = photograph("set/a.png")
+    content = path.read_bytes()
+    with pytest.raises(DatasetError, match="would lie beside the photographs"):
+        build_masks(dataset_of(path), QuarterSegmenter(), TierWeights(), tmp_path / "set", overwrite=True)
+    assert path.read_bytes() == content
+
+
+def test_what_was_built_below_the_images_is_no_image_of_the_next_scan(tmp_path: Path, photograph: Draw) -> None:
+    photograph("set/sub/a.jpg")
+    config = DatasetConfig(tmp_path / "set", recursive=True)
+    built, _ = build_masks(scan_dataset(config)[0], QuarterSegmenter(), TierWeights(), tmp_path / "set/masks")
+    assert built.items[0].mask_path == tmp_path / "set/masks/sub/a.png"
+    assert [item.name for item in scan_dataset(config)[0].items] == ["sub/a"]
+    again = DatasetConfig(tmp_path / "set", tmp_path / "set/masks", recursive=True)
+    rebuilt, report = build_masks(scan_dataset(again)[0], QuarterSegmenter(), TierWeights(), tmp_path / "set/masks")
+    assert states(report) == ["unchanged"]
+    assert rebuilt.items[0].mask_path == built.items[0].mask_path
