@@ -31,21 +31,22 @@ class FoundFace:
 class Recent(Generic[T]):
     """The results for the last few pictures by content: recogniser and segmenters often get the same picture in turn."""
 
-    def __init__(self, compute: Callable[[np.ndarray], T], pictures: int = 2) -> None:
-        self._compute = compute
+    def __init__(self, pictures: int = 2) -> None:
         self._pictures = pictures
         self._results: OrderedDict[bytes, T] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __call__(self, rgb_HWC: np.ndarray) -> T:
-        """The result for a uint8 RGB picture, computed when its content is not among the last few."""
+    def get(self, rgb_HWC: np.ndarray, compute: Callable[[], T], also: bytes = b"") -> T:
+        """What `compute` gave for this uint8 RGB picture (and `also`), computed when it is not among the last few."""
         check_picture(rgb_HWC)
-        digest = hashlib.blake2b(np.ascontiguousarray(rgb_HWC), digest_size=16, salt=_shape_salt(rgb_HWC)).digest()
+        hashed = hashlib.blake2b(np.ascontiguousarray(rgb_HWC), digest_size=16)
+        hashed.update(repr(rgb_HWC.shape).encode() + also)
+        digest = hashed.digest()
         with self._lock:
             if digest in self._results:
                 self._results.move_to_end(digest)
                 return self._results[digest]
-        result = self._compute(rgb_HWC)
+        result = compute()
         with self._lock:
             self._results[digest] = result
             while len(self._results) > self._pictures:
@@ -59,14 +60,14 @@ def check_picture(rgb_HWC: np.ndarray) -> None:
         raise InternalError(f"a picture must be uint8 RGB of shape (H, W, 3), got {rgb_HWC.dtype} {rgb_HWC.shape}")
 
 
+def find_faces(rgb_HWC: np.ndarray) -> tuple[FoundFace, ...]:
+    """Faces of an upright uint8 RGB picture that score at least MIN_FACE_SCORE, from left to right by their middles."""
+    return _recent.get(rgb_HWC, lambda: _find(rgb_HWC))
+
+
 def _find(rgb_HWC: np.ndarray) -> tuple[FoundFace, ...]:
     faces = sorted(detect_tiled(rgb_HWC, MIN_FACE_SCORE), key=lambda face: (face.box[0] + face.box[2], face.box[1]))
     return tuple(FoundFace(face, fit_mesh(rgb_HWC, face)) for face in faces)
 
 
-def _shape_salt(rgb_HWC: np.ndarray) -> bytes:
-    return rgb_HWC.shape[0].to_bytes(8, "little") + rgb_HWC.shape[1].to_bytes(8, "little")
-
-
-find_faces: Recent[tuple[FoundFace, ...]] = Recent(_find)
-"""Faces of a picture scoring at least `MIN_FACE_SCORE`, from left to right by the middle of their boxes."""
+_recent: Recent[tuple[FoundFace, ...]] = Recent()
