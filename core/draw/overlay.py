@@ -1,0 +1,155 @@
+"""Pictures that show what was found: faces with their scores, parts, weights. All uint8 RGB of the picture's size.
+
+`_HW` is the pixel grid, `_hw` the latent grid.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..errors import ImageError
+from ..parts.part_map import PartMap
+from ..people.identity import FaceScore, PersonDecision
+from .lettering import RGB, draw_label, label_size, letter_size, with_legend
+
+CHOSEN: RGB = (34, 197, 94)
+OTHERS: RGB = (220, 38, 38)
+FACE_COLOUR: RGB = (239, 108, 92)
+FACE_END: RGB = (140, 20, 150)
+HAIR_END: RGB = (120, 70, 10)
+HAIR_COLOUR: RGB = (250, 204, 64)
+# Told apart by people with any colour vision as far as eight colours can be (Okabe and Ito), then repeated darker.
+CLASS_COLOURS: tuple[RGB, ...] = (
+    (0, 114, 178),
+    (0, 158, 115),
+    (86, 180, 233),
+    (204, 121, 167),
+    (148, 103, 189),
+    (213, 94, 0),
+    (127, 179, 61),
+    (70, 90, 220),
+)
+LEGEND_TIERS = 8
+
+
+def face_overlay(rgb_HWC: np.ndarray, decision: PersonDecision) -> np.ndarray:
+    """Every face in a box with its number and similarity; the chosen one green, the others red."""
+    height, width = rgb_HWC.shape[:2]
+    picture = Image.fromarray(rgb_HWC)
+    draw = ImageDraw.Draw(picture)
+    line = max(2, round((width * height) ** 0.5 / 250))
+    for score in decision.faces:
+        x0, y0, x1, y1 = score.box
+        draw.rectangle((x0, y0, x1, y1), outline=_colour(score), width=line)
+    size_px = letter_size((width, height))
+    taken: list[tuple[float, float, float, float]] = []
+    # The chosen face's label first, so that it has the best place.
+    for score in sorted(decision.faces, key=lambda each: not each.chosen):
+        text = str(score.index) if score.similarity is None else f"{score.index}: {score.similarity:.2f}"
+        box = _free_place(score.box, label_size(text, size_px), (width, height), taken)
+        taken.append(box)
+        draw_label(draw, box[:2], text, size_px, _colour(score))
+    return np.asarray(picture)
+
+
+def parts_overlay(rgb_HWC: np.ndarray, parts: PartMap, opacity: float = 0.6) -> np.ndarray:
+    """The parts in colour over the picture, with a legend of those present; the background stays as it is, dimmed."""
+    _same_size("The part map", rgb_HWC, parts.label_HW)
+    colours = part_colours(parts)
+    tinted_HWC = _blend(rgb_HWC, colours[parts.label_HW], opacity)
+    background_HW = parts.label_HW == 0
+    tinted_HWC[background_HW] = (rgb_HWC[background_HW] * 0.5).astype(np.uint8)
+    present = [int(index) for index in np.unique(parts.label_HW) if index]
+    entries = [(_rgb(colours[index]), parts.scheme.names[index]) for index in present]
+    if parts.approximate:
+        entries.append(((90, 90, 90), "approximate"))
+    return with_legend(tinted_HWC, entries)
+
+
+def part_colours(parts: PartMap) -> np.ndarray:
+    """One colour per class of the scheme, uint8 (classes, 3); faces reddish, hair yellow, the background black."""
+    scheme = parts.scheme
+    colours = np.zeros((len(scheme.names), 3), np.uint8)
+    for tier, first, last in (("face", FACE_COLOUR, FACE_END), ("hair", HAIR_COLOUR, HAIR_END)):
+        ids = scheme.tier_ids(tier)
+        for step, index in enumerate(ids):
+            colours[index] = np.array(first) + (np.array(last) - np.array(first)) * step / len(ids)
+    for step, index in enumerate(scheme.tier_ids("body")):
+        colours[index] = np.array(CLASS_COLOURS[step % len(CLASS_COLOURS)]) * 0.75 ** (step // len(CLASS_COLOURS))
+    return colours
+
+
+def weights_overlay(rgb_HWC: np.ndarray, weights_HW: np.ndarray, opacity: float = 0.5) -> np.ndarray:
+    """Weights in [0, 1] as colour over the picture, dark for 0 to pale yellow for 1, with the tiers that occur."""
+    _same_size("The weights", rgb_HWC, weights_HW)
+    tinted_HWC = _blend(rgb_HWC, weight_colours(weights_HW), opacity)
+    values = np.unique(np.round(weights_HW * 255).astype(int))[::-1]
+    if len(values) > LEGEND_TIERS:
+        values = np.array([255, 191, 128, 64, 0])
+    colours_NC = weight_colours(values[None] / 255.0)[0]
+    entries = [(_rgb(colour), f"{value / 255:.2f} ({value})") for colour, value in zip(colours_NC, values, strict=True)]
+    return with_legend(tinted_HWC, entries)
+
+
+def heat_map(
+    weights_hw: np.ndarray, size: tuple[int, int], rgb_HWC: np.ndarray | None = None, opacity: float = 0.7
+) -> np.ndarray:
+    """Weights of the latent grid, every cell a block of one colour, at `size` (width, height).
+
+    With `rgb_HWC`, a picture of that size, they lie over it.
+    """
+    blocks_hw = np.clip(weights_hw, 0, 1).astype(np.float32)
+    weights_HW = cv2.resize(blocks_hw, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    colours_HWC = weight_colours(weights_HW)
+    if rgb_HWC is None:
+        return colours_HWC
+    _same_size("The heat map", rgb_HWC, weights_HW)
+    return _blend(rgb_HWC, colours_HWC, opacity)
+
+
+def weight_colours(weights_HW: np.ndarray) -> np.ndarray:
+    """uint8 RGB (H,W,3) for weights in [0, 1]: black, purple, red, orange, pale yellow."""
+    levels_HW = np.round(np.clip(weights_HW, 0, 1) * 255).astype(np.uint8)
+    bgr_HWC = cv2.applyColorMap(levels_HW, cv2.COLORMAP_INFERNO)
+    return np.ascontiguousarray(bgr_HWC[..., ::-1])
+
+
+def _blend(rgb_HWC: np.ndarray, colours_HWC: np.ndarray, opacity: float) -> np.ndarray:
+    return cv2.addWeighted(rgb_HWC, 1.0 - opacity, np.ascontiguousarray(colours_HWC), opacity, 0.0)
+
+
+def _rgb(colour: np.ndarray) -> RGB:
+    return int(colour[0]), int(colour[1]), int(colour[2])
+
+
+def _colour(score: FaceScore) -> RGB:
+    return CHOSEN if score.chosen else OTHERS
+
+
+def _same_size(what: str, rgb_HWC: np.ndarray, grid_HW: np.ndarray) -> None:
+    if rgb_HWC.shape[:2] != grid_HW.shape:
+        (height, width), (rows, columns) = rgb_HWC.shape[:2], grid_HW.shape
+        raise ImageError(
+            f"{what} must have the picture's size, but they are {columns} x {rows} and {width} x {height} pixels: "
+            "make both from the same picture."
+        )
+
+
+def _free_place(
+    face: tuple[float, float, float, float],
+    label: tuple[int, int],
+    size: tuple[int, int],
+    taken: list[tuple[float, float, float, float]],
+) -> tuple[float, float, float, float]:
+    """Where the label goes: above the face, below, or inside, wherever no other label is; always in the picture."""
+    x0, y0, x1, y1 = face
+    width, height = label
+    right, bottom = max(0, size[0] - width), max(0, size[1] - height)
+    places = [(x0, y0 - height), (x1 - width, y0 - height), (x0, y1), (x1 - width, y1), (x0, y0), (x0, y1 - height)]
+    boxes = [
+        (x, y, x + width, y + height) for x, y in ((min(max(x, 0), right), min(max(y, 0), bottom)) for x, y in places)
+    ]
+    free = [a for a in boxes if not any(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for b in taken)]
+    return (free or boxes)[0]

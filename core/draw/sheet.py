@@ -1,0 +1,57 @@
+"""Many pictures on one sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..errors import SettingError
+from .lettering import DARK, PALE, font, shorten, text_size
+
+GAP_PX = 6
+
+
+def contact_sheet(pictures: Sequence[tuple[np.ndarray, str]], columns: int, cell_px: int) -> np.ndarray:
+    """(rgb_HWC uint8, caption) pictures in rows of `columns`, each fitted whole into cell_px, its caption below it.
+
+    A caption may have several lines. Returns uint8 RGB. Raises SettingError without pictures or with a layout that
+    cannot hold any.
+    """
+    if not pictures:
+        raise SettingError("There is no picture to show: the dataset is empty, or offset lies behind its end.")
+    if columns < 1 or cell_px < 32:
+        raise SettingError(f"A sheet needs 1 column and 32 px per cell at least, got {columns} and {cell_px}.")
+    size_px = max(10, cell_px // 18)
+    line_px = text_size("", size_px)[1]
+    lines = [caption.splitlines() or [""] for _, caption in pictures]
+    caption_px = line_px * max(len(each) for each in lines) + GAP_PX
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    fitted = [shrink(rgb_HWC, cell_px, enlarge=True) for rgb_HWC, _ in pictures]
+    tallest = max(fitted_HWC.shape[0] for fitted_HWC in fitted)
+    pitch = (cell_px + GAP_PX, tallest + caption_px + GAP_PX)
+    sheet = Image.new("RGB", (columns * pitch[0] + GAP_PX, rows * pitch[1] + GAP_PX), DARK)
+    draw = ImageDraw.Draw(sheet)
+    for index, fitted_HWC in enumerate(fitted):
+        left = GAP_PX + index % columns * pitch[0]
+        top = GAP_PX + index // columns * pitch[1]
+        height, width = fitted_HWC.shape[:2]
+        sheet.paste(Image.fromarray(fitted_HWC), (left + (cell_px - width) // 2, top + (tallest - height) // 2))
+        for number, line in enumerate(lines[index]):
+            place = (left, top + tallest + GAP_PX // 2 + number * line_px)
+            draw.text(place, shorten(line, size_px, cell_px), fill=PALE, font=font(size_px))
+    return np.asarray(sheet)
+
+
+def shrink(rgb_HWC: np.ndarray, longest_px: int, enlarge: bool = False) -> np.ndarray:
+    """The picture with its longer side at most longest_px (with `enlarge`: exactly that), uint8 RGB."""
+    height, width = rgb_HWC.shape[:2]
+    scale = longest_px / max(height, width)
+    if scale >= 1 and not enlarge:
+        return rgb_HWC
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # Enlarged pictures are small ones whose pixels are to be seen (latent grids).
+    return cv2.resize(rgb_HWC, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
