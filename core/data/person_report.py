@@ -1,0 +1,78 @@
+"""What was decided about each photograph when one person was kept, as JSON and as a table to read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..people.identity import FaceScore, Outcome, PersonDecision
+
+LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True)
+class PersonRow:
+    """One photograph. `state`: written, unchanged, kept or left out. `decision` is None where the mask was given by
+    hand. `area` and `coverage`: share of the picture that is the person, and its mean weight after."""
+
+    name: str
+    state: str
+    decision: PersonDecision | None
+    reason: str
+    area: float
+    coverage: float
+
+    def to_json(self) -> dict[str, object]:
+        """{"name", "state", "faces", "decision", "reason", "area", "coverage"}."""
+        decided: Mapping[str, object] = (
+            {"faces": [], "decision": "given"} if self.decision is None else self.decision.to_json()
+        )
+        return {
+            "name": self.name, "state": self.state, **decided,
+            "reason": self.reason, "area": round(self.area, 6), "coverage": round(self.coverage, 6),
+        }  # fmt: skip
+
+
+def person_report(rows: Sequence[PersonRow]) -> dict[str, object]:
+    """{"items", left-out ones first, "counts", "text"}."""
+    ordered = sorted(rows, key=lambda row: row.state != LEFT_OUT)
+    states = Counter(row.state for row in rows)
+    outcomes = Counter("given" if row.decision is None else row.decision.outcome.value for row in rows)
+    return {
+        "items": [row.to_json() for row in ordered],
+        "counts": {
+            "items": len(rows),
+            "left_out": states[LEFT_OUT],
+            **{state: states[state] for state in ("written", "unchanged", "kept")},
+            **{f"decided_{outcome}": count for outcome, count in sorted(outcomes.items())},
+        },
+        "text": _table(ordered),
+    }
+
+
+def decision_from_json(stored: Mapping[str, Any]) -> PersonDecision:
+    """The decision that `PersonDecision.to_json` wrote."""
+    faces = tuple(
+        FaceScore(face["index"], tuple(face["box"]), face["similarity"], face["chosen"]) for face in stored["faces"]
+    )
+    chosen = next((face.index for face in faces if face.chosen), None)
+    return PersonDecision(faces, Outcome(stored["decision"]), chosen, stored["reason"], stored["area"])
+
+
+def _table(rows: Sequence[PersonRow]) -> str:
+    width = max((len(row.name) for row in rows), default=0)
+    return "\n".join(
+        f"{row.state:<9}  {row.name:<{width}}  {_scores(row)}  {row.area:6.1%}  {row.reason}" for row in rows
+    )
+
+
+def _scores(row: PersonRow) -> str:
+    if row.decision is None:
+        return "given by hand"
+    scores = [
+        ("-" if face.similarity is None else f"{face.similarity:.2f}") + ("*" if face.chosen else "")
+        for face in row.decision.faces
+    ]
+    return f"{len(scores)} faces [{' '.join(scores)}]"

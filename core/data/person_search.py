@@ -1,0 +1,118 @@
+"""One person's mask in a photograph of a dataset: sought by the face, or given by hand.
+
+`_HW`, `_HWC` pixel grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..alpha import weights_to_uint8
+from ..errors import DatasetError, PersonError
+from ..files import sha256_file
+from ..images import load_mask, save_image
+from ..people.faces import FaceRecognizer
+from ..people.identity import Identity, MatchRules, PersonDecision, decide
+from ..people.instances import PersonSegmenter
+from ..people.pick import cut_out
+from ..resample import check_same_aspect, fit_mask
+from .items import DatasetItem
+from .ledger import FileState, Ledger, fingerprint_of, open_ledger, target_for
+
+INSTANCE_STEP = "KeepPerson (instance masks)"
+
+
+@dataclass(frozen=True, eq=False)
+class PersonSearch:
+    """Who is looked for, with what, and by which rules. `choices` names the face to keep in single photographs."""
+
+    recognizer: FaceRecognizer
+    identity: Identity | None
+    segmenter: PersonSegmenter
+    rules: MatchRules
+    choices: Mapping[str, int]
+
+    def fingerprint(self, item: DatasetItem) -> str:
+        """Hex; differs whenever another person, or another mask of the person, could come out."""
+        sought = "" if self.identity is None else self.identity.fingerprint
+        models = (self.recognizer.identity, self.segmenter.identity)
+        return fingerprint_of(sha256_file(item.media_path), *models, sought, self._rules_for(item.name))
+
+    def run(self, name: str, rgb_HWC: np.ndarray) -> tuple[np.ndarray, PersonDecision]:
+        """mask_HW bool of the person (all False when nobody was chosen) and the decision; PersonError names `name`."""
+        rules = self._rules_for(name)
+        faces = self.recognizer.detect(rgb_HWC)
+        try:
+            decision = decide(faces, self.recognizer, self.identity, rules)
+            masks = [] if decision.chosen is None else self.segmenter.segment(rgb_HWC, faces)
+            return cut_out((rgb_HWC.shape[1], rgb_HWC.shape[0]), faces, masks, decision, rules.on_no_match)
+        except PersonError as error:
+            raise PersonError(f"{name}: {error}") from error
+
+    def _rules_for(self, name: str) -> MatchRules:
+        return replace(self.rules, face_index=self.choices[name]) if name in self.choices else self.rules
+
+
+class InstanceMasks:
+    """The directory of binary masks of the person. Ours are written and renewed; a person's are used as they are."""
+
+    def __init__(self, directory: Path | None, ledger: Ledger | None) -> None:
+        self._directory, self._ledger = directory, ledger
+
+    def given(self, item: DatasetItem, fingerprint: str) -> Path | None:
+        """The mask of `item` that someone put there or edited, if there is one.
+
+        DatasetError when it was edited for another search than this one, so that it may show somebody else.
+        """
+        if self._directory is None or self._ledger is None:
+            return None
+        target = target_for(item, self._directory)
+        state = self._ledger.state(item.name, target, fingerprint)
+        record = self._ledger.record(item.name)
+        if state is FileState.EDITED and record is not None and record.fingerprint != fingerprint:
+            raise DatasetError(
+                f"The instance mask {target} was edited by hand for another person, photograph or setting; "
+                "delete it to have it made again."
+            )
+        return target if state in (FileState.EDITED, FileState.FOREIGN) else None
+
+    def is_current(self, item: DatasetItem, fingerprint: str) -> bool:
+        """Whether nothing is to be written for `item`."""
+        if self._directory is None or self._ledger is None:
+            return True
+        state = self._ledger.state(item.name, target_for(item, self._directory), fingerprint)
+        return state not in (FileState.ABSENT, FileState.OUTDATED)
+
+    def write(self, item: DatasetItem, fingerprint: str, instance_HW: np.ndarray | None) -> None:
+        """Write the mask of `item` (bool; None: the photograph is left out, and a mask of ours goes)."""
+        if self._directory is None or self._ledger is None:
+            return
+        target = target_for(item, self._directory)
+        self._ledger.begin(item.name, fingerprint)
+        if instance_HW is None:
+            target.unlink(missing_ok=True)
+        else:
+            save_image(target, weights_to_uint8(instance_HW.astype(np.float32)))
+        self._ledger.finish(item.name, fingerprint, None if instance_HW is None else target, {})
+
+
+@contextmanager
+def open_instances(directory: Path | None) -> Generator[InstanceMasks, None, None]:
+    """The instance masks of `directory`; without one, none are kept."""
+    if directory is None:
+        yield InstanceMasks(None, None)
+        return
+    with open_ledger(directory, INSTANCE_STEP) as ledger:
+        yield InstanceMasks(directory, ledger)
+
+
+def read_instance(path: Path, item: DatasetItem, size: tuple[int, int]) -> np.ndarray:
+    """A given instance mask as mask_HW bool at the photograph's (width, height). ImageError on another aspect."""
+    mask_HW = load_mask(path)
+    check_same_aspect(item.name, size, (mask_HW.shape[1], mask_HW.shape[0]))
+    return fit_mask(mask_HW, size, size) >= 128
