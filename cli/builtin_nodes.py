@@ -10,6 +10,7 @@ import torch
 from ..core.host import current_host
 from ..core.images import load_image, save_image
 from ..core.paths import PathKind, numbered_path, resolve_read, resolve_write
+from ..nodes.results import saved
 from ..nodes.sockets import image_from_pictures, mask_from_masks, pictures_from_image
 
 EMPTY_MASK_PX = 64
@@ -40,15 +41,12 @@ class SaveImage:
         return {"required": {"images": ("IMAGE",), "filename_prefix": ("STRING", {"default": "ComfyUI"})}}
 
     def save(self, images: torch.Tensor, filename_prefix: str) -> dict[str, Any]:
-        output = current_host().folders().output
         prefix = resolve_write(current_host().folders(), filename_prefix, "filename_prefix")
-        shown: list[dict[str, str]] = []
+        paths = []
         for rgb_HWC in pictures_from_image(images, "images"):
-            path = numbered_path(prefix.parent, prefix.name, ".png")
-            save_image(path, rgb_HWC)
-            subfolder = path.parent.relative_to(output).as_posix() if path.is_relative_to(output) else str(path.parent)
-            shown.append({"filename": path.name, "subfolder": subfolder, "type": "output"})
-        return {"ui": {"images": shown}}
+            paths.append(numbered_path(prefix.parent, prefix.name, ".png"))
+            save_image(paths[-1], rgb_HWC)
+        return {"ui": {"images": saved(paths)}}
 
 
 class PreviewImage:

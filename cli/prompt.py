@@ -138,7 +138,7 @@ def _node_problems(node: PromptNode, prompt: Prompt, registry: Registry) -> list
         if name in links:
             problem = _link_problem(links[name], known[name][0], prompt, registry)
         elif known[name][0] not in WIDGETS:
-            problem = f"is {value!r}, expected a link to a {known[name][0]} output, such as [\"3\", 0]"
+            problem = f'is {value!r}, expected a link to a {known[name][0]} output, such as ["3", 0]'
         else:
             problem = problem_with(known[name], value, in_range=name not in own)
         if problem is not None:

@@ -32,6 +32,7 @@ def run_prompt(prompt: Prompt, registry: Registry, host: LocalHost) -> dict[str,
     order = checked_order(prompt, registry)
     last_use = {source: node.id for node in order for source, _ in node.links().values()}
     results: dict[str, NodeResult] = {}
+    host.classes = frozenset(node.class_type for node in prompt.values())
     with use_host(host):
         for number, node in enumerate(order, start=1):
             host.label = node.label

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..core.errors import UserError
 from .sockets import Declaration
 
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
@@ -33,13 +34,22 @@ def checked_by_itself(node: type) -> frozenset[str]:
     return frozenset(inspect.signature(validate).parameters) if validate is not None else frozenset()
 
 
+def verdict(make: Callable[[], object]) -> bool | str:
+    """What VALIDATE_INPUTS returns: True, or the sentence with which `make` refuses."""
+    try:
+        make()
+    except UserError as error:
+        return str(error)
+    return True
+
+
 def unknown_input(node: type, name: str) -> str:
     """The sentence for an input that `node` does not have."""
     return f"{name!r} is not an input of {node.__name__}{suggestion(name, declared_inputs(node))}"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """"; did you mean 'x'?" for the nearest of `known`, or the whole short list, or nothing."""
+    """ "; did you mean 'x'?" for the nearest of `known`, or the whole short list, or nothing."""
     names = sorted(known)
     by_lower = {known_name.lower(): known_name for known_name in names}
     near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)

@@ -6,14 +6,15 @@ inside we use lists of uint8 `rgb_HWC` and float32 `mask_HW`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..core.errors import ImageError
+from ..core.errors import ImageError, SettingError
+from ..core.parts.tiers import TierWeights
 
 Declaration = tuple[str, dict[str, Any]]
 
@@ -110,20 +111,45 @@ def mask_from_masks(masks: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack([np.asarray(mask_HW, np.float32) for mask_HW in masks]))
 
 
-def matched(masks: list[np.ndarray], count: int, size: tuple[int, int], name: str, other: str) -> list[np.ndarray]:
-    """`masks` as one per picture of `other`, which has `count` pictures of `size` (width, height).
-
-    One mask serves all; any other number, or another size, is an ImageError that names both.
-    """
-    if len(masks) not in (1, count):
-        raise ImageError(
-            f"{name} holds {len(masks)} masks and {other} holds {count}; give one mask for all, or one for each"
-        )
-    for mask_HW in masks:
-        found = (mask_HW.shape[1], mask_HW.shape[0])
-        if found != size:
+def broadcast(lists: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """All lists at one length: those with one entry serve every picture; other lengths must agree (ImageError)."""
+    count = max(len(values) for values in lists.values())
+    for name, values in lists.items():
+        if len(values) not in (1, count):
+            longest = next(other for other, others in lists.items() if len(others) == count)
             raise ImageError(
-                f"{name} is {found[0]}×{found[1]} and {other} is {size[0]}×{size[1]} (width×height); "
-                f"give both in the same size"
+                f"{name} holds {len(values)} and {longest} holds {count}; give one for all pictures, or one for each"
             )
-    return masks * count if len(masks) == 1 else masks
+    return {name: list(values) * (count if len(values) == 1 else 1) for name, values in lists.items()}
+
+
+def check_same_size(name: str, array: np.ndarray, other: str, reference: np.ndarray) -> None:
+    """ImageError naming both sizes when the two differ in height or width."""
+    if array.shape[:2] != reference.shape[:2]:
+        (height, width), (other_height, other_width) = array.shape[:2], reference.shape[:2]
+        raise ImageError(
+            f"{name} is {width}x{height} and {other} is {other_width}x{other_height} (width x height); "
+            "give both in the same size"
+        )
+
+
+def tier_inputs() -> dict[str, Declaration]:
+    """The widgets of the four tiers and of single classes, alike wherever masks are built."""
+    defaults = TierWeights()
+    tip = "Training weight, 0 to 255."
+    return {
+        "face_weight": INT(defaults.face, 0, 255, f"Face. {tip}"),
+        "hair_weight": INT(defaults.hair, 0, 255, f"Hair. {tip}"),
+        "body_weight": INT(defaults.body, 0, 255, f"Body and clothes. {tip}"),
+        "background_weight": INT(defaults.background, 0, 255, f"Everything else. {tip}"),
+        "class_weights": STRING("", "Single classes of the segmenter, such as Lower_Clothing=60, Left_Shoe=0."),
+    }
+
+
+def only(values: Any, name: str) -> Any:
+    """The one value of an input of a node that takes whole lists; a bare value, as a default is, passes."""
+    if not isinstance(values, list):
+        return values
+    if len(values) != 1:
+        raise SettingError(f"{name} holds {len(values)} values; connect one")
+    return values[0]

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import io
 import ipaddress
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,15 +54,17 @@ class ComfyHost:
 
     def given_inputs(self) -> frozenset[str] | None:
         context = _executing_context()
-        server = _server()
-        if context is None or server is None:
-            return None
-        for item in list(server.prompt_queue.currently_running.values()):
-            node = item[2].get(context.node_id) if item[1] == context.prompt_id else None
-            if node is not None:
-                return frozenset(node["inputs"])
         # A node that another node expanded into is not in the prompt.
-        return None
+        node = None if context is None else (_running_prompt(context.prompt_id) or {}).get(context.node_id)
+        return None if node is None else frozenset(node["inputs"])
+
+    def running_classes(self) -> frozenset[str] | None:
+        context = _executing_context()
+        prompt = None if context is None else _running_prompt(context.prompt_id)
+        return None if prompt is None else frozenset(node["class_type"] for node in prompt.values())
+
+    def say(self, text: str) -> None:
+        logging.getLogger("maskloss").info(text)
 
 
 class ComfyProgress:
@@ -111,3 +114,9 @@ def _server() -> Any:
 
 def _executing_context() -> Any:
     return _comfy("comfy_execution.utils").get_executing_context()
+
+
+def _running_prompt(prompt_id: str) -> dict[str, Any] | None:
+    server = _server()
+    items = () if server is None else tuple(server.prompt_queue.currently_running.values())
+    return next((item[2] for item in items if item[1] == prompt_id), None)

@@ -32,3 +32,11 @@ class Host(Protocol):
     def given_inputs(self) -> frozenset[str] | None:
         """The input names that the prompt gives to the running node; None where that cannot be known."""
         ...
+
+    def running_classes(self) -> frozenset[str] | None:
+        """The classes of all nodes in the running prompt; None where that cannot be known."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Tell the user something that stays: a banner or a warning, one or more lines."""
+        ...

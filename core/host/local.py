@@ -20,7 +20,8 @@ SECONDS_BETWEEN_LINES = 2.0
 class LocalHost:
     """Runs on the user's own machine, so every absolute path is open.
 
-    `label` is "<node id> <class>" of the running node; whoever runs a prompt keeps it up to date.
+    `label` is "<node id> <class>" of the running node and `classes` are those of the prompt's nodes; whoever runs a
+    prompt keeps them up to date.
     """
 
     def __init__(self, input_directory: Path | None = None, output_directory: Path | None = None) -> None:
@@ -31,6 +32,7 @@ class LocalHost:
             absolute_allowed=True,
         )
         self.label = ""
+        self.classes: frozenset[str] | None = None
 
     def folders(self) -> Folders:
         return self._folders
@@ -50,6 +52,12 @@ class LocalHost:
     def given_inputs(self) -> frozenset[str] | None:
         # The runner has checked the names before anything ran.
         return None
+
+    def running_classes(self) -> frozenset[str] | None:
+        return self.classes
+
+    def say(self, text: str) -> None:
+        sys.stderr.write("".join(f"  {line}\n" for line in text.splitlines()))
 
 
 class LineProgress:

@@ -1,0 +1,142 @@
+"""Pictures of what training will really use: weights on the latent grid, a dataset, a cache.
+
+`_HW` is the pixel grid, `_hw` the latent grid. Pictures are uint8 RGB; reports hold finite numbers only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .cache.store import CacheEntry, LatentCache
+from .data.items import Dataset, DatasetItem
+from .data.load import load_item
+from .draw.overlay import heat_map, weights_overlay
+from .draw.sheet import contact_sheet, shrink
+from .errors import CacheError, DatasetError, ImageError
+from .images import load_image
+from .mask_weights import MaskLossSettings, transform_weights
+from .progress import SILENT, Progress
+from .resample import fit_image, to_latent_grid
+
+CELL_PX = 320
+
+
+@dataclass(frozen=True, eq=False)
+class WeightPreview:
+    """picture_HWC: the heat map at the picture's size. statistics: grid, coverage (mean before), mean, least, most."""
+
+    picture_HWC: np.ndarray
+    statistics: dict[str, object]
+
+
+def preview_weights(
+    weights_HW: np.ndarray, settings: MaskLossSettings | None, stride_px: int, rgb_HWC: np.ndarray | None = None
+) -> WeightPreview:
+    """Weights (float32 in [0, 1]) as a model whose latent cells are `stride_px` wide would see them.
+
+    `settings` are applied as in training; None leaves the weights as they are. The heat map lies over `rgb_HWC`, of the
+    same size, when it is given. Raises ImageError when sizes differ.
+    """
+    height, width = weights_HW.shape
+    grid = (max(1, height // stride_px), max(1, width // stride_px))
+    raw_B1Thw = to_latent_grid(torch.from_numpy(weights_HW.astype(np.float32))[None, None, None], grid)
+    used_hw = _used(raw_B1Thw, settings)
+    statistics = _statistics(raw_B1Thw, used_hw)
+    if settings is not None:
+        statistics["messages"] = list(settings.without_effect())
+    return WeightPreview(heat_map(used_hw, (width, height), rgb_HWC), statistics)
+
+
+def dataset_sheet(
+    dataset: Dataset, columns: int, offset: int = 0, limit: int = 32, progress: Progress = SILENT
+) -> np.ndarray:
+    """A contact sheet of `limit` items from `offset` on, each under its weights. DatasetError when there are none."""
+    items = dataset.items[offset : offset + limit]
+    if not items:
+        raise DatasetError(
+            f"offset is {offset} and the dataset holds {len(dataset.items)} items; there is nothing to show"
+        )
+    cells: list[tuple[np.ndarray, str]] = []
+    for number, item in enumerate(items):
+        progress.update(number, len(items), item.name)
+        cells.append(_dataset_cell(item))
+    progress.update(len(items), len(items))
+    return contact_sheet(cells, columns, CELL_PX)
+
+
+def cache_sheet(
+    cache: LatentCache,
+    settings: MaskLossSettings | None,
+    offset: int = 0,
+    limit: int = 32,
+    columns: int = 4,
+    progress: Progress = SILENT,
+) -> tuple[np.ndarray, dict[str, object]]:
+    """A contact sheet of cached entries under the weights that training uses, and {"items", "counts"} about them.
+
+    Raises CacheError when there is nothing at `offset` or a file is damaged.
+    """
+    entries = cache.entries[offset : offset + limit]
+    if not entries:
+        raise CacheError(
+            f"offset is {offset} and the cache holds {len(cache.entries)} entries; there is nothing to show"
+        )
+    cells: list[tuple[np.ndarray, str]] = []
+    rows: list[dict[str, object]] = []
+    for number, entry in enumerate(entries):
+        progress.update(number, len(entries), entry.name)
+        weights_1Thw = cache.weights(entry)
+        raw_B1Thw = torch.ones(1, 1, *entry.latent_shape[1:]) if weights_1Thw is None else weights_1Thw[None]
+        used_hw = _used(raw_B1Thw, settings)
+        statistics = _statistics(raw_B1Thw, used_hw)
+        rows.append({"name": entry.name, "origin": entry.origin.value, "repeats": entry.repeats, **statistics})
+        cells.append((heat_map(used_hw, entry.bucket, _source_picture(entry)), _cache_caption(entry, statistics)))
+    progress.update(len(entries), len(entries))
+    counts = Counter(entry.origin.value for entry in cache.entries)
+    return contact_sheet(cells, columns, CELL_PX), {"items": rows, "counts": {"entries": len(cache.entries), **counts}}
+
+
+def _used(raw_B1Thw: torch.Tensor, settings: MaskLossSettings | None) -> np.ndarray:
+    weights_B1Thw = raw_B1Thw if settings is None else transform_weights(raw_B1Thw, settings)
+    return weights_B1Thw[0, 0, 0].numpy()
+
+
+def _statistics(raw_B1Thw: torch.Tensor, used_hw: np.ndarray) -> dict[str, object]:
+    return {
+        "grid": [int(used_hw.shape[1]), int(used_hw.shape[0])],
+        "coverage": round(float(raw_B1Thw.mean()), 4),
+        "mean": round(float(used_hw.mean()), 4),
+        "least": round(float(used_hw.min()), 4),
+        "most": round(float(used_hw.max()), 4),
+    }
+
+
+def _dataset_cell(item: DatasetItem) -> tuple[np.ndarray, str]:
+    loaded = load_item(item)
+    small_HWC = shrink(loaded.rgb_HWC, CELL_PX)
+    lines = [item.name]
+    if loaded.weights_HW is None:
+        lines.append("no mask")
+    else:
+        lines.append(f"{loaded.origin.value}, coverage {float(loaded.weights_HW.mean()):.0%}")
+        weights_HW = torch.from_numpy(loaded.weights_HW)[None, None, None]
+        small_HWC = weights_overlay(small_HWC, to_latent_grid(weights_HW, small_HWC.shape[:2])[0, 0, 0].numpy())
+    if item.person is not None:
+        lines.append(item.person.outcome.value)
+    return small_HWC, "\n".join(lines)
+
+
+def _cache_caption(entry: CacheEntry, statistics: dict[str, object]) -> str:
+    return f"{entry.name}\n{entry.origin.value}, mean {statistics['mean']}\n{entry.bucket[0]}x{entry.bucket[1]}"
+
+
+def _source_picture(entry: CacheEntry) -> np.ndarray | None:
+    # The photograph is only the ground that the weights are drawn on; a cache stays usable without it.
+    try:
+        return fit_image(load_image(entry.source_path)[0], entry.bucket)
+    except (ImageError, OSError):
+        return None

@@ -1,0 +1,209 @@
+"""The one person: from reference faces to their mask in a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.draw.overlay import face_overlay
+from ..core.errors import ImageError, PathError, SettingError
+from ..core.host import current_host
+from ..core.images import IMAGE_SUFFIXES, load_image
+from ..core.paths import resolve_read
+from ..core.people.faces import FaceRecognizer
+from ..core.people.identity import Identity, MatchRules, OnNoMatch, PersonDecision, reference_identity
+from ..core.people.instances import PersonMask, PersonSegmenter, apply_instance
+from ..core.people.pick import pick_person
+from .node import Node
+from .results import as_json, changed, one_or_all, shown
+from .sockets import (
+    COMBO,
+    FACE_RECOGNIZER,
+    FLOAT,
+    IDENTITY,
+    IMAGE,
+    INT,
+    MASK,
+    PERSON_SEGMENTER,
+    SOCKET,
+    STRING,
+    broadcast,
+    image_from_pictures,
+    mask_from_masks,
+    masks_from_mask,
+    only,
+    pictures_from_image,
+)
+
+
+class MaskLossReferenceFaces(Node):
+    TITLE = "Reference Faces"
+    CATEGORY = "MaskLoss/Load"
+    DESCRIPTION = "Who the person is: from images, a directory of them, or both. All of them make one identity."
+    SEARCH_ALIASES = ("face reference", "identity", "face embedding")
+    RETURN_TYPES = (IDENTITY, "IMAGE", "STRING")
+    RETURN_NAMES = ("identity", "faces", "report")
+    INPUT_IS_LIST = True
+    HAS_INTERMEDIATE_OUTPUT = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"recognizer": SOCKET(FACE_RECOGNIZER, "From Load Face Recognizer.")},
+            "optional": {
+                "images": IMAGE("Pictures of the person, one face in each."),
+                "directory": STRING("", "A folder of such pictures, or one file."),
+                "face_index": INT(-1, -1, 999, "Which face, from left to right, where references show several."),
+            },
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, directory: list[str] | None = None, **_: object) -> str:
+        return changed((directory or [""])[:1])
+
+    def run(
+        self,
+        recognizer: list[FaceRecognizer],
+        images: list[torch.Tensor] | None = None,
+        directory: list[str] | str = "",
+        face_index: list[int] | int = -1,
+    ) -> dict[str, Any]:
+        pictures = [picture for image in images or [] for picture in pictures_from_image(image, "images")]
+        named = [(f"image {number}", picture) for number, picture in enumerate(pictures, start=1)]
+        named += _pictures_in(only(directory, "directory"))
+        identity, report, crops = reference_identity(
+            only(recognizer, "recognizer"), named, only(face_index, "face_index")
+        )
+        text = as_json(report)
+        return shown((identity, image_from_pictures(crops), text), crops, "reference", text=[text])
+
+
+class MaskLossInstanceMask(Node):
+    TITLE = "Instance Mask"
+    CATEGORY = "MaskLoss/Picture"
+    DESCRIPTION = "The mask of the one person whose face is the reference's; nobody else is ever kept unasked."
+    SEARCH_ALIASES = ("face match", "person mask", "face recognition", "isolate person")
+    RETURN_TYPES = ("MASK", "IMAGE", "STRING", "BOUNDING_BOX")
+    RETURN_NAMES = ("mask", "overlay", "report", "box")
+    HAS_INTERMEDIATE_OUTPUT = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "image": IMAGE("The picture; faces are numbered from left to right."),
+                "recognizer": SOCKET(FACE_RECOGNIZER, "From Load Face Recognizer."),
+            },
+            "optional": {
+                "identity": SOCKET(IDENTITY, "From Reference Faces. Needed unless face_index says who."),
+                "person_segmenter": SOCKET(PERSON_SEGMENTER, "From Load Person Segmenter; or connect candidates."),
+                "candidates": MASK("One mask per person of one picture, from any segmenter."),
+                "min_similarity": FLOAT(0.0, 0, 1, 0.01, "How alike a face must be; 0 = the recogniser's own value."),
+                "margin": FLOAT(0.05, 0, 1, 0.01, "How far the best face must be ahead of the second."),
+                "on_no_match": COMBO(("error", "empty", "largest"), "What to do when the person cannot be told apart."),
+                "face_index": INT(-1, -1, 999, "Take this face without comparing; -1 = compare."),
+            },
+        }
+
+    def run(
+        self,
+        image: torch.Tensor,
+        recognizer: FaceRecognizer,
+        identity: Identity | None = None,
+        person_segmenter: PersonSegmenter | None = None,
+        candidates: torch.Tensor | None = None,
+        min_similarity: float = 0.0,
+        margin: float = 0.05,
+        on_no_match: str = "error",
+        face_index: int = -1,
+    ) -> dict[str, Any]:
+        pictures = pictures_from_image(image)
+        masks = _candidate_masks(person_segmenter, candidates, len(pictures))
+        rules = MatchRules(min_similarity, margin, face_index, OnNoMatch(on_no_match))
+        found = [_pick(rgb_HWC, recognizer, identity, person_segmenter, masks, rules) for rgb_HWC in pictures]
+        overlays = [face_overlay(rgb, decision) for rgb, (_, decision) in zip(pictures, found, strict=True)]
+        report = as_json(one_or_all([decision.to_json() for _, decision in found]))
+        mask = mask_from_masks([mask_HW for mask_HW, _ in found])
+        boxes = one_or_all([_bounding_box(mask_HW) for mask_HW, _ in found])
+        return shown((mask, image_from_pictures(overlays), report, boxes), overlays, "faces", text=[report])
+
+
+class MaskLossApplyInstanceMask(Node):
+    TITLE = "Apply Instance Mask"
+    CATEGORY = "MaskLoss/Picture"
+    DESCRIPTION = "Keeps the weights where one person is."
+    SEARCH_ALIASES = ("subject only", "isolate person")
+    RETURN_TYPES = ("MASK",)
+    RETURN_NAMES = ("weights",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"weights": MASK("Weights of everyone."), "instance": MASK("One person; counts from 0.5.")},
+            "optional": {
+                "dilate_px": INT(0, 0, 512, "The person's mask grows by so many pixels."),
+                "feather_px": INT(
+                    0, 0, 512, "Outside it the weights fall off over so many pixels; breaks exact tiers."
+                ),
+            },
+        }
+
+    def run(
+        self, weights: torch.Tensor, instance: torch.Tensor, dilate_px: int = 0, feather_px: int = 0
+    ) -> tuple[torch.Tensor]:
+        both = broadcast(
+            {"weights": masks_from_mask(weights, "weights"), "instance": masks_from_mask(instance, "instance")}
+        )
+        pairs = zip(both["weights"], both["instance"], strict=True)
+        return (mask_from_masks([apply_instance(every, one, dilate_px, feather_px) for every, one in pairs]),)
+
+
+def _pictures_in(directory: str) -> list[tuple[str, np.ndarray]]:
+    if not directory.strip():
+        return []
+    path = resolve_read(current_host().folders(), directory, "directory")
+    files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+    pictures = [each for each in files if each.suffix.lower() in IMAGE_SUFFIXES]
+    if not pictures:
+        raise PathError(f"directory: {directory!r} holds no picture; put some of the person there")
+    return [(each.name, load_image(each)[0]) for each in pictures]
+
+
+def _candidate_masks(
+    person_segmenter: PersonSegmenter | None, candidates: torch.Tensor | None, pictures: int
+) -> list[PersonMask]:
+    if (person_segmenter is None) == (candidates is None):
+        found = "neither is" if candidates is None else "both are"
+        raise SettingError(f"people come from person_segmenter or from candidates, and {found} connected; connect one")
+    if candidates is None:
+        return []
+    if pictures != 1:
+        raise ImageError(f"candidates are the people of one picture, and image holds {pictures}; give one at a time")
+    return [PersonMask(mask_HW) for mask_HW in masks_from_mask(candidates, "candidates")]
+
+
+def _pick(
+    rgb_HWC: np.ndarray,
+    recognizer: FaceRecognizer,
+    identity: Identity | None,
+    segmenter: PersonSegmenter | None,
+    candidates: list[PersonMask],
+    rules: MatchRules,
+) -> tuple[np.ndarray, PersonDecision]:
+    faces = recognizer.detect(rgb_HWC)
+    masks = candidates if segmenter is None else segmenter.segment(rgb_HWC, faces)
+    size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
+    return pick_person(size, faces, masks, recognizer, identity, rules)
+
+
+def _bounding_box(mask_HW: np.ndarray) -> dict[str, int]:
+    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
+    if rows.size == 0:
+        return {"x": 0, "y": 0, "width": 0, "height": 0}
+    width, height = int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)
+    return {"x": int(columns[0]), "y": int(rows[0]), "width": width, "height": height}
+
+
+NODES = (MaskLossReferenceFaces, MaskLossInstanceMask, MaskLossApplyInstanceMask)

@@ -1,0 +1,55 @@
+"""What a node gives back: reports as JSON, and `ui` values that reach the front end and `/history`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import PathError
+from ..core.host import current_host
+from ..core.paths import listing_digest, resolve_read
+
+
+def as_json(report: object) -> str:
+    """A report as a JSON string: readable, finite numbers only."""
+    return json.dumps(report, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def shown(
+    result: tuple[Any, ...], pictures: Sequence[np.ndarray] = (), name: str = "preview", **texts: Sequence[str]
+) -> dict[str, Any]:
+    """A node's result with its `ui`: previews of `pictures` under "images" and lists of texts by name.
+
+    A node passes the same names on every call, because ComfyUI merges by the first call's keys.
+    """
+    ui: dict[str, list[Any]] = {name: list(lines) for name, lines in texts.items()}
+    return {"ui": {"images": current_host().show(pictures, name), **ui}, "result": result}
+
+
+def saved(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """`ui` entries of files under the output folder; a file elsewhere has none, since no front end can reach it."""
+    output = current_host().folders().output
+    return [
+        {"filename": path.name, "subfolder": path.parent.relative_to(output).as_posix(), "type": "output"}
+        for path in paths
+        if path.is_relative_to(output)
+    ]
+
+
+def one_or_all(values: list[Any]) -> Any:
+    """One picture gives its value, a batch the list of all."""
+    return values[0] if len(values) == 1 else values
+
+
+def changed(directories: Sequence[str | None], recursive: bool = True) -> str:
+    """IS_CHANGED of what lies in `directories` (empty ones count as not given), without opening a file."""
+    folders = current_host().folders()
+    try:
+        return listing_digest([resolve_read(folders, text) for text in directories if text], recursive)
+    except PathError as error:
+        # The run will say so; here it only has to differ from a folder that is there.
+        return str(error)

@@ -1,0 +1,199 @@
+"""Settings on wires: how masks act, what the adapter is, how it is optimised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core import mask_weights
+from ..core.mask_weights import LossKind, Normalization
+from ..core.train.config import Algorithm, LoraConfig, OptimizerConfig, Schedule
+from ..core.train.optimizers import OptimizerName
+from .checks import verdict
+from .node import Node
+from .sockets import BOOLEAN, COMBO, FLOAT, INT, LORA_CONFIG, LOSS_SETTINGS, OPTIMIZER, STRING
+
+PRESETS = {
+    "person": mask_weights.MaskLossSettings(gamma=0.7, min_weight=0.05),
+    "face": mask_weights.MaskLossSettings(gamma=1.5, min_weight=0.0),
+    "style": mask_weights.MaskLossSettings(gamma=0.5, min_weight=0.1),
+}
+
+
+class MaskLossSettings(Node):
+    TITLE = "Mask Loss Settings"
+    CATEGORY = "MaskLoss/Train"
+    DESCRIPTION = "How masks weight the training loss."
+    SEARCH_ALIASES = ("mask weighted loss", "masked training", "gamma")
+    RETURN_TYPES = (LOSS_SETTINGS,)
+    RETURN_NAMES = ("mask_loss",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "optional": {
+                "gamma": FLOAT(1.0, 0.01, 10, 0.05, "w ** gamma. Below 1 lifts the lower tiers, above 1 presses them."),
+                "min_weight": FLOAT(0.0, 0, 0.99, 0.01, "The least weight anywhere: w·(1−m)+m."),
+                "blur": INT(0, 0, 99, "Gaussian kernel in latent cells, odd; 0 = off."),
+                "invert": BOOLEAN(False, "Train on what the mask leaves out."),
+                "probability": FLOAT(
+                    1.0, 0.01, 1, 0.05, "How often the mask counts; otherwise everything counts fully."
+                ),
+                "normalization": COMBO(Normalization, "What the weighted error is divided by."),
+                "loss": COMBO(LossKind, "Squared error, or Huber, which is milder to outliers."),
+                "huber_delta": FLOAT(1.0, 0.001, 100, 0.05, "Where Huber turns from square to straight."),
+                "area_beta": FLOAT(0.0, 0, 4, 0.1, "Multiplies a sample's loss by (mean weight)^beta; 0 = off."),
+                "prior_weight": FLOAT(0.0, 0, 100, 0.1, "Holds what lies outside to the base model; 0 = off."),
+                "prior_threshold": FLOAT(0.0, 0, 1, 0.01, "Outside = weight below this; 0 = one minus the weight."),
+                "strict": BOOLEAN(False, "A picture without a mask is an error instead of counting fully."),
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls,
+        gamma: float | None = None,
+        min_weight: float | None = None,
+        blur: int | None = None,
+        probability: float | None = None,
+        huber_delta: float | None = None,
+        area_beta: float | None = None,
+        prior_weight: float | None = None,
+        prior_threshold: float | None = None,
+    ) -> bool | str:
+        given = {name: value for name, value in locals().items() if name != "cls" and value is not None}
+        return verdict(lambda: mask_weights.MaskLossSettings(**given))
+
+    def run(
+        self,
+        gamma: float = 1.0,
+        min_weight: float = 0.0,
+        blur: int = 0,
+        invert: bool = False,
+        probability: float = 1.0,
+        normalization: str = "per_sample",
+        loss: str = "mse",
+        huber_delta: float = 1.0,
+        area_beta: float = 0.0,
+        prior_weight: float = 0.0,
+        prior_threshold: float = 0.0,
+        strict: bool = False,
+    ) -> tuple[mask_weights.MaskLossSettings]:
+        return (
+            mask_weights.MaskLossSettings(
+                gamma=gamma,
+                min_weight=min_weight,
+                blur=blur,
+                invert=invert,
+                probability=probability,
+                normalization=Normalization(normalization),
+                loss=LossKind(loss),
+                huber_delta=huber_delta,
+                area_beta=area_beta,
+                prior_weight=prior_weight,
+                prior_threshold=prior_threshold,
+                strict=strict,
+            ),
+        )
+
+
+class MaskLossSettingsPreset(Node):
+    TITLE = "Mask Loss Preset"
+    CATEGORY = "MaskLoss/Train"
+    DESCRIPTION = "person: gamma 0.7, floor 0.05. face: 1.5 and 0. style: 0.5 and 0.1."
+    SEARCH_ALIASES = ("mask weighted loss", "masked training")
+    RETURN_TYPES = (LOSS_SETTINGS,)
+    RETURN_NAMES = ("mask_loss",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"preset": COMBO(PRESETS, "What the LoRA is to learn.")}}
+
+    def run(self, preset: str) -> tuple[mask_weights.MaskLossSettings]:
+        return (PRESETS[preset],)
+
+
+class MaskLossLoraConfig(Node):
+    TITLE = "LoRA Config"
+    CATEGORY = "MaskLoss/Train"
+    DESCRIPTION = "The adapter that is trained."
+    SEARCH_ALIASES = ("lora rank", "network dim", "network alpha")
+    RETURN_TYPES = (LORA_CONFIG,)
+    RETURN_NAMES = ("lora_config",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "optional": {
+                "rank": INT(16, 1, 1024, "Rank of the two matrices."),
+                "alpha": FLOAT(16.0, 0.01, 4096, 0.5, "The adapter is multiplied by alpha / rank."),
+                "targets": STRING("", "Regular expression over module names; empty = the model's usual layers."),
+                "dropout": FLOAT(0.0, 0, 0.99, 0.01, "Chance that an input value of the adapter is zeroed in a step."),
+                "algorithm": COMBO(Algorithm, "How the adapter is built."),
+                "conv": BOOLEAN(False, "Adapters on convolutions too."),
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, targets: str | None = None) -> bool | str:
+        return verdict(lambda: LoraConfig(targets=targets or ""))
+
+    def run(
+        self,
+        rank: int = 16,
+        alpha: float = 16.0,
+        targets: str = "",
+        dropout: float = 0.0,
+        algorithm: str = "lora",
+        conv: bool = False,
+    ) -> tuple[LoraConfig]:
+        return (LoraConfig(rank, alpha, targets, dropout, Algorithm(algorithm), conv),)
+
+
+class MaskLossOptimizer(Node):
+    TITLE = "Optimizer"
+    CATEGORY = "MaskLoss/Train"
+    DESCRIPTION = "How the adapter's weights are updated."
+    SEARCH_ALIASES = ("adamw", "learning rate", "scheduler", "warmup", "ema")
+    RETURN_TYPES = (OPTIMIZER,)
+    RETURN_NAMES = ("optimizer",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "optional": {
+                "name": COMBO(OptimizerName, "The optimizer."),
+                "learning_rate": FLOAT(1e-4, 1e-9, 100, 1e-5, "The learning rate after warm-up."),
+                "weight_decay": FLOAT(0.01, 0, 10, 0.001, "Decoupled weight decay."),
+                "lr_scheduler": COMBO(Schedule, "How the learning rate goes to the last step."),
+                "warmup_steps": INT(0, 0, 1_000_000, "Steps of a linear rise to the learning rate."),
+                "max_grad_norm": FLOAT(1.0, 0, 1000, 0.1, "Gradients are clipped to this norm; 0 = off."),
+                "ema_decay": FLOAT(0.0, 0, 0.99999, 0.001, "The saved LoRA is a moving average; 0 = off."),
+                "optimizer_args": STRING("", "key=value pairs for the optimizer, such as betas=(0.9, 0.99)."),
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, name: str | None = None, optimizer_args: str | None = None) -> bool | str:
+        if name is None or optimizer_args is None:
+            return True
+        if name not in [option.value for option in OptimizerName]:
+            return f"name is {name!r}, expected one of {', '.join(repr(option.value) for option in OptimizerName)}"
+        return verdict(lambda: OptimizerConfig(name=OptimizerName(name), optimizer_args=optimizer_args))
+
+    def run(
+        self,
+        name: str = "adamw",
+        learning_rate: float = 1e-4,
+        weight_decay: float = 0.01,
+        lr_scheduler: str = "constant",
+        warmup_steps: int = 0,
+        max_grad_norm: float = 1.0,
+        ema_decay: float = 0.0,
+        optimizer_args: str = "",
+    ) -> tuple[OptimizerConfig]:
+        rates = (learning_rate, weight_decay)
+        schedule = (Schedule(lr_scheduler), warmup_steps, max_grad_norm, ema_decay)
+        return (OptimizerConfig(OptimizerName(name), *rates, *schedule, optimizer_args),)
+
+
+NODES = (MaskLossSettings, MaskLossSettingsPreset, MaskLossLoraConfig, MaskLossOptimizer)
