@@ -156,7 +156,7 @@ class TrainConfig:
 @dataclass(frozen=True)
 class LossPoint:
     """One optimizer step. `inside` and `outside` are the mean error weighted by the mask (after invert) and by what
-    it leaves out; None where that region is empty. `near_zero` counts samples whose mask was too empty to say anything.
+    it leaves out; None where that region is empty. `near_zero` names samples whose mask was too empty to say anything.
     """
 
     step: int
@@ -166,7 +166,7 @@ class LossPoint:
     coverage: float
     learning_rate: float
     grad_norm: float
-    near_zero: int = 0
+    near_zero: tuple[str, ...] = ()
 
 
 def _positive(name: str, value: float) -> None:

@@ -1,0 +1,164 @@
+"""What is looked at before the first step: whether the run can mean what its settings say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..cache.store import CacheEntry, LatentCache
+from ..data.items import MaskOrigin
+from ..errors import CacheError, MaskMissingError, TrainingError
+from ..mask_weights import MaskLossSettings
+from .config import TrainConfig
+from .denoiser import Denoiser, Family
+from .order import stream_seed
+
+_RULE = "=" * 60
+_LOW_COVERAGE = 0.02
+_NAMED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """What is trained on and what is evaluated; `validation_cache` holds the evaluated entries."""
+
+    training: tuple[CacheEntry, ...]
+    validation: tuple[CacheEntry, ...]
+    validation_cache: LatentCache
+
+
+def split_cache(cache: LatentCache, validation_cache: LatentCache | None, config: TrainConfig) -> Split:
+    """Evaluate on `validation_cache`, or on a share of the source photographs, with all that was made from them."""
+    if validation_cache is not None and config.validation_split > 0:
+        raise TrainingError(
+            f"validation_split is {config.validation_split} and a validation_cache is connected; use one of the two."
+        )
+    if validation_cache is not None:
+        return Split(cache.entries, validation_cache.entries, validation_cache)
+    if config.validation_split == 0:
+        return Split(cache.entries, (), cache)
+    sources = sorted({_source(entry) for entry in cache.entries})
+    if len(sources) < 2:
+        raise TrainingError(
+            f"validation_split is {config.validation_split}, but the cache has {len(sources)} source photograph; "
+            "at least 2 are needed."
+        )
+    count = min(max(1, round(config.validation_split * len(sources))), len(sources) - 1)
+    generator = torch.Generator().manual_seed(stream_seed("split", config.seed))
+    held_out = {sources[index] for index in torch.randperm(len(sources), generator=generator)[:count].tolist()}
+    return Split(
+        tuple(entry for entry in cache.entries if _source(entry) not in held_out),
+        tuple(entry for entry in cache.entries if _source(entry) in held_out),
+        cache,
+    )
+
+
+def check_training(
+    denoiser: Denoiser, cache: LatentCache, split: Split, settings: MaskLossSettings | None, config: TrainConfig
+) -> list[str]:
+    """Raise where training cannot start; else what the user should read first: warnings, and the banner last."""
+    _check_cache(denoiser, cache)
+    if split.validation_cache is not cache:
+        _check_cache(denoiser, split.validation_cache)
+    if config.min_snr_gamma > 0 and denoiser.family is Family.FLOW:
+        raise TrainingError(
+            f"min_snr_gamma is {config.min_snr_gamma}, but {denoiser.identity} is a flow model, for which min-SNR "
+            "weighting is not defined; set it to 0."
+        )
+    masked = [entry for entry in split.training if entry.origin is not MaskOrigin.NONE]
+    if settings is None:
+        if not masked:
+            return []
+        return [
+            f"WARNING: {len(masked)} of {len(split.training)} cached items have a mask, but no mask_loss is "
+            "connected: this is plain training in which the masks do nothing."
+        ]
+    _check_masks(split.training, masked, settings)
+    return [*_warnings(split.training, settings), banner(split.training, settings)]
+
+
+def banner(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> str:
+    """Says loudly that masks act, with which values, from which sources, and how much of the pictures they cover."""
+    alpha, file, none = (
+        sum(entry.origin is origin for entry in entries) for origin in (MaskOrigin.ALPHA, MaskOrigin.FILE, MaskOrigin.NONE)
+    )
+    lines = [
+        _RULE,
+        "MASK-WEIGHTED LOSS TRAINING ENABLED",
+        _RULE,
+        f"  mask_min_weight: {settings.min_weight:g}",
+        f"  mask_gamma: {settings.gamma:g}",
+        f"  normalization: {settings.normalization.value}",
+        f"  loss: {settings.loss.value}",
+        f"  blur: {settings.blur}  invert: {settings.invert}  probability: {settings.probability:g}",
+        f"  area_beta: {settings.area_beta:g}  prior_weight: {settings.prior_weight:g}"
+        f"  prior_threshold: {settings.prior_threshold:g}",
+        "-" * 60,
+        f"  Mask sources: alpha={alpha}, file={file}, none={none}",
+        f"  coverage: {coverage(entries):.1%} (mean weight of all items)",
+        _RULE,
+    ]
+    return "\n".join(lines)
+
+
+def coverage(entries: Sequence[CacheEntry]) -> float:
+    """Mean cached weight over the items, each as often as it repeats."""
+    return sum(entry.coverage * entry.repeats for entry in entries) / sum(entry.repeats for entry in entries)
+
+
+def _warnings(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> list[str]:
+    texts = [f"WARNING: {idle}." for idle in settings.without_effect()]
+    filled = sum(entry.origin is MaskOrigin.NONE for entry in entries)
+    if filled:
+        texts.append(f"{filled} items had no mask (no alpha + no file). Filled with full-weight (255).")
+    covered = 1.0 - coverage(entries) if settings.invert else coverage(entries)
+    if covered < _LOW_COVERAGE:
+        texts.append(
+            f"WARNING: the masks weigh only {covered:.2%} of the pictures on average, so the loss says little; "
+            "look at the weights with MaskLossPreviewCache, and at mask polarity."
+        )
+    return texts
+
+
+def _check_masks(entries: Sequence[CacheEntry], masked: Sequence[CacheEntry], settings: MaskLossSettings) -> None:
+    if not masked:
+        raise TrainingError(
+            "FATAL: mask loss is enabled but the cache has no mask_weights! Give the dataset masks (alpha_mask on, a "
+            "mask_directory, or MaskLossDatasetBuildMasks), cache the latents again, and train on that cache; or "
+            "disconnect mask_loss for plain training."
+        )
+    missing = [entry.name for entry in entries if entry.origin is MaskOrigin.NONE]
+    if settings.strict and missing:
+        raise MaskMissingError(
+            f"strict is on and {len(missing)} of {len(entries)} cached items have no mask: {_listing(missing)}. "
+            "Give them masks and cache again, or turn strict off."
+        )
+
+
+def _check_cache(denoiser: Denoiser, cache: LatentCache) -> None:
+    if not cache.entries:
+        raise CacheError(f"The cache {cache.directory} is empty; cache a dataset into it first.")
+    if cache.stale:
+        raise CacheError(
+            f"{len(cache.stale)} items of the cache {cache.directory} changed after they were cached: "
+            f"{_listing([f'{entry.name} ({entry.reason})' for entry in cache.stale])}. Cache the dataset again."
+        )
+    if cache.text_encoder is None:
+        raise CacheError(f"The cache {cache.directory} has no captions; run MaskLossCacheText on it first.")
+    channels = {entry.latent_shape[0] for entry in cache.entries}
+    if channels != {denoiser.latent_channels}:
+        raise CacheError(
+            f"The cache {cache.directory} has latents of {sorted(channels)} channels (made by {cache.architecture}), "
+            f"the model takes {denoiser.latent_channels}; cache the dataset with this model's VAE."
+        )
+
+
+def _listing(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _source(entry: CacheEntry) -> str:
+    """The photograph that an entry was made from; its name where the cache does not know (imported ones)."""
+    return next((str(source.path) for source in entry.sources if source.role == "image"), entry.name)

@@ -1,0 +1,74 @@
+"""The course of a run: points in memory, one JSON line each on disk as they come, and ComfyUI's LOSS_MAP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ..files import write_text
+from .config import LossPoint
+
+LossMap = dict[str, list[Any]]
+ValidationPoint = tuple[int, float]
+
+
+def loss_map(points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> LossMap:
+    """One finite float per optimizer step under each name, and `validation` as [[step, value], …].
+
+    A step whose inside or outside region was empty repeats the last value known (0.0 before there is one), so that
+    curves have no holes.
+    """
+    values: LossMap = {
+        name: [getattr(point, name) for point in points] for name in ("loss", "coverage", "learning_rate", "grad_norm")
+    }
+    for name in ("inside", "outside"):
+        values[name] = _without_holes(getattr(point, name) for point in points)
+    values["validation"] = [[step, value] for step, value in validation]
+    return values
+
+
+def points_to_json(points: Iterable[LossPoint]) -> list[dict[str, Any]]:
+    """As the log writes them; an empty region is null."""
+    return [asdict(point) for point in points]
+
+
+def points_from_json(values: Iterable[dict[str, Any]]) -> list[LossPoint]:
+    """The opposite of `points_to_json`."""
+    return [replace(LossPoint(**value), near_zero=tuple(value["near_zero"])) for value in values]
+
+
+class LossLog:
+    """`<output>.jsonl`: a line per optimizer step, a line with "validation" per evaluation, written as they come."""
+
+    def __init__(self, path: Path, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
+        """Start the file with what a resumed run already knows; lines after that point are forgotten."""
+        self._path = path
+        lines = [(point["step"], 0, json.dumps(point)) for point in points_to_json(points)]
+        lines += [(step, 1, _validation_line(step, value)) for step, value in validation]
+        write_text(path, "".join(f"{line}\n" for _, _, line in sorted(lines)))
+
+    def add(self, point: LossPoint) -> None:
+        """Append an optimizer step."""
+        self._append(json.dumps(asdict(point), allow_nan=False))
+
+    def add_validation(self, step: int, value: float) -> None:
+        """Append an evaluation."""
+        self._append(_validation_line(step, value))
+
+    def _append(self, line: str) -> None:
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+
+
+def _validation_line(step: int, value: float) -> str:
+    return json.dumps({"step": step, "validation": value}, allow_nan=False)
+
+
+def _without_holes(values: Iterable[float | None]) -> list[float]:
+    filled: list[float] = []
+    for value in values:
+        filled.append((filled[-1] if filled else 0.0) if value is None else value)
+    return filled

@@ -1,0 +1,57 @@
+"""What a LoRA file says about itself: kohya's `ss_…`, the model spec, and what the masks did."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from ..cache.store import CacheEntry, LatentCache
+from ..mask_weights import MaskLossSettings
+from .checks import coverage
+from .config import LoraConfig, OptimizerConfig, TrainConfig
+from .denoiser import Denoiser
+
+
+def lora_metadata(
+    denoiser: Denoiser,
+    cache: LatentCache,
+    entries: Sequence[CacheEntry],
+    settings: MaskLossSettings | None,
+    lora: LoraConfig,
+    optimizer: OptimizerConfig,
+    config: TrainConfig,
+    step: int,
+) -> dict[str, str]:
+    """Strings only, as safetensors wants; nothing in it changes from one run of the same thing to the next."""
+    values: dict[str, object] = {
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": f"{denoiser.lora_architecture}/lora",
+        "modelspec.implementation": "ComfyUI-MaskLoss",
+        "modelspec.title": "mask-weighted LoRA" if settings else "LoRA",
+        "modelspec.prediction_type": denoiser.family.value,
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": lora.rank,
+        "ss_network_alpha": lora.alpha,
+        "ss_network_dropout": lora.dropout,
+        "ss_optimizer": optimizer.name.value,
+        "ss_optimizer_args": optimizer.optimizer_args,
+        "ss_learning_rate": optimizer.learning_rate,
+        "ss_lr_scheduler": optimizer.lr_scheduler.value,
+        "ss_lr_warmup_steps": optimizer.warmup_steps,
+        "ss_max_grad_norm": optimizer.max_grad_norm,
+        "ss_total_batch_size": config.batch_size * config.gradient_accumulation_steps,
+        "ss_gradient_accumulation_steps": config.gradient_accumulation_steps,
+        "ss_gradient_checkpointing": config.gradient_checkpointing,
+        "ss_caption_dropout_rate": config.caption_dropout,
+        "ss_seed": config.seed,
+        "ss_steps": step,
+        "ss_max_train_steps": config.steps,
+        "ss_num_train_images": sum(entry.repeats for entry in entries),
+        "ss_masked_loss": settings is not None,
+        "maskloss.mask_loss": json.dumps(dataclasses.asdict(settings)) if settings else "off",
+        "maskloss.coverage": f"{coverage(entries):.6f}",
+        "maskloss.cache": cache.fingerprint,
+        "maskloss.model": denoiser.identity,
+    }
+    return {key: str(value) for key, value in values.items()}

@@ -1,0 +1,134 @@
+"""Which run an output name stands for: its files, its identity, and what happens when the name has been used."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..cache.store import LatentCache
+from ..errors import TrainingError
+from ..mask_weights import MaskLossSettings
+from .config import LoraConfig, OnExisting, OptimizerConfig, TrainConfig
+from .denoiser import Denoiser
+from .state import Identity, SavedState, load_state
+
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of one run, all beside each other: `<output>.safetensors`, `.state`, `.jsonl`, numbered LoRAs."""
+
+    output: Path
+
+    @property
+    def lora(self) -> Path:
+        return self._with(_SUFFIX)
+
+    @property
+    def state(self) -> Path:
+        return self._with(".state")
+
+    @property
+    def log(self) -> Path:
+        return self._with(".jsonl")
+
+    def numbered(self, step: int) -> Path:
+        """The LoRA as it was after `step` optimizer steps."""
+        return self._with(f"-step{step:08d}{_SUFFIX}")
+
+    def remove(self) -> None:
+        """Delete the run; the state first, so that no half of it passes for a run."""
+        for path in (self.state, self.log, self.lora):
+            path.unlink(missing_ok=True)
+        for path in self.output.parent.glob(f"*{_SUFFIX}"):
+            digits = path.name.removeprefix(f"{self.output.name}-step").removesuffix(_SUFFIX)
+            if len(digits) == 8 and digits.isdigit():
+                path.unlink()
+
+    def _with(self, ending: str) -> Path:
+        return self.output.with_name(self.output.name + ending)
+
+
+def run_identity(
+    denoiser: Denoiser,
+    cache: LatentCache,
+    settings: MaskLossSettings | None,
+    lora: LoraConfig,
+    optimizer: OptimizerConfig,
+    config: TrainConfig,
+    validation_cache: LatentCache | None,
+    initial_lora: Mapping[str, torch.Tensor] | None,
+) -> Identity:
+    """Everything that a run depends on but the number of steps, flat, as JSON keeps it."""
+    identity: Identity = {
+        "model": denoiser.identity,
+        "cache": cache.fingerprint,
+        "validation_cache": validation_cache.fingerprint if validation_cache else "none",
+        "initial_lora": tensors_hash(initial_lora) if initial_lora is not None else "none",
+        "mask_loss": "on" if settings else "off",
+    }
+    groups: list[tuple[str, Any]] = [("mask_loss", settings)] if settings else []
+    for group, values in [*groups, ("lora", lora), ("optimizer", optimizer), ("train", config)]:
+        for name, value in dataclasses.asdict(values).items():
+            if (group, name) not in {("train", "steps"), ("train", "on_existing")}:
+                identity[f"{group}.{name}"] = value.value if isinstance(value, Enum) else value
+    return identity
+
+
+def choose_run(output: Path, identity: Identity, on_existing: OnExisting) -> tuple[RunFiles, SavedState | None]:
+    """The files to train into and the state to go on from, if any.
+
+    `new` takes the first of `<output>`, `<output>_002`, … that is free or holds this very run. TrainingError when
+    `resume` finds another run, naming what differs, or a LoRA without its state.
+    """
+    files = RunFiles(output.with_name(output.name.removesuffix(_SUFFIX)))
+    if on_existing is OnExisting.OVERWRITE:
+        files.remove()
+        return files, None
+    number = 1
+    while files.state.exists() or files.lora.exists():
+        saved = load_state(files.state) if files.state.exists() else None
+        if saved and saved.identity == identity:
+            return files, saved
+        if on_existing is OnExisting.RESUME:
+            raise TrainingError(_other_run(files, identity, saved))
+        number += 1
+        files = RunFiles(output.with_name(f"{output.name.removesuffix(_SUFFIX)}_{number:03d}"))
+    return files, None
+
+
+def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Hex SHA-256 over names, shapes and bytes, whatever the order."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        tensor = tensors[key].detach().to("cpu").contiguous()
+        digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _other_run(files: RunFiles, identity: Identity, saved: SavedState | None) -> str:
+    remedy = "Choose on_existing new for a numbered new run, overwrite to start again, or another output_name."
+    if saved is None:
+        return f"{files.lora} exists and has no training state beside it, so it is not known what it is. {remedy}"
+    fields = sorted(identity.keys() | saved.identity.keys())
+    differences = [
+        f"{name}: {_shown(saved.identity.get(name))} there, {_shown(identity.get(name))} now"
+        for name in fields
+        if saved.identity.get(name) != identity.get(name)
+    ]
+    return f"{files.lora} is another run; it differs in {'; '.join(differences)}. {remedy}"
+
+
+def _shown(value: object) -> str:
+    text = "absent" if value is None else json.dumps(value)
+    return text if len(text) <= 24 else text[:16] + "…"

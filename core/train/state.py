@@ -1,0 +1,158 @@
+"""What a run is between two optimizer steps, in memory and in `<output>.state`, so that a resumed run equals an
+uninterrupted one."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import NonFiniteLossError, TrainingError
+from ..files import written_whole
+from .adapters import LoraAdapters
+from .config import LoraConfig, LoraDtype, LossPoint, OptimizerConfig, TrainConfig
+from .denoiser import Denoiser
+from .loss_log import ValidationPoint, points_from_json, points_to_json
+from .optimizers import MovingAverage, build_optimizer, learning_rate_at
+from .order import stream_seed
+
+_FORMAT = "maskloss-state-1"
+
+Identity = dict[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, eq=False)
+class SavedState:
+    """A state file's content."""
+
+    identity: Identity
+    step: int
+    adapter: list[torch.Tensor]
+    optimizer: dict[str, Any]
+    average: list[torch.Tensor]
+    points: list[LossPoint]
+    validation: list[ValidationPoint]
+
+
+class TrainState:
+    """Adapter, optimizer, moving average, and the course so far. `whole` is False only while an update is under way."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        lora: LoraConfig,
+        optimizer: OptimizerConfig,
+        config: TrainConfig,
+        initial_lora: Mapping[str, torch.Tensor] | None,
+    ) -> None:
+        generator = torch.Generator().manual_seed(stream_seed("lora", config.seed))
+        dtype = torch.float32 if config.lora_dtype is LoraDtype.FP32 else torch.bfloat16
+        self.adapters = LoraAdapters(
+            denoiser.module, lora, denoiser.default_targets, generator, denoiser.device, dtype
+        )
+        if initial_lora is not None:
+            self.adapters.load(initial_lora)
+        self.step = 0
+        self.points: list[LossPoint] = []
+        self.validation: list[ValidationPoint] = []
+        self.whole = True
+        self._parameters = self.adapters.parameters
+        self._config = optimizer
+        self._steps = config.steps
+        self._optimizer = build_optimizer(optimizer, self._parameters)
+        self._average = MovingAverage(optimizer.ema_decay, self._parameters) if optimizer.ema_decay > 0 else None
+
+    @property
+    def result_values(self) -> list[torch.Tensor]:
+        """The values that are evaluated and saved: the moving average where there is one."""
+        return [value.detach() for value in (self._average.values if self._average else self._parameters)]
+
+    def zero_grad(self) -> None:
+        """Forget gradients, as before a window."""
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def clip(self) -> float:
+        """Clip the gradient where asked; its norm before that. NonFiniteLossError when it is not finite."""
+        limit = self._config.max_grad_norm if self._config.max_grad_norm > 0 else float("inf")
+        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, limit))
+        if not norm < float("inf"):
+            raise NonFiniteLossError(
+                f"The gradient became {norm} in step {self.step + 1}; the LoRA is as it was before this step. "
+                "Lower the learning rate or train in fp32."
+            )
+        return norm
+
+    def update(
+        self,
+        loss: float,
+        inside: float | None,
+        outside: float | None,
+        coverage: float,
+        grad_norm: float,
+        near_zero: tuple[str, ...],
+    ) -> LossPoint:
+        """One optimizer step and its moving average; returns the step's point, which is taken into the course."""
+        rate = learning_rate_at(self.step, self._steps, self._config)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self.whole = False
+        self._optimizer.step()
+        if self._average:
+            self._average.update(self._parameters, self.step)
+        self.step += 1
+        point = LossPoint(self.step, loss, inside, outside, coverage, rate, grad_norm, near_zero)
+        self.points.append(point)
+        self.whole = True
+        return point
+
+    def restore(self, saved: SavedState) -> None:
+        """Go back to a saved state."""
+        with torch.no_grad():
+            for parameter, value in zip(self._parameters, saved.adapter, strict=True):
+                parameter.copy_(value)
+            if self._average:
+                for mine, value in zip(self._average.values, saved.average, strict=True):
+                    mine.copy_(value)
+        self._optimizer.load_state_dict(saved.optimizer)
+        self.step = saved.step
+        self.points, self.validation = list(saved.points), list(saved.validation)
+
+    def save(self, path: Path, identity: Identity) -> None:
+        """Write the state, whole or not at all."""
+        content = {
+            "format": _FORMAT,
+            "identity": json.dumps(identity),
+            "step": self.step,
+            "adapter": [parameter.detach().cpu() for parameter in self._parameters],
+            "optimizer": self._optimizer.state_dict(),
+            "average": [value.cpu() for value in self._average.values] if self._average else [],
+            "course": json.dumps({"points": points_to_json(self.points), "validation": self.validation}),
+        }
+        with written_whole(path) as temporary:
+            torch.save(content, temporary)
+
+
+def load_state(path: Path) -> SavedState:
+    """Read a state file. TrainingError when it is damaged or of another version."""
+    remedy = "choose on_existing overwrite to start again, or another output_name"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as problem:
+        raise TrainingError(f"The training state {path} is damaged ({problem}); {remedy}.") from problem
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise TrainingError(f"{path} is no training state of this version ({_FORMAT}); {remedy}.")
+    course = json.loads(content["course"])
+    return SavedState(
+        json.loads(content["identity"]),
+        content["step"],
+        content["adapter"],
+        content["optimizer"],
+        content["average"],
+        points_from_json(course["points"]),
+        [(step, value) for step, value in course["validation"]],
+    )

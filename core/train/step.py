@@ -1,0 +1,128 @@
+"""One micro-batch forward and backward: its share of the window's loss, and what the log says about it.
+
+Shapes: B batch, C channels, T latent frames, h, w latent grid. Sums are float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from ..cache.store import LatentCache
+from ..errors import NonFiniteLossError
+from ..loss import elementwise_error, loss_share, weighted_sums
+from ..mask_weights import MaskLossSettings, Normalization
+from .adapters import LoraAdapters
+from .config import TrainingDtype
+from .denoiser import Denoiser
+from .window import MicroBatch, Window
+
+
+@dataclass(frozen=True)
+class RegionSums:
+    """Σ w·err and Σ w inside the mask and outside of it; they add up over a window and are divided once."""
+
+    inside: float = 0.0
+    inside_weight: float = 0.0
+    outside: float = 0.0
+    outside_weight: float = 0.0
+
+    def __add__(self, other: RegionSums) -> RegionSums:
+        return RegionSums(
+            self.inside + other.inside,
+            self.inside_weight + other.inside_weight,
+            self.outside + other.outside,
+            self.outside_weight + other.outside_weight,
+        )
+
+    @property
+    def means(self) -> tuple[float | None, float | None]:
+        """Mean error inside and outside; None for a region without weight."""
+        return (
+            self.inside / self.inside_weight if self.inside_weight > 0 else None,
+            self.outside / self.outside_weight if self.outside_weight > 0 else None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MicroResult:
+    """A micro-batch's part of the window's loss, already divided, with a graph; its sums by region; and the names of
+    the samples whose error is not finite."""
+
+    loss: torch.Tensor
+    sums: RegionSums
+    non_finite: tuple[str, ...]
+
+
+def precision(denoiser: Denoiser, dtype: TrainingDtype) -> AbstractContextManager[object]:
+    """The context in which the model computes."""
+    device = denoiser.device.type
+    wanted = dtype is TrainingDtype.BF16
+    if dtype is TrainingDtype.AUTO:
+        wanted = device == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=wanted)
+
+
+def micro_batch_loss(
+    micro: MicroBatch,
+    window: Window,
+    denoiser: Denoiser,
+    adapters: LoraAdapters,
+    cache: LatentCache,
+    settings: MaskLossSettings | None,
+    dtype: TrainingDtype,
+    checkpoint: bool,
+) -> MicroResult:
+    """Run the model on a micro-batch and weigh its error."""
+    device = denoiser.device
+    rules = settings or MaskLossSettings()
+    clean, noise, t, text = model_inputs(micro, denoiser, cache)
+    adapters.set_dropout_seeds(micro.dropout_seeds)
+    with precision(denoiser, dtype):
+        difference = denoiser.predict(clean, noise, t, text, checkpoint)
+    error = elementwise_error(difference, rules)
+    share = loss_share(error, micro.weights_B1Thw.to(device), rules.normalization, micro.scale_B.to(device))
+    loss = share / window.divisor.to(device)
+    if rules.prior_weight > 0:
+        with torch.no_grad(), adapters.disabled(), precision(denoiser, dtype):
+            base = denoiser.predict(clean, noise, t, text, False)
+        # Both differences are against the same target, so theirs is that of the two predictions.
+        drift = elementwise_error(difference - base, rules)
+        prior = loss_share(drift, micro.prior_B1Thw.to(device), Normalization.PER_SAMPLE)
+        loss = loss + rules.prior_weight * prior / window.prior_divisor.to(device)
+    finite = torch.isfinite(error.detach().sum(dim=(1, 2, 3, 4))).tolist()
+    non_finite = tuple(entry.name for entry, good in zip(micro.entries, finite, strict=True) if not good)
+    return MicroResult(loss, region_sums(error, micro.mask_B1Thw.to(device)), non_finite)
+
+
+def model_inputs(
+    micro: MicroBatch, denoiser: Denoiser, cache: LatentCache
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[Mapping[str, torch.Tensor]]]:
+    """Normalised latents, noise and t on the model's device, and each sample's caption."""
+    raw = torch.stack([cache.latent(entry) for entry in micro.entries])
+    text: list[Mapping[str, torch.Tensor]] = [
+        cache.empty_text() if dropped else cache.text(entry)
+        for entry, dropped in zip(micro.entries, micro.without_caption, strict=True)
+    ]
+    device = denoiser.device
+    return denoiser.normalise(raw.to(device)), micro.noise_BCThw.to(device), micro.t_B.to(device), text
+
+
+def region_sums(error_BCThw: torch.Tensor, mask_B1Thw: torch.Tensor) -> RegionSums:
+    """Error sums where the mask is and where it is not."""
+    error = error_BCThw.detach()
+    sums = [*weighted_sums(error, mask_B1Thw), *weighted_sums(error, 1.0 - mask_B1Thw)]
+    return RegionSums(*torch.stack([value.sum() for value in sums]).tolist())
+
+
+def refuse_non_finite(result: MicroResult, micro: MicroBatch, step: int) -> None:
+    """NonFiniteLossError naming the items, before anything is updated."""
+    if not torch.isfinite(result.loss) or result.non_finite:
+        names = result.non_finite or tuple(entry.name for entry in micro.entries)
+        raise NonFiniteLossError(
+            f"The loss is not finite in step {step} at {', '.join(names)}; the LoRA is as it was before this step. "
+            "Lower the learning rate, train in fp32, or look at those items."
+        )

@@ -1,0 +1,155 @@
+"""One optimizer step's samples, planned before the first forward pass: what is drawn, the weights, and the divisor.
+
+Shapes: B batch, C channels, T latent frames, h, w latent grid. Weights are float32 in [0, 1].
+Every draw of a sample comes from its own generator, seeded by the run's seed, the epoch and which occurrence of which
+item it is. So it does not matter how a window is cut into micro-batches, nor whether the run was interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ..cache.store import CacheEntry, LatentCache
+from ..loss import loss_divisor, near_zero
+from ..mask_weights import MaskLossSettings, Normalization, area_scale, prior_region, transform_weights
+from .config import TimestepSampling, TrainConfig
+from .denoiser import Denoiser, Family
+from .order import Occurrence, stream_seed
+
+
+@dataclass(frozen=True, eq=False)
+class MicroBatch:
+    """Samples of one latent shape that go through the model together.
+
+    `mask` is the cached mask (after invert), `weights` what the loss uses, `prior` the region held to the base model
+    (all zero when prior preservation is off), `scale_B` a factor of each sample's loss.
+    """
+
+    entries: tuple[CacheEntry, ...]
+    noise_BCThw: torch.Tensor
+    t_B: torch.Tensor
+    without_caption: tuple[bool, ...]
+    dropout_seeds: tuple[int, ...]
+    mask_B1Thw: torch.Tensor
+    weights_B1Thw: torch.Tensor
+    prior_B1Thw: torch.Tensor
+    scale_B: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Everything between two optimizer steps. `near_zero` names samples whose weights are too small to say anything."""
+
+    micro_batches: tuple[MicroBatch, ...]
+    divisor: torch.Tensor
+    prior_divisor: torch.Tensor
+    near_zero: tuple[str, ...]
+    coverage: float
+
+
+def plan_window(
+    batches: Sequence[Sequence[Occurrence]],
+    cache: LatentCache,
+    entries: Sequence[CacheEntry],
+    settings: MaskLossSettings | None,
+    config: TrainConfig,
+    denoiser: Denoiser,
+) -> Window:
+    """Draw and weigh all samples of a window. Without `settings` every weight is 1."""
+    micro_batches = tuple(plan_micro_batch(batch, cache, entries, settings, config, denoiser) for batch in batches)
+    normalization = settings.normalization if settings else Normalization.PER_SAMPLE
+    divisor = torch.zeros(())
+    prior_divisor = torch.zeros(())
+    for micro in micro_batches:
+        channels = micro.noise_BCThw.shape[1]
+        divisor = divisor + loss_divisor(micro.weights_B1Thw, channels, normalization)
+        prior_divisor = prior_divisor + loss_divisor(micro.prior_B1Thw, channels, Normalization.PER_SAMPLE)
+    cells = sum(micro.mask_B1Thw.numel() for micro in micro_batches)
+    return Window(
+        micro_batches,
+        divisor.clamp(min=torch.finfo(torch.float32).tiny),
+        prior_divisor,
+        tuple(
+            entry.name
+            for micro in micro_batches
+            for entry, silent in zip(micro.entries, near_zero(micro.weights_B1Thw).tolist(), strict=True)
+            if silent
+        ),
+        sum(float(micro.mask_B1Thw.sum()) for micro in micro_batches) / cells,
+    )
+
+
+def plan_micro_batch(
+    batch: Sequence[Occurrence],
+    cache: LatentCache,
+    entries: Sequence[CacheEntry],
+    settings: MaskLossSettings | None,
+    config: TrainConfig,
+    denoiser: Denoiser,
+) -> MicroBatch:
+    """The draws and weights of samples that share a latent shape."""
+    chosen = tuple(entries[occurrence.entry] for occurrence in batch)
+    seeds = tuple(stream_seed("sample", config.seed, each.epoch, each.entry, each.repeat) for each in batch)
+    draws_B3, noise = draw_samples(seeds, chosen[0].latent_shape)
+    t_B = timesteps(draws_B3[:, 0], config, denoiser)
+    raw, present = cached_masks(cache, chosen)
+    ones = torch.ones_like(raw)
+    if settings is None:
+        mask, weights, prior, scale = raw, ones, torch.zeros_like(raw), torch.ones(len(batch))
+    else:
+        masked_B = present & (draws_B3[:, 1] < settings.probability)
+        masked = masked_B.reshape(-1, 1, 1, 1, 1)
+        mask = torch.where(present.reshape(-1, 1, 1, 1, 1) & settings.invert, 1.0 - raw, raw)
+        weights = torch.where(masked, transform_weights(raw, settings), ones)
+        region = prior_region(raw, weights, settings) if settings.prior_weight > 0 else torch.zeros_like(raw)
+        prior = torch.where(masked, region, torch.zeros_like(raw))
+        scale = torch.where(masked_B, area_scale(raw, settings), torch.ones(len(batch)))
+    if config.min_snr_gamma > 0:
+        scale = scale * min_snr_weight(denoiser, t_B, config.min_snr_gamma)
+    dropped = tuple((draws_B3[:, 2] < config.caption_dropout).tolist())
+    return MicroBatch(chosen, noise, t_B, dropped, seeds, mask, weights, prior, scale)
+
+
+def draw_samples(seeds: Sequence[int], shape: tuple[int, int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three even draws in [0, 1) per sample (timestep, mask, caption), (B,3) float64, and noise (B,C,T,h,w).
+
+    All are always drawn, so that switching one setting on moves no other draw.
+    """
+    draws: list[torch.Tensor] = []
+    noise: list[torch.Tensor] = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        draws.append(torch.rand(3, generator=generator, dtype=torch.float64))
+        noise.append(torch.randn(shape, generator=generator))
+    return torch.stack(draws), torch.stack(noise)
+
+
+def timesteps(even_B: torch.Tensor, config: TrainConfig, denoiser: Denoiser) -> torch.Tensor:
+    """(B,) float32 t from even draws: the distribution's quantile, shifted where asked, squeezed into the range."""
+    t = even_B
+    if config.timestep_sampling is not TimestepSampling.UNIFORM:
+        t = torch.sigmoid(math.sqrt(2.0) * torch.erfinv(2.0 * even_B - 1.0))
+    if config.timestep_sampling is TimestepSampling.SHIFT:
+        t = denoiser.shift(t)
+    return (config.timestep_min + (config.timestep_max - config.timestep_min) * t).float()
+
+
+def min_snr_weight(denoiser: Denoiser, t_B: torch.Tensor, gamma: float) -> torch.Tensor:
+    """(B,) factor min(snr, gamma)/snr for noise prediction, min(snr, gamma)/(snr+1) for v (arXiv 2303.09556)."""
+    snr = denoiser.snr(t_B)
+    return snr.clamp(max=gamma) / (snr + 1.0 if denoiser.family is Family.V else snr)
+
+
+def cached_masks(cache: LatentCache, entries: Sequence[CacheEntry]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cached weights (B,1,T,h,w), ones where an entry has none, and (B,) bool: which have some."""
+    found = [cache.weights(entry) for entry in entries]
+    present = torch.tensor([weights is not None for weights in found])
+    filled = [
+        torch.ones(1, *entry.latent_shape[1:]) if weights is None else weights
+        for entry, weights in zip(entries, found, strict=True)
+    ]
+    return torch.stack(filled), present
