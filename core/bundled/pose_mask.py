@@ -28,7 +28,7 @@ _GOOD = 0.6
 _SPREAD = 0.3  # looks this much worse than the best one are left out
 _LOGIT_LIMIT = 6.0
 _EDGE_PX = 40  # masks fade out over this border of the region, where the net knows least
-_PAINT_RADIUS, _KEEP_RADIUS = 0.75, 0.7
+_PAINT_RADIUS, _KEEP_RADIUS = 0.6, 0.7
 _PAINTED_LOGIT = -2.0  # what the net says of paint is nothing; most of what was there is the neighbour's
 # BlazePose landmarks: nose, shoulders, hips; 33 and 34 are the middle of the hips and a point on the body's circle.
 _NOSE, _SHOULDERS, _HIPS, _CENTRE, _TOP = 0, (11, 12), (23, 24), 33, 34
