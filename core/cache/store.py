@@ -1,66 +1,32 @@
-"""A directory of cached latents, and its index.
+"""A directory of cached latents, and how it is read.
 
 Shapes: latents (C,T,h,w), weights (1,T,h,w), both on the latent grid. Sizes are (width, height).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from ..data.items import MaskOrigin
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file that an entry was made from, as it was then. `role` is image, mask, caption or control."""
-
-    role: str
-    path: Path
-    size: int
-    mtime_ns: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class CacheEntry:
-    """One cached picture. `latent_shape` is (C,T,h,w); `coverage` is the mean weight on the latent grid (1 without)."""
-
-    name: str
-    file: str
-    origin: MaskOrigin
-    coverage: float
-    repeats: int
-    image_size: tuple[int, int]
-    bucket: tuple[int, int]
-    latent_shape: tuple[int, int, int, int]
-    caption: str
-    latent_fingerprint: str
-    mask_fingerprint: str
-    sources: tuple[Source, ...] = ()
-    target_index: int | None = None
-    control_indices: tuple[int, ...] = ()
-
-    @property
-    def source_path(self) -> Path:
-        """The photograph that the latent was made from."""
-        return next(source.path for source in self.sources if source.role == "image")
-
-
-@dataclass(frozen=True)
-class StaleEntry:
-    """An entry whose source changed after it was cached."""
-
-    name: str
-    reason: str
+from ..errors import CacheError
+from .entries import CacheEntry, StaleEntry
+from .entry_file import read_latent, read_tensors, read_weights
+from .index import changed_sources, missing_sources, read_index
 
 
 @dataclass(frozen=True, eq=False)
 class LatentCache:
-    """An open cache. Tensors are read, and checked, when they are asked for."""
+    """An open cache. Tensors are read, and checked, when they are asked for.
+
+    `encoder` and `text_encoder` are identities (None: no text is cached). `stale` entries do not show their sources as
+    they are now; `moved` names entries with sources that are no longer there, which is no fault.
+    """
 
     directory: Path
     architecture: str
@@ -69,34 +35,92 @@ class LatentCache:
     text_encoder: str | None = None
     stale: tuple[StaleEntry, ...] = ()
     moved: tuple[str, ...] = ()
-    texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 over everything that training on this cache depends on."""
-        raise NotImplementedError
+        entries = [
+            (entry.name, entry.latent_fingerprint, entry.mask_fingerprint, entry.caption, entry.repeats)
+            for entry in self.entries
+        ]
+        described = json.dumps([self.architecture, self.encoder, self.text_encoder, entries])
+        return hashlib.sha256(described.encode()).hexdigest()
 
     def latent(self, entry: CacheEntry) -> torch.Tensor:
-        """(C,T,h,w) float32, raw."""
-        raise NotImplementedError
+        """(C,T,h,w) float32, raw. CacheError naming the file when it is missing or damaged."""
+        return read_latent(self.directory / entry.file, entry.latent_shape)
 
     def weights(self, entry: CacheEntry) -> torch.Tensor | None:
-        """(1,T,h,w) float32 in [0, 1], or None where the picture had no mask."""
-        raise NotImplementedError
+        """(1,T,h,w) float32 in [0, 1], or None where the picture had no mask. CacheError as `latent`."""
+        weights = read_weights(self.directory / entry.file, (1, *entry.latent_shape[1:]))
+        if (weights is None) != (entry.origin is MaskOrigin.NONE):
+            found = "no mask_weights" if weights is None else "mask_weights"
+            raise CacheError(
+                f"The cache file {self.directory / entry.file} holds {found}, but the index says that its mask came "
+                f"from {entry.origin.value}; run CacheLatents again."
+            )
+        return weights
 
     def text(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
-        """The embeddings of the entry's caption."""
-        raise NotImplementedError
+        """The embeddings of the entry's caption. CacheError when CacheText has not run since it changed."""
+        return self._text(entry.caption)
 
     def empty_text(self) -> dict[str, torch.Tensor]:
-        """The embeddings of the empty caption."""
-        raise NotImplementedError
+        """The embeddings of the empty caption. CacheError as `text`."""
+        return self._text("")
 
     def origin_counts(self) -> dict[MaskOrigin, int]:
         """How many entries have their weights from where."""
-        raise NotImplementedError
+        counts = Counter(entry.origin for entry in self.entries)
+        return {origin: counts[origin] for origin in MaskOrigin}
+
+    def _text(self, caption: str) -> dict[str, torch.Tensor]:
+        if self.text_encoder is None:
+            raise CacheError(f"The cache {self.directory} holds no text; run CacheText on it.")
+        path = self.directory / text_file_name(self.text_encoder, caption)
+        if not path.exists():
+            raise CacheError(
+                f"The cache {self.directory} holds no text for the caption {caption!r}; run CacheText again."
+            )
+        return read_tensors(path)
+
+
+def text_file_name(text_encoder: str, caption: str) -> str:
+    """Where the embeddings of a caption lie below the cache's directory."""
+    digest = hashlib.sha256(json.dumps([text_encoder, caption]).encode()).hexdigest()
+    return f"text/{digest}.safetensors"
 
 
 def open_cache(directory: Path) -> LatentCache:
-    """Open a cache by its index and one stat per source file."""
-    raise NotImplementedError
+    """Open a cache by its index; entries' files are looked at by size, sources by size and time of change.
+
+    A source whose size or time differs is hashed; if its content changed too, the entry is `stale`. CacheError naming
+    the file when the index is missing, empty, damaged or unfinished, or an entry's file is missing or cut off.
+    """
+    index = read_index(directory)
+    if not index.complete:
+        raise CacheError(f"Caching into {directory} was broken off; run CacheLatents again, it goes on from there.")
+    if not index.entries:
+        raise CacheError(f"The cache {directory} is empty; run CacheLatents on a dataset that has items.")
+    stale: list[StaleEntry] = []
+    moved: list[str] = []
+    for entry in index.entries:
+        _check_file(directory / entry.file, entry)
+        if missing_sources(entry):
+            moved.append(entry.name)
+        if changed := changed_sources(entry):
+            reason = ", ".join(f"its {source.role} {source.path}" for source in changed)
+            stale.append(StaleEntry(entry.name, f"{reason} changed after it was cached"))
+    return LatentCache(
+        directory, index.architecture, index.encoder, index.entries, index.text_encoder, tuple(stale), tuple(moved)
+    )
+
+
+def _check_file(path: Path, entry: CacheEntry) -> None:
+    if not path.exists():
+        raise CacheError(f"The cache file {path} is missing; run CacheLatents again.")
+    if path.stat().st_size != entry.file_bytes:
+        raise CacheError(
+            f"The cache file {path} has {path.stat().st_size} bytes instead of {entry.file_bytes}; "
+            "run CacheLatents again."
+        )

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..alpha import uint8_to_weights
 from ..errors import MaskMissingError
-from ..images import load_image, load_mask
+from ..images import has_alpha, load_image, load_mask
 from ..resample import check_same_aspect, fit_image, fit_mask
 from .items import DatasetItem, MaskOrigin
 
@@ -48,11 +48,15 @@ def load_item(item: DatasetItem) -> LoadedItem:
         check_same_aspect(item.name, image_size, (weights_HW.shape[1], weights_HW.shape[0]))
         return LoadedItem(rgb_HWC, fit_mask(weights_HW, image_size, image_size), MaskOrigin.FILE)
     if item.settings.require_mask:
-        raise MaskMissingError(
-            f"require_mask=true but no mask found for {item.name} "
-            "(no alpha channel + no matching file in mask_directory)"
-        )
+        raise _mask_missing(item)
     return LoadedItem(rgb_HWC, None, MaskOrigin.NONE)
+
+
+def expected_origin(item: DatasetItem) -> MaskOrigin:
+    """Where the weights will come from, by the headers alone; an alpha that turns out to be opaque yields to a file."""
+    if item.settings.alpha_mask and has_alpha(item.media_path):
+        return MaskOrigin.ALPHA
+    return MaskOrigin.NONE if item.mask_path is None else MaskOrigin.FILE
 
 
 def fit_item(loaded: LoadedItem, bucket: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -61,3 +65,15 @@ def fit_item(loaded: LoadedItem, bucket: tuple[int, int]) -> tuple[np.ndarray, n
     if loaded.weights_HW is None:
         return rgb_HWC, None
     return rgb_HWC, fit_mask(loaded.weights_HW, loaded.size, bucket)
+
+
+def check_required(item: DatasetItem) -> None:
+    """MaskMissingError when the item requires a mask and has no source of one; reads the header at most."""
+    if item.settings.require_mask and expected_origin(item) is MaskOrigin.NONE:
+        raise _mask_missing(item)
+
+
+def _mask_missing(item: DatasetItem) -> MaskMissingError:
+    return MaskMissingError(
+        f"require_mask=true but no mask found for {item.name} (no alpha channel + no matching file in mask_directory)"
+    )

@@ -12,11 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..errors import DatasetError, PathError, SettingError
-from ..images import IMAGE_SUFFIXES, has_alpha, image_size
+from ..images import IMAGE_SUFFIXES, image_size
 from ..resample import check_same_aspect
 from .buckets import bucket_for
 from .files import FoundFile, NameIndex, list_files, need_directory
 from .items import Dataset, DatasetItem, LoadSettings, MaskOrigin
+from .load import expected_origin
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
 # Photographs of a kind that Pillow cannot open: named in the report, so that they are not missed in silence.
@@ -121,7 +122,7 @@ def scan_dataset(config: DatasetConfig, masks_follow: bool = False) -> tuple[Dat
     captions = _caption_index(config, names)
     items = tuple(_item(config, file, masks, controls, captions) for file in photographs)
     return Dataset(items), ScanReport(
-        masks={item.name: _expected_origin(item) for item in items},
+        masks={item.name: expected_origin(item) for item in items},
         buckets=dict(Counter(_checked_bucket(item) for item in items)),
         without_caption=tuple(item.name for item in items if item.caption_path is None),
         not_read=not_read,
@@ -199,13 +200,6 @@ def _checked_bucket(item: DatasetItem) -> tuple[int, int]:
     if item.mask_path is not None:
         check_same_aspect(item.name, size, image_size(item.mask_path))
     return bucket_for(size, item.settings)
-
-
-def _expected_origin(item: DatasetItem) -> MaskOrigin:
-    # By the header alone: an alpha that turns out to be opaque yields to the file when the pixels are read.
-    if item.settings.alpha_mask and has_alpha(item.media_path):
-        return MaskOrigin.ALPHA
-    return MaskOrigin.NONE if item.mask_path is None else MaskOrigin.FILE
 
 
 def _named(names: Sequence[str], limit: int = 5) -> str:

@@ -1,0 +1,58 @@
+"""What the index of a cache says of each entry. Sizes are (width, height)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.items import MaskOrigin
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that an entry was made from, as it was then. `role` is image, mask, caption or control."""
+
+    role: str
+    path: Path
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One cached picture.
+
+    `file` is its path below the cache's directory, `latent_shape` (C,T,h,w). `coverage` is the mean weight of the
+    target frame on the latent grid (1 without a mask). In one-frame training, frame `target_index` is the one to learn
+    and `control_indices` are those given; the latent's frames are in ascending order of index.
+    """
+
+    name: str
+    file: str
+    origin: MaskOrigin
+    coverage: float
+    repeats: int
+    image_size: tuple[int, int]
+    bucket: tuple[int, int]
+    latent_shape: tuple[int, int, int, int]
+    caption: str
+    latent_fingerprint: str
+    mask_fingerprint: str
+    file_bytes: int
+    sources: tuple[Source, ...] = ()
+    target_index: int | None = None
+    control_indices: tuple[int, ...] = ()
+
+    @property
+    def source_path(self) -> Path:
+        """The photograph that the latent was made from."""
+        return next(source.path for source in self.sources if source.role == "image")
+
+
+@dataclass(frozen=True)
+class StaleEntry:
+    """An entry whose source changed after it was cached."""
+
+    name: str
+    reason: str

@@ -1,0 +1,146 @@
+"""One cached picture on disk: a safetensors file named and keyed like the reference system's, with metadata of ours.
+
+`{name}_{W:04d}x{H:04d}_{architecture}.safetensors` (the image's own size) holds `latents_{F}x{h}x{w}_{dtype}` of shape
+(C,F,h,w) and, where there is a mask, `mask_weights_{F}x{h}x{w}_{dtype}` of shape (1,F,h,w).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..errors import CacheError
+from ..files import written_whole
+
+REFERENCE_FORMAT = "1.0.1"
+LATENTS = "latents_"
+WEIGHTS = "mask_weights_"
+
+
+class MaskStorage(str, Enum):
+    """How mask weights are kept."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+    UINT8 = "uint8"
+
+
+@dataclass(frozen=True)
+class EntryHeader:
+    """What a file says of itself without its tensors. `latent_shape` is (C,T,h,w)."""
+
+    metadata: Mapping[str, str]
+    latent_shape: tuple[int, int, int, int]
+    has_weights: bool
+
+
+def entry_file_name(name: str, image_size: tuple[int, int], architecture: str) -> str:
+    """The file's path below the cache's directory, "/"-separated."""
+    return f"{name}_{image_size[0]:04d}x{image_size[1]:04d}_{architecture}.safetensors"
+
+
+def write_entry(
+    path: Path,
+    latent_CThw: torch.Tensor,
+    weights_1Thw: torch.Tensor | None,
+    storage: MaskStorage,
+    metadata: Mapping[str, str],
+) -> None:
+    """Write latents and weights (float32 in [0, 1]) whole or not at all. `metadata` is added to the format's."""
+    frames, height, width = latent_CThw.shape[1:]
+    tensors = {_key(LATENTS, latent_CThw): _alone(latent_CThw)}
+    if weights_1Thw is not None:
+        stored = _stored(weights_1Thw, storage)
+        tensors[_key(WEIGHTS, stored)] = _alone(stored)
+    own = {"format_version": REFERENCE_FORMAT, "frame_count": str(frames), "latent_size": f"{width}x{height}"}
+    with written_whole(path) as temporary:
+        save_file(tensors, temporary, metadata={**own, **metadata})
+
+
+def read_header(path: Path) -> EntryHeader:
+    """A file's metadata and shapes. CacheError when it is missing, damaged or holds no latents."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = list(file.keys())
+            latents = [key for key in keys if key.startswith(LATENTS)]
+            if len(latents) != 1:
+                raise _damaged(path, f"it holds {len(latents)} latents instead of 1")
+            shape = tuple(file.get_slice(latents[0]).get_shape())
+            if len(shape) != 4:
+                raise _damaged(path, f"its latents have the shape {shape} instead of (C, T, h, w)")
+            return EntryHeader(file.metadata() or {}, shape, any(key.startswith(WEIGHTS) for key in keys))
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def read_latent(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
+    """(C,T,h,w) float32. CacheError when the file is missing or damaged, of another shape, or not finite."""
+    latent = _read(path, LATENTS)
+    if latent is None or tuple(latent.shape) != tuple(shape):
+        found = "none" if latent is None else tuple(latent.shape)
+        raise _damaged(path, f"its latents have the shape {found} instead of {tuple(shape)}")
+    latent = latent.float()
+    if not bool(torch.isfinite(latent).all()):
+        raise _damaged(path, "its latents are not finite")
+    return latent
+
+
+def read_weights(path: Path, shape: tuple[int, ...]) -> torch.Tensor | None:
+    """(1,T,h,w) float32 in [0, 1], or None where the file has no weights. CacheError as `read_latent`."""
+    stored = _read(path, WEIGHTS)
+    if stored is None:
+        return None
+    if tuple(stored.shape) != tuple(shape):
+        raise _damaged(path, f"its mask_weights have the shape {tuple(stored.shape)} instead of {tuple(shape)}")
+    weights = stored.float() / 255 if stored.dtype == torch.uint8 else stored.float()
+    if not bool(((weights >= 0) & (weights <= 1)).all()):
+        raise _damaged(path, "its mask_weights are not all in [0, 1]")
+    return weights
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a file. CacheError when it is missing, damaged or not finite."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise _damaged(path, f"its {key} is not finite")
+    return tensors
+
+
+def _read(path: Path, prefix: str) -> torch.Tensor | None:
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 (no mapping)
+            return file.get_tensor(keys[0]) if keys else None
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _stored(weights_1Thw: torch.Tensor, storage: MaskStorage) -> torch.Tensor:
+    if storage is MaskStorage.UINT8:
+        return (weights_1Thw * 255).round().to(torch.uint8)
+    return weights_1Thw.to(torch.float16 if storage is MaskStorage.FLOAT16 else torch.float32)
+
+
+def _key(prefix: str, tensor: torch.Tensor) -> str:
+    frames, height, width = tensor.shape[1:]
+    return f"{prefix}{frames}x{height}x{width}_{str(tensor.dtype).removeprefix('torch.')}"
+
+
+def _alone(tensor: torch.Tensor) -> torch.Tensor:
+    # safetensors refuses views that share memory, and a view of a batch would write the whole batch.
+    return tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+
+
+def _damaged(path: Path, what: str) -> CacheError:
+    return CacheError(f"The cache file {path} cannot be used: {what}; run CacheLatents or CacheText again.")
