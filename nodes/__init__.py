@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import load, person, settings, weights
+from . import load, person, settings, training, weights
 from .node import Node
 
-_NODES: tuple[type[Node], ...] = (*load.NODES, *weights.NODES, *person.NODES, *settings.NODES)
+_NODES: tuple[type[Node], ...] = (*load.NODES, *weights.NODES, *person.NODES, *settings.NODES, *training.NODES)
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in _NODES}
 NODE_DISPLAY_NAME_MAPPINGS = {node.__name__: node.TITLE for node in _NODES}

@@ -13,6 +13,9 @@ from ..core.errors import PathError
 from ..core.host import current_host
 from ..core.paths import listing_digest, resolve_read
 
+# The history keeps every `ui` value in memory; the whole report is on the wire.
+MAX_TEXT = 65_536
+
 
 def as_json(report: object) -> str:
     """A report as a JSON string: readable, finite numbers only."""
@@ -28,6 +31,15 @@ def shown(
     """
     ui: dict[str, list[Any]] = {name: list(lines) for name, lines in texts.items()}
     return {"ui": {"images": current_host().show(pictures, name), **ui}, "result": result}
+
+
+def told(result: tuple[Any, ...], messages: Sequence[str] = ()) -> dict[str, Any]:
+    """A result whose last value is a report, shown as text; `messages` are said to the user as well."""
+    for message in messages:
+        current_host().say(message)
+    report = str(result[-1])
+    short = report if len(report) <= MAX_TEXT else report[:MAX_TEXT] + " …"
+    return {"ui": {"text": [short]}, "result": result}
 
 
 def saved(paths: Sequence[Path]) -> list[dict[str, str]]:

@@ -1,0 +1,220 @@
+"""Training, and LoRA files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..core.cache.store import LatentCache
+from ..core.demo.denoiser import DemoDenoiser
+from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
+from ..core.host import current_host
+from ..core.host.observer import HostObserver
+from ..core.mask_weights import MaskLossSettings
+from ..core.paths import PathKind, numbered_path, resolve_read, resolve_write
+from ..core.train.config import (
+    LoraConfig,
+    LoraDtype,
+    OnExisting,
+    OptimizerConfig,
+    TimestepSampling,
+    TrainConfig,
+    TrainingDtype,
+)
+from ..core.train.denoiser import Denoiser
+from ..core.train.loop import train
+from ..core.train.lora_file import KeyFormat, LoraWeights, load_lora, save_lora
+from .checks import verdict
+from .node import Node
+from .results import changed
+from .sockets import (
+    BOOLEAN,
+    CACHE,
+    COMBO,
+    DEMO_CLIP,
+    DEMO_MODEL,
+    DEMO_VAE,
+    FLOAT,
+    INT,
+    LORA_CONFIG,
+    LOSS_SETTINGS,
+    OPTIMIZER,
+    SEED,
+    SOCKET,
+    STRING,
+)
+
+MAX_STEPS = 10_000_000
+
+
+class MaskLossTrainLora(Node):
+    TITLE = "Train LoRA (Mask Loss)"
+    CATEGORY = "MaskLoss/Train"
+    DESCRIPTION = "Trains a LoRA on a cache, every latent cell counting as its mask says. Resumes where it was stopped."
+    SEARCH_ALIASES = ("train lora", "masked loss", "fine-tune", "finetune")
+    RETURN_TYPES = ("LORA_MODEL", "LOSS_MAP", "INT", "STRING")
+    RETURN_NAMES = ("lora", "loss", "steps", "path")
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "model": SOCKET(DEMO_MODEL, "The model that learns; it is not changed."),
+                "cache": SOCKET(CACHE, "From Cache Text or Load Cache."),
+                "steps": INT(1000, 1, MAX_STEPS, "Optimizer steps in all; raise it to train a finished run further."),
+            },
+            "optional": {
+                "mask_loss": SOCKET(LOSS_SETTINGS, "How masks act; unconnected = plain unmasked training."),
+                "lora_config": SOCKET(LORA_CONFIG, "The adapter; unconnected = its defaults."),
+                "optimizer": SOCKET(OPTIMIZER, "Unconnected = AdamW with its defaults."),
+                "validation_cache": SOCKET(CACHE, "Its loss is measured and never trained on."),
+                "initial_lora": SOCKET("LORA_MODEL", "Where to start from instead of nothing."),
+                "batch_size": INT(1, 1, 256, "Samples in one forward pass."),
+                "gradient_accumulation_steps": INT(1, 1, 1024, "Forward passes per optimizer step."),
+                "seed": SEED("Fixes the start, the order, the noise and the timesteps."),
+                "timestep_sampling": COMBO(TimestepSampling, "Distribution of the timesteps."),
+                "timestep_min": FLOAT(0.0, 0, 1, 0.01, "Least t = timestep / 1000 after the shift; 1 is noise."),
+                "timestep_max": FLOAT(1.0, 0, 1, 0.01, "Greatest t."),
+                "gradient_checkpointing": BOOLEAN(True, "Less memory for some more time."),
+                "caption_dropout": FLOAT(0.0, 0, 1, 0.05, "How often the empty caption is trained instead."),
+                "validation_split": FLOAT(0.0, 0, 0.99, 0.05, "Share of photographs held back for validation."),
+                "save_every": INT(0, 0, MAX_STEPS, "A numbered LoRA every so many steps; 0 = only at the end."),
+                "output_name": STRING("loras/maskloss/lora", "Under output, without suffix."),
+                "on_existing": COMBO(OnExisting, "When the name holds another run: refuse, number anew, start again."),
+                "training_dtype": COMBO(TrainingDtype, "Precision of the model's arithmetic."),
+                "lora_dtype": COMBO(LoraDtype, "Precision of the trained weights."),
+                "min_snr_gamma": FLOAT(0.0, 0, 100, 0.5, "Min-SNR weighting of eps and v models; 0 = off."),
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, timestep_min: float | None = 0.0, timestep_max: float | None = 1.0) -> bool | str:
+        # A linked value comes as None; the run checks it.
+        if timestep_min is None or timestep_max is None:
+            return True
+        return verdict(lambda: TrainConfig(timestep_min=timestep_min, timestep_max=timestep_max))
+
+    def run(
+        self,
+        model: Denoiser,
+        cache: LatentCache,
+        steps: int,
+        mask_loss: MaskLossSettings | None = None,
+        lora_config: LoraConfig | None = None,
+        optimizer: OptimizerConfig | None = None,
+        validation_cache: LatentCache | None = None,
+        initial_lora: Mapping[str, torch.Tensor] | None = None,
+        batch_size: int = 1,
+        gradient_accumulation_steps: int = 1,
+        seed: int = 0,
+        timestep_sampling: str = "uniform",
+        timestep_min: float = 0.0,
+        timestep_max: float = 1.0,
+        gradient_checkpointing: bool = True,
+        caption_dropout: float = 0.0,
+        validation_split: float = 0.0,
+        save_every: int = 0,
+        output_name: str = "loras/maskloss/lora",
+        on_existing: str = "resume",
+        training_dtype: str = "auto",
+        lora_dtype: str = "fp32",
+        min_snr_gamma: float = 0.0,
+    ) -> dict[str, Any]:
+        config = TrainConfig(
+            steps=steps,
+            batch_size=batch_size,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            seed=seed,
+            timestep_sampling=TimestepSampling(timestep_sampling),
+            timestep_min=timestep_min,
+            timestep_max=timestep_max,
+            gradient_checkpointing=gradient_checkpointing,
+            caption_dropout=caption_dropout,
+            validation_split=validation_split,
+            save_every=save_every,
+            on_existing=OnExisting(on_existing),
+            training_dtype=TrainingDtype(training_dtype),
+            lora_dtype=LoraDtype(lora_dtype),
+            min_snr_gamma=min_snr_gamma,
+        )
+        host = current_host()
+        output = resolve_write(host.folders(), output_name, "output_name")
+        watched = HostObserver(host, steps)
+        configs = (lora_config or LoraConfig(), optimizer or OptimizerConfig(), config)
+        result = train(model, cache, mask_loss, *configs, output, watched, validation_cache, initial_lora)
+        summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}
+        ui = {"text": watched.said, "maskloss": [summary]}
+        return {"ui": ui, "result": (result.lora, result.loss_map, result.steps, str(result.path))}
+
+
+class MaskLossSaveLora(Node):
+    TITLE = "Save LoRA"
+    CATEGORY = "MaskLoss/Train"
+    DESCRIPTION = "Writes a LoRA file that ComfyUI's own loaders read."
+    SEARCH_ALIASES = ("save lora", "safetensors", "kohya")
+    RETURN_TYPES = ("STRING",)
+    RETURN_NAMES = ("path",)
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"lora": SOCKET("LORA_MODEL", "From Train LoRA or Load LoRA.")},
+            "optional": {
+                "filename_prefix": STRING("loras/maskloss", "Under output; a number follows."),
+                "key_format": COMBO(KeyFormat, "How keys are written; auto = what the model's users expect."),
+            },
+        }
+
+    def run(
+        self,
+        lora: Mapping[str, torch.Tensor],
+        filename_prefix: str = "loras/maskloss",
+        key_format: str = "auto",
+    ) -> dict[str, Any]:
+        prefix = resolve_write(current_host().folders(), filename_prefix, "filename_prefix")
+        path = numbered_path(prefix.parent, prefix.name, ".safetensors")
+        save_lora(path, lora, key_format=KeyFormat(key_format))
+        return {"ui": {"text": [str(path)]}, "result": (str(path),)}
+
+
+class MaskLossLoadLora(Node):
+    TITLE = "Load LoRA File"
+    CATEGORY = "MaskLoss/Train"
+    DESCRIPTION = "Reads a LoRA file, to train it further or to save it with other keys."
+    SEARCH_ALIASES = ("load lora", "safetensors")
+    RETURN_TYPES = ("LORA_MODEL",)
+    RETURN_NAMES = ("lora",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"path": STRING("", "A .safetensors file under input or output.")}}
+
+    @classmethod
+    def IS_CHANGED(cls, path: str | None = None, **_: object) -> str:
+        return changed((path,))
+
+    def run(self, path: str) -> tuple[LoraWeights]:
+        return (load_lora(resolve_read(current_host().folders(), path, "path", PathKind.FILE)),)
+
+
+class MaskLossDemoModels(Node):
+    TITLE = "Demo Models"
+    CATEGORY = "MaskLoss/Load"
+    DESCRIPTION = "Tiny built-in models for a test drive: everything runs, nothing has to be downloaded."
+    SEARCH_ALIASES = ("demo", "test model", "tiny model")
+    RETURN_TYPES = (DEMO_MODEL, DEMO_VAE, DEMO_CLIP)
+    RETURN_NAMES = ("model", "vae", "clip")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"optional": {"seed": SEED("Fixes the model's weights.")}}
+
+    def run(self, seed: int = 0) -> tuple[DemoDenoiser, DemoLatentEncoder, DemoTextEncoder]:
+        return DemoDenoiser(seed), DemoLatentEncoder(), DemoTextEncoder()
+
+
+NODES = (MaskLossTrainLora, MaskLossSaveLora, MaskLossLoadLora, MaskLossDemoModels)
