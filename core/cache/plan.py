@@ -1,0 +1,136 @@
+"""What has to be done for an item before its latent and mask are cached, found without decoding a pixel.
+
+Sizes are (width, height).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from ..data.buckets import bucket_for
+from ..data.items import DatasetItem
+from ..data.ledger import fingerprint_of
+from ..errors import CacheError, SettingError
+from ..files import sha256_file
+from ..images import image_size
+from .encoders import LatentEncoder
+from .entries import Source
+from .entry_file import EntryHeader, MaskStorage, entry_file_name, read_header
+from .index import stamp
+
+FORMAT_VERSION = "1"
+
+
+class Action(Enum):
+    """What an item needs."""
+
+    ENCODE = "encoded"
+    WEIGHTS = "weights rewritten"
+    NOTHING = "unchanged"
+
+
+@dataclass(frozen=True)
+class OneFrame:
+    """One-frame training: the model is given control frames at `control_indices` and learns the one at
+    `target_index`. The frames of the latent are in ascending order of index."""
+
+    target_index: int = 1
+    control_indices: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        indices = (self.target_index, *self.control_indices)
+        if min(indices) < 0 or len(set(indices)) != len(indices) or not self.control_indices:
+            raise SettingError(
+                f"target_index is {self.target_index} and control_indices are {list(self.control_indices)}; give at "
+                "least one control index, all of them 0 or more and each once."
+            )
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Every frame index, ascending."""
+        return tuple(sorted((self.target_index, *self.control_indices)))
+
+    @property
+    def target_position(self) -> int:
+        """Where the target stands among the latent's frames."""
+        return self.frames.index(self.target_index)
+
+
+@dataclass(frozen=True)
+class CachingRules:
+    """What is cached, and how. `one_frame` is None for plain images."""
+
+    encoder: LatentEncoder
+    directory: Path
+    storage: MaskStorage
+    one_frame: OneFrame | None
+
+
+@dataclass(frozen=True)
+class ItemPlan:
+    """One item's work. `header` is that of the file that is there, where it is of use."""
+
+    item: DatasetItem
+    image_size: tuple[int, int]
+    bucket: tuple[int, int]
+    path: Path
+    file: str
+    latent_fingerprint: str
+    mask_fingerprint: str
+    sources: tuple[Source, ...]
+    action: Action
+    header: EntryHeader | None
+
+
+def plan_item(item: DatasetItem, rules: CachingRules) -> ItemPlan:
+    """Hash the item's files and compare with what is cached. SettingError when the encoder cannot take the bucket."""
+    size = image_size(item.media_path)
+    bucket = bucket_for(size, item.settings)
+    stride = rules.encoder.spatial_stride
+    if bucket[0] % stride or bucket[1] % stride:
+        raise SettingError(
+            f"{item.name} is to be trained at {bucket[0]}x{bucket[1]}, but the sides must be multiples of {stride} px; "
+            f"use a resolution and a bucket_step that are."
+        )
+    sources = _sources(item, rules.one_frame)
+    hashes = {source.role: source.sha256 for source in sources}
+    latent_fingerprint = fingerprint_of(
+        FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, rules.one_frame, hashes.get("control", ""),
+    )  # fmt: skip
+    alpha = hashes["image"] if item.settings.alpha_mask else ""
+    mask_fingerprint = fingerprint_of(
+        FORMAT_VERSION, alpha, hashes.get("mask", ""), rules.storage.value, size, bucket, rules.one_frame,
+    )  # fmt: skip
+    file = entry_file_name(item.name, size, rules.encoder.architecture)
+    path = rules.directory / file
+    header = _header(path, latent_fingerprint)
+    action = Action.ENCODE
+    if header is not None:
+        same = header.metadata.get("maskloss_mask_fingerprint") == mask_fingerprint
+        action = Action.NOTHING if same else Action.WEIGHTS
+    return ItemPlan(
+        item, size, bucket, path, file, latent_fingerprint, mask_fingerprint, sources, action, header
+    )  # fmt: skip
+
+
+def _header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
+    """The header of the file that is there, if its latent can be kept."""
+    if not path.exists():
+        return None
+    try:
+        header = read_header(path)
+    except CacheError:
+        return None  # damaged: it is made again
+    return header if header.metadata.get("maskloss_latent_fingerprint") == latent_fingerprint else None
+
+
+def _sources(item: DatasetItem, one_frame: OneFrame | None) -> tuple[Source, ...]:
+    paths: list[tuple[str, Path | None]] = [
+        ("image", item.media_path),
+        ("mask", item.mask_path),
+        ("caption", item.caption_path),
+        ("control", None if one_frame is None else item.control_path),
+    ]
+    return tuple(stamp(role, path, sha256_file(path)) for role, path in paths if path is not None)

@@ -1,0 +1,71 @@
+"""The captions of a cache become embeddings on disk, one file per distinct caption and one for the empty caption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from ..errors import CacheError
+from ..files import written_whole
+from ..progress import SILENT, Progress
+from .encoders import TextEncoder
+from .entry_file import read_tensors
+from .index import read_index, write_index
+from .store import LatentCache, open_cache, text_file_name
+
+
+def cache_text(
+    cache: LatentCache, encoder: TextEncoder, progress: Progress = SILENT
+) -> tuple[LatentCache, dict[str, object]]:
+    """Encode what is not there yet: each distinct caption, and always the empty one.
+
+    Returns the cache with its text, and the report {"items": [{"caption", "state": encoded|unchanged, "used_by":
+    names}], "counts"}. CacheError when the encoder's values are not finite; the caption is named.
+    """
+    used_by: dict[str, list[str]] = {"": []}
+    for entry in cache.entries:
+        used_by.setdefault(entry.caption, []).append(entry.name)
+    states: dict[str, str] = {}
+    for number, caption in enumerate(used_by):
+        progress.update(number, len(used_by), caption)
+        path = cache.directory / text_file_name(encoder.identity, caption)
+        if _is_whole(path):
+            states[caption] = "unchanged"
+        else:
+            _write(path, encoder.encode(caption), caption, encoder.identity)
+            states[caption] = "encoded"
+    progress.update(len(used_by), len(used_by))
+    index = read_index(cache.directory)
+    if index.text_encoder != encoder.identity:
+        write_index(cache.directory, replace(index, text_encoder=encoder.identity))
+    counts = {state: list(states.values()).count(state) for state in ("encoded", "unchanged")}
+    return open_cache(cache.directory), {
+        "items": [{"caption": text, "state": states[text], "used_by": names} for text, names in used_by.items()],
+        "counts": {"captions": len(used_by), "without_caption": len(used_by[""]), **counts},
+    }
+
+
+def _is_whole(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        read_tensors(path)
+    except CacheError:
+        return False
+    return True
+
+
+def _write(path: Path, tensors: Mapping[str, torch.Tensor], caption: str, encoder: str) -> None:
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CacheError(
+                f"The text encoder gave values that are not finite for the caption {caption!r} ({key}); try it in "
+                "float32."
+            )
+    alone = {key: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format) for key, tensor in tensors.items()}
+    with written_whole(path) as temporary:
+        save_file(alone, temporary, metadata={"maskloss_caption": caption, "maskloss_text_encoder": encoder})
