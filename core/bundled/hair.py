@@ -1,0 +1,129 @@
+"""Hair and face of one head, by place and colour: approximate, but without a net, and right for long hair as well.
+
+No registry package carries a usable hair parser. What is above and beside the face and not skin-coloured is taken
+for hair; its colours against the colours of the face's skin and of the chest then decide further down, with a prior
+that says where hair hangs. Hair below the jaw must be connected to hair beside the head.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .head_view import HeadView
+
+_BINS = 24
+_LAB_LOW = np.array([0, 88, 88], np.float32)
+_LAB_HIGH = np.array([256, 176, 192], np.float32)
+_SMOOTH = np.array([1, 4, 6, 4, 1]) / 16
+_RARE = 2e-5  # keeps a colour that no model has seen undecided
+_MAX_EVIDENCE = 4.0
+_ROUNDS = 3
+_MIN_HAIR_PX = 60
+_MIN_CHEST_PX = 100
+_EYES = 0.1  # above this height a head has no clothes
+
+
+def find_hair(view: HeadView) -> np.ndarray:
+    """Hair of this head, bool on the view's grid; empty when too little is above and beside the face (a bald head)."""
+    bins_HW3 = _bins(view.rgb_HWC)
+    skin_place_HW = view.inner_HW & (view.up_HW < 0.3)
+    if not skin_place_HW.any():
+        return np.zeros_like(view.person_HW)
+    skin_HW, other_HW = _non_hair_models(view, bins_HW3, skin_place_HW)
+    prior_HW = _prior(view)
+    possible_HW = view.person_HW & (view.below_chin_HW < 3) & (view.from_chin_HW < 1.9) & ~view.inner_HW
+    hair_HW = _seeds(view, skin_HW > np.quantile(skin_HW[skin_place_HW], 0.25))
+    grey_HW = cv2.cvtColor(view.rgb_HWC, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
+    for _ in range(_ROUNDS):
+        if np.count_nonzero(hair_HW) < _MIN_HAIR_PX:
+            break
+        # Only hair above the face's middle teaches its colour: what hangs lower may be a wrong guess.
+        taught_HW = hair_HW & (view.up_HW > 0)
+        hair_model_HW = _likelihood(bins_HW3, taught_HW if np.count_nonzero(taught_HW) > 40 else hair_HW)
+        evidence_HW = np.log(hair_model_HW + _RARE) - np.log(other_HW + _RARE)
+        logit_HW = np.clip(evidence_HW, -_MAX_EVIDENCE, _MAX_EVIDENCE) + prior_HW
+        logit_HW[~possible_HW] = -6.0
+        soft_HW = cv2.boxFilter((1 / (1 + np.exp(-logit_HW))).astype(np.float32), -1, (3, 3))
+        hair_HW = _connected((_guided(grey_HW, soft_HW) > 0.5) & possible_HW, view) & possible_HW
+    return hair_HW
+
+
+def find_face(view: HeadView, hair_HW: np.ndarray) -> np.ndarray:
+    """The face without hair before it, and the forehead above the mesh's oval up to the hair, bool."""
+    forehead_HW = view.person_HW & (view.up_HW > 0.3) & (view.up_HW < 0.95) & (view.aside_HW < 0.5)
+    face_HW = (forehead_HW | view.oval_HW) & ~hair_HW
+    return cv2.morphologyEx(face_HW.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
+
+
+def _bins(rgb_HWC: np.ndarray) -> np.ndarray:
+    lab_HWC = cv2.cvtColor(rgb_HWC, cv2.COLOR_RGB2LAB).astype(np.float32)
+    return np.clip((lab_HWC - _LAB_LOW) * _BINS / (_LAB_HIGH - _LAB_LOW), 0, _BINS - 1).astype(np.intp)
+
+
+def _likelihood(bins_HW3: np.ndarray, place_HW: np.ndarray) -> np.ndarray:
+    """How common each pixel's colour is in `place_HW`: a smoothed Lab histogram, looked up everywhere."""
+    counts = np.zeros((_BINS,) * 3)
+    np.add.at(counts, tuple(bins_HW3[place_HW].T), 1.0)
+    for axis in range(3):
+        counts = np.apply_along_axis(np.convolve, axis, counts, _SMOOTH, "same")
+    counts /= max(float(counts.sum()), 1e-9)
+    return counts[bins_HW3[..., 0], bins_HW3[..., 1], bins_HW3[..., 2]]
+
+
+def _non_hair_models(view: HeadView, bins_HW3: np.ndarray, skin_place_HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Likelihoods of skin, and of what is not hair: skin above the eyes, skin or clothes below them."""
+    skin_HW = _likelihood(bins_HW3, skin_place_HW)
+    below_HW = view.below_chin_HW
+    chest_HW = view.person_HW & (below_HW > 0.9) & (below_HW < 2.3) & (view.from_chin_HW < 0.4)
+    if np.count_nonzero(chest_HW) <= _MIN_CHEST_PX:
+        return skin_HW, skin_HW
+    clothes_HW = _likelihood(bins_HW3, chest_HW)
+    return skin_HW, np.where(view.up_HW < 0.15, 0.5 * skin_HW + 0.5 * clothes_HW, skin_HW)
+
+
+def _seeds(view: HeadView, skin_like_HW: np.ndarray) -> np.ndarray:
+    crown_HW = (view.up_HW > 0.72) & (view.aside_HW < 0.9)
+    temples_HW = (view.up_HW > _EYES) & (view.aside_HW > 0.5) & (view.aside_HW < 0.85)
+    return view.person_HW & (crown_HW | temples_HW) & ~view.oval_HW & ~skin_like_HW
+
+
+def _prior(view: HeadView) -> np.ndarray:
+    """Log odds of hair by place alone. Judged by eye on 28 heads, short and long hair."""
+    up_HW, aside_HW = view.up_HW, view.aside_HW
+    depth_HW, lateral_HW = view.below_chin_HW, view.from_chin_HW
+    head_HW = np.where(up_HW > 0.75, 1.5, np.where((up_HW > 0.5) & (aside_HW < 0.4), -0.3, 0.8))
+    head_HW = head_HW - 0.5 * (up_HW < _EYES) - 2.0 * np.maximum(aside_HW - 1.1, 0)
+    throat_HW = 2.0 * np.clip((0.3 - lateral_HW) / 0.15, 0, 1) * (depth_HW < 1.5)
+    hanging_HW = -0.3 - 0.7 * np.maximum(depth_HW - 0.3, 0) - throat_HW - 1.5 * np.maximum(lateral_HW - 1.1, 0)
+    below_HW = ((depth_HW > 0) & (up_HW < -0.45)) | (up_HW < -0.5)
+    prior_HW = np.where(below_HW, hanging_HW, head_HW)
+    return prior_HW - 0.5 * (view.oval_HW & ~view.inner_HW)
+
+
+def _guided(guide_HW: np.ndarray, soft_HW: np.ndarray, radius: int = 4, eps: float = 1e-3) -> np.ndarray:
+    """He et al.'s guided filter: `soft` with the edges of `guide`."""
+    window = (2 * radius + 1, 2 * radius + 1)
+    mean_guide, mean_soft = cv2.boxFilter(guide_HW, -1, window), cv2.boxFilter(soft_HW, -1, window)
+    covariance = cv2.boxFilter(guide_HW * soft_HW, -1, window) - mean_guide * mean_soft
+    slope = covariance / (cv2.boxFilter(guide_HW * guide_HW, -1, window) - mean_guide * mean_guide + eps)
+    offset = mean_soft - slope * mean_guide
+    return cv2.boxFilter(slope, -1, window) * guide_HW + cv2.boxFilter(offset, -1, window)
+
+
+def _connected(hair_HW: np.ndarray, view: HeadView) -> np.ndarray:
+    """Hair that hangs together with the hair around the head by more than a thread, small gaps closed."""
+    clean = cv2.morphologyEx(hair_HW.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    head_HW = (view.up_HW > _EYES) & (view.below_chin_HW < 0) & (clean > 0)
+    start_HW = head_HW & (view.aside_HW < 1)
+    thick_HW = (cv2.erode(clean, np.ones((7, 7), np.uint8)) > 0) | head_HW
+    regrown = cv2.dilate(_touching(thick_HW, start_HW).astype(np.uint8), np.ones((9, 9), np.uint8))
+    kept = _touching((clean > 0) & (regrown > 0), start_HW).astype(np.uint8)
+    return cv2.morphologyEx(kept, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
+
+
+def _touching(mask_HW: np.ndarray, seed_HW: np.ndarray) -> np.ndarray:
+    """The connected components of `mask` that contain a pixel of `seed`."""
+    _, labels_HW = cv2.connectedComponents(mask_HW.astype(np.uint8), connectivity=8)
+    kept = np.unique(labels_HW[seed_HW & mask_HW])
+    return np.isin(labels_HW, kept[kept > 0])

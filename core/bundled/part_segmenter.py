@@ -1,0 +1,76 @@
+"""Face, hair, body and background of everyone in a picture, from the bundled networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from ..parts.part_map import SCHEMES, PartMap
+from .found_faces import FoundFace, check_picture, find_faces
+from .hair import find_face, find_hair
+from .head_view import view_head
+from .install import require
+from .person_segmenter import anyone_probability, head_place, people_probabilities, work_picture
+from .registry import FACE_DETECTOR, FACE_MESH, POSE, SELFIE, combined_identity
+
+_FILES = (FACE_DETECTOR, FACE_MESH, POSE, SELFIE)
+_METHOD = 1  # raise when the same files would give other maps
+_SCHEME = "maskloss_4"
+
+
+class BundledPartSegmenter:
+    """Implements PartSegmenter. Raises ModelMissingError when the models are not installed; they load when used."""
+
+    name = "bundled"
+    approximate = True
+
+    def __init__(self) -> None:
+        for file in _FILES:
+            require(file)
+        self.identity = f"bundled-parts-{_METHOD}-{combined_identity(_FILES)}"
+
+    def segment(self, rgb_HWC: np.ndarray) -> PartMap:
+        """Parts of an upright uint8 RGB picture, uint8 labels of scheme `maskloss_4`.
+
+        Without a face in the picture whoever is there is all body.
+        """
+        check_picture(rgb_HWC)
+        small_HWC, scale = work_picture(rgb_HWC)
+        faces = find_faces(rgb_HWC)
+        if faces:
+            soft_maps = _parts_of_people(rgb_HWC, small_HWC, scale, faces)
+        else:
+            soft_maps = {"Body": anyone_probability(small_HWC)}
+        scheme = SCHEMES[_SCHEME]
+        height, width = rgb_HWC.shape[:2]
+        label_HW = np.zeros((height, width), np.uint8)
+        for name, soft_HW in soft_maps.items():
+            # One map at a time on the full grid: a large photograph's float maps are 100 MB each.
+            inside_HW = cv2.resize(soft_HW, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
+            label_HW[inside_HW] = scheme.class_id(name)
+        return PartMap(label_HW, scheme, approximate=True)
+
+
+def _parts_of_people(
+    rgb_HWC: np.ndarray, small_HWC: np.ndarray, scale: float, faces: Sequence[FoundFace]
+) -> dict[str, np.ndarray]:
+    """Soft maps of body, hair and face on the small grid, in the order in which they are painted."""
+    size = (small_HWC.shape[1], small_HWC.shape[0])
+    people = people_probabilities(rgb_HWC, [head_place(face.detection.box) for face in faces])
+    winner_HW = np.argmax(np.stack(people), axis=0)
+    body_HW = np.max(np.stack(people), axis=0)
+    hair_HW = np.zeros_like(body_HW)
+    face_HW = np.zeros_like(body_HW)
+    for index, face in enumerate(faces):
+        own_HW = (winner_HW == index) & (people[index] > 0.5)
+        points_N2, oval_N2 = face.mesh.points_N2 * scale, face.mesh.oval_N2 * scale
+        view = view_head(small_HWC, points_N2, oval_N2, own_HW)
+        hair = find_hair(view)
+        someone_else_HW = (winner_HW != index) & (body_HW > 0.5)
+        own_face_HW = view.on_picture(find_face(view, hair), size)
+        own_face_HW[someone_else_HW] = 0
+        hair_HW = np.maximum(hair_HW, view.on_picture(hair, size) * own_HW)
+        face_HW = np.maximum(face_HW, own_face_HW)
+    return {"Body": body_HW, "Hair": hair_HW, "Face": face_HW}
