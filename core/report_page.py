@@ -1,0 +1,176 @@
+"""The report's HTML: one page, no script, for light and dark, readable from a folder. Everything is escaped here."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+GENERATOR = "ComfyUI-MaskLoss report"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of the page: `file` relative to the page, `size` (width, height) in pixels."""
+
+    title: str
+    file: str
+    size: tuple[int, int]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One photograph's row. `badge` is one word or two; `good` says whether it is in the training set as meant."""
+
+    name: str
+    badge: str
+    good: bool
+    reason: str
+    figures: tuple[Figure, ...]
+    facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Legend:
+    """A colour (CSS) and what it stands for."""
+
+    colour: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything the page shows. Empty parts are left away; charts are SVG and go in as they are."""
+
+    tiles: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    loss_chart: str
+    loss_legend: tuple[Legend, ...]
+    loss_text: str
+    coverage_chart: str
+    coverage_text: str
+    counts: tuple[tuple[str, str], ...]
+    result: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, str], ...]
+    settings_text: str
+    weight_legend: tuple[Legend, ...]
+    kept: tuple[Photograph, ...]
+    left_out: tuple[Photograph, ...]
+
+
+def render(page: Page) -> str:
+    """The whole page."""
+    tiles = "".join(f"<li><b>{_e(value)}</b><span>{_e(name)}</span></li>" for name, value in page.tiles)
+    parts = [
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width,initial-scale=1">',
+        f'<meta name="generator" content="{GENERATOR}"><meta name="color-scheme" content="light dark">',
+        f"<title>MaskLoss report</title><style>{_CSS}</style></head><body><main>",
+        f'<h1>What was trained, and on whom</h1><ul class="tiles">{tiles}</ul>',
+        "".join(f'<p class="warning">{_e(text)}</p>' for text in page.warnings),
+        _section("Loss inside and outside the mask", _loss(page)),
+        _section("Coverage", (page.coverage_chart and f"<p>{_e(page.coverage_text)}</p>{page.coverage_chart}")),
+        _section("Counts", _table(page.counts)),
+        _section("The LoRA", _table(page.result)),
+        _section("Settings", _settings(page)),
+        _photographs("Photographs that were kept", page.kept, page.weight_legend),
+        _photographs("Photographs that were left out", page.left_out, ()),
+        "</main></body></html>\n",
+    ]
+    return "".join(parts)
+
+
+def _loss(page: Page) -> str:
+    if not page.loss_chart:
+        return ""
+    return f"<p>{_e(page.loss_text)}</p>{_legend(page.loss_legend)}{page.loss_chart}"
+
+
+def _settings(page: Page) -> str:
+    if not page.settings:
+        return ""
+    return f"<p>{_e(page.settings_text)}</p>{_table(page.settings)}"
+
+
+def _photographs(title: str, photographs: Sequence[Photograph], legend: Sequence[Legend]) -> str:
+    if not photographs:
+        return ""
+    rows = "".join(_row(photograph) for photograph in photographs)
+    return _section(f"{title} ({len(photographs)})", _legend(legend) + rows)
+
+
+def _row(photograph: Photograph) -> str:
+    figures = "".join(
+        f'<figure><a href="{_e(figure.file)}"><img loading="lazy" src="{_e(figure.file)}" width="{figure.size[0]}" '
+        f'height="{figure.size[1]}" alt="{_e(f"{figure.title} of {photograph.name}")}"></a>'
+        f"<figcaption><b>{_e(figure.title)}</b> {_e(figure.text)}</figcaption></figure>"
+        for figure in photograph.figures
+    )
+    facts = "".join(f"<span><i>{_e(name)}</i> {_e(value)}</span>" for name, value in photograph.facts)
+    notes = "".join(f'<p class="warning">{_e(note)}</p>' for note in photograph.notes)
+    tone = "good" if photograph.good else "bad"
+    return (
+        f'<article><h3>{_e(photograph.name)} <span class="badge {tone}">{_e(photograph.badge)}</span></h3>'
+        f"<p>{_e(photograph.reason)}</p>{notes}"
+        f'<div class="figures">{figures}</div><p class="facts">{facts}</p></article>'
+    )
+
+
+def _legend(entries: Sequence[Legend]) -> str:
+    if not entries:
+        return ""
+    items = "".join(f'<li><i style="background:{_e(entry.colour)}"></i>{_e(entry.text)}</li>' for entry in entries)
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    if not rows:
+        return ""
+    cells = "".join(f"<tr><th>{_e(name)}</th><td>{_e(value)}</td></tr>" for name, value in rows)
+    return f"<table>{cells}</table>"
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{_e(title)}</h2>{body}</section>" if body else ""
+
+
+def _e(text: str) -> str:
+    return html.escape(text, quote=True)
+
+
+_CSS = """
+:root{--ground:#fafafa;--card:#fff;--ink:#18181b;--faint:#5b5b66;--line:#dcdce2;--good:#15803d;--bad:#b91c1c;
+--warn:#92400e;--warnground:#fef3c7;--inside:#2563eb;--outside:#ea580c;--total:#71717a;--validation:#16a34a}
+@media(prefers-color-scheme:dark){:root{--ground:#131316;--card:#1c1c21;--ink:#ececf1;--faint:#a1a1ad;--line:#36363f;
+--good:#22c55e;--bad:#f87171;--warn:#fcd34d;--warnground:#3b2f0b;--inside:#60a5fa;--outside:#fb923c;--total:#9ca3af;
+--validation:#4ade80}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
+main{max-width:1500px;margin:0 auto;padding:24px}
+h1{font-size:26px;margin:0 0 16px}h2{font-size:19px;margin:0 0 10px}h3{font-size:16px;margin:0;overflow-wrap:anywhere}
+p{margin:6px 0}
+section{margin:28px 0}
+ul{list-style:none;margin:0;padding:0;display:flex;flex-wrap:wrap;gap:10px}
+.tiles li{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 16px;min-width:130px}
+.tiles b{display:block;font-size:21px}.tiles span,.facts i,figcaption{color:var(--faint)}
+.warning{background:var(--warnground);color:var(--warn);border-radius:6px;padding:8px 12px}
+article{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px;margin:14px 0}
+.badge{font-size:12px;font-weight:600;color:#fff;border-radius:10px;padding:2px 9px;margin-left:6px}
+.good{background:#15803d}.bad{background:#b91c1c}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:12px;margin:10px 0}
+figure{margin:0}img{width:100%;height:auto;display:block;border-radius:4px;background:#000}
+figcaption{font-size:13px;margin-top:4px}figcaption b{color:var(--ink);font-weight:600}
+.facts{display:flex;flex-wrap:wrap;gap:4px 20px;font-size:13px}.facts i{font-style:normal}
+.facts span{overflow-wrap:anywhere}
+.legend{gap:6px 18px;margin:8px 0;font-size:13px}
+.legend i{display:inline-block;width:14px;height:14px;margin-right:6px;vertical-align:-2px;border:1px solid var(--line)}
+table{border-collapse:collapse;font-size:14px}th,td{text-align:left;padding:4px 16px 4px 0;vertical-align:top;
+border-bottom:1px solid var(--line);font-weight:400;overflow-wrap:anywhere}th{color:var(--faint);white-space:nowrap}
+svg{width:100%;max-width:1000px;background:var(--card);border:1px solid var(--line);border-radius:8px}
+svg text{fill:var(--faint);font-size:12px}svg .grid{stroke:var(--line);stroke-width:1}
+svg polyline{fill:none}.raw{stroke-width:1;opacity:.3}.smooth{stroke-width:2.5}
+.inside{stroke:var(--inside)}.outside{stroke:var(--outside)}.total{stroke:var(--total)}
+.validation{stroke:var(--validation)}.dot{fill:var(--card);stroke-width:2.5}.bar{fill:var(--inside)}
+"""
