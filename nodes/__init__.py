@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import load, person, settings, training, weights
+from . import cache, load, person, report, settings, training, weights
 from .node import Node
 
-_NODES: tuple[type[Node], ...] = (*load.NODES, *weights.NODES, *person.NODES, *settings.NODES, *training.NODES)
+_MODULES = (load, weights, person, cache, settings, training, report)
+_NODES: tuple[type[Node], ...] = tuple(node for module in _MODULES for node in module.NODES)
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in _NODES}
 NODE_DISPLAY_NAME_MAPPINGS = {node.__name__: node.TITLE for node in _NODES}

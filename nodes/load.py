@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ..core.bundled.part_segmenter import BundledPartSegmenter
 from ..core.bundled.person_segmenter import BundledPersonSegmenter
 from ..core.bundled.recognizer import BundledFaceRecognizer
 from ..core.errors import SettingError
 from .checks import verdict
 from .node import Node
-from .sockets import COMBO, FACE_RECOGNIZER, PERSON_SEGMENTER
+from .sockets import COMBO, FACE_RECOGNIZER, PART_SEGMENTER, PERSON_SEGMENTER
 
 BUNDLED = "bundled"
 
@@ -41,6 +42,15 @@ class ModelLoader(Node):
         return (self.make(model),)
 
 
+class MaskLossPartSegmenter(ModelLoader):
+    TITLE = "Load Part Segmenter"
+    DESCRIPTION = "Tells face, hair and body apart."
+    SEARCH_ALIASES = ("human parsing", "face parsing", "hair mask")
+    RETURN_TYPES = (PART_SEGMENTER,)
+    RETURN_NAMES = ("segmenter",)
+    MODELS: ClassVar[dict[str, Callable[[], Any]]] = {BUNDLED: BundledPartSegmenter}
+
+
 class MaskLossPersonSegmenter(ModelLoader):
     TITLE = "Load Person Segmenter"
     DESCRIPTION = "One mask per person."
@@ -59,4 +69,4 @@ class MaskLossFaceRecognizer(ModelLoader):
     MODELS: ClassVar[dict[str, Callable[[], Any]]] = {BUNDLED: BundledFaceRecognizer}
 
 
-NODES = (MaskLossPersonSegmenter, MaskLossFaceRecognizer)
+NODES = (MaskLossPartSegmenter, MaskLossPersonSegmenter, MaskLossFaceRecognizer)
