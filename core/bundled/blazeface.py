@@ -51,7 +51,7 @@ def detect(rgb_HWC: np.ndarray, min_score: float = 0.5) -> list[Detection]:
 
 
 def detect_tiled(rgb_HWC: np.ndarray, min_score: float = 0.5) -> list[Detection]:
-    """Like `detect`, and also on up to nine overlapping tiles of 0.6 of the long side, so that small faces are found."""
+    """Like `detect`, and on up to nine overlapping tiles of 0.6 of the long side, for smaller faces."""
     height, width = rgb_HWC.shape[:2]
     found = _decode(rgb_HWC, min_score)
     tile = max(1, int(max(height, width) * _TILE_FRACTION))
@@ -86,7 +86,7 @@ def _decode(rgb_HWC: np.ndarray, min_score: float) -> list[Detection]:
 
 def _moved(face: Detection, dx: int, dy: int) -> Detection:
     x0, y0, x1, y1 = face.box
-    return Detection((x0 + dx, y0 + dy, x1 + dx, y1 + dy), face.score, face.keypoints_K2 + [dx, dy])
+    return Detection((x0 + dx, y0 + dy, x1 + dx, y1 + dy), face.score, face.keypoints_K2 + np.array([dx, dy]))
 
 
 def _cut_off(face: Detection, tile: tuple[int, int, int, int], rgb_HWC: np.ndarray) -> bool:

@@ -72,7 +72,8 @@ class DlibFaceNet:
             before, after = total // 2, total - total // 2
             x = F.pad(x, (before, after, before, after))
         y = F.conv2d(x, kernel, weights[f"{name}/conv/bias"], stride=stride)
-        return y * weights[f"{name}/scale/weights"].view(1, -1, 1, 1) + weights[f"{name}/scale/biases"].view(1, -1, 1, 1)
+        scale, bias = weights[f"{name}/scale/weights"], weights[f"{name}/scale/biases"]
+        return y * scale.view(1, -1, 1, 1) + bias.view(1, -1, 1, 1)
 
     def _residual(self, x: torch.Tensor, name: str) -> torch.Tensor:
         y = F.relu(self._conv(x, f"{name}/conv1", stride=1, same=True))

@@ -29,7 +29,7 @@ class FoundFace:
 
 
 class Recent(Generic[T]):
-    """The results for the last few pictures by content: recogniser and segmenters often get the same picture in turn."""
+    """Results for the last few pictures by content: recogniser and segmenters often get the same one in turn."""
 
     def __init__(self, pictures: int = 2) -> None:
         self._pictures = pictures
@@ -39,7 +39,7 @@ class Recent(Generic[T]):
     def get(self, rgb_HWC: np.ndarray, compute: Callable[[], T], also: bytes = b"") -> T:
         """What `compute` gave for this uint8 RGB picture (and `also`), computed when it is not among the last few."""
         check_picture(rgb_HWC)
-        hashed = hashlib.blake2b(np.ascontiguousarray(rgb_HWC), digest_size=16)
+        hashed = hashlib.blake2b(np.ascontiguousarray(rgb_HWC).data, digest_size=16)
         hashed.update(repr(rgb_HWC.shape).encode() + also)
         digest = hashed.digest()
         with self._lock:

@@ -15,7 +15,8 @@ from .head_view import HeadView
 _BINS = 24
 _LAB_LOW = np.array([0, 88, 88], np.float32)
 _LAB_HIGH = np.array([256, 176, 192], np.float32)
-_SMOOTH = np.array([1, 4, 6, 4, 1]) / 16
+_EMPTY = np.zeros((_BINS,) * 3)
+_SMOOTH = tuple(enumerate((1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)))
 _RARE = 2e-5  # keeps a colour that no model has seen undecided
 _MAX_EVIDENCE = 4.0
 _ROUNDS = 3
@@ -63,10 +64,11 @@ def _bins(rgb_HWC: np.ndarray) -> np.ndarray:
 
 def _likelihood(bins_HW3: np.ndarray, place_HW: np.ndarray) -> np.ndarray:
     """How common each pixel's colour is in `place_HW`: a smoothed Lab histogram, looked up everywhere."""
-    counts = np.zeros((_BINS,) * 3)
+    counts = _EMPTY.copy()
     np.add.at(counts, tuple(bins_HW3[place_HW].T), 1.0)
     for axis in range(3):
-        counts = np.apply_along_axis(np.convolve, axis, counts, _SMOOTH, "same")
+        padded = np.pad(counts, [(2, 2) if axis == other else (0, 0) for other in range(3)])
+        counts = sum((weight * np.take(padded, range(shift, shift + _BINS), axis) for shift, weight in _SMOOTH), _EMPTY)
     counts /= max(float(counts.sum()), 1e-9)
     return counts[bins_HW3[..., 0], bins_HW3[..., 1], bins_HW3[..., 2]]
 

@@ -15,14 +15,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import ModelMissingError
-from ..files import sha256_file, write_bytes
+from ..errors import ModelMissingError, PathError
+from ..files import sha256_file, write_bytes, write_text
 from ..progress import SILENT, Progress
 from .registry import BUNDLED, BundledFile, Registry, bundled_directory
 
 _CLIENT_TIMEOUT_S = 1800
 # mediapipe publishes no wheel for every Python; its files are data here, so one fixed wheel serves all.
 _WHEEL_TAGS = ("--only-binary=:all:", "--python-version", "3.12", "--platform", "manylinux_2_28_x86_64")
+
+DEMO_REFERENCE = "sample3.jpg"
+# The woman of the demo, counted from the left: in the reference photograph, and where she stands in sample1.
+DEMO_REFERENCE_FACE_INDEX = 1
+DEMO_SAMPLE1_FACE_INDEX = 2
+DEMO_CAPTIONS = {
+    "sample1": "photo of mlperson woman",
+    "sample2": "photo of three women on a sofa",
+    "sample4": "photo of four women in front of a purple wall",
+    "sample5": "photo of five women on a staircase",
+    "sample6": "photo of four women in front of a window",
+}
 
 
 class BundledState(NamedTuple):
@@ -128,6 +140,43 @@ def write_verified(contents: Mapping[BundledFile, bytes], directory: Path) -> li
     return [f"{file.name}: {len(content)} bytes from {file.source}" for file, content in contents.items()]
 
 
+def copy_demo_photographs(input_directory: Path) -> list[Path]:
+    """Lay out the demo in ComfyUI's input folder: `maskloss_demo/photographs` and `maskloss_demo/reference`.
+
+    Returns the files written. Photographs that are there are left alone, and captions that are there are the user's.
+    Raises ModelMissingError when the photographs are not installed, PathError when another picture has a name of ours.
+    """
+    demo = input_directory / "maskloss_demo"
+    contents = {
+        demo / "photographs" / f"{name}.jpg": require(f"photographs/{name}.jpg").read_bytes() for name in DEMO_CAPTIONS
+    }
+    contents[demo / "reference" / DEMO_REFERENCE] = require(f"photographs/{DEMO_REFERENCE}").read_bytes()
+    captions = {demo / "photographs" / f"{name}.txt": caption for name, caption in DEMO_CAPTIONS.items()}
+    sixth = _insightface_photograph()
+    if sixth is not None:
+        contents[demo / "photographs" / "t1.jpg"] = sixth.read_bytes()
+        captions[demo / "photographs" / "t1.txt"] = "photo of six people at a table"
+    foreign = [path for path, content in contents.items() if path.exists() and path.read_bytes() != content]
+    if foreign:
+        raise PathError(f"{foreign[0]} is not the demo's photograph of that name: move or delete it, then try again.")
+    written = [path for path in (*contents, *captions) if not path.exists()]
+    for path in written:
+        if path in contents:
+            write_bytes(path, contents[path])
+        else:
+            write_text(path, captions[path] + "\n")
+    return written
+
+
+def _insightface_photograph() -> Path | None:
+    # find_spec does not import it: insightface brings onnxruntime with it, which takes seconds.
+    spec = importlib.util.find_spec("insightface")
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / "data" / "images" / "t1.jpg"
+    return path if path.is_file() else None
+
+
 def _right_size(file: BundledFile, path: Path) -> bool:
     return path.is_file() and path.stat().st_size == file.bytes
 
@@ -157,7 +206,13 @@ def _run(command: Sequence[str], folder: Path) -> None:
     shown = " ".join(command)
     try:
         result = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=_CLIENT_TIMEOUT_S, check=False
+            command,
+            cwd=folder,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_CLIENT_TIMEOUT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise ModelMissingError(f"`{shown}` gave no answer in {_CLIENT_TIMEOUT_S} s; check the network.") from None
