@@ -1,0 +1,178 @@
+"""A folder of photographs: tiered masks for all of them, and only the one person kept."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ..core.data.build_masks import build_masks
+from ..core.data.items import Dataset
+from ..core.data.keep_person import keep_person
+from ..core.errors import SettingError
+from ..core.host import current_host
+from ..core.parts.part_map import PartSegmenter
+from ..core.parts.tiers import TierWeights, parse_class_weights
+from ..core.paths import resolve_write
+from ..core.people.faces import FaceRecognizer
+from ..core.people.identity import Identity, MatchRules, OnNoMatch
+from ..core.people.instances import PersonSegmenter
+from .checks import verdict
+from .node import Node
+from .results import as_json, told
+from .sockets import (
+    BOOLEAN,
+    COMBO,
+    DATASET,
+    FACE_RECOGNIZER,
+    FLOAT,
+    IDENTITY,
+    INT,
+    PART_SEGMENTER,
+    PERSON_SEGMENTER,
+    SOCKET,
+    STRING,
+    tier_inputs,
+)
+
+
+class MaskLossDatasetBuildMasks(Node):
+    TITLE = "Build Masks (Dataset)"
+    CATEGORY = "MaskLoss/Dataset"
+    DESCRIPTION = "A tiered weight mask for every photograph that has none."
+    SEARCH_ALIASES = ("batch mask", "tiered mask", "human parsing")
+    RETURN_TYPES = (DATASET, "STRING")
+    RETURN_NAMES = ("dataset", "report")
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "dataset": SOCKET(DATASET, "From Load Dataset."),
+                "segmenter": SOCKET(PART_SEGMENTER, "From Load Part Segmenter."),
+            },
+            "optional": {
+                **tier_inputs(),
+                "output_directory": STRING("", "Under output; empty = maskloss/masks/<the photographs' folder>."),
+                "overwrite": BOOLEAN(False, "Replace masks that are there already."),
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, class_weights: str | None = None) -> bool | str:
+        return verdict(lambda: parse_class_weights(class_weights or ""))
+
+    def run(
+        self,
+        dataset: Dataset,
+        segmenter: PartSegmenter,
+        face_weight: int = 255,
+        hair_weight: int = 80,
+        body_weight: int = 128,
+        background_weight: int = 0,
+        class_weights: str = "",
+        output_directory: str = "",
+        overwrite: bool = False,
+    ) -> dict[str, Any]:
+        classes = parse_class_weights(class_weights)
+        tiers = TierWeights(face_weight, hair_weight, body_weight, background_weight, classes)
+        output = _output_directory(output_directory, "masks", dataset)
+        dataset, report = build_masks(dataset, segmenter, tiers, output, overwrite, current_host().progress())
+        return told((dataset, as_json(report)))
+
+
+class MaskLossDatasetKeepPerson(Node):
+    TITLE = "Keep Person (Dataset)"
+    CATEGORY = "MaskLoss/Dataset"
+    DESCRIPTION = "Only the one person keeps weight. Photographs in which they cannot be told apart are left out."
+    SEARCH_ALIASES = ("face match", "isolate person", "bystanders")
+    RETURN_TYPES = (DATASET, "STRING")
+    RETURN_NAMES = ("dataset", "report")
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "dataset": SOCKET(DATASET, "From Build Masks, or any dataset with masks."),
+                "recognizer": SOCKET(FACE_RECOGNIZER, "The one that read the reference faces."),
+                "identity": SOCKET(IDENTITY, "From Reference Faces."),
+                "person_segmenter": SOCKET(PERSON_SEGMENTER, "From Load Person Segmenter."),
+            },
+            "optional": {
+                "min_similarity": FLOAT(0.0, 0, 1, 0.01, "How alike a face must be; 0 = the recogniser's own value."),
+                "margin": FLOAT(0.05, 0, 1, 0.01, "How far the best face must be ahead of the second."),
+                "on_no_match": COMBO(
+                    ("skip", "error", "empty", "largest"), "What to do where the person cannot be told apart."
+                ),
+                "dilate_px": INT(0, 0, 512, "The person's mask grows by so many pixels."),
+                "feather_px": INT(0, 0, 512, "Outside it the weights fall off over so many pixels."),
+                "instance_directory": STRING("", "The person's own masks: written here, and used where they lie."),
+                "output_directory": STRING("", "Under output; empty = maskloss/person/<the photographs' folder>."),
+                "overwrite": BOOLEAN(False, "Replace files that were edited by hand."),
+                "choices": STRING("", "name=face_index per line, for photographs where you choose.", multiline=True),
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, choices: str | None = None) -> bool | str:
+        return verdict(lambda: parse_choices(choices or ""))
+
+    def run(
+        self,
+        dataset: Dataset,
+        recognizer: FaceRecognizer,
+        identity: Identity,
+        person_segmenter: PersonSegmenter,
+        min_similarity: float = 0.0,
+        margin: float = 0.05,
+        on_no_match: str = "skip",
+        dilate_px: int = 0,
+        feather_px: int = 0,
+        instance_directory: str = "",
+        output_directory: str = "",
+        overwrite: bool = False,
+        choices: str = "",
+    ) -> dict[str, Any]:
+        host = current_host()
+        written = instance_directory.strip()
+        dataset, report = keep_person(
+            dataset,
+            recognizer,
+            identity,
+            person_segmenter,
+            MatchRules(min_similarity, margin, on_no_match=OnNoMatch(on_no_match)),
+            _output_directory(output_directory, "person", dataset),
+            dilate_px,
+            feather_px,
+            resolve_write(host.folders(), written, "instance_directory") if written else None,
+            overwrite,
+            parse_choices(choices),
+            host.progress(),
+        )
+        return told((dataset, as_json(report)), [str(report["text"])])
+
+
+def parse_choices(text: str) -> dict[str, int]:
+    """ "name=face_index" per line to a mapping. SettingError for a line of another form or a name given twice."""
+    choices: dict[str, int] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, _, number = (piece.strip() for piece in line.rpartition("="))
+        if not name or not number.isdecimal():
+            raise SettingError(f"choices holds {line!r}; write name=face_index, such as holiday/beach=2")
+        if name in choices:
+            raise SettingError(f"choices names {name!r} twice; choose one face")
+        choices[name] = int(number)
+    return choices
+
+
+def _output_directory(text: str, step: str, dataset: Dataset) -> Path:
+    """Where a step writes: as told, else a folder named after the photographs', so that no two datasets meet."""
+    if not text.strip() and dataset.items:
+        folder = dataset.items[0].media_path.parent
+        text = f"maskloss/{step}/{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+    return resolve_write(current_host().folders(), text or f"maskloss/{step}", "output_directory")
+
+
+NODES = (MaskLossDatasetBuildMasks, MaskLossDatasetKeepPerson)
