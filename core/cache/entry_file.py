@@ -54,10 +54,10 @@ def write_entry(
 ) -> None:
     """Write latents and weights (float32 in [0, 1]) whole or not at all. `metadata` is added to the format's."""
     frames, height, width = latent_CThw.shape[1:]
-    tensors = {_key(LATENTS, latent_CThw): _alone(latent_CThw)}
+    tensors = {_key(LATENTS, latent_CThw): alone(latent_CThw)}
     if weights_1Thw is not None:
         stored = _stored(weights_1Thw, storage)
-        tensors[_key(WEIGHTS, stored)] = _alone(stored)
+        tensors[_key(WEIGHTS, stored)] = alone(stored)
     own = {"format_version": REFERENCE_FORMAT, "frame_count": str(frames), "latent_size": f"{width}x{height}"}
     with written_whole(path) as temporary:
         save_file(tensors, temporary, metadata={**own, **metadata})
@@ -137,8 +137,8 @@ def _key(prefix: str, tensor: torch.Tensor) -> str:
     return f"{prefix}{frames}x{height}x{width}_{str(tensor.dtype).removeprefix('torch.')}"
 
 
-def _alone(tensor: torch.Tensor) -> torch.Tensor:
-    # safetensors refuses views that share memory, and a view of a batch would write the whole batch.
+def alone(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy on the CPU that shares no memory: safetensors refuses views, and a view of a batch is the whole batch."""
     return tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
 
 

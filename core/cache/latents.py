@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from ..data.items import Dataset, MaskOrigin
-from ..data.load import LoadedItem, check_required, fit_item, load_item
+from ..data.load import LoadedItem, check_required, load_item
 from ..errors import CacheError, DatasetError, PathError, SettingError
 from ..images import load_image
 from ..progress import SILENT, Progress
-from ..resample import fit_image, to_latent_grid
+from ..resample import fit_image, fit_mask, to_latent_grid
 from .encoders import LatentEncoder
 from .entries import CacheEntry
 from .entry_file import MaskStorage, read_header, read_latent, write_entry
@@ -47,7 +47,8 @@ def cache_latents(
     and SettingError name the item.
     """
     if not dataset.items:
-        raise DatasetError(f"The dataset is empty ({len(dataset.left_out)} items were left out); nothing can be cached.")
+        left = len(dataset.left_out)
+        raise DatasetError(f"The dataset has no items ({left} were left out), so there is nothing to cache.")
     if batch_size < 1:
         raise SettingError(f"batch_size is {batch_size}; it must be at least 1.")
     if directory.exists() and not directory.is_dir():
@@ -111,7 +112,7 @@ def _rewrite_weights(plan: ItemPlan, rules: CachingRules) -> None:
 
 def _encode(plans: Sequence[ItemPlan], rules: CachingRules) -> None:
     loaded = [load_item(plan.item) for plan in plans]
-    fitted = [fit_item(item, plan.bucket)[0] for item, plan in zip(loaded, plans, strict=True)]
+    fitted = [fit_image(item.rgb_HWC, plan.bucket) for item, plan in zip(loaded, plans, strict=True)]
     if rules.one_frame is None:
         latents_BCThw = _encoded(fitted, plans, rules.encoder)
     else:
@@ -155,7 +156,7 @@ def _write(plan: ItemPlan, rules: CachingRules, latent_CThw: torch.Tensor, loade
     weights_1Thw: torch.Tensor | None = None
     coverage = 1.0
     if loaded.weights_HW is not None:
-        weights_HW = np.asarray(fit_item(loaded, plan.bucket)[1])
+        weights_HW = fit_mask(loaded.weights_HW, loaded.size, plan.bucket)
         target_hw = to_latent_grid(torch.from_numpy(weights_HW)[None, None, None], (height, width))[0, 0, 0]
         position = 0 if rules.one_frame is None else rules.one_frame.target_position
         weights_1Thw = torch.ones(1, frames, height, width)

@@ -13,7 +13,7 @@ from ..errors import CacheError
 from ..files import written_whole
 from ..progress import SILENT, Progress
 from .encoders import TextEncoder
-from .entry_file import read_tensors
+from .entry_file import alone, read_tensors
 from .index import read_index, write_index
 from .store import LatentCache, open_cache, text_file_name
 
@@ -66,6 +66,6 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor], caption: str, encode
                 f"The text encoder gave values that are not finite for the caption {caption!r} ({key}); try it in "
                 "float32."
             )
-    alone = {key: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format) for key, tensor in tensors.items()}
     with written_whole(path) as temporary:
-        save_file(alone, temporary, metadata={"maskloss_caption": caption, "maskloss_text_encoder": encoder})
+        stored = {key: alone(tensor) for key, tensor in tensors.items()}
+        save_file(stored, temporary, metadata={"maskloss_caption": caption, "maskloss_text_encoder": encoder})
