@@ -22,7 +22,10 @@ ATTENTION_WIDTH = 64
 DEPTH = 4
 PATCH = 2
 # The output layer starts at zero, so the base predicts nothing of its own; loud features let a small LoRA move it.
-_FEATURE_GAIN = 3.0
+_FEATURE_GAIN = 4.0
+# Places speak louder than noise in the features, so that a LoRA can learn what is where.
+_POSITION_GAIN = 3.0
+_LONGEST_WAVE = 30.0
 
 
 class DemoBlock(nn.Module):
@@ -88,7 +91,7 @@ class DemoTransformer(nn.Module):
         height, width = x_BCThw.shape[-2:]
         padded = F.pad(x_BCThw, (0, -width % PATCH, 0, -height % PATCH))
         tokens_BND = self.patch(_patches(padded)) + _positions(padded).to(x_BCThw)
-        time_BD = self.time_out(F.silu(self.time_in(_waves(t_B * 1000.0, WIDTH).to(x_BCThw))))
+        time_BD = self.time_out(F.silu(self.time_in(_waves(t_B * 1000.0, WIDTH, 1000.0).to(x_BCThw))))
         text_BLD, text_mask = _padded_text(text, x_BCThw)
         text_BLD = self.text(text_BLD)
         for block in self.blocks:
@@ -128,16 +131,18 @@ def _positions(like_BCThw: torch.Tensor) -> torch.Tensor:
     """(1,N,D) sinusoids: a quarter of the width for the frame, the rest shared by row and column."""
     _, _, frames, height, width = like_BCThw.shape
     rows, columns = height // PATCH, width // PATCH
-    share = WIDTH // 4
-    frame = _waves(torch.arange(frames), share)[:, None, None].expand(frames, rows, columns, -1)
-    row = _waves(torch.arange(rows), (WIDTH - share) // 2)[None, :, None].expand(frames, rows, columns, -1)
-    column = _waves(torch.arange(columns), (WIDTH - share) // 2)[None, None].expand(frames, rows, columns, -1)
-    return torch.cat([frame, row, column], dim=-1).reshape(1, -1, WIDTH).to(like_BCThw.device)
+    share, rest = WIDTH // 4, (WIDTH - WIDTH // 4) // 2
+    shape = (frames, rows, columns, -1)
+    frame = _waves(torch.arange(frames), share, _LONGEST_WAVE)[:, None, None].expand(shape)
+    row = _waves(torch.arange(rows), rest, _LONGEST_WAVE)[None, :, None].expand(shape)
+    column = _waves(torch.arange(columns), rest, _LONGEST_WAVE)[None, None].expand(shape)
+    waves = torch.cat([frame, row, column], dim=-1).reshape(1, -1, WIDTH)
+    return _POSITION_GAIN * waves.to(like_BCThw.device)
 
 
-def _waves(values: torch.Tensor, width: int) -> torch.Tensor:
-    """(…,) to (…, width): cosines and sines of geometrically spaced frequencies, 1 to 1/1000."""
-    frequencies = torch.exp(-math.log(1000.0) * torch.arange(width // 2) / (width // 2)).to(values.device)
+def _waves(values: torch.Tensor, width: int, longest: float) -> torch.Tensor:
+    """(…,) to (…, width): cosines and sines of angles `value` to `value / longest`, geometrically spaced."""
+    frequencies = torch.exp(-math.log(longest) * torch.arange(width // 2) / (width // 2)).to(values.device)
     angles = values.float()[..., None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..cache.store import CacheEntry, LatentCache
+from ..cache.entries import CacheEntry
+from ..cache.store import LatentCache
 from ..data.items import MaskOrigin
 from ..errors import CacheError, MaskMissingError, TrainingError
 from ..mask_weights import MaskLossSettings
@@ -81,9 +82,8 @@ def check_training(
 
 def banner(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> str:
     """Says loudly that masks act, with which values, from which sources, and how much of the pictures they cover."""
-    alpha, file, none = (
-        sum(entry.origin is origin for entry in entries) for origin in (MaskOrigin.ALPHA, MaskOrigin.FILE, MaskOrigin.NONE)
-    )
+    origins = [entry.origin for entry in entries]
+    alpha, file, none = (origins.count(each) for each in (MaskOrigin.ALPHA, MaskOrigin.FILE, MaskOrigin.NONE))
     lines = [
         _RULE,
         "MASK-WEIGHTED LOSS TRAINING ENABLED",
@@ -147,6 +147,12 @@ def _check_cache(denoiser: Denoiser, cache: LatentCache) -> None:
         )
     if cache.text_encoder is None:
         raise CacheError(f"The cache {cache.directory} has no captions; run MaskLossCacheText on it first.")
+    one_frame = [entry.name for entry in cache.entries if entry.target_index is not None]
+    if one_frame:
+        raise CacheError(
+            f"The cache {cache.directory} is for one-frame training ({_listing(one_frame)}), which this trainer does "
+            "not do; cache the dataset with one_frame off."
+        )
     channels = {entry.latent_shape[0] for entry in cache.entries}
     if channels != {denoiser.latent_channels}:
         raise CacheError(

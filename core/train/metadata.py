@@ -6,7 +6,8 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from ..cache.store import CacheEntry, LatentCache
+from ..cache.entries import CacheEntry
+from ..cache.store import LatentCache
 from ..mask_weights import MaskLossSettings
 from .checks import coverage
 from .config import LoraConfig, OptimizerConfig, TrainConfig

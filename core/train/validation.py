@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..cache.store import CacheEntry
+from ..cache.entries import CacheEntry
 from ..loss import elementwise_error, loss_divisor, loss_share
 from ..mask_weights import MaskLossSettings, transform_weights
 from .adapters import LoraAdapters

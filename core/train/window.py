@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..cache.store import CacheEntry, LatentCache
+from ..cache.entries import CacheEntry
+from ..cache.store import LatentCache
 from ..loss import loss_divisor, near_zero
 from ..mask_weights import MaskLossSettings, Normalization, area_scale, prior_region, transform_weights
 from .config import TimestepSampling, TrainConfig

@@ -1,0 +1,114 @@
+"""A small cache in memory: a real photograph's latents by the demo encoder, with masks as each test wants them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from maskloss.core.cache.entries import CacheEntry, Source, StaleEntry
+from maskloss.core.cache.store import LatentCache
+from maskloss.core.data.items import MaskOrigin
+from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
+from skimage import data
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryCache(LatentCache):
+    """A cache whose tensors lie in memory."""
+
+    latents: dict[str, torch.Tensor] = field(default_factory=dict)
+    masks: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for entry in self.entries:
+            digest.update(f"{entry.name}{entry.caption}{entry.repeats}".encode())
+            digest.update(self.latents[entry.name].numpy().tobytes())
+            if entry.name in self.masks:
+                digest.update(self.masks[entry.name].numpy().tobytes())
+        return digest.hexdigest()
+
+    def latent(self, entry: CacheEntry) -> torch.Tensor:
+        return self.latents[entry.name].clone()
+
+    def weights(self, entry: CacheEntry) -> torch.Tensor | None:
+        return self.masks[entry.name].clone() if entry.name in self.masks else None
+
+    def text(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
+        return DemoTextEncoder().encode(entry.caption)
+
+    def empty_text(self) -> dict[str, torch.Tensor]:
+        return DemoTextEncoder().encode("")
+
+
+Item = tuple[str, tuple[int, int], torch.Tensor | None]
+MakeCache = Callable[..., MemoryCache]
+
+
+def photograph_latent(index: int, size: tuple[int, int]) -> torch.Tensor:
+    """(16,1,h,w) raw latent of a crop of the astronaut; `size` is (w, h) in latent cells."""
+    width, height = size[0] * 8, size[1] * 8
+    left, top = 150 + 16 * index, 20 + 8 * index
+    rgb = torch.from_numpy(data.astronaut()[top : top + height, left : left + width].copy()).float() / 255
+    return DemoLatentEncoder().encode(rgb[None, None])[0]
+
+
+def half_mask(size: tuple[int, int]) -> torch.Tensor:
+    """(1,1,h,w): left half 1, right half 0."""
+    mask = torch.zeros(1, 1, size[1], size[0])
+    mask[..., : size[0] // 2] = 1.0
+    return mask
+
+
+@pytest.fixture
+def make_cache(tmp_path: Path) -> MakeCache:
+    """make_cache([(name, (w, h), mask (1,1,h,w) or None), …], repeats=1, caption=…, stale=…)"""
+
+    def make(
+        items: list[Item],
+        repeats: int = 1,
+        caption: str = "a photo of {name}",
+        stale: tuple[StaleEntry, ...] = (),
+        text_encoder: str | None = "demo",
+    ) -> MemoryCache:
+        entries: list[CacheEntry] = []
+        latents: dict[str, torch.Tensor] = {}
+        masks: dict[str, torch.Tensor] = {}
+        for index, (name, size, mask) in enumerate(items):
+            latents[name] = photograph_latent(index, size)
+            if mask is not None:
+                masks[name] = mask
+            entries.append(
+                CacheEntry(
+                    name=name,
+                    file=f"{name}.safetensors",
+                    origin=MaskOrigin.NONE if mask is None else MaskOrigin.FILE,
+                    coverage=1.0 if mask is None else float(mask.mean()),
+                    repeats=repeats,
+                    image_size=(size[0] * 8, size[1] * 8),
+                    bucket=(size[0] * 8, size[1] * 8),
+                    latent_shape=tuple(latents[name].shape),
+                    caption=caption.format(name=name),
+                    latent_fingerprint=name,
+                    mask_fingerprint=name,
+                    file_bytes=1,
+                    sources=(Source("image", tmp_path / f"{name.split('@')[0]}.jpg", 1, 1, "0"),),
+                )
+            )
+        return MemoryCache(
+            directory=tmp_path,
+            architecture="demo",
+            encoder="demo",
+            entries=tuple(entries),
+            text_encoder=text_encoder,
+            stale=stale,
+            latents=latents,
+            masks=masks,
+        )
+
+    return make
