@@ -34,8 +34,9 @@ class DemoDenoiser:
     lora_architecture = "maskloss-demo"
 
     def __init__(self, seed: int = 0) -> None:
-        # Nodes run inside inference_mode, whose tensors can never be saved for a backward pass.
-        with torch.inference_mode(False):
+        # Nodes run inside inference_mode, whose tensors can never be saved for a backward pass. torch's layers draw
+        # their first weights (all replaced) from the global random state, which is to stay as it is.
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             self.module = DemoTransformer(seed)
         self.identity = f"maskloss-demo-flow-1-seed{seed}"
         self.device = torch.device("cpu")
