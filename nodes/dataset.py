@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.data.items import Dataset, LoadSettings
+from ..core.data.merge_alpha import merge_dataset_alpha
 from ..core.data.scan import DatasetConfig, scan_dataset
 from ..core.host import current_host
-from ..core.paths import PathKind, resolve_read
+from ..core.paths import PathKind, resolve_read, resolve_write
 from ..core.previews import dataset_sheet
 from .node import Node
 from .results import as_json, changed, shown, told
@@ -105,6 +106,37 @@ class MaskLossLoadDataset(Node):
         return told((dataset, as_json(report.to_json())), report.messages())
 
 
+class MaskLossDatasetMergeAlpha(Node):
+    TITLE = "Merge Alpha (Dataset)"
+    CATEGORY = "MaskLoss/Dataset"
+    DESCRIPTION = "One PNG per photograph whose alpha is its weights, for any trainer that reads alpha."
+    SEARCH_ALIASES = ("rgba", "alpha mask")
+    RETURN_TYPES = (DATASET, "STRING")
+    RETURN_NAMES = ("dataset", "report")
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "dataset": SOCKET(DATASET, "A dataset with masks."),
+                "output_directory": STRING("maskloss/rgba", "Under output."),
+            },
+            "optional": {
+                "dry_run": BOOLEAN(False, "Only say what would be written."),
+                "skip_existing": BOOLEAN(False, "Leave files alone that are there already."),
+            },
+        }
+
+    def run(
+        self, dataset: Dataset, output_directory: str, dry_run: bool = False, skip_existing: bool = False
+    ) -> dict[str, Any]:
+        host = current_host()
+        output = resolve_write(host.folders(), output_directory, "output_directory")
+        dataset, report = merge_dataset_alpha(dataset, output, dry_run, skip_existing, host.progress())
+        return told((dataset, as_json(report)))
+
+
 class MaskLossPreviewDataset(Node):
     TITLE = "Preview Dataset"
     CATEGORY = "MaskLoss/Dataset"
@@ -138,4 +170,4 @@ def _optional_directory(text: str, name: str) -> Path | None:
     return _read_directory(text, name) if text.strip() else None
 
 
-NODES = (MaskLossLoadDataset, MaskLossPreviewDataset)
+NODES = (MaskLossLoadDataset, MaskLossDatasetMergeAlpha, MaskLossPreviewDataset)
