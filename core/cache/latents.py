@@ -21,7 +21,7 @@ from ..progress import SILENT, Progress
 from ..resample import fit_image, fit_mask, to_latent_grid
 from .encoders import LatentEncoder
 from .entries import CacheEntry
-from .entry_file import MaskStorage, read_header, read_latent, write_entry
+from .entry_file import EntryHeader, MaskStorage, read_header, read_latent, write_entry
 from .index import CacheIndex, read_index, write_index
 from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame, plan_item
 from .store import LatentCache, open_cache
@@ -79,10 +79,11 @@ def _make(plans: Sequence[ItemPlan], rules: CachingRules, batch_size: int, progr
         write_index(rules.directory, unfinished)
     for batch in _batches(work, batch_size):
         progress.update(done, len(plans), batch[0].item.name)
-        if batch[0].action is Action.WEIGHTS:
-            _rewrite_weights(batch[0], rules)
-        else:
+        header = batch[0].header
+        if header is None:
             _encode(batch, rules)
+        else:
+            _rewrite_weights(batch[0], header, rules)
         done += len(batch)
     progress.update(done, len(plans))
 
@@ -99,13 +100,11 @@ def _batches(work: Sequence[ItemPlan], batch_size: int) -> Iterator[Sequence[Ite
             yield same[start : start + batch_size]
 
 
-def _rewrite_weights(plan: ItemPlan, rules: CachingRules) -> None:
-    if plan.header is None:
-        raise CacheError(f"The cache file {plan.path} vanished while caching; run CacheLatents again.")
+def _rewrite_weights(plan: ItemPlan, header: EntryHeader, rules: CachingRules) -> None:
     try:
-        latent_CThw = read_latent(plan.path, plan.header.latent_shape)
+        latent_CThw = read_latent(plan.path, header.latent_shape)
     except CacheError:
-        _encode([plan], rules)
+        _encode([plan], rules)  # the header is whole, the latent is not
         return
     _write(plan, rules, latent_CThw, load_item(plan.item))
 

@@ -10,10 +10,10 @@ from enum import Enum
 from pathlib import Path
 
 from ..data.buckets import bucket_for
+from ..data.files import hash_of
 from ..data.items import DatasetItem
 from ..data.ledger import fingerprint_of
 from ..errors import CacheError, SettingError
-from ..files import sha256_file
 from ..images import image_size
 from .encoders import LatentEncoder
 from .entries import Source
@@ -70,7 +70,7 @@ class CachingRules:
 
 @dataclass(frozen=True)
 class ItemPlan:
-    """One item's work. `header` is that of the file that is there, where it is of use."""
+    """One item's work. `header` is that of the file that is there, when its latent can be kept."""
 
     item: DatasetItem
     image_size: tuple[int, int]
@@ -133,4 +133,4 @@ def _sources(item: DatasetItem, one_frame: OneFrame | None) -> tuple[Source, ...
         ("caption", item.caption_path),
         ("control", None if one_frame is None else item.control_path),
     ]
-    return tuple(stamp(role, path, sha256_file(path)) for role, path in paths if path is not None)
+    return tuple(stamp(role, path, hash_of(path)) for role, path in paths if path is not None)

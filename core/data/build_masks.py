@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ..alpha import weights_to_uint8
-from ..files import sha256_file
 from ..images import has_alpha, load_image, save_image
 from ..parts.part_map import PartMap, PartSegmenter
 from ..parts.tiers import TierWeights, weigh_parts
 from ..progress import SILENT, Progress
+from .files import hash_of
 from .items import Dataset, DatasetItem
 from .ledger import FileState, Ledger, Record, fingerprint_of, open_ledger, target_for
 
@@ -72,7 +72,7 @@ def _own_mask(item: DatasetItem, target: Path) -> str | None:
 def _build(
     item: DatasetItem, segmenter: PartSegmenter, tiers: TierWeights, target: Path, ledger: Ledger, overwrite: bool
 ) -> dict[str, object]:
-    fingerprint = fingerprint_of(STEP, sha256_file(item.media_path), segmenter.identity, tiers)
+    fingerprint = fingerprint_of(STEP, hash_of(item.media_path), segmenter.identity, tiers)
     state = ledger.state(item.name, target, fingerprint)
     record = ledger.record(item.name)
     if state is FileState.UNCHANGED and record is not None:

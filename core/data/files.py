@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import DatasetError, PathError
+from ..files import sha256_file
 
 MASK_LEDGER = ".maskloss_masks.json"
 
@@ -45,6 +46,16 @@ def need_directory(directory: Path, setting: str) -> None:
         raise PathError(f"The {setting} {directory} does not exist; check the path.")
     if not directory.is_dir():
         raise PathError(f"The {setting} {directory} is a file; give the folder that holds the files.")
+
+
+def hash_of(path: Path) -> str:
+    """Hex SHA-256 of a dataset's file. PathError when it is not there (any more) or cannot be read."""
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise PathError(
+            f"{path} cannot be read ({error.strerror}); it was there when the folder was scanned, so scan again."
+        ) from error
 
 
 class NameIndex:

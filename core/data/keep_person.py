@@ -17,12 +17,12 @@ import numpy as np
 
 from ..alpha import weights_to_uint8
 from ..errors import DatasetError, SettingError
-from ..files import sha256_file
 from ..images import save_image
 from ..people.faces import FaceRecognizer
 from ..people.identity import Identity, MatchRules, Outcome, PersonDecision
 from ..people.instances import PersonSegmenter, apply_instance
 from ..progress import SILENT, Progress
+from .files import hash_of
 from .items import Dataset, DatasetItem, LeftOut
 from .ledger import FileState, Ledger, Record, fingerprint_of, open_ledger, target_for
 from .load import load_item
@@ -87,8 +87,8 @@ class _Keeping:
         self._sought = search.fingerprint(item)
         self._given = instances.given(item, self._sought)
         self._fingerprint = fingerprint_of(
-            STEP, self._sought if self._given is None else sha256_file(self._given), sha256_file(item.media_path),
-            item.settings.alpha_mask, "" if item.mask_path is None else sha256_file(item.mask_path), margins_px,
+            STEP, self._sought if self._given is None else hash_of(self._given), hash_of(item.media_path),
+            item.settings.alpha_mask, "" if item.mask_path is None else hash_of(item.mask_path), margins_px,
         )  # fmt: skip
         self._state = ledger.state(item.name, target, self._fingerprint)
         self._by_hand = self._state in (FileState.EDITED, FileState.FOREIGN) and not overwrite

@@ -14,13 +14,13 @@ import numpy as np
 
 from ..alpha import weights_to_uint8
 from ..errors import DatasetError, PersonError
-from ..files import sha256_file
 from ..images import load_mask, save_image
 from ..people.faces import FaceRecognizer
 from ..people.identity import Identity, MatchRules, PersonDecision, decide
 from ..people.instances import PersonSegmenter
 from ..people.pick import cut_out
 from ..resample import check_same_aspect, fit_mask
+from .files import hash_of
 from .items import DatasetItem
 from .ledger import FileState, Ledger, fingerprint_of, open_ledger, target_for
 
@@ -41,7 +41,7 @@ class PersonSearch:
         """Hex; differs whenever another person, or another mask of the person, could come out."""
         sought = "" if self.identity is None else self.identity.fingerprint
         models = (self.recognizer.identity, self.segmenter.identity)
-        return fingerprint_of(sha256_file(item.media_path), *models, sought, self._rules_for(item.name))
+        return fingerprint_of(hash_of(item.media_path), *models, sought, self._rules_for(item.name))
 
     def run(self, name: str, rgb_HWC: np.ndarray) -> tuple[np.ndarray, PersonDecision]:
         """mask_HW bool of the person (all False when nobody was chosen) and the decision; PersonError names `name`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maskloss.core.cache.entry_file import MaskStorage
+from maskloss.core.cache.entry_file import MaskStorage, read_header, write_entry
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.plan import OneFrame
 from maskloss.core.cache.store import LatentCache, open_cache
@@ -231,6 +231,18 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, dataset: Dataset, encoder)
     assert open_cache(tmp_path / "cache").latent(open_cache(tmp_path / "cache").entries[0]).shape == (16, 1, 8, 8)
 
 
+def test_a_latent_that_went_bad_is_not_carried_into_new_weights(
+    tmp_path: Path, dataset: Dataset, item: Make, encoder
+) -> None:
+    first, _ = cache_latents(dataset, encoder, tmp_path / "cache")
+    path = tmp_path / "cache" / first.entries[0].file
+    latent = first.latent(first.entries[0])
+    write_entry(path, latent * float("nan"), None, MaskStorage.FLOAT16, read_header(path).metadata)
+    item("a", 0, mask=np.full((40, 40), 255, np.uint8), caption="ohwx person")
+    second, _ = cache_latents(dataset, encoder, tmp_path / "cache")
+    assert torch.equal(second.latent(second.entries[0]), latent)
+
+
 def test_a_lost_or_damaged_index_is_made_from_the_files(tmp_path: Path, dataset: Dataset, encoder) -> None:
     first, _ = cache_latents(dataset, encoder, tmp_path / "cache")
     encoder.batches = []
@@ -328,6 +340,14 @@ def test_what_cannot_be_cached_says_so(tmp_path: Path, dataset: Dataset, item: M
     odd = item("odd", settings=LoadSettings((60, 60), enable_bucket=False))
     with pytest.raises(SettingError, match="odd is to be trained at 60x60, but the sides must be multiples of 8 px"):
         cache_latents(Dataset((odd,)), encoder, tmp_path / "cache")
+
+
+def test_a_file_that_vanished_since_the_scan_is_named(tmp_path: Path, dataset: Dataset, encoder) -> None:
+    mask_path = dataset.items[0].mask_path
+    assert mask_path is not None
+    mask_path.unlink()
+    with pytest.raises(PathError, match=r"masks/a\.png cannot be read"):
+        cache_latents(dataset, encoder, tmp_path / "cache")
 
 
 def test_an_encoder_that_breaks_its_word_is_found_out(tmp_path: Path, dataset: Dataset, encoder) -> None:

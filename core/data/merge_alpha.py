@@ -1,0 +1,158 @@
+"""Photographs and their weights become one folder of RGBA pictures: the mask can no longer be lost or mixed up.
+
+The colour is kept bit for bit, under weight 0 too; EXIF orientation is applied once. `_HW`, `_HWC` pixel grid.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+
+from ..alpha import merge_alpha, weights_to_uint8
+from ..errors import DatasetError
+from ..files import write_bytes, write_text
+from ..images import image_size, save_image
+from ..progress import SILENT, Progress
+from ..resample import check_same_aspect
+from .files import hash_of
+from .items import Dataset, DatasetItem
+from .ledger import FileState, Ledger, fingerprint_of, open_ledger, target_for
+from .load import check_required, load_item
+from .scan import read_caption
+
+STEP = "MergeAlpha"
+# Not the masks' ledger: a folder of RGBA pictures is there to be scanned as images.
+RGBA_LEDGER = ".maskloss_rgba.json"
+
+
+class _Action(str, Enum):
+    WRITE = "written"
+    NOTHING = "unchanged"
+    SKIP = "skipped"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    item: DatasetItem
+    target: Path
+    caption_target: Path | None
+    fingerprint: str
+    action: _Action
+
+
+def merge_dataset_alpha(
+    dataset: Dataset,
+    output_directory: Path,
+    dry_run: bool = False,
+    skip_existing: bool = False,
+    progress: Progress = SILENT,
+) -> tuple[Dataset, dict[str, object]]:
+    """Write `<output_directory>/<name>.png`, RGBA with alpha = weight, for every item, and its caption beside.
+
+    An item without a mask becomes opaque: full weight. Unchanged work is skipped. A file there that this step did not
+    write is an error before anything is written, or with `skip_existing` left as it is. With `dry_run` nothing is
+    written and the dataset comes back as it was.
+
+    Returns a dataset that reads the alpha of these files, and the report {"items": [{"name", "state":
+    written|unchanged|skipped, "origin", "coverage", "caption"}], "counts", "messages", "dry_run"}. MaskMissingError,
+    ImageError and DatasetError name the item or the file.
+    """
+    with open_ledger(output_directory, STEP, RGBA_LEDGER) as ledger:
+        plans = [_plan(item, output_directory, ledger, skip_existing) for item in dataset.items]
+        rows: list[dict[str, object]] = []
+        for number, plan in enumerate(plans):
+            progress.update(number, len(plans), plan.item.name)
+            details = {} if dry_run or plan.action is _Action.SKIP else _merge(plan, ledger)
+            rows.append({"name": plan.item.name, "state": plan.action.value, **details})
+    progress.update(len(plans), len(plans))
+    merged = dataset if dry_run else Dataset(tuple(_merged(plan) for plan in plans), dataset.left_out)
+    return merged, _report(rows, dry_run)
+
+
+def _plan(item: DatasetItem, output_directory: Path, ledger: Ledger, skip_existing: bool) -> _Plan:
+    target = target_for(item, output_directory)
+    check_required(item)
+    if item.mask_path is not None:
+        check_same_aspect(item.name, image_size(item.media_path), image_size(item.mask_path))
+    caption_target = target.with_name(target.stem + _caption_suffix(item)) if item.caption else None
+    fingerprint = fingerprint_of(
+        STEP, hash_of(item.media_path), item.settings.alpha_mask,
+        "" if item.mask_path is None else hash_of(item.mask_path), item.caption,
+    )  # fmt: skip
+    state = ledger.state(item.name, target, fingerprint)
+    if skip_existing and target.exists():
+        return _Plan(item, target, caption_target, fingerprint, _Action.SKIP)
+    if state is FileState.UNCHANGED and (caption_target is None or caption_target.exists()):
+        return _Plan(item, target, caption_target, fingerprint, _Action.NOTHING)
+    if state in (FileState.FOREIGN, FileState.EDITED):
+        raise _not_ours(target)
+    if caption_target is not None and caption_target.exists():
+        record = ledger.record(item.name)
+        ours = None if record is None else record.details.get("caption")
+        if read_caption(caption_target) not in (item.caption, ours):
+            raise _not_ours(caption_target)
+    return _Plan(item, target, caption_target, fingerprint, _Action.WRITE)
+
+
+def _not_ours(path: Path) -> DatasetError:
+    return DatasetError(
+        f"{path} is there already and was not written, or was edited after it was written, by {STEP}; set "
+        "skip_existing to leave such pictures, or choose another output_directory."
+    )
+
+
+def _merge(plan: _Plan, ledger: Ledger) -> dict[str, object]:
+    record = ledger.record(plan.item.name)
+    if plan.action is _Action.NOTHING and record is not None:
+        return dict(record.details)
+    loaded = load_item(plan.item)
+    weights_HW = np.ones(loaded.rgb_HWC.shape[:2], np.float32) if loaded.weights_HW is None else loaded.weights_HW
+    ledger.begin(plan.item.name, plan.fingerprint)
+    save_image(plan.target, merge_alpha(loaded.rgb_HWC, weights_to_uint8(weights_HW)))
+    _copy_caption(plan)
+    coverage = round(float(weights_HW.mean(dtype=np.float64)), 6)
+    details: dict[str, object] = {
+        "origin": loaded.origin.value, "coverage": coverage, "caption": plan.item.caption,
+    }  # fmt: skip
+    ledger.finish(plan.item.name, plan.fingerprint, plan.target, details)
+    return details
+
+
+def _copy_caption(plan: _Plan) -> None:
+    if plan.caption_target is None:
+        return
+    if plan.item.caption_path is not None:
+        write_bytes(plan.caption_target, plan.item.caption_path.read_bytes())
+    else:
+        write_text(plan.caption_target, plan.item.caption + "\n")
+
+
+def _merged(plan: _Plan) -> DatasetItem:
+    there = plan.caption_target is not None and plan.caption_target.exists()
+    return replace(
+        plan.item,
+        media_path=plan.target,
+        mask_path=None,
+        settings=replace(plan.item.settings, alpha_mask=True),
+        caption_path=plan.caption_target if there else plan.item.caption_path,
+    )
+
+
+def _caption_suffix(item: DatasetItem) -> str:
+    return ".txt" if item.caption_path is None else item.caption_path.suffix
+
+
+def _report(rows: list[dict[str, object]], dry_run: bool) -> dict[str, object]:
+    states = Counter(row["state"] for row in rows)
+    bare = sum(row.get("origin") == "none" for row in rows)
+    filled = f"{bare} items had no mask (no alpha + no file). Filled with full-weight (255)."
+    return {
+        "items": rows,
+        "counts": {"items": len(rows), **{action.value: states[action.value] for action in _Action}},
+        "messages": [filled] if bare else [],
+        "dry_run": dry_run,
+    }
