@@ -93,11 +93,10 @@ class RunFacts:
             loss_legend=self._loss_legend(),
             loss_text="Every step is drawn faint, the moving mean strong. " + " ".join(self._loss_lines()),
             coverage_chart=histogram(coverage, "coverage") if coverage else "",
-            coverage_text=self._coverage_line(),
+            coverage_text=f"{self._coverage_line()}; the mean weight on the latent grid, before the settings act.",
             counts=self._counts(),
             result=self._result(),
             settings=tuple((field.name, _word(getattr(self.settings, field.name))) for field in known),
-            settings_text="How the masks acted on the loss.",
             weight_legend=weight_legend(),
             kept=tuple(kept),
             left_out=tuple(left_out),
@@ -142,7 +141,7 @@ class RunFacts:
         warnings: list[str] = []
         if self.guessed:
             warnings.append(
-                f"The part segmenter is approximate: face, hair and body of {self.guessed} photographs are guessed."
+                f"The part segmenter is approximate: it guessed face, hair and body in {self.guessed} photographs."
             )
         filled = 0 if self.cache is None else self.cache.origin_counts().get(MaskOrigin.NONE, 0)
         if filled:

@@ -54,7 +54,6 @@ class Page:
     counts: tuple[tuple[str, str], ...]
     result: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, str], ...]
-    settings_text: str
     weight_legend: tuple[Legend, ...]
     kept: tuple[Photograph, ...]
     left_out: tuple[Photograph, ...]
@@ -70,13 +69,17 @@ def render(page: Page) -> str:
         f"<title>MaskLoss report</title><style>{_CSS}</style></head><body><main>",
         f'<h1>What was trained, and on whom</h1><ul class="tiles">{tiles}</ul>',
         "".join(f'<p class="warning">{_e(text)}</p>' for text in page.warnings),
-        _section("Loss inside and outside the mask", _loss(page)),
-        _section("Coverage", (page.coverage_chart and f"<p>{_e(page.coverage_text)}</p>{page.coverage_chart}")),
-        _section("Counts", _table(page.counts)),
-        _section("The LoRA", _table(page.result)),
-        _section("Settings", _settings(page)),
+        _columns(
+            _section("Loss inside and outside the mask", _loss(page)),
+            _section("Coverage", _coverage(page)),
+        ),
         _photographs("Photographs that were kept", page.kept, page.weight_legend),
         _photographs("Photographs that were left out", page.left_out, ()),
+        _columns(
+            _section("Counts", _table(page.counts)),
+            _section("The LoRA", _table(page.result)),
+            _section("Settings", _table(page.settings)),
+        ),
         "</main></body></html>\n",
     ]
     return "".join(parts)
@@ -88,10 +91,14 @@ def _loss(page: Page) -> str:
     return f"<p>{_e(page.loss_text)}</p>{_legend(page.loss_legend)}{page.loss_chart}"
 
 
-def _settings(page: Page) -> str:
-    if not page.settings:
+def _coverage(page: Page) -> str:
+    if not page.coverage_chart:
         return ""
-    return f"<p>{_e(page.settings_text)}</p>{_table(page.settings)}"
+    return f"<p>{_e(page.coverage_text)}</p>{page.coverage_chart}"
+
+
+def _columns(*sections: str) -> str:
+    return f'<div class="columns">{"".join(sections)}</div>' if any(sections) else ""
 
 
 def _photographs(title: str, photographs: Sequence[Photograph], legend: Sequence[Legend]) -> str:
@@ -148,10 +155,11 @@ _CSS = """
 --validation:#4ade80}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main{max-width:1500px;margin:0 auto;padding:24px}
+main{max-width:1560px;margin:0 auto;padding:24px}
 h1{font-size:26px;margin:0 0 16px}h2{font-size:19px;margin:0 0 10px}h3{font-size:16px;margin:0;overflow-wrap:anywhere}
 p{margin:6px 0}
-section{margin:28px 0}
+section{margin:24px 0}
+.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:0 32px}
 ul{list-style:none;margin:0;padding:0;display:flex;flex-wrap:wrap;gap:10px}
 .tiles li{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 16px;min-width:130px}
 .tiles b{display:block;font-size:21px}.tiles span,.facts i,figcaption{color:var(--faint)}
@@ -159,7 +167,7 @@ ul{list-style:none;margin:0;padding:0;display:flex;flex-wrap:wrap;gap:10px}
 article{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px;margin:14px 0}
 .badge{font-size:12px;font-weight:600;color:#fff;border-radius:10px;padding:2px 9px;margin-left:6px}
 .good{background:#15803d}.bad{background:#b91c1c}
-.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:12px;margin:10px 0}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(270px,1fr));gap:12px;margin:10px 0}
 figure{margin:0}img{width:100%;height:auto;display:block;border-radius:4px;background:#000}
 figcaption{font-size:13px;margin-top:4px}figcaption b{color:var(--ink);font-weight:600}
 .facts{display:flex;flex-wrap:wrap;gap:4px 20px;font-size:13px}.facts i{font-style:normal}

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .cache.store import CacheEntry, LatentCache
+from .cache.entries import CacheEntry
+from .cache.store import LatentCache
 from .data.build_masks import STEP as BUILD_MASKS
 from .data.files import MASK_LEDGER
 from .data.items import DatasetItem, LeftOut
@@ -177,7 +178,7 @@ def _photograph_figures(
         figures.append(thumbnails.add("Faces", face_overlay(small_HWC, _scaled(item.person, scale)), _chosen(item)))
     if loaded.weights_HW is not None:
         title = "Tiers" if item.person is None else "Only this person"
-        text = guessed if item.person is None else ""
+        text = guessed if item.person is None else "everyone else has no weight"
         figures.append(thumbnails.add(title, _weighted(small_HWC, loaded.weights_HW), text))
     return figures
 

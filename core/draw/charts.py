@@ -30,13 +30,13 @@ class Curve:
 
 
 def smoothed(values: Sequence[float]) -> np.ndarray:
-    """Centred moving mean over a twentieth of the values (5 at least), narrower towards the ends."""
+    """Moving mean over a twentieth of the values (5 at least), centred; at the ends over what there is of it."""
     series = np.asarray(values, dtype=np.float64)
     half = max(2, len(series) // 40)
     sums = np.concatenate([[0.0], np.cumsum(series)])
     index = np.arange(len(series))
-    reach = np.minimum(half, np.minimum(index, len(series) - 1 - index))
-    return (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)
+    first, last = np.maximum(index - half, 0), np.minimum(index + half + 1, len(series))
+    return (sums[last] - sums[first]) / (last - first)
 
 
 def line_chart(curves: Sequence[Curve], x_name: str, y_name: str) -> str:
@@ -48,7 +48,7 @@ def line_chart(curves: Sequence[Curve], x_name: str, y_name: str) -> str:
     if not known:
         return ""
     x_low, x_high = min(c.steps[0] for c in known), max(c.steps[-1] for c in known)
-    frame = _Frame(x_low, x_high if x_high > x_low else x_low + 1, _top([c for c in known]))
+    frame = _Frame(x_low, x_high if x_high > x_low else x_low + 1, _top(known))
     title = html.escape(f"{', '.join(curve.name for curve in known)} over {x_name}")
     drawn = [_open_svg(title), frame.axes(x_name, y_name)]
     drawn.append(

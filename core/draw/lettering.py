@@ -37,8 +37,8 @@ def shorten(text: str, size_px: int, width_px: int) -> str:
 
 
 def letter_size(size: tuple[int, int]) -> int:
-    """Letter height for a picture of (width, height), in pixels: about 1/32 of its mean side, never below 11."""
-    return max(11, round((size[0] * size[1]) ** 0.5 / 32))
+    """Letter height for a picture of (width, height), in pixels: about 1/24 of its mean side, never below 11."""
+    return max(11, round((size[0] * size[1]) ** 0.5 / 24))
 
 
 def luminance(colour: RGB) -> float:

@@ -6,7 +6,7 @@ from maskloss.core.draw.lettering import label_size, letter_size, luminance, sho
 
 def test_letters_grow_with_the_picture_and_stay_readable() -> None:
     assert letter_size((64, 64)) == 11
-    assert letter_size((3200, 3200)) == 100
+    assert letter_size((2400, 2400)) == 100
 
 
 def test_shortened_text_fits_and_keeps_both_ends() -> None:
