@@ -9,8 +9,9 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -79,9 +80,13 @@ class TrainedWeights:
     cache: LatentCache | None
     settings: MaskLossSettings | None
 
-    def entries_of(self, name: str) -> list[CacheEntry]:
-        """The entries of the photograph `name`."""
-        return [] if self.cache is None else [entry for entry in self.cache.entries if entry.name == name]
+    @cached_property
+    def entries(self) -> Mapping[str, Sequence[CacheEntry]]:
+        """The entries of each photograph by its name."""
+        found: dict[str, list[CacheEntry]] = {}
+        for entry in self.cache.entries if self.cache else ():
+            found.setdefault(entry.name, []).append(entry)
+        return found
 
 
 def kept_row(item: DatasetItem, trained: TrainedWeights, thumbnails: Thumbnails, approximate: bool) -> Photograph:
@@ -102,7 +107,7 @@ def kept_row(item: DatasetItem, trained: TrainedWeights, thumbnails: Thumbnails,
     if item.person is not None and item.person.area is not None:
         facts.append(("area of the person", f"{item.person.area:.1%}"))
     facts += _scores(item.person)
-    for entry in trained.entries_of(item.name):
+    for entry in trained.entries.get(item.name, ()):
         more, more_facts, more_notes = _entry(entry, trained, thumbnails)
         figures, facts, notes = figures + more, facts + more_facts, notes + more_notes
     if item.caption:

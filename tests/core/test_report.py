@@ -3,6 +3,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
 from maskloss.core.report import write_report
 from maskloss.core.train.lora_file import save_lora
+from safetensors.torch import save_file
 
 SETTINGS = LoadSettings(resolution=(128, 128), bucket_step=16)
 LOSS = {
@@ -223,6 +225,28 @@ def test_sections_without_their_input_are_left_away(tmp_path: Path) -> None:
     assert "The LoRA" not in page.words
     assert "Photographs" not in page.words
     assert lines == ["Loss in all: 2.0000 at first, 1.0000 at last (2 steps).", f"Report: {index}"]
+
+
+def test_validation_is_drawn_and_named(tmp_path: Path) -> None:
+    index, _ = write_report(tmp_path / "report", None, None, {**LOSS, "validation": [[1, 0.9], [2, 0.8]]}, None)
+    page = index.read_text(encoding="utf-8")
+    assert page.count('class="dot validation"') == 2
+    assert '<i style="background:var(--validation)"></i>validation' in page
+
+
+def test_a_picture_that_was_left_empty_is_not_called_kept(dataset: Dataset, tmp_path: Path) -> None:
+    empty = replace(dataset.items[1], person=_decision(Outcome.EMPTY, None))
+    page = _read(write_report(tmp_path / "report", Dataset((empty,)), None, None, None)[0]).words
+    assert "nobody kept" in page
+    assert "nobody was chosen" in page
+    assert "faces none found" in page
+
+
+def test_sizes_are_in_the_unit_that_reads_best(tmp_path: Path) -> None:
+    large = tmp_path / "large.safetensors"
+    save_file({"a": torch.zeros(1_000_000)}, large)
+    _, lines = write_report(tmp_path / "report", None, None, None, large)
+    assert lines[0] == f"LoRA: {large} (4.0 MB)"
 
 
 def test_a_cache_alone_shows_its_pictures(cache: LatentCache, tmp_path: Path) -> None:

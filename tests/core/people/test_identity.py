@@ -147,6 +147,11 @@ def test_face_index_out_of_range_says_how_many_there_are(rule: OnNoMatch) -> Non
         decide(_faces(0.9, 0.8), RECOGNIZER, None, MatchRules(face_index=2, on_no_match=rule))
 
 
+def test_face_index_where_nobody_is() -> None:
+    with pytest.raises(PersonError, match=r"the picture shows 0 faces \(no face was found\)"):
+        decide([], RECOGNIZER, None, MatchRules(face_index=0, on_no_match=OnNoMatch.SKIP))
+
+
 # --- what does not fit together
 
 

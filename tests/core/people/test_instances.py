@@ -48,6 +48,11 @@ def test_a_mask_that_knows_its_face_goes_to_it() -> None:
     assert not result_HW[_area(LEFT_PERSON)].any()
 
 
+def test_several_masks_of_one_face_are_one_person() -> None:
+    halves = [_mask((5, 0, 40, 30), owner=0), _mask((5, 25, 40, 60), owner=0)]
+    np.testing.assert_array_equal(isolate_person([LEFT], halves, 0), _area(LEFT_PERSON))
+
+
 def test_of_equal_covers_the_smaller_mask_is_the_persons_own() -> None:
     group = _mask((0, 0, 100, 60))
     own = _mask(LEFT_PERSON)
