@@ -62,9 +62,10 @@ def decision_from_json(stored: Mapping[str, Any]) -> PersonDecision:
 
 
 def _table(rows: Sequence[PersonRow]) -> str:
-    width = max((len(row.name) for row in rows), default=0)
+    cells = [(row.state, row.name, _scores(row), f"{row.area:.1%}", row.reason) for row in rows]
+    widths = [max((len(line[column]) for line in cells), default=0) for column in range(4)]
     return "\n".join(
-        f"{row.state:<9}  {row.name:<{width}}  {_scores(row)}  {row.area:6.1%}  {row.reason}" for row in rows
+        "  ".join((*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1])) for line in cells
     )
 
 

@@ -156,7 +156,7 @@ def test_a_photograph_without_the_person_is_left_out_and_nobody_kept(
     assert report["counts"] == {
         "items": 2, "left_out": 1, "written": 1, "unchanged": 0, "kept": 0, "decided_match": 1, "decided_skipped": 1,
     }  # fmt: skip
-    assert report["text"].splitlines()[0].startswith("left out   strangers  2 faces [0.0")
+    assert report["text"].splitlines()[0].startswith("left out  strangers  2 faces [0.0")
     assert "1.00*" in report["text"].splitlines()[1]
 
 
