@@ -138,9 +138,7 @@ def _encoded(pictures: Sequence[np.ndarray], plans: Sequence[ItemPlan], encoder:
         )
     for plan, latent in zip(plans, latents_BCThw, strict=True):
         if not bool(torch.isfinite(latent).all()):
-            raise CacheError(
-                f"The encoder gave values that are not finite for {plan.item.name}; try it in float32."
-            )
+            raise CacheError(f"The encoder gave values that are not finite for {plan.item.name}; try it in float32.")
     return latents_BCThw
 
 

@@ -88,8 +88,7 @@ class ScanReport:
         origins = Counter(self.masks.values())
         return {
             "items": [
-                {"name": name, "mask": origin.value, "caption": name not in bare}
-                for name, origin in self.masks.items()
+                {"name": name, "mask": origin.value, "caption": name not in bare} for name, origin in self.masks.items()
             ],
             "counts": {
                 "images": len(self.masks),

@@ -21,9 +21,7 @@ def test_a_folder_with_masks_captions_and_controls(tmp_path: Path, photograph: D
     wanted = mask("masks/a.png")
     control = photograph("controls/a.jpg")
     (tmp_path / "set/a.txt").write_text("  ohwx person\n", encoding="utf-8")
-    config = DatasetConfig(
-        tmp_path / "set", tmp_path / "masks", control_directory=tmp_path / "controls", num_repeats=3
-    )
+    config = DatasetConfig(tmp_path / "set", tmp_path / "masks", control_directory=tmp_path / "controls", num_repeats=3)
     dataset, report = scan_dataset(config)
     first, second = dataset.items
     assert (first.name, first.mask_path, first.caption, first.control_path, first.repeats) == (
