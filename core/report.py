@@ -59,7 +59,7 @@ def _rows(
     names = {item.name for item in items}
     others = [entry for entry in (trained.cache.entries if trained.cache else ()) if entry.name not in names]
     total = len(items) + len(others) + len(gone)
-    guessed = approximate_names(items)
+    guessed = approximate_names([*items, *(each.item for each in gone)])
     kept: list[Photograph] = []
     for item in items:
         progress.update(len(kept), total, item.name)
@@ -70,7 +70,7 @@ def _rows(
     left_out: list[Photograph] = []
     for each in gone:
         progress.update(len(kept) + len(left_out), total, each.item.name)
-        left_out.append(left_out_row(each, thumbnails))
+        left_out.append(left_out_row(each, thumbnails, each.item.name in guessed))
     progress.update(total, total)
     return kept, left_out, len(guessed)
 

@@ -32,7 +32,7 @@ from .images import load_image, load_mask
 from .mask_weights import MaskLossSettings, transform_weights
 from .people.identity import Outcome, PersonDecision
 from .report_page import Figure, Photograph
-from .resample import fit_image, fit_mask
+from .resample import fit_image
 
 LONGEST_PX = 640
 _JPEG_QUALITY = 88
@@ -117,14 +117,16 @@ def kept_row(item: DatasetItem, trained: TrainedWeights, thumbnails: Thumbnails,
     return Photograph(item.name, badge, good, reason, tuple(figures), tuple(facts), tuple(notes))
 
 
-def left_out_row(left_out: LeftOut, thumbnails: Thumbnails) -> Photograph:
-    """A photograph that a step took out, with the faces it shows and their scores."""
+def left_out_row(left_out: LeftOut, thumbnails: Thumbnails, approximate: bool) -> Photograph:
+    """A photograph that a step took out, with the tiers of everyone in it, its faces and their scores."""
     item = left_out.item
     figures: list[Figure] = []
     notes: list[str] = []
     try:
         small_HWC, scale = _small(load_image(item.media_path)[0])
         figures.append(thumbnails.add("Photograph", small_HWC))
+        if item.tiers_path is not None:
+            figures.append(_tiers_figure(item.tiers_path, small_HWC, thumbnails, approximate))
         if item.person is not None:
             faces_HWC = face_overlay(small_HWC, _scaled(item.person, scale))
             figures.append(thumbnails.add("Faces", faces_HWC, "number and similarity; nobody was chosen"))
@@ -174,18 +176,24 @@ def _photograph_figures(
 ) -> list[Figure]:
     small_HWC, scale = _small(loaded.rgb_HWC)
     figures = [thumbnails.add("Photograph", small_HWC, f"{loaded.size[0]} × {loaded.size[1]}")]
-    guessed = "approximate: the part segmenter guesses" if approximate else ""
     if item.tiers_path is not None and item.person is not None:
-        tiers_HW = load_mask(item.tiers_path)
-        tiers_HW = fit_mask(tiers_HW, (tiers_HW.shape[1], tiers_HW.shape[0]), loaded.size)
-        figures.append(thumbnails.add("Tiers of everyone", _weighted(small_HWC, tiers_HW / np.float32(255)), guessed))
+        figures.append(_tiers_figure(item.tiers_path, small_HWC, thumbnails, approximate))
     if item.person is not None:
         figures.append(thumbnails.add("Faces", face_overlay(small_HWC, _scaled(item.person, scale)), _chosen(item)))
     if loaded.weights_HW is not None:
         title = "Tiers" if item.person is None else "Only this person"
-        text = guessed if item.person is None else "everyone else has no weight"
+        text = _guessed(approximate) if item.person is None else "everyone else has no weight"
         figures.append(thumbnails.add(title, _weighted(small_HWC, loaded.weights_HW), text))
     return figures
+
+
+def _tiers_figure(path: Path, small_HWC: np.ndarray, thumbnails: Thumbnails, approximate: bool) -> Figure:
+    tiers_HW = load_mask(path)
+    return thumbnails.add("Tiers of everyone", _weighted(small_HWC, tiers_HW / np.float32(255)), _guessed(approximate))
+
+
+def _guessed(approximate: bool) -> str:
+    return "approximate: the part segmenter guesses" if approximate else ""
 
 
 def _entry(

@@ -80,7 +80,10 @@ def dataset(tmp_path: Path) -> Dataset:
         kept.name, kept.media_path, SETTINGS, tmp_path / "person/a/her.png", kept.caption, tiers_path=kept.mask_path,
         person=_decision(Outcome.MATCH, 0, 0.71, 0.12),
     )  # fmt: skip
-    gone = DatasetItem(gone.name, gone.media_path, SETTINGS, person=_decision(Outcome.SKIPPED, None, 0.31, 0.22))
+    gone = DatasetItem(
+        gone.name, gone.media_path, SETTINGS, tiers_path=gone.tiers_path,
+        person=_decision(Outcome.SKIPPED, None, 0.31, 0.22),
+    )  # fmt: skip
     return Dataset((kept, plain), (LeftOut(gone, "the most alike is face 0 with 0.31; the picture was left out"),))
 
 
@@ -140,7 +143,7 @@ def test_the_page_tells_everything(dataset: Dataset, cache: LatentCache, tmp_pat
         "gone", "left out", "The most alike is face 0 with 0.31; the picture was left out.", "face 0 0.31",
         "plain", "Its mask is used as it is; no single person was looked for.", "repeats 3",
         "<her> & a dog", "mask from file", "bucket", "latent grid", "gamma", "0.7", "rank", "16", str(lora),
-        "The part segmenter is approximate: it guessed face, hair and body in 2 photographs.",
+        "The part segmenter is approximate: it guessed face, hair and body in 3 photographs.",
         "photographs found", "filled with full weight", "Loss inside the mask: 1.0000 at first, 0.5000 at last",
     ):  # fmt: skip
         assert words in page.words, words
@@ -158,7 +161,7 @@ def test_the_page_tells_everything(dataset: Dataset, cache: LatentCache, tmp_pat
         lines[4],
         "Loss inside the mask: 1.0000 at first, 0.5000 at last (2 steps).",
         "Loss outside the mask: 1.0000 at first, 0.9000 at last (2 steps).",
-        "The part segmenter is approximate: it guessed face, hair and body in 2 photographs.",
+        "The part segmenter is approximate: it guessed face, hair and body in 3 photographs.",
         f"LoRA: {lora} ({lora.stat().st_size} B)",
         f"Report: {index}",
     ]
@@ -215,6 +218,13 @@ def test_a_lora_without_usable_settings_is_reported_without(stored: str, tmp_pat
     assert "Settings" not in page
     assert ("This LoRA was trained without mask loss" in page) == (stored == "off")
     assert lines[-2] == f"LoRA: {lora} ({lora.stat().st_size} B)"
+
+
+def test_a_photograph_that_was_left_out_shows_its_tiers(dataset: Dataset, tmp_path: Path) -> None:
+    index, _ = write_report(tmp_path / "report", dataset, None, None, None)
+    photo_HWC, tiers_HWC = _figure(index, "Photograph", "gone"), _figure(index, "Tiers of everyone", "gone")
+    assert photo_HWC.shape == tiers_HWC.shape
+    assert np.abs(photo_HWC.astype(int) - tiers_HWC).mean() > 20
 
 
 def test_sections_without_their_input_are_left_away(tmp_path: Path) -> None:
