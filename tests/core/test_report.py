@@ -150,7 +150,7 @@ def test_the_page_tells_everything(dataset: Dataset, cache: LatentCache, tmp_pat
     assert page.tags.count("svg") == 2
     assert "script" not in page.tags
     # Photograph, tiers of everyone, faces, the person, training; photograph, tiers, training; photograph, faces.
-    assert len(page.pictures) == 5 + 3 + 2
+    assert len(page.pictures) == 5 + 3 + 3
     for picture in page.pictures:
         assert max(load_image(index.parent / picture)[0].shape) <= 640
     assert lines == [
