@@ -61,9 +61,9 @@ def face_detector(path: Path, side: int | None = None, keypoints: bool = True) -
             helper.make_node("Add", [f"flat{stride}", "box"], [f"box{stride}"]),
             helper.make_node("Add", [f"flat{stride}", "points"], [f"points{stride}"]),
         ]
-        scores.append(floats(f"score{stride}", ["n", 1]))
-        boxes.append(floats(f"box{stride}", ["n", 4]))
-        points.append(floats(f"points{stride}", ["n", 10]))
+        scores.append(floats(f"score{stride}", [f"n{stride}", 1]))
+        boxes.append(floats(f"box{stride}", [f"n{stride}", 4]))
+        points.append(floats(f"points{stride}", [f"n{stride}", 10]))
     outputs = scores + boxes + (points if keypoints else [])
     return save(path, nodes, [floats("image", [1, 3, height, width])], outputs, constants)
 
