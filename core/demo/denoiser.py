@@ -6,6 +6,7 @@ Shapes: B batch, C = 16 channels, T frames, h, w latent grid.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -58,6 +59,10 @@ class DemoDenoiser:
     def snr(self, t_B: torch.Tensor) -> torch.Tensor:
         """((1−t)/t)², infinite at t = 0."""
         return ((1 - t_B) / t_B) ** 2
+
+    def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
+        """Nothing: no block of the demo model changes its inputs in place."""
+        return nullcontext()
 
     def predict(
         self,

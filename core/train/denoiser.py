@@ -7,6 +7,7 @@ Shapes: B batch, C channels, T latent frames, h, w latent grid. Image models hav
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Protocol
 
@@ -69,6 +70,10 @@ class Denoiser(Protocol):
 
     def snr(self, t_B: torch.Tensor) -> torch.Tensor:
         """Signal-to-noise ratio (power) of the noised latent at `t`, shape (B,), for min-SNR weighting."""
+        ...
+
+    def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
+        """Entered around `predict` (with the same `checkpoint`) and the `backward` of what comes of it."""
         ...
 
     def predict(

@@ -124,12 +124,13 @@ class _Run:
             loss, sums = 0.0, RegionSums()
             for micro in window.micro_batches:
                 self.observer.check()
-                result = micro_batch_loss(
-                    micro, window, self.denoiser, state.adapters, self.cache, self.settings, config.training_dtype,
-                    config.gradient_checkpointing,
-                )
-                refuse_non_finite(result, micro, state.step + 1)
-                result.loss.backward()
+                with self.denoiser.recording(config.gradient_checkpointing):
+                    result = micro_batch_loss(
+                        micro, window, self.denoiser, state.adapters, self.cache, self.settings, config.training_dtype,
+                        config.gradient_checkpointing,
+                    )
+                    refuse_non_finite(result, micro, state.step + 1)
+                    result.loss.backward()
                 loss, sums = loss + float(result.loss.detach()), sums + result.sums
             grad_norm = state.clip()
             point = state.update(loss, *sums.means, window.coverage, grad_norm, window.near_zero)

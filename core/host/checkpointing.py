@@ -1,0 +1,171 @@
+"""Per-block gradient checkpointing that is right for blocks which change their inputs in place (`img += …`).
+
+`torch.utils.checkpoint` gives such blocks silently wrong gradients: the way back would run on inputs that the way
+forth has overwritten, and it cannot carry the context that keeps overwritten values. Here a block runs on clones of
+its inputs, and runs again on clones on the way back, there with mutation of saved tensors allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+mutation_allowed = torch.autograd.graph.allow_mutation_on_saved_tensors
+
+
+class BlockCheckpointing:
+    """Checkpointing of the given blocks, switched on and off by `active`.
+
+    A block of a class in `mutating` may overwrite what was saved for the way back; until it is known that a class does
+    not, it must be in there.
+    """
+
+    def __init__(self, blocks: Iterable[nn.Module]) -> None:
+        self.blocks = tuple(blocks)
+        self.mutating: set[type[nn.Module]] = {type(block) for block in self.blocks}
+        self.active = False
+
+    @contextmanager
+    def installed(self) -> Generator[None]:
+        """The blocks go through this object; afterwards each is as it was."""
+        before = [(block, block.__dict__.get("forward")) for block in self.blocks]
+        try:
+            for block in self.blocks:
+                block.forward = self._wrapped(block)
+            yield
+        finally:
+            for block, forward in before:
+                block.__dict__.pop("forward", None)
+                if forward is not None:
+                    block.forward = forward
+
+    @contextmanager
+    def on(self, active: bool) -> Generator[None]:
+        """Checkpoint inside, or not; afterwards as before."""
+        before, self.active = self.active, active
+        try:
+            yield
+        finally:
+            self.active = before
+
+    def _wrapped(self, block: nn.Module) -> Callable[..., Any]:
+        original = block.forward
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            if not self.active or not torch.is_grad_enabled():
+                return original(*args, **kwargs)
+            return run_checkpointed(original, args, kwargs, type(block) in self.mutating)
+
+        return forward
+
+
+def run_checkpointed(block: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], mutating: bool) -> Any:
+    """The block's result, whose way back runs the block again instead of keeping its activations.
+
+    Gradients reach the tensors in `args` and `kwargs` (also inside of tuples, lists and dataclasses), and, as they do
+    with `backward` but not with `torch.autograd.grad`, every leaf that the block uses.
+    """
+    tensors: list[torch.Tensor] = []
+    template = _take((tuple(args), tuple(kwargs.values())), tensors)
+    results: list[Any] = []
+
+    def run(values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        positional, named = _fill(template, values)
+        outputs: list[torch.Tensor] = []
+        results[:] = [_take(block(*positional, **dict(zip(kwargs, named, strict=True))), outputs)]
+        return outputs
+
+    # Frozen inputs would make a result without a gradient, although an adapter inside of the block needs one.
+    anchor = torch.empty(0, requires_grad=True)
+    outputs = cast("tuple[torch.Tensor, ...]", _Recomputed.apply(_Block(run, mutating), anchor, *tensors))
+    return _fill(results[0], outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    run: Callable[[Sequence[torch.Tensor]], list[torch.Tensor]]
+    mutating: bool
+
+    def inputs(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        return [tensor.clone() for tensor in tensors] if self.mutating else tensors
+
+    def watched(self) -> AbstractContextManager[object]:
+        return mutation_allowed() if self.mutating else nullcontext()
+
+
+class _Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, block: _Block, anchor: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        ctx.block = block
+        ctx.autocast = _autocast_state(tensors)
+        ctx.save_for_backward(*tensors)
+        with torch.no_grad():
+            return tuple(block.run(block.inputs(tensors)))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        block: _Block = ctx.block
+        needed = ctx.needs_input_grad[2:]
+        inputs = [
+            tensor.detach().requires_grad_(need) for tensor, need in zip(ctx.saved_tensors, needed, strict=True)
+        ]
+        with torch.enable_grad(), torch.autocast(**ctx.autocast), block.watched():
+            outputs = block.run(block.inputs(inputs))
+            pairs = [
+                (output, gradient)
+                for output, gradient in zip(outputs, gradients, strict=True)
+                if output.requires_grad and gradient is not None
+            ]
+            if pairs:
+                torch.autograd.backward([output for output, _ in pairs], [gradient for _, gradient in pairs])
+        return (None, None, *(tensor.grad for tensor in inputs))
+
+
+def _autocast_state(tensors: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """The autocast in force where the block runs, so that it runs again in the same precision."""
+    device = tensors[0].device.type if tensors else "cpu"
+    return {
+        "device_type": device,
+        "dtype": torch.get_autocast_dtype(device),
+        "enabled": torch.is_autocast_enabled(device),
+        "cache_enabled": torch.is_autocast_cache_enabled(),
+    }
+
+
+@dataclass(frozen=True)
+class _Slot:
+    index: int
+
+
+def _take(value: Any, tensors: list[torch.Tensor]) -> Any:
+    """`value` with a slot in place of each floating tensor, which goes to `tensors`."""
+    if isinstance(value, torch.Tensor):
+        if not value.is_floating_point():
+            return value
+        tensors.append(value)
+        return _Slot(len(tensors) - 1)
+    return _mapped(value, lambda each: _take(each, tensors))
+
+
+def _fill(template: Any, tensors: Sequence[torch.Tensor]) -> Any:
+    if isinstance(template, _Slot):
+        return tensors[template.index]
+    return _mapped(template, lambda each: _fill(each, tensors))
+
+
+def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(function, cast("tuple[Any, ...]", value)))
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(function, cast("Iterable[Any]", value)))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: function(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return dataclasses.replace(value, **fields)
+    # Options that the model writes to from block to block (`block_index`) must be those of this block on the way back.
+    return dict(cast("dict[Any, Any]", value)) if isinstance(value, dict) else value

@@ -1,0 +1,263 @@
+"""A ComfyUI MODEL behind the `Denoiser` protocol.
+
+Shapes: B batch, C channels, T latent frames, h, w latent grid. `t` is in [0, 1]: 0 is the clean latent, 1 is noise.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
+
+import torch
+
+from ..errors import TrainingError
+from ..train.denoiser import Family
+from .architectures import architecture_of, repeated_blocks
+from .checkpointing import BlockCheckpointing, mutation_allowed
+from .conditioning import condition
+from .fingerprint import patcher_fingerprint
+from .gradient_check import check_gradients
+from .weights import differentiable_weights
+
+# Below it the model's estimate of the clean latent says too little about its error to be divided by sigma.
+_LEAST_SIGMA = 1e-3
+_CHECKED_CELLS = 16
+# Prediction types by the name of ComfyUI's class; a subclass of one (EDM, X0, IMG_TO_IMG_FLOW, …) is another type.
+_FAMILIES = {"CONST": Family.FLOW, "EPS": Family.EPS, "V_PREDICTION": Family.V}
+_FLOW_SCHEDULES = ("ModelSamplingDiscreteFlow", "ModelSamplingFlux")
+_DISCRETE_SCHEDULE = "ModelSamplingDiscrete"
+
+
+class ComfyDenoiser:
+    """A loaded ComfyUI model that predicts with a graph. `open_denoiser` makes one, and it works only inside of that.
+
+    The error is taken in the unit of ((x0_pred − x0)/sigma), for v-prediction times √(sigma²+1)/sigma, which is the
+    difference of velocities (flow), of noises (eps) or of v.
+    """
+
+    def __init__(self, patcher: Any, checkpointing: BlockCheckpointing, guidance: float | None) -> None:
+        self._patcher = patcher
+        self._model = patcher.model
+        self._checkpointing = checkpointing
+        self._guidance = guidance
+        self._sampling = patcher.get_model_object("model_sampling")
+        self._architecture = architecture_of(self._model)
+        self._options = _transformer_options(patcher)
+        self.family = prediction_family(self._sampling)
+        self.module: torch.nn.Module = self._model.diffusion_model
+        self.device = torch.device(patcher.load_device)
+        self.latent_channels = int(self._model.latent_format.latent_channels)
+        self.default_targets = self._architecture.targets
+        self.lora_architecture = self._architecture.name
+        self.identity = _identity(patcher, self._sampling, guidance)
+
+    def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
+        """`process_latent_in`, once. TrainingError when channels or frames do not fit the model."""
+        return self._five_axes(self._model.process_latent_in(self._own_axes(latents_BCThw)))
+
+    def shift(self, t_B: torch.Tensor) -> torch.Tensor:
+        """The schedule's own shift of a flow model; eps and v models have none."""
+        if self.family is not Family.FLOW:
+            return t_B
+        return self._sampling.sigma(t_B.double() * getattr(self._sampling, "multiplier", 1.0)).to(t_B.dtype)
+
+    def snr(self, t_B: torch.Tensor) -> torch.Tensor:
+        """((1−t)/t)² for flow, 1/sigma² otherwise."""
+        if self.family is Family.FLOW:
+            return ((1 - t_B) / t_B) ** 2
+        return 1 / self._sigma(t_B) ** 2
+
+    def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
+        """Around `predict` and the `backward` of what comes of it."""
+        if checkpoint or not self._checkpointing.mutating:
+            return nullcontext()
+        return mutation_allowed()
+
+    def predict(
+        self,
+        clean_BCThw: torch.Tensor,
+        noise_BCThw: torch.Tensor,
+        t_B: torch.Tensor,
+        text: Sequence[Mapping[str, torch.Tensor]],
+        checkpoint: bool,
+    ) -> torch.Tensor:
+        """Prediction minus target, (B,C,T,h,w) float32. TrainingError when there are no blocks to checkpoint."""
+        if checkpoint and not self._checkpointing.blocks:
+            raise TrainingError(
+                f"{type(self._model).__name__} has no repeated blocks, so gradient checkpointing is not possible; "
+                "switch gradient_checkpointing off."
+            )
+        clean = self._own_axes(clean_BCThw).float()
+        noise = self._own_axes(noise_BCThw).float()
+        sigma_B = self._sigma(t_B)
+        noised = self._sampling.noise_scaling(sigma_B, noise, clean)
+        with self._checkpointing.on(checkpoint):
+            denoised = self._denoised(noised, sigma_B, text)
+        sigma = sigma_B.reshape(-1, *(1 for _ in clean.shape[1:]))
+        difference = (clean - denoised.float()) / sigma
+        if self.family is Family.V:
+            difference = difference * (sigma**2 + 1).sqrt() / sigma
+        return self._five_axes(difference)
+
+    def _denoised(
+        self, noised: torch.Tensor, sigma_B: torch.Tensor, text: Sequence[Mapping[str, torch.Tensor]]
+    ) -> torch.Tensor:
+        rows: list[torch.Tensor] = [noised] * len(noised)
+        for group in condition(self._model, text, noised.detach(), self._guidance, self._architecture.mask):
+            where = torch.tensor(group.positions, device=noised.device)
+            sigmas = sigma_B[where]
+            options = {
+                **self._options,
+                "sigmas": sigmas,
+                "sample_sigmas": sigmas[:0],
+                "cond_or_uncond": [0] * len(where),
+                "uuids": [None] * len(where),
+            }
+            results = self._model.apply_model(noised[where], sigmas, transformer_options=options, **group.arguments)
+            for position, result in zip(group.positions, results, strict=True):
+                rows[position] = result
+        return torch.stack(rows)
+
+    def _sigma(self, t_B: torch.Tensor) -> torch.Tensor:
+        if self.family is Family.FLOW:
+            return t_B.float().clamp(min=_LEAST_SIGMA)
+        # These were trained on whole timesteps.
+        sigmas = self._sampling.sigmas
+        index = (t_B.double() * len(sigmas)).floor().long().clamp(0, len(sigmas) - 1)
+        return sigmas.to(t_B.device)[index].float()
+
+    def _own_axes(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
+        channels, frames = latents_BCThw.shape[1:3]
+        if channels != self.latent_channels:
+            raise TrainingError(
+                f"{type(self._model).__name__} takes latents of {self.latent_channels} channels, found {channels}; "
+                "cache the dataset with this model's VAE."
+            )
+        if self._model.latent_format.latent_dimensions == 3:
+            return latents_BCThw
+        if frames != 1:
+            raise TrainingError(
+                f"{type(self._model).__name__} is a model of pictures, found latents of {frames} frames; train it on "
+                "pictures, or a video model on these."
+            )
+        return latents_BCThw[:, :, 0]
+
+    def _five_axes(self, latents: torch.Tensor) -> torch.Tensor:
+        return latents if latents.ndim == 5 else latents[:, :, None]
+
+
+@contextmanager
+def open_denoiser(
+    model: Any, example: Mapping[str, torch.Tensor], guidance: float | None = None
+) -> Generator[ComfyDenoiser]:
+    """Load a ComfyUI MODEL for training; afterwards, also after an exception, it is as it was and samples the same.
+
+    `example` is some caption's embeddings (such as `cache.empty_text()`), with which the gradients are checked.
+    `guidance` is what a guidance-distilled model is told where the embeddings say nothing; None = as in sampling.
+    TrainingError, by name, for a prediction type that is not supported, a model that does not fit into the device's
+    memory as a whole, and for wrong gradients.
+    """
+    management: Any = importlib.import_module("comfy.model_management")
+    _check_supported(model)
+    with ExitStack() as stack:
+        patcher = _whole_in_memory(model, management, stack)
+        patcher.pre_run()
+        stack.callback(patcher.cleanup)
+        stack.callback(setattr, management, "in_training", management.in_training)
+        # Some kernels that ComfyUI uses otherwise have no backward pass.
+        management.in_training = True
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(differentiable_weights(patcher.model))
+        checkpointing = BlockCheckpointing(repeated_blocks(patcher.model.diffusion_model))
+        stack.enter_context(checkpointing.installed())
+        denoiser = ComfyDenoiser(patcher, checkpointing, guidance)
+        check_gradients(checkpointing, _small_pass(denoiser, example))
+        yield denoiser
+
+
+def prediction_family(sampling: Any) -> Family:
+    """What a ComfyUI `model_sampling` says that its model predicts. TrainingError, by name, where not supported."""
+    defined = [
+        kind
+        for kind in type(sampling).__mro__
+        if kind.__module__ == "comfy.model_sampling" and "calculate_denoised" in vars(kind)
+    ]
+    family = _FAMILIES.get(defined[0].__name__) if defined else None
+    schedules = [kind.__name__ for kind in type(sampling).__mro__ if "timestep" in vars(kind)]
+    schedule = schedules[0] if schedules else "none"
+    if family is Family.FLOW:
+        usable = schedule in _FLOW_SCHEDULES and not hasattr(sampling, "audio_shift")
+    else:
+        usable = family is not None and schedule == _DISCRETE_SCHEDULE
+    if family is None or not usable:
+        kind = defined[0].__name__ if defined else type(sampling).__name__
+        raise TrainingError(
+            f"The model predicts {kind} on the schedule {schedule}, which cannot be trained here; supported are flow "
+            f"(CONST on {' or '.join(_FLOW_SCHEDULES)}), and EPS and V_PREDICTION on {_DISCRETE_SCHEDULE}."
+        )
+    return family
+
+
+def _check_supported(model: Any) -> None:
+    sampling = model.get_model_object("model_sampling")
+    prediction_family(sampling)
+    dimensions = model.model.latent_format.latent_dimensions
+    if dimensions not in (2, 3):
+        raise TrainingError(
+            f"{type(model.model).__name__} has latents of {dimensions} dimensions and makes no pictures; connect a "
+            "model of pictures or videos."
+        )
+
+
+def _whole_in_memory(model: Any, management: Any, stack: ExitStack) -> Any:
+    """The patcher whose weights all lie on its device.
+
+    Where ComfyUI streams weights through buffers that it uses again, a layer would keep such a buffer for the way back
+    and meet other weights there.
+    """
+    patcher = model
+    if model.is_dynamic():
+        if model.cached_patcher_init is None:
+            raise TrainingError(
+                "The loader of this model offers no way to load it as a whole; load it with ComfyUI's own loader, or "
+                "start ComfyUI with --disable-dynamic-vram."
+            )
+        patcher = model.clone(disable_dynamic=True)
+        stack.callback(management.unload_model_and_clones, patcher)
+    if not management.is_device_cpu(patcher.load_device):
+        management.unload_all_models()
+    management.load_models_gpu([patcher], force_full_load=True)
+    if patcher.model.model_lowvram:
+        raise TrainingError(
+            f"{type(patcher.model).__name__} does not fit into the memory of {patcher.load_device} as a whole, and "
+            "streamed weights would give wrong gradients; load it in fp8, or train a smaller model."
+        )
+    return patcher
+
+
+def _small_pass(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> Callable[[], object]:
+    shape = (1, denoiser.latent_channels, 1, _CHECKED_CELLS, _CHECKED_CELLS)
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = (torch.randn(shape, generator=generator).to(denoiser.device) for _ in range(2))
+    t = torch.full((1,), 0.5, device=denoiser.device)
+    return lambda: denoiser.predict(clean, noise, t, [example], False)
+
+
+def _transformer_options(patcher: Any) -> dict[str, Any]:
+    """What the user's nodes have put on the MODEL: patches, wrappers, rope options."""
+    extension = importlib.import_module("comfy.patcher_extension")
+    options = importlib.import_module("comfy.model_patcher").create_model_options_clone(patcher.model_options)
+    transformer: dict[str, Any] = options.get("transformer_options", {})
+    for name, own in (("wrappers", patcher.wrappers), ("callbacks", patcher.callbacks)):
+        extension.merge_nested_dicts(transformer.setdefault(name, {}), own, copy_dict1=False)
+    return transformer
+
+
+def _identity(patcher: Any, sampling: Any, guidance: float | None) -> str:
+    kind = type(patcher.model).__name__
+    precision = str(patcher.model.get_dtype_inference()).removeprefix("torch.")
+    schedule = f"shift{sampling.shift:g}" if hasattr(sampling, "shift") else f"{float(sampling.sigma_max):.4g}"
+    told = "" if guidance is None else f"-guidance{guidance:g}"
+    return f"comfy-{kind}-{precision}-{schedule}{told}-{patcher_fingerprint(patcher, 'diffusion_model.')}"

@@ -1,0 +1,62 @@
+"""What tells one ComfyUI model from another without reading gigabytes."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+_SAMPLES = 64
+
+
+def patcher_fingerprint(patcher: Any, prefix: str = "") -> str:
+    """Hex digest over a ModelPatcher's weights and patches (LoRAs), whether or not these are applied at the moment.
+
+    Of each tensor whose name starts with `prefix`: name, shape, dtype and 64 values spread evenly. Another training of
+    the same network differs in nearly every tensor.
+    """
+    digest = hashlib.sha256()
+    backup: Mapping[str, Any] = patcher.backup
+    for name, tensor in sorted(patcher.model.state_dict().items()):
+        if name.startswith(prefix) and torch.is_tensor(tensor):
+            digest.update(name.encode())
+            _absorb(digest, backup[name].weight if name in backup else tensor)
+    for name in sorted(patcher.patches):
+        if name.startswith(prefix):
+            digest.update(name.encode())
+            _absorb(digest, patcher.patches[name])
+    return digest.hexdigest()[:16]
+
+
+def _absorb(digest: Any, value: Any) -> None:
+    if torch.is_tensor(value):
+        digest.update(f"{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(_sampled(value))
+    elif isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            digest.update(str(key).encode())
+            _absorb(digest, value[key])
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        for each in value:
+            _absorb(digest, each)
+    elif isinstance(value, float):
+        digest.update(struct.pack("<d", value))
+    elif isinstance(value, (str, int, bytes)) or value is None:
+        digest.update(repr(value).encode())
+    elif hasattr(value, "weights"):
+        # ComfyUI's weight adapters hold their tensors there.
+        digest.update(type(value).__name__.encode())
+        _absorb(digest, value.weights)
+
+
+def _sampled(tensor: torch.Tensor) -> bytes:
+    """Up to 64 values, evenly spread, as bytes."""
+    if tensor.numel() == 0 or tensor.is_meta:
+        return b""
+    flat = tensor.detach().reshape(-1)
+    count = min(_SAMPLES, flat.numel())
+    where = torch.linspace(0, flat.numel() - 1, count, dtype=torch.float64).round().long().to(flat.device)
+    return flat[where].to("cpu", torch.float32).numpy().tobytes()

@@ -1,0 +1,49 @@
+"""Weights that ComfyUI loaded, made usable in a backward pass without a second copy."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from ..errors import TrainingError
+
+
+@contextmanager
+def differentiable_weights(module: nn.Module) -> Generator[None]:
+    """Parameters and buffers that are inference tensors stand aside for normal ones over the same memory.
+
+    Nodes run in inference mode, and autograd refuses to save what was made there. Afterwards the module holds the very
+    objects that it held before. Call it with inference mode off. TrainingError for a kind of tensor that has no plain
+    memory (quantised formats).
+    """
+    replaced: list[tuple[dict[str, torch.Tensor | None], str, torch.Tensor]] = []
+    aliases: dict[int, torch.Tensor] = {}
+    try:
+        for path, owner in module.named_modules():
+            for table in (vars(owner)["_parameters"], vars(owner)["_buffers"]):
+                for name, tensor in table.items():
+                    if tensor is not None and tensor.is_inference():
+                        alias = aliases.get(id(tensor))
+                        if alias is None:
+                            alias = aliases[id(tensor)] = _alias(tensor, f"{path}.{name}")
+                        replaced.append((table, name, tensor))
+                        table[name] = alias
+        yield
+    finally:
+        for table, name, tensor in replaced:
+            table[name] = tensor
+
+
+def _alias(tensor: torch.Tensor, name: str) -> torch.Tensor:
+    plain = type(tensor) in (torch.Tensor, nn.Parameter) and type(tensor.data) is torch.Tensor
+    if not plain or tensor.layout is not torch.strided:
+        raise TrainingError(
+            f"{name} is stored as {type(tensor.data).__name__}, a quantised format that cannot be trained on yet; load "
+            "the model in bf16, fp16, fp32 or plain fp8."
+        )
+    alias = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+    alias.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
+    return nn.Parameter(alias, requires_grad=False) if isinstance(tensor, nn.Parameter) else alias

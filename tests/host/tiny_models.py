@@ -1,0 +1,170 @@
+"""Random-weight ComfyUI models, VAEs and CLIPs as small as their classes allow. Importing it imports ComfyUI.
+
+Everything is made in inference mode, as in ComfyUI's nodes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+_HERE = os.environ.get("COMFYUI_PATH")
+if not _HERE:
+    pytest.skip("COMFYUI_PATH names no ComfyUI checkout", allow_module_level=True)
+if not (Path(_HERE) / "comfy" / "sd.py").exists():
+    pytest.skip(f"COMFYUI_PATH is {_HERE}, which holds no ComfyUI", allow_module_level=True)
+sys.path.insert(0, _HERE)
+
+try:
+    import comfy.cli_args
+except ImportError as problem:
+    pytest.skip(f"ComfyUI cannot be imported by this interpreter: {problem}", allow_module_level=True)
+comfy.cli_args.args.cpu = not torch.cuda.is_available()
+
+import comfy.ldm.models.autoencoder  # noqa: E402
+import comfy.ldm.wan.vae  # noqa: E402
+import comfy.model_base  # noqa: E402
+import comfy.model_management  # noqa: E402
+import comfy.model_patcher  # noqa: E402
+import comfy.sd  # noqa: E402
+import comfy.supported_models  # noqa: E402
+
+management: ModuleType = comfy.model_management
+
+_TEXT = 64
+_STREAMS = {
+    "axes_dim": [16, 56, 56], "num_heads": 1, "hidden_size": 128, "context_in_dim": _TEXT, "in_channels": 16,
+    "out_channels": 16, "mlp_ratio": 4.0, "qkv_bias": True, "guidance_embed": True,
+}  # fmt: skip
+_WAN = {
+    "image_model": "wan2.1", "dim": 128, "out_dim": 16, "num_heads": 1, "ffn_dim": 256, "num_layers": 2,
+    "patch_size": (1, 2, 2), "freq_dim": 256, "window_size": (-1, -1), "qk_norm": True, "cross_attn_norm": True,
+    "eps": 1e-6, "in_dim": 16, "model_type": "t2v",
+}  # fmt: skip
+_FLUX = {
+    **_STREAMS, "image_model": "flux", "vec_in_dim": 32, "patch_size": 2, "depth": 2, "depth_single_blocks": 2,
+    "theta": 10000, "txt_ids_dims": [],
+}  # fmt: skip
+_HUNYUAN = {
+    **_STREAMS, "image_model": "hunyuan_video", "patch_size": [1, 2, 2], "vec_in_dim": 768, "depth": 2,
+    "depth_single_blocks": 2, "theta": 256, "meanflow": False, "byt5": False, "use_cond_type_embedding": False,
+    "vision_in_dim": None, "meanflow_sum": False,
+}  # fmt: skip
+_QWEN = {
+    "image_model": "qwen_image", "in_channels": 64, "num_layers": 2, "num_attention_heads": 1,
+    "joint_attention_dim": _TEXT,
+}  # fmt: skip
+_SD15 = {
+    "in_channels": 4, "out_channels": 4, "model_channels": 320, "num_res_blocks": [1], "channel_mult": [1],
+    "num_heads": 8, "num_head_channels": -1, "use_spatial_transformer": True, "transformer_depth": [1],
+    "transformer_depth_output": [1, 1], "transformer_depth_middle": 1, "context_dim": 768,
+    "use_linear_in_transformer": False, "adm_in_channels": None, "use_temporal_attention": False, "image_size": 32,
+    "legacy": False, "num_classes": None,
+}  # fmt: skip
+_SDXL = {
+    **_SD15, "model_channels": 64, "num_res_blocks": [1, 1], "channel_mult": [1, 2], "num_heads": -1,
+    "num_head_channels": 64, "transformer_depth": [0, 1], "transformer_depth_output": [0, 0, 1, 1],
+    "context_dim": _TEXT, "use_linear_in_transformer": True, "adm_in_channels": 2816, "num_classes": "sequential",
+}  # fmt: skip
+_SD3 = {
+    "in_channels": 16, "patch_size": 2, "depth": 2, "input_size": None, "adm_in_channels": 32,
+    "context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": _TEXT, "out_features": 128}},
+    "pos_embed_max_size": 32, "num_patches": 1024, "qk_norm": "rms", "x_block_self_attn_layers": [],
+}  # fmt: skip
+
+# (configuration class, network's configuration, through ComfyUI's own detection)
+_ARCHITECTURES: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "wan": ("WAN21_T2V", _WAN, True),
+    "hunyuan_video": ("HunyuanVideo", _HUNYUAN, True),
+    "flux": ("Flux", _FLUX, True),
+    "sd15": ("SD15", _SD15, True),
+    "qwen_image": ("QwenImage", _QWEN, False),
+    "sdxl": ("SDXL", _SDXL, False),
+    "sd3": ("SD3", _SD3, False),
+}
+ARCHITECTURES = tuple(_ARCHITECTURES)
+
+_loaded: dict[str, Any] = {}
+
+
+def load_model(name: str) -> Any:
+    """A clone of the MODEL of that name; the network is made once, loaded by ComfyUI's own loader where it detects so
+    small a one."""
+    if name not in _loaded:
+        kind, config, detected = _ARCHITECTURES[name]
+        with torch.inference_mode():
+            model = _build(kind, config)
+            if detected:
+                weights = dict(model.diffusion_model.state_dict())
+                _loaded[name] = comfy.sd.load_diffusion_model_state_dict(weights)
+            else:
+                _loaded[name] = comfy.model_patcher.ModelPatcher(
+                    model, management.get_torch_device(), torch.device("cpu")
+                )
+    return _loaded[name].clone()
+
+
+def _build(kind: str, config: Mapping[str, Any]) -> Any:
+    configuration = getattr(comfy.supported_models, kind)(dict(config))
+    configuration.set_inference_dtype(torch.float32, None)
+    model = configuration.get_model({}, "", device="cpu")
+    randomise(model.diffusion_model)
+    return model
+
+
+def randomise(network: torch.nn.Module) -> None:
+    """Weights of a size at which signals neither grow nor vanish, the same on every call."""
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in network.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if parameter.ndim >= 2:
+            value = noise * parameter[0].numel() ** -0.5
+        else:
+            value = noise * 0.02 + (0.0 if name.endswith("bias") else 1.0)
+        parameter.data = value.to(parameter.dtype)
+
+
+def text_for(name: str, length: int = 6, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Embeddings of a made-up caption, as the architecture's CLIP names and shapes them."""
+    generator = torch.Generator().manual_seed(seed)
+    width = {"wan": 4096, "sd15": 768}.get(name, _TEXT)
+    text = {"cross_attn": torch.randn(1, length, width, generator=generator)}
+    pooled = {"flux": 32, "hunyuan_video": 768, "sdxl": 1280, "sd3": 32}.get(name)
+    if pooled:
+        text["pooled_output"] = torch.randn(1, pooled, generator=generator)
+    if name == "hunyuan_video":
+        text["attention_mask"] = torch.ones(1, length, dtype=torch.long)
+        text["attention_mask"][:, -2:] = 0
+    return text
+
+
+def latent_shape(name: str, frames: int = 1, height: int = 8, width: int = 8) -> tuple[int, int, int, int]:
+    """(C,T,h,w)"""
+    channels = 4 if name in ("sd15", "sdxl") else 16
+    return (channels, frames, height, width)
+
+
+def takes_videos(name: str) -> bool:
+    return name in ("wan", "hunyuan_video", "qwen_image")
+
+
+def forward(patcher: Any, name: str) -> torch.Tensor:
+    """One step of what a sampler does with the MODEL, as a node does it."""
+    with torch.inference_mode():
+        management.load_models_gpu([patcher])
+        model = patcher.model
+        channels, frames, height, width = latent_shape(name, height=12)
+        shape = (1, channels, frames, height, width) if takes_videos(name) else (1, channels, height, width)
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+        sigma = model.model_sampling.sigmas[[len(model.model_sampling.sigmas) // 2]]
+        text = text_for(name, seed=3)
+        conds = model.extra_conds(noise=x, device=x.device, width=64, height=96, **text)
+        arguments = {key: cond.process_cond(batch_size=1, area=None).cond for key, cond in conds.items()}
+        return model.apply_model(x, sigma, transformer_options={}, **arguments).clone()
