@@ -134,7 +134,7 @@ class MaskLossDatasetMergeAlpha(Node):
         host = current_host()
         output = resolve_write(host.folders(), output_directory, "output_directory")
         dataset, report = merge_dataset_alpha(dataset, output, dry_run, skip_existing, host.progress())
-        return told((dataset, as_json(report)))
+        return told((dataset, as_json(report)), report["messages"])
 
 
 class MaskLossPreviewDataset(Node):

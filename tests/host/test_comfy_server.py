@@ -1,0 +1,197 @@
+"""The pack in a real ComfyUI server: it loads without a word, and prompts are checked and run.
+
+COMFYUI_PATH names a checkout, COMFYUI_PYTHON an interpreter that has its requirements and ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import maskloss
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.comfy
+
+SECONDS_TO_START = 180
+SECONDS_TO_RUN = 120
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    base: Path
+    log: Path
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return json.load(answer)
+
+    def post(self, prompt: dict[str, Any]) -> dict[str, Any]:
+        """The answer to POST /prompt, also when the prompt is refused."""
+        body = json.dumps({"prompt": prompt}).encode()
+        request = urllib.request.Request(self.url + "/prompt", body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            return json.load(refusal)
+
+    def run(self, prompt: dict[str, Any]) -> dict[str, Any]:
+        """The history of a prompt that passes validation."""
+        answer = self.post(prompt)
+        assert not answer["node_errors"], answer
+        deadline = time.monotonic() + SECONDS_TO_RUN
+        while time.monotonic() < deadline:
+            history = self.get(f"/history/{answer['prompt_id']}")
+            if history:
+                return history[answer["prompt_id"]]
+            time.sleep(0.2)
+        raise TimeoutError(self.log.read_text())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    checkout = os.environ.get("COMFYUI_PATH")
+    if not checkout:
+        pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
+    base = tmp_path_factory.mktemp("comfyui")
+    for folder in ("custom_nodes", "input", "output", "temp", "user"):
+        (base / folder).mkdir()
+    (base / "custom_nodes/ComfyUI-MaskLoss").symlink_to(Path(maskloss.__file__).parent)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 4), dtype=np.uint8)
+    Image.fromarray(pixels).save(base / "input/photo.png")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = base / "server.log"
+    python = os.environ.get("COMFYUI_PYTHON", sys.executable)
+    options = ["--cpu", "--port", str(port), "--base-directory", str(base), "--disable-api-nodes"]
+    with log.open("wb") as stream:
+        process = subprocess.Popen([python, "main.py", *options], cwd=checkout, stdout=stream, stderr=subprocess.STDOUT)
+    try:
+        started = Server(f"http://127.0.0.1:{port}", base, log)
+        _wait_for(started, process)
+        yield started
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait_for(server: Server, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            server.get("/system_stats")
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise RuntimeError(server.log.read_text())
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def preview(**settings: Any) -> dict[str, Any]:
+    return {
+        "1": node("LoadImage", image="photo.png"),
+        "2": node("MaskLossPreviewWeights", weights=["1", 1], mask_loss=["3", 0]),
+        "3": node("MaskLossSettings", **settings),
+    }
+
+
+def failure(history: dict[str, Any]) -> dict[str, Any]:
+    (error,) = [message for kind, message in history["status"]["messages"] if kind == "execution_error"]
+    return error
+
+
+def test_the_pack_loads_without_a_word(server: Server) -> None:
+    log = server.log.read_text()
+    assert "custom_nodes/ComfyUI-MaskLoss" in log
+    assert "IMPORT FAILED" not in log
+    assert "Cannot import" not in log
+    assert not [line for line in log.splitlines() if "MaskLoss" in line and ("WARN" in line or "ERROR" in line)]
+    found = server.get("/object_info")
+    assert set(maskloss.NODE_CLASS_MAPPINGS) <= set(found)
+    for name, title in maskloss.NODE_DISPLAY_NAME_MAPPINGS.items():
+        assert found[name]["display_name"] == title
+        assert found[name]["category"].startswith("MaskLoss/")
+
+
+def test_a_prompt_runs_and_its_results_reach_the_history(server: Server) -> None:
+    history = server.run(preview(gamma=0.7, min_weight=0.05))
+    assert history["status"]["status_str"] == "success"
+    output = history["outputs"]["2"]
+    (image,) = output["images"]
+    assert (server.base / image["type"] / image["subfolder"] / image["filename"]).is_file()
+    statistics = json.loads(output["text"][0])
+    assert statistics["grid"] == [12, 8]
+    assert 0.05 < statistics["coverage"] < statistics["mean"] < 1, "gamma below 1 and a floor lift the weights"
+
+
+def test_alpha_is_weight_and_colours_are_kept(server: Server) -> None:
+    prompt = {
+        "1": node("LoadImage", image="photo.png"),
+        "2": node("MaskLossMergeAlpha", image=["1", 0], weights=["1", 1], filename_prefix="merged/x", caption="hello"),
+    }
+    assert server.run(prompt)["status"]["status_str"] == "success"
+    source = np.asarray(Image.open(server.base / "input/photo.png"))
+    merged = np.asarray(Image.open(server.base / "output/merged/x_00001.png"))
+    assert np.array_equal(merged[..., :3], source[..., :3])
+    assert np.array_equal(merged[..., 3], 255 - source[..., 3])
+    assert (server.base / "output/merged/x_00001.txt").read_text() == "hello"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"gamma": 0}, "mask_gamma must be > 0"),
+        ({"gamma": float("nan")}, "mask_gamma must be > 0"),
+        ({"min_weight": 1.0}, "mask_min_weight must be in range [0, 1)"),
+        ({"blur": 4}, "odd"),
+        ({"normalization": "mean"}, "not in ['per_sample'"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_runs(server: Server, settings: dict[str, Any], text: str) -> None:
+    answer = server.post(preview(**settings))
+    assert "prompt_id" not in answer
+    (error,) = answer["node_errors"]["3"]["errors"]
+    assert text in error["details"]
+
+
+def test_unknown_inputs_are_refused_when_the_node_runs(server: Server) -> None:
+    error = failure(server.run(preview(gama=0.7)))
+    assert (error["node_id"], error["node_type"]) == ("3", "MaskLossSettings")
+    assert "'gama' is not an input of MaskLossSettings; did you mean 'gamma'?" in error["exception_message"]
+    assert error["exception_type"].endswith("PromptError")
+
+
+def test_a_path_that_climbs_out_is_refused(server: Server) -> None:
+    prompt = {
+        "1": node("MaskLossLoadCache", cache_directory="../.."),
+        "2": node("MaskLossPreviewCache", cache=["1", 0]),
+    }
+    error = failure(server.run(prompt))
+    assert "leads out of" in error["exception_message"]
+    assert error["node_id"] == "1"
+
+
+def test_the_same_prompt_again_does_not_run_again(server: Server) -> None:
+    assert server.run(preview(gamma=0.9))["status"]["status_str"] == "success"
+    again = server.run(preview(gamma=0.9))
+    (cached,) = [message for kind, message in again["status"]["messages"] if kind == "execution_cached"]
+    assert set(cached["nodes"]) == {"1", "2", "3"}
+    assert again["outputs"]["2"]["images"]
