@@ -115,7 +115,8 @@ class _Run:
             config.seed,
         )
         per_step = config.gradient_accumulation_steps
-        self._validate(state, log)
+        if state.step == 0:
+            self._validate(state, log)
         while state.step < config.steps:
             first = state.step * per_step
             batches = [order.batch(position) for position in range(first, first + per_step)]

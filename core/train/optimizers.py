@@ -60,6 +60,8 @@ def parse_optimizer_args(name: OptimizerName, text: str) -> dict[str, OptimizerA
             raise SettingError(
                 f"optimizer_args: {key} has the value {written!r}; write a number, True, False, None or (a, b)."
             ) from problem
+    if not values:
+        return values
     probe = torch.nn.Parameter(torch.zeros(1))
     try:
         _CLASSES[name]([probe], **{"lr": 1e-3, **values})  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -63,11 +63,11 @@ def plan_window(
     """Draw and weigh all samples of a window. Without `settings` every weight is 1."""
     micro_batches = tuple(plan_micro_batch(batch, cache, entries, settings, config, denoiser) for batch in batches)
     normalization = settings.normalization if settings else Normalization.PER_SAMPLE
-    divisor = torch.zeros(())
-    prior_divisor = torch.zeros(())
+    divisor = torch.zeros((), dtype=torch.float64)
+    prior_divisor = torch.zeros((), dtype=torch.float64)
     for micro in micro_batches:
         channels = micro.noise_BCThw.shape[1]
-        divisor = divisor + loss_divisor(micro.weights_B1Thw, channels, normalization)
+        divisor = divisor + loss_divisor(micro.weights_B1Thw.double(), channels, normalization)
         prior_divisor = prior_divisor + loss_divisor(micro.prior_B1Thw, channels, Normalization.PER_SAMPLE)
     cells = sum(micro.mask_B1Thw.numel() for micro in micro_batches)
     return Window(

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from maskloss.core.cache.entries import StaleEntry
+from maskloss.core.demo.denoiser import DemoDenoiser
+from maskloss.core.errors import CacheError, MaskMissingError, TrainingError
+from maskloss.core.mask_weights import MaskLossSettings
+from maskloss.core.train.checks import check_training, split_cache
+from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig
+from maskloss.core.train.denoiser import Family
+from maskloss.core.train.loop import train
+
+SIZE = (4, 4)
+HALF = torch.cat([torch.ones(1, 1, 4, 2), torch.zeros(1, 1, 4, 2)], dim=-1)
+
+
+class NoiseModel(DemoDenoiser):
+    family = Family.EPS
+
+
+def notes(cache, settings: MaskLossSettings | None = MaskLossSettings(), validation=None, denoiser=None, **config):  # noqa: B008
+    chosen = TrainConfig(**config)
+    return check_training(
+        denoiser or DemoDenoiser(), cache, split_cache(cache, validation, chosen), settings, chosen
+    )
+
+
+def test_the_banner_says_that_masks_act_and_how(make_cache):
+    cache = make_cache([("a", SIZE, HALF), ("b", SIZE, None)])
+    banner = notes(cache, MaskLossSettings(gamma=0.7, min_weight=0.05))[-1].splitlines()
+    assert banner[0] == banner[2] == banner[-1] == "=" * 60
+    assert banner[1] == "MASK-WEIGHTED LOSS TRAINING ENABLED"
+    text = "\n".join(banner)
+    assert "  mask_min_weight: 0.05\n  mask_gamma: 0.7\n  normalization: per_sample\n" in text
+    assert "Mask sources: alpha=0, file=1, none=1" in text
+    assert "coverage: 75.0%" in text
+
+
+def test_mask_loss_without_any_mask_is_fatal_before_anything_is_written(make_cache, tmp_path):
+    cache = make_cache([("a", SIZE, None)])
+    with pytest.raises(TrainingError, match=r"^FATAL: mask loss is enabled but the cache has no mask_weights! Give"):
+        train(
+            DemoDenoiser(), cache, MaskLossSettings(), LoraConfig(), OptimizerConfig(), TrainConfig(), tmp_path / "lora"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_items_without_mask_are_counted_or_with_strict_refused(make_cache):
+    cache = make_cache([("a", SIZE, HALF), ("b", SIZE, None), ("c", SIZE, None)])
+    assert "2 items had no mask (no alpha + no file). Filled with full-weight (255)." in notes(cache)
+    with pytest.raises(MaskMissingError, match="2 of 3 cached items have no mask: b, c"):
+        notes(cache, MaskLossSettings(strict=True))
+    assert len(notes(make_cache([("a", SIZE, HALF)]), MaskLossSettings(strict=True))) == 1
+
+
+def test_masks_that_nobody_uses_are_said(make_cache):
+    assert "masks do nothing" in notes(make_cache([("a", SIZE, HALF)]), None)[0]
+    assert notes(make_cache([("a", SIZE, None)]), None) == []
+
+
+def test_low_coverage_and_idle_settings_are_warned_of(make_cache):
+    speck = torch.zeros(1, 1, 4, 4)
+    speck[..., 0, 0] = 0.2
+    cache = make_cache([("a", SIZE, speck)])
+    assert any("only 1.25%" in note for note in notes(cache))
+    assert not any("only" in note for note in notes(cache, MaskLossSettings(invert=True)))
+    assert any("huber_delta=2.0" in note for note in notes(cache, MaskLossSettings(huber_delta=2.0)))
+
+
+def test_min_snr_is_for_noise_and_v_models(make_cache):
+    cache = make_cache([("a", SIZE, HALF)])
+    with pytest.raises(TrainingError, match=r"min_snr_gamma is 5\.0.*flow model"):
+        notes(cache, min_snr_gamma=5.0)
+    assert notes(cache, denoiser=NoiseModel(), min_snr_gamma=5.0)
+
+
+def test_caches_that_cannot_be_trained_on(make_cache):
+    with pytest.raises(CacheError, match="is empty"):
+        notes(make_cache([]), None)
+    with pytest.raises(CacheError, match=r"1 items .* a \(mask changed\)\. Cache the dataset again"):
+        notes(make_cache([("a", SIZE, HALF)], stale=(StaleEntry("a", "mask changed"),)))
+    with pytest.raises(CacheError, match="no captions"):
+        notes(make_cache([("a", SIZE, HALF)], text_encoder=None))
+    with pytest.raises(CacheError, match="is empty"):
+        notes(make_cache([("a", SIZE, HALF)]), validation=make_cache([]))
+
+
+def changed_entry(cache, **values):
+    return dataclasses.replace(cache, entries=(dataclasses.replace(cache.entries[0], **values),))
+
+
+def test_other_channels_and_one_frame_caches_are_refused(make_cache):
+    cache = make_cache([("a", SIZE, HALF)])
+    with pytest.raises(CacheError, match=r"latents of \[4\] channels"):
+        notes(changed_entry(cache, latent_shape=(4, 1, 4, 4)))
+    with pytest.raises(CacheError, match="one_frame off"):
+        notes(changed_entry(cache, target_index=1))
+
+
+def test_split_holds_out_whole_photographs_by_the_seed(make_cache):
+    cache = make_cache([(f"{name}@{part}", SIZE, None) for name in "abcdefgh" for part in (1, 2)], repeats=3)
+    split = split_cache(cache, None, TrainConfig(validation_split=0.25))
+    held = {entry.name[0] for entry in split.validation}
+    assert len(held) == 2
+    assert len(split.validation) == 4
+    assert held.isdisjoint(entry.name[0] for entry in split.training)
+    assert len(split.training) == 12
+    again = split_cache(cache, None, TrainConfig(validation_split=0.25))
+    assert again.validation == split.validation
+    seeds = {split_cache(cache, None, TrainConfig(validation_split=0.25, seed=seed)).validation for seed in range(6)}
+    assert len(seeds) > 1
+    least = split_cache(cache, None, TrainConfig(validation_split=0.01)).validation
+    assert len({entry.name[0] for entry in least}) == 1
+    assert split_cache(cache, None, TrainConfig(validation_split=0.99)).training
+
+
+def test_split_needs_two_photographs_and_one_source_of_validation(make_cache):
+    cache = make_cache([("a@1", SIZE, None), ("a@2", SIZE, None)])
+    with pytest.raises(TrainingError, match="has 1 source photograph"):
+        split_cache(cache, None, TrainConfig(validation_split=0.5))
+    with pytest.raises(TrainingError, match="one of the two"):
+        split_cache(cache, cache, TrainConfig(validation_split=0.5))
+    assert split_cache(cache, cache, TrainConfig()).validation == cache.entries

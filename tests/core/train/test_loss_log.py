@@ -1,0 +1,44 @@
+import json
+from pathlib import Path
+
+from maskloss.core.train.config import LossPoint
+from maskloss.core.train.loss_log import LossLog, loss_map, points_from_json, points_to_json
+
+POINTS = [
+    LossPoint(1, 0.5, None, 0.75, 0.0, 1e-4, 2.0, ("a", "b")),
+    LossPoint(2, 0.25, 0.5, None, 1.0, 1e-4, 1.0),
+    LossPoint(3, 0.125, None, 0.25, 0.5, 5e-5, 0.5),
+]
+
+
+def test_loss_map_has_no_holes():
+    values = loss_map(POINTS, [(0, 1.5), (3, 1.25)])
+    assert values == {
+        "loss": [0.5, 0.25, 0.125],
+        "inside": [0.0, 0.5, 0.5],
+        "outside": [0.75, 0.75, 0.25],
+        "coverage": [0.0, 1.0, 0.5],
+        "learning_rate": [1e-4, 1e-4, 5e-5],
+        "grad_norm": [2.0, 1.0, 0.5],
+        "validation": [[0, 1.5], [3, 1.25]],
+    }
+
+
+def test_points_survive_json():
+    assert points_from_json(json.loads(json.dumps(points_to_json(POINTS)))) == POINTS
+
+
+def test_lines_come_as_they_happen_and_a_resumed_log_forgets_what_was_not_saved(tmp_path: Path):
+    path = tmp_path / "run" / "lora.jsonl"
+    log = LossLog(path, [], [])
+    log.add_validation(0, 1.5)
+    for point in POINTS:
+        log.add(point)
+        assert json.loads(path.read_text().splitlines()[-1])["step"] == point.step
+    LossLog(path, POINTS[:2], [(0, 1.5), (2, 1.0)]).add_validation(3, 0.5)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["step"], "validation" in line) for line in lines] == [
+        (0, True), (1, False), (2, False), (2, True), (3, True),
+    ]
+    assert lines[1]["near_zero"] == ["a", "b"]
+    assert lines[1]["inside"] is None
