@@ -128,4 +128,5 @@ def _opened(path: Path) -> Generator[Image.Image]:
         with path.open("rb") as stream, Image.open(stream) as image:
             yield image
     except _UNREADABLE as error:
-        raise ImageError(f"cannot read {path} as an image ({error}); replace the file or take it out") from error
+        why = "its format is not known" if isinstance(error, UnidentifiedImageError) else error
+        raise ImageError(f"cannot read {path} as an image ({why}); replace the file or take it out") from error
