@@ -5,6 +5,7 @@ Shapes: `_BTHWC` pixels in [0, 1], `_BCThw` the latent grid.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,10 @@ class ComfyLatentEncoder:
                 f"{type(network).__name__ if network is not None else 'The VAE'} encodes no pictures; connect the VAE "
                 "that belongs to the model which shall be trained."
             )
-        self._vae = vae
+        # Its cropping takes a clip's frames for a side and cuts them too; sizes are checked here instead.
+        self._vae = copy.copy(vae)
+        self._vae.crop_input = False
+        self._joins_frames = vae.latent_dim == 3 and not vae.not_video
         kind = type(network).__name__
         channels = int(vae.latent_channels)
         self.architecture = architecture or _SHORT_NAMES.get(
@@ -60,19 +64,19 @@ class ComfyLatentEncoder:
                 f"This VAE takes RGB pictures whose sides are multiples of {stride} px; found {width}x{height} with "
                 f"{channels} channels. Use a bucket_step that is a multiple of {stride}."
             )
-        video = self._vae.latent_dim == 3 and not self._vae.not_video
-        if video:
-            self._check_frames(frames)
         pixels = rgb_BTHWC.detach().float()
-        if self._vae.latent_dim == 2:
+        if self._joins_frames:
+            self._check_frames(frames)
+        else:
             pixels = pixels.flatten(0, 1)
         # ComfyUI's loaders make inference tensors, and this runs in nodes as well as outside of them.
         with torch.inference_mode():
             encoded = self._vae.encode(pixels)
         with torch.inference_mode(False):
             latents = encoded.to("cpu", torch.float32, copy=True)
-        if self._vae.latent_dim == 2:
-            latents = latents.unflatten(0, (batch, frames)).transpose(1, 2)
+        if not self._joins_frames:
+            single = latents if latents.ndim == 4 else latents[:, :, 0]
+            latents = single.unflatten(0, (batch, frames)).transpose(1, 2)
         return latents.contiguous()
 
     def _check_frames(self, frames: int) -> None:

@@ -30,11 +30,15 @@ comfy.cli_args.args.cpu = not torch.cuda.is_available()
 
 import comfy.ldm.models.autoencoder  # noqa: E402
 import comfy.ldm.wan.vae  # noqa: E402
+import comfy.ldm.wan.vae2_2  # noqa: E402
 import comfy.model_base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
 import comfy.sd  # noqa: E402
+import comfy.sd1_clip  # noqa: E402
+import comfy.sdxl_clip  # noqa: E402
 import comfy.supported_models  # noqa: E402
+import comfy.supported_models_base  # noqa: E402
 
 management: ModuleType = comfy.model_management
 
@@ -92,6 +96,7 @@ _ARCHITECTURES: dict[str, tuple[str, dict[str, Any], bool]] = {
 ARCHITECTURES = tuple(_ARCHITECTURES)
 
 _loaded: dict[str, Any] = {}
+_clips: dict[str, Any] = {}
 
 
 def load_model(name: str) -> Any:
@@ -168,3 +173,59 @@ def forward(patcher: Any, name: str) -> torch.Tensor:
         conds = model.extra_conds(noise=x, device=x.device, width=64, height=96, **text)
         arguments = {key: cond.process_cond(batch_size=1, area=None).cond for key, cond in conds.items()}
         return model.apply_model(x, sigma, transformer_options={}, **arguments).clone()
+
+
+def load_vae(name: str) -> Any:
+    """A VAE object of ComfyUI around a random network. Those whose sizes detection fixes are put in afterwards."""
+    with torch.inference_mode():
+        network = _vae_network(name)
+        randomise(network)
+        network.eval()
+        if name == "wan":
+            return comfy.sd.VAE(sd=dict(network.state_dict()))
+        channels, axes, stride = {"sd": (4, 2, 8), "flux": (16, 2, 8), "hv": (16, 3, 8), "wan22": (48, 3, 16)}[name]
+        vae = load_vae("wan")
+        vae.first_stage_model = network
+        vae.latent_channels, vae.latent_dim = channels, axes
+        vae.memory_used_encode = lambda shape, dtype: 1_000_000
+        if axes == 2:
+            vae.downscale_ratio = vae.upscale_ratio = stride
+        else:
+            vae.downscale_ratio = (vae.downscale_ratio[0], stride, stride)
+            vae.upscale_ratio = (vae.upscale_ratio[0], stride, stride)
+        vae.patcher = comfy.model_patcher.ModelPatcher(network, vae.device, torch.device("cpu"))
+        return vae
+
+
+def _vae_network(name: str) -> torch.nn.Module:
+    if name in ("wan", "wan22"):
+        kind = comfy.ldm.wan.vae.WanVAE if name == "wan" else comfy.ldm.wan.vae2_2.WanVAE
+        return kind(
+            dim=16, z_dim=16 if name == "wan" else 48, dim_mult=[1, 2, 4, 4], num_res_blocks=1 + (name == "wan"),
+            attn_scales=[], temperal_downsample=[False, True, True], dropout=0.0,
+        )  # fmt: skip
+    channels = 4 if name == "sd" else 16
+    config = {
+        "double_z": True, "z_channels": channels, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 32,
+        "ch_mult": [1, 2, 2, 2], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0,
+        **({"conv3d": True, "time_compress": 4} if name == "hv" else {}),
+    }  # fmt: skip
+    return comfy.ldm.models.autoencoder.AutoencoderKL(ddconfig=config, embed_dim=channels)
+
+
+def load_clip(name: str) -> Any:
+    """ComfyUI's CLIP with the real tokenizer and two layers of random weights."""
+    if name not in _clips:
+        small = {"num_hidden_layers": 3, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 1}
+        target = comfy.supported_models_base.ClipTarget(
+            *{
+                "sd15": (comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel),
+                "sdxl": (comfy.sdxl_clip.SDXLTokenizer, comfy.sdxl_clip.SDXLClipModel),
+            }[name]
+        )
+        options = {"clip_l_model_config": small, "clip_g_model_config": {**small, "hidden_size": 128}}
+        with torch.inference_mode():
+            clip = comfy.sd.CLIP(target, model_options=options)
+            randomise(clip.cond_stage_model)
+        _clips[name] = clip
+    return _clips[name]
