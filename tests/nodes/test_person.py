@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from maskloss.core.errors import ImageError, PathError, PersonError, SettingError
+from maskloss.core.host import LocalHost, use_host
+from maskloss.core.people.faces import Face
+from maskloss.core.people.identity import Identity
+from maskloss.core.people.instances import PersonMask
+from maskloss.nodes.person import MaskLossApplyInstanceMask, MaskLossInstanceMask, MaskLossReferenceFaces
+from PIL import Image
+
+WIDTH, HEIGHT = 200, 100
+
+
+class Blobs:
+    """Every pure red rectangle is a face whose embedding is its green neighbour's brightness: a recogniser to draw."""
+
+    name = identity = "blobs"
+    default_min_similarity = 0.9
+
+    def detect(self, rgb_HWC: np.ndarray) -> list[Face]:
+        red_HW = (rgb_HWC[..., 0] == 255) & (rgb_HWC[..., 2] == 0)
+        columns = np.flatnonzero(np.diff(np.concatenate([[0], red_HW.any(axis=0), [0]]).astype(int)))
+        return [
+            self._face(index, red_HW, rgb_HWC, *columns[2 * index : 2 * index + 2])
+            for index in range(len(columns) // 2)
+        ]
+
+    def _face(self, index: int, red_HW: np.ndarray, rgb_HWC: np.ndarray, x0: int, x1: int) -> Face:
+        rows = np.flatnonzero(red_HW[:, x0])
+        value = float(rgb_HWC[rows[0], x0, 1]) / 255
+        embedding = np.array([np.cos(value), np.sin(value)], np.float32)
+        box = (float(x0), float(rows[0]), float(x1), float(rows[-1] + 1))
+        return Face(index, box, 0.9, np.full((6, 2), float(x0)), None, embedding)
+
+    def similarity(self, a: np.ndarray, b: np.ndarray) -> float:
+        return float(a @ b)
+
+
+class Columns:
+    """A person is everything below and above their face."""
+
+    name = identity = "columns"
+
+    def segment(self, rgb_HWC: np.ndarray, faces: list[Face]) -> list[PersonMask]:
+        masks = []
+        for face in faces:
+            probability_HW = np.zeros(rgb_HWC.shape[:2], np.float32)
+            probability_HW[10:, int(face.box[0]) - 5 : int(face.box[2]) + 5] = 1
+            masks.append(PersonMask(probability_HW))
+        return masks
+
+
+def picture(*greens: int) -> torch.Tensor:
+    image = torch.zeros(1, HEIGHT, WIDTH, 3)
+    image[..., 2] = 0.5
+    for number, green in enumerate(greens):
+        left = 20 + 80 * number
+        image[0, 20:60, left : left + 40] = torch.tensor([1.0, green / 255, 0.0])
+    return image
+
+
+@pytest.fixture(autouse=True)
+def host(tmp_path: Path):
+    with use_host(LocalHost(tmp_path, tmp_path)) as host:
+        yield host
+
+
+@pytest.fixture
+def identity() -> Identity:
+    answer = MaskLossReferenceFaces().run(recognizer=[Blobs()], images=[picture(200)])
+    return answer["result"][0]
+
+
+def test_references_from_images_and_a_directory_make_one_identity(tmp_path: Path) -> None:
+    (tmp_path / "who").mkdir()
+    Image.fromarray((picture(190)[0].numpy() * 255).astype(np.uint8)).save(tmp_path / "who/b.png")
+    (tmp_path / "who/notes.txt").write_text("no picture")
+    answer = MaskLossReferenceFaces().run(
+        recognizer=[Blobs()], images=[picture(200), picture(201)], directory=["who"], face_index=[-1]
+    )
+    identity, faces, report = answer["result"]
+    assert identity.sources == ("image 1", "image 2", "b.png")
+    assert faces.shape[0] == 3
+    assert [row["name"] for row in json.loads(report)["references"]] == list(identity.sources)
+    assert answer["ui"]["text"] == [report]
+
+
+def test_references_that_do_not_say_who(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="No reference picture"):
+        MaskLossReferenceFaces().run(recognizer=[Blobs()])
+    with pytest.raises(PersonError, match="shows 2 faces"):
+        MaskLossReferenceFaces().run(recognizer=[Blobs()], images=[picture(200, 20)])
+    chosen = MaskLossReferenceFaces().run(recognizer=[Blobs()], images=[picture(200, 20)], face_index=[1])
+    assert np.arctan2(*chosen["result"][0].embeddings_NK[0, ::-1]) == pytest.approx(20 / 255, abs=1e-3)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PathError, match="holds no picture"):
+        MaskLossReferenceFaces().run(recognizer=[Blobs()], directory=["empty"])
+
+
+def test_a_changed_reference_folder_runs_again(tmp_path: Path) -> None:
+    (tmp_path / "who").mkdir()
+    before = MaskLossReferenceFaces.IS_CHANGED(directory=["who"], face_index=[-1])
+    assert before == MaskLossReferenceFaces.IS_CHANGED(directory=["who"])
+    (tmp_path / "who/a.png").touch()
+    assert before != MaskLossReferenceFaces.IS_CHANGED(directory=["who"])
+    assert "not found" in MaskLossReferenceFaces.IS_CHANGED(directory=["none"])
+    assert MaskLossReferenceFaces.IS_CHANGED() == MaskLossReferenceFaces.IS_CHANGED(directory=[""])
+
+
+def test_only_the_person_is_in_the_mask(identity: Identity) -> None:
+    answer = MaskLossInstanceMask().run(
+        image=picture(20, 205), recognizer=Blobs(), identity=identity, person_segmenter=Columns()
+    )
+    mask, overlay, report, box = answer["result"]
+    assert mask.shape == (1, HEIGHT, WIDTH)
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    assert box == {"x": 95, "y": 10, "width": 50, "height": 90}
+    assert float(mask.sum()) == 50 * 90
+    said = json.loads(report)
+    assert [face["chosen"] for face in said["faces"]] == [False, True]
+    assert set(said) == {"faces", "decision", "reason", "area"}
+    assert set(said["faces"][0]) == {"index", "box", "similarity", "chosen"}
+    assert said["decision"] == "match"
+    assert said["area"] == pytest.approx(50 * 90 / (WIDTH * HEIGHT))
+    assert overlay.shape == (1, HEIGHT, WIDTH, 3)
+
+
+def test_nobody_is_kept_where_the_person_is_not(identity: Identity) -> None:
+    parts = {"image": picture(20), "recognizer": Blobs(), "identity": identity, "person_segmenter": Columns()}
+    with pytest.raises(PersonError, match="face 0 at"):
+        MaskLossInstanceMask().run(**parts)
+    mask, _, report, box = MaskLossInstanceMask().run(**parts, on_no_match="empty")["result"]
+    assert not mask.any()
+    assert box == {"x": 0, "y": 0, "width": 0, "height": 0}
+    assert json.loads(report)["decision"] == "empty"
+    mask, _, report, _ = MaskLossInstanceMask().run(**parts, on_no_match="largest")["result"]
+    assert mask.any()
+    assert json.loads(report)["decision"] == "largest"
+
+
+def test_candidates_stand_in_for_a_segmenter(identity: Identity) -> None:
+    candidates = torch.zeros(2, HEIGHT, WIDTH)
+    candidates[0, :, :80] = 1
+    candidates[1, :, 90:180] = 1
+    parts = {"image": picture(20, 205), "recognizer": Blobs()}
+    mask = MaskLossInstanceMask().run(**parts, identity=identity, candidates=candidates)["result"][0]
+    assert torch.equal(mask[0], candidates[1])
+    mask = MaskLossInstanceMask().run(**parts, candidates=candidates, face_index=0)["result"][0]
+    assert torch.equal(mask[0], candidates[0])
+    none = torch.zeros(0, HEIGHT, WIDTH)
+    mask = MaskLossInstanceMask().run(**parts, identity=identity, candidates=none, on_no_match="empty")["result"][0]
+    assert not mask.any()
+
+
+def test_exactly_one_source_of_people_for_one_picture(identity: Identity) -> None:
+    parts = {"image": picture(200), "recognizer": Blobs(), "identity": identity}
+    candidates = torch.ones(1, HEIGHT, WIDTH)
+    with pytest.raises(SettingError, match="neither is connected"):
+        MaskLossInstanceMask().run(**parts)
+    with pytest.raises(SettingError, match="both are connected"):
+        MaskLossInstanceMask().run(**parts, person_segmenter=Columns(), candidates=candidates)
+    with pytest.raises(ImageError, match="image holds 2"):
+        MaskLossInstanceMask().run(**{**parts, "image": picture(200).repeat(2, 1, 1, 1)}, candidates=candidates)
+    with pytest.raises(SettingError, match="No reference face"):
+        MaskLossInstanceMask().run(image=picture(200), recognizer=Blobs(), person_segmenter=Columns())
+
+
+def test_a_batch_gives_a_list_of_reports_and_boxes(identity: Identity) -> None:
+    image = torch.cat([picture(200, 20), picture(20, 200)])
+    mask, _, report, boxes = MaskLossInstanceMask().run(
+        image=image, recognizer=Blobs(), identity=identity, person_segmenter=Columns()
+    )["result"]
+    assert mask.shape[0] == 2
+    assert [each["decision"] for each in json.loads(report)] == ["match", "match"]
+    assert [each["x"] for each in boxes] == [15, 95]
+
+
+def test_apply_instance_keeps_weights_of_the_person() -> None:
+    weights = torch.full((2, 4, 6), 0.5)
+    instance = torch.zeros(4, 6)
+    instance[:, :3] = 0.6
+    (kept,) = MaskLossApplyInstanceMask().run(weights=weights, instance=instance)
+    assert kept.shape == (2, 4, 6)
+    assert torch.equal(kept[1, :, :3], weights[1, :, :3])
+    assert not kept[:, :, 3:].any()
+    (wider,) = MaskLossApplyInstanceMask().run(weights=weights, instance=instance, dilate_px=1)
+    assert float(wider[0, 0, 3]) == 0.5
+    with pytest.raises(ImageError, match="same size"):
+        MaskLossApplyInstanceMask().run(weights=weights, instance=torch.zeros(5, 6))
