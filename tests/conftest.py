@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from maskloss.core.bundled.install import state
+from PIL import Image
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -58,7 +58,9 @@ def _parts_of_people(
 ) -> dict[str, np.ndarray]:
     """Soft maps of body, hair and face on the small grid, in the order in which they are painted."""
     size = (small_HWC.shape[1], small_HWC.shape[0])
-    people = people_probabilities(rgb_HWC, [head_place(face.detection.box) for face in faces])
+    people = people_probabilities(
+        rgb_HWC, [head_place(face.detection.box, face.detection.keypoints_K2) for face in faces]
+    )
     winner_HW = np.argmax(np.stack(people), axis=0)
     body_HW = np.max(np.stack(people), axis=0)
     hair_HW = np.zeros_like(body_HW)

@@ -28,15 +28,15 @@ _GOOD = 0.6
 _SPREAD = 0.3  # looks this much worse than the best one are left out
 _LOGIT_LIMIT = 6.0
 _EDGE_PX = 40  # masks fade out over this border of the region, where the net knows least
-_PAINT_RADIUS, _KEEP_RADIUS = 0.6, 0.7
-_PAINTED_LOGIT = -2.0  # what the net says of paint is nothing; most of what was there is the neighbour's
+_PAINT_RADIUS, _KEEP_RADIUS = 0.52, 0.65
+_PAINTED_LOGIT = -2.0
 # BlazePose landmarks: nose, shoulders, hips; 33 and 34 are the middle of the hips and a point on the body's circle.
 _NOSE, _SHOULDERS, _HIPS, _CENTRE, _TOP = 0, (11, 12), (23, 24), 33, 34
 
 
 @dataclass(frozen=True, eq=False)
 class HeadPlace:
-    """Where a face is: the middle and the longer side of its box, in pixels of the picture."""
+    """Where a face is: its middle, between eyes and mouth, and the longer side of its box, in pixels."""
 
     centre: np.ndarray
     side_px: float
@@ -62,9 +62,9 @@ def find_person(rgb_HWC: np.ndarray, head: HeadPlace, others: Sequence[HeadPlace
     `rgb_HWC`: uint8 RGB. `others`: the other heads of the picture.
     """
     height, width = rgb_HWC.shape[:2]
-    painted_HW = _neighbours(head, others, (width, height))
+    limit_HW = _limits(head, others, (width, height))
     painted_HWC = rgb_HWC.copy()
-    painted_HWC[painted_HW] = rgb_HWC.reshape(-1, 3).mean(0)
+    painted_HWC[limit_HW < _LOGIT_LIMIT] = rgb_HWC.reshape(-1, 3).mean(0)
     looks: list[_Look] = []
     for side, down, count in _REGIONS:
         if side == _BUST and max(look.quality for look in looks) >= _GOOD:
@@ -79,16 +79,22 @@ def find_person(rgb_HWC: np.ndarray, head: HeadPlace, others: Sequence[HeadPlace
             spoke = look.landmarks_N2[_TOP] - centre
             size = 2.5 * float(np.hypot(spoke[0], spoke[1]))
             angle = float(np.pi / 2 - np.arctan2(-spoke[1], spoke[0]))
-    logit_HW = _average(looks, (width, height))
-    return np.where(painted_HW, np.minimum(logit_HW, np.float32(_PAINTED_LOGIT)), logit_HW)
+    return np.minimum(_average(looks, (width, height)), limit_HW)
 
 
-def _neighbours(head: HeadPlace, others: Sequence[HeadPlace], size: tuple[int, int]) -> np.ndarray:
-    """The other heads' discs without our own, bool HW."""
-    covered_HW = np.zeros((size[1], size[0]), bool)
+def _limits(head: HeadPlace, others: Sequence[HeadPlace], size: tuple[int, int]) -> np.ndarray:
+    """The highest logit each pixel may get, float32 HW: low on the other heads' discs, falling to their middles.
+
+    What the net says of paint is nothing; most of what was there is the neighbour's.
+    """
+    limit_HW = np.full((size[1], size[0]), _LOGIT_LIMIT, np.float32)
     for other in others:
-        covered_HW |= other.distance(size) < _PAINT_RADIUS
-    return covered_HW & (head.distance(size) > _KEEP_RADIUS)
+        distance_HW = other.distance(size)
+        inwards_HW = np.clip((_PAINT_RADIUS - distance_HW) / _PAINT_RADIUS * 3, 0, 1)
+        lower_HW = _PAINTED_LOGIT - (_LOGIT_LIMIT + _PAINTED_LOGIT) * inwards_HW
+        limit_HW = np.where(distance_HW < _PAINT_RADIUS, np.minimum(limit_HW, lower_HW), limit_HW)
+    limit_HW[head.distance(size) <= _KEEP_RADIUS] = _LOGIT_LIMIT
+    return limit_HW
 
 
 def _look(rgb_HWC: np.ndarray, centre: np.ndarray, size: float, angle: float, head: HeadPlace) -> _Look:

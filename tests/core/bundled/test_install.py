@@ -9,7 +9,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from maskloss.core.bundled import install as installation
 from maskloss.core.bundled.install import (
     DEMO_CAPTIONS,

@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 import pytest
-
 from maskloss.core.bundled.registry import (
     BUNDLED,
     FACE_EMBEDDING,
