@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +30,7 @@ _MIN_SCORE = 0.5
 _DETECTION_SIDES = (640, 320, 160)
 
 
-def pack_directory(name: str, roots: list[Path]) -> Path:
+def pack_directory(name: str, roots: Sequence[Path]) -> Path:
     """The directory of the face pack `name` with at least one .onnx file, looked for before insightface sees it.
 
     insightface would download a missing pack without asking and stop at an empty one without a word.
@@ -64,7 +65,7 @@ class InsightFaceRecognizer:
         self.name = f"insightface {directory.name}"
         self.notes = (f"The weights of {directory.name} are licensed for non-commercial research only.",)
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """Changes with the names and sizes of the pack's files and the contents of its recognition net."""
         files = sorted(self._directory.glob("*.onnx"))

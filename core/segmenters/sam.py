@@ -98,7 +98,7 @@ class SamPersonSegmenter:
         self._path = path
         self.name = f"segment-anything {path.name}"
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """Changes with the checkpoint."""
         return f"sam-{_METHOD}-{file_digest(self._path)}"

@@ -86,7 +86,7 @@ class YoloPersonSegmenter:
         self._path = path
         self.name = f"YOLO-seg {path.name}"
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """Changes with the file."""
         return f"yolo-{_METHOD}-{file_digest(self._path)}"

@@ -1,0 +1,95 @@
+"""Body parts through Sapiens (the first), as TorchScript with 28 classes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from ..parts.part_map import SCHEMES, PartMap
+from .label_maps import labels_from_scores
+from .model_files import ModelSource, file_digest, unusable
+from .torch_models import best_device
+
+SAPIENS = ModelSource(
+    purpose="body parts with Sapiens",
+    example="models/sapiens/sapiens_1b_goliath_best_goliath_mIoU_7994_epoch_151_torchscript.pt2",
+    folder="models/sapiens",
+    source="the facebook/sapiens-seg-*-torchscript repositories on Hugging Face",
+    licence="CC-BY-NC 4.0",
+)
+
+_METHOD = 1  # raise when the same file would give other maps
+_SIZE = (768, 1024)  # (width, height); pictures are stretched to it, as the net was trained
+_MEAN, _STD = np.array([123.5, 116.5, 103.5], np.float32), np.array([58.5, 57.0, 57.5], np.float32)
+_SCHEME = SCHEMES["sapiens_goliath_28"]
+
+
+class SapiensPartSegmenter:
+    """Implements PartSegmenter. path: a TorchScript file (.pt, .pt2); it loads when first used.
+
+    It stays on the device it was loaded to: a traced graph may hold constants that do not move with the weights.
+    """
+
+    approximate = False
+    notes = ("Sapiens weights are licensed CC-BY-NC 4.0: no commercial use.",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = f"Sapiens {path.name}"
+
+    @property
+    def identity(self) -> str:
+        """Changes with the file."""
+        return f"sapiens-{_METHOD}-{file_digest(self._path)}"
+
+    def segment(self, rgb_HWC: np.ndarray) -> PartMap:
+        """Parts of an upright uint8 RGB picture in the scheme sapiens_goliath_28.
+
+        Raises UserError when the file is no TorchScript or does not give 28 classes.
+        """
+        shrinks = rgb_HWC.shape[1] > _SIZE[0]
+        stretched = cv2.resize(rgb_HWC, _SIZE, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        normalised = (stretched.astype(np.float32) - _MEAN) / _STD
+        model, device, dtype = self._model
+        batch = torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])).to(device, dtype)
+        with torch.inference_mode():
+            try:
+                scores: Any = model(batch)
+            except torch.cuda.OutOfMemoryError:
+                raise  # not the file's fault, and ComfyUI knows what to do
+            except RuntimeError as error:
+                raise unusable(
+                    self._path, f"it does not run on a picture of {tuple(batch.shape)} ({error})", SAPIENS
+                ) from error
+            self._check(scores)
+            scores_Khw = scores[0].float().cpu().numpy()
+        return PartMap(labels_from_scores(scores_Khw, (rgb_HWC.shape[1], rgb_HWC.shape[0])), _SCHEME)
+
+    def _check(self, scores: Any) -> None:
+        classes = len(_SCHEME.names)
+        if isinstance(scores, torch.Tensor) and scores.ndim == 4 and tuple(scores.shape[:2]) == (1, classes):
+            return
+        found = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+        raise unusable(
+            self._path,
+            f"it gives {found}, expected (1, {classes}, height, width), the body parts of Sapiens (its pose, depth and "
+            "normal models, and Sapiens2, give something else)",
+            SAPIENS,
+        )
+
+    @cached_property
+    def _model(self) -> tuple[Any, torch.device, torch.dtype]:
+        device = best_device()
+        try:
+            with torch.inference_mode(False):
+                model: Any = torch.jit.load(str(self._path), map_location=device).eval()
+        except (RuntimeError, ValueError) as error:
+            why = f"it is no TorchScript file ({' '.join(str(error).split())[:200]})"
+            raise unusable(self._path, why, SAPIENS) from error
+        weight = next(model.parameters(), None)
+        return model, device, torch.float32 if weight is None else weight.dtype
