@@ -1,0 +1,119 @@
+"""ComfyHost over stand-ins for ComfyUI's modules; `test_comfy_server.py` does the same in a real server."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from maskloss.core.errors import PathError
+from maskloss.core.host import ComfyHost, current_host
+from maskloss.core.paths import resolve_read
+from PIL import Image
+
+
+class Interrupted(BaseException):
+    pass
+
+
+class Bar:
+    updates: list[tuple[Any, ...]]
+
+    def __init__(self, total: int, node_id: str | None = None) -> None:
+        Bar.updates = [(total, node_id)]
+
+    def update_absolute(self, value: int, total: int, preview: Any) -> None:
+        Bar.updates.append((value, total, preview))
+
+
+@pytest.fixture
+def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What a test may change: `context`, `listen`, `interrupt`; and `texts`, which were sent to the front end."""
+    prompt = {"3": {"class_type": "A", "inputs": {"x": 1, "y": ["4", 0]}}, "4": {"class_type": "B", "inputs": {}}}
+    given = SimpleNamespace(
+        context=SimpleNamespace(prompt_id="p", node_id="3"), listen="127.0.0.1", interrupt=False, texts=[]
+    )
+
+    def throw() -> None:
+        if given.interrupt:
+            raise Interrupted
+
+    queue = SimpleNamespace(currently_running={0: (0, "other", {}, {}, []), 7: (1, "p", prompt, {}, [])})
+    instance = SimpleNamespace(prompt_queue=queue, send_progress_text=lambda *sent: given.texts.append(sent))
+    modules = {
+        "comfy": {},
+        "comfy.cli_args": {"args": given},
+        "comfy.model_management": {"throw_exception_if_processing_interrupted": throw},
+        "comfy.utils": {"ProgressBar": Bar},
+        "comfy_execution": {},
+        "comfy_execution.utils": {"get_executing_context": lambda: given.context},
+        "folder_paths": {
+            f"get_{name}_directory": lambda name=name: str(tmp_path / name) for name in ("input", "output", "temp")
+        },
+        "server": {"PromptServer": SimpleNamespace(instance=instance)},
+    }
+    for name, members in modules.items():
+        module = ModuleType(name)
+        module.__dict__.update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+    return given
+
+
+def test_comfyui_is_the_host_where_its_modules_are(comfy: SimpleNamespace, tmp_path: Path) -> None:
+    host = current_host()
+    assert isinstance(host, ComfyHost)
+    assert (host.folders().input, host.folders().output) == (tmp_path / "input", tmp_path / "output")
+
+
+def test_absolute_paths_are_closed_on_a_network(comfy: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    assert resolve_read(ComfyHost().folders(), str(tmp_path / "elsewhere"))
+    comfy.listen = "0.0.0.0,::"
+    with pytest.raises(PathError, match="listens to a network"):
+        resolve_read(ComfyHost().folders(), str(tmp_path / "elsewhere"))
+
+
+def test_what_the_running_prompt_says(comfy: SimpleNamespace) -> None:
+    assert ComfyHost().given_inputs() == {"x", "y"}
+    assert ComfyHost().running_classes() == {"A", "B"}
+    comfy.context.node_id = "3.0.1"
+    assert ComfyHost().given_inputs() is None, "a node that another one expanded into"
+    comfy.context.prompt_id = "gone"
+    assert ComfyHost().running_classes() is None
+    comfy.context = None
+    assert ComfyHost().given_inputs() is None
+    assert ComfyHost().running_classes() is None
+
+
+def test_progress_shows_a_preview_and_a_text_and_stops_at_once(comfy: SimpleNamespace) -> None:
+    progress = ComfyHost().progress()
+    progress.update(1, 4, "first", np.zeros((2, 3, 3), np.uint8))
+    progress.update(2, 4, "too soon")
+    progress.update(4, 4, "last")
+    assert Bar.updates[0] == (4, "3")
+    kind, image, size = Bar.updates[1][2]
+    assert (kind, image.size, size) == ("JPEG", (3, 2), 512)
+    assert Bar.updates[2:] == [(2, 4, None), (4, 4, None)]
+    assert comfy.texts == [("1/4 first", "3"), ("4/4 last", "3")]
+    comfy.interrupt = True
+    with pytest.raises(Interrupted):
+        progress.update(4, 4)
+
+
+def test_previews_are_named_by_content(comfy: SimpleNamespace, tmp_path: Path) -> None:
+    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    first, second, third = ComfyHost().show([picture, picture, picture + 1], "faces")
+    assert first == second != third
+    assert first["filename"].startswith("faces_")
+    assert (first["subfolder"], first["type"]) == ("maskloss", "temp")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "temp/maskloss" / first["filename"])), picture)
+
+
+def test_what_is_said_is_logged(comfy: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "maskloss"):
+        ComfyHost().say("a banner")
+    assert "a banner" in caplog.text
