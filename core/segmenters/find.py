@@ -120,7 +120,7 @@ def _files(folders: Iterable[Path], suffixes: frozenset[str]) -> set[str]:
         path.relative_to(folder).as_posix()
         for folder in folders
         for path in _walk(folder)
-        if path.suffix.lower() in suffixes and not (path.parent / _CONFIG).is_file()
+        if path.suffix.lower() in suffixes and (path.parent == folder or not (path.parent / _CONFIG).is_file())
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from ..errors import ModelMissingError
 from ..parts.part_map import PartMap, PartScheme
@@ -88,10 +89,17 @@ class TransformersPartSegmenter:
         try:
             with torch.inference_mode(False):
                 processor: Any = AutoImageProcessor.from_pretrained(here, local_files_only=True)
-                model: Any = AutoModelForSemanticSegmentation.from_pretrained(here, local_files_only=True)
-        except (ImportError, OSError, ValueError, KeyError, RuntimeError) as error:
+                model: Any
+                model, loading = AutoModelForSemanticSegmentation.from_pretrained(
+                    here, local_files_only=True, output_loading_info=True
+                )
+        except (ImportError, OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             why = f"transformers does not read it ({' '.join(str(error).split())[:300]})"
             raise unusable(self._directory, why, TRANSFORMERS) from error
+        if loading["missing_keys"]:
+            # transformers fills these with random numbers and goes on.
+            why = f"its weights lack {', '.join(sorted(loading['missing_keys'])[:3])}"
+            raise unusable(self._directory, why, TRANSFORMERS)
         cuts = [name for name in ("do_center_crop", "do_pad") if getattr(processor, name, False)]
         if cuts:
             why = f"its preprocessing has {' and '.join(cuts)}, and only models that see the whole picture are known"

@@ -12,7 +12,7 @@ RED = (255, 0, 0)
 
 
 class Toy(torch.nn.Module):
-    """Scores on a quarter grid: class 2 (face) is the normalised red, class 3 (hair) the normalised blue, the rest 0."""
+    """On a quarter grid: class 2 (face) is the normalised red, class 3 (hair) the normalised blue, the rest 0."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
