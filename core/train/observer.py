@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..progress import Progress
 from .config import LossPoint
 
 
@@ -36,24 +35,3 @@ class SilentObserver:
 
     def step(self, point: LossPoint, total_steps: int) -> None:
         return None
-
-
-class ProgressObserver:
-    """Passes a run on to a `Progress`; `said` keeps every text in order."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.said: list[str] = []
-        self._progress = progress
-        self._done = 0
-        self._total = 1
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-        self._progress.update(self._done, self._total, text)
-
-    def check(self) -> None:
-        self._progress.update(self._done, self._total)
-
-    def step(self, point: LossPoint, total_steps: int) -> None:
-        self._done, self._total = point.step, total_steps
-        self._progress.update(point.step, total_steps, f"loss {point.loss:.4f}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -417,6 +419,26 @@ def test_checkpointing_changes_nothing_but_memory(run):
     checkpointed = run("checkpointed", lora=lora, denoiser=Recording(), gradient_checkpointing=True)
     assert asked == [False] * 4 + [True] * 4
     assert_same(plain, checkpointed)
+
+
+def test_forward_and_backward_run_inside_the_models_recording(run):
+    events: list[str] = []
+
+    class Recording(DemoDenoiser):
+        @contextmanager
+        def recording(self, checkpoint: bool) -> Iterator[None]:
+            events.append(f"in {checkpoint}")
+            yield
+            events.append("out")
+
+        def predict(self, *arguments: object) -> torch.Tensor:
+            difference = super().predict(*arguments)
+            difference.register_hook(lambda _: events.append("backward"))
+            events.append("forward")
+            return difference
+
+    run(denoiser=Recording(), steps=1, gradient_accumulation_steps=2, gradient_checkpointing=True)
+    assert events == ["in True", "forward", "backward", "out"] * 2
 
 
 def test_learning_rate_in_the_log_follows_the_schedule(run):
