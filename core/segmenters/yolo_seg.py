@@ -6,6 +6,7 @@ Legend: `_HW` is the picture's pixel grid, `_hw` the prototypes' grid, N candida
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +36,7 @@ _MIN_SCORE, _MAX_OVERLAP = 0.25, 0.7
 _MAX_PEOPLE = 100
 _DEFAULT_SIDE = 640
 _GREY = 114  # what these nets were trained to see around a picture
+_PLACEHOLDER = re.compile(r"(class|label)?[ _]?\d+", re.IGNORECASE)
 _EXPECTED = (
     "output0 (1, 4 + classes + M, N) and output1 (1, M, h, w), as YOLOv8-seg and YOLO11-seg have them when exported "
     "without nms"
@@ -170,13 +172,15 @@ class YoloPersonSegmenter:
 
     @cached_property
     def _class_names(self) -> dict[int, str]:
-        """The classes that the file itself names; empty when it names none."""
+        """The classes that the file itself names; empty when it names none or only numbers them."""
         text = self._session.get_modelmeta().custom_metadata_map.get("names", "")
         try:
             names = ast.literal_eval(text) if text else {}
         except (ValueError, SyntaxError):
             names = {}
-        return {int(index): str(name) for index, name in names.items()} if isinstance(names, dict) else {}
+        if not isinstance(names, dict) or all(_PLACEHOLDER.fullmatch(str(name)) for name in names.values()):
+            return {}
+        return {int(index): str(name) for index, name in names.items()}
 
 
 def _without_duplicates(boxes_N4: np.ndarray) -> list[int]:

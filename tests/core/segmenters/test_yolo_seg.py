@@ -125,6 +125,11 @@ def test_one_class_nets_and_named_classes_are_understood(tmp_path: Path) -> None
     single = np.stack([row(EVERYWHERE, 0.9, 0, classes=1)], axis=1)
     path = yolo(tmp_path / "person.onnx", (640, 640), single, protos((40, 50, 80, 90)), {"names": "{0: 'person'}"})
     assert len(YoloPersonSegmenter(path).segment(np.zeros((64, 64, 3), np.uint8), [])) == 1
+    numbered = {"names": "{0: 'class0'}"}
+    path = yolo(tmp_path / "numbered.onnx", (640, 640), single, protos((40, 50, 80, 90)), numbered)
+    assert len(YoloPersonSegmenter(path).segment(np.zeros((64, 64, 3), np.uint8), [])) == 1
+    path = yolo(tmp_path / "odd.onnx", (640, 640), single, protos((40, 50, 80, 90)), {"names": "person or so"})
+    assert len(YoloPersonSegmenter(path).segment(np.zeros((64, 64, 3), np.uint8), [])) == 1
     second = np.stack([row(EVERYWHERE, 0.9, 0, of_class=1, classes=2)], axis=1)
     names = {"names": "{0: 'dog', 1: 'Person'}"}
     path = yolo(tmp_path / "second.onnx", (640, 640), second, protos((40, 50, 80, 90)), names)
