@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from maskloss.core.cache.latents import cache_latents
+from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.demo.encoders import DemoLatentEncoder
+from maskloss.core.errors import CacheError, DatasetError, ImageError
+from maskloss.core.images import save_image
+from maskloss.core.mask_weights import MaskLossSettings
+from maskloss.core.previews import cache_sheet, dataset_sheet, preview_weights
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """One photograph whose left half counts, one without a mask."""
+    rgba = np.full((32, 64, 4), 200, np.uint8)
+    rgba[:, :32, 3], rgba[:, 32:, 3] = 255, 0
+    save_image(tmp_path / "half.png", rgba)
+    save_image(tmp_path / "bare.png", rgba[..., :3])
+    settings = LoadSettings(resolution=(32, 32), alpha_mask=True)
+    return Dataset(tuple(DatasetItem(name, tmp_path / f"{name}.png", settings) for name in ("half", "bare")))
+
+
+def test_weights_are_seen_as_the_model_sees_them() -> None:
+    weights_HW = np.zeros((17, 33), np.float32)
+    weights_HW[:, :16] = 1
+    preview = preview_weights(weights_HW, MaskLossSettings(invert=True), 16)
+    assert preview.picture_HWC.shape == (17, 33, 3)
+    assert preview.statistics["grid"] == [2, 1]
+    assert preview.statistics["coverage"] == pytest.approx(16 / 33, abs=1e-4)
+    assert preview.statistics["mean"] == pytest.approx(17 / 33, abs=1e-4)
+    assert "messages" not in preview_weights(weights_HW, None, 64).statistics
+    with pytest.raises(ImageError, match="picture's size"):
+        preview_weights(weights_HW, None, 8, np.zeros((5, 5, 3), np.uint8))
+
+
+def test_a_sheet_shows_items_from_offset_on(dataset: Dataset) -> None:
+    both, one = dataset_sheet(dataset, 2), dataset_sheet(dataset, 2, offset=1)
+    assert both.dtype == np.uint8
+    assert both.shape[1] > one.shape[1]
+    with pytest.raises(DatasetError, match="offset is 2 and the dataset holds 2 items"):
+        dataset_sheet(dataset, 2, offset=2)
+
+
+def test_a_cache_is_shown_also_without_its_photographs(dataset: Dataset, tmp_path: Path) -> None:
+    cache, _ = cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache")
+    sheet, report = cache_sheet(cache, MaskLossSettings(min_weight=0.25))
+    assert report["counts"] == {"entries": 2, "alpha": 1, "none": 1}
+    rows = {row["name"]: row for row in report["items"]}  # type: ignore[attr-defined]
+    assert (rows["half"]["least"], rows["half"]["most"]) == (0.25, 1.0)
+    assert rows["bare"]["least"] == rows["bare"]["coverage"] == 1.0
+    (tmp_path / "half.png").unlink()
+    without, _ = cache_sheet(cache, None, limit=1)
+    assert without.shape[1] < sheet.shape[1]
+    with pytest.raises(CacheError, match="offset is 5 and the cache holds 2"):
+        cache_sheet(cache, None, offset=5)
