@@ -33,7 +33,7 @@ YOLO = ModelSource(
 
 _METHOD = 1  # raise when the same file would give other masks
 _MIN_SCORE, _MAX_OVERLAP = 0.25, 0.7
-_MAX_PEOPLE = 100
+_MAX_PEOPLE = 50  # each has a mask of the picture's size
 _DEFAULT_SIDE = 640
 _GREY = 114  # what these nets were trained to see around a picture
 _PLACEHOLDER = re.compile(r"(class|label)?[ _]?\d+", re.IGNORECASE)

@@ -123,6 +123,11 @@ def test_works_inside_inference_mode_as_comfyui_runs_it(checkpoint: Path) -> Non
         np.testing.assert_array_equal(a.probability_HW, b.probability_HW)
 
 
+def test_a_face_outside_the_picture_gets_no_mask(checkpoint: Path) -> None:
+    rgb_HWC = np.random.default_rng(1).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    assert SamPersonSegmenter(checkpoint).segment(rgb_HWC, [face_at(0, -50, -50, 8)]) == []
+
+
 def test_no_face_needs_no_model(tmp_path: Path) -> None:
     assert SamPersonSegmenter(tmp_path / "not there.pth").segment(np.zeros((8, 8, 3), np.uint8), []) == []
 
