@@ -75,7 +75,8 @@ _SD15 = {
 _SDXL = {
     **_SD15, "model_channels": 64, "num_res_blocks": [1, 1], "channel_mult": [1, 2], "num_heads": -1,
     "num_head_channels": 64, "transformer_depth": [0, 1], "transformer_depth_output": [0, 0, 1, 1],
-    "context_dim": _TEXT, "use_linear_in_transformer": True, "adm_in_channels": 2816, "num_classes": "sequential",
+    "context_dim": 192, "use_linear_in_transformer": True, "adm_in_channels": 128 + 6 * 256,
+    "num_classes": "sequential",
 }  # fmt: skip
 _SD3 = {
     "in_channels": 16, "patch_size": 2, "depth": 2, "input_size": None, "adm_in_channels": 32,
@@ -95,25 +96,24 @@ _ARCHITECTURES: dict[str, tuple[str, dict[str, Any], bool]] = {
 }
 ARCHITECTURES = tuple(_ARCHITECTURES)
 
-_loaded: dict[str, Any] = {}
+_loaded: dict[tuple[str, torch.dtype], Any] = {}
 _clips: dict[str, Any] = {}
 
 
-def load_model(name: str) -> Any:
+def load_model(name: str, dtype: torch.dtype = torch.float32) -> Any:
     """A clone of the MODEL of that name; the network is made once, loaded by ComfyUI's own loader where it detects so
-    small a one."""
-    if name not in _loaded:
+    small a one. `dtype` is what the weights are kept in, for the latter only."""
+    if (name, dtype) not in _loaded:
         kind, config, detected = _ARCHITECTURES[name]
         with torch.inference_mode():
             model = _build(kind, config)
             if detected:
                 weights = dict(model.diffusion_model.state_dict())
-                _loaded[name] = comfy.sd.load_diffusion_model_state_dict(weights)
+                loaded = comfy.sd.load_diffusion_model_state_dict(weights, model_options={"dtype": dtype})
             else:
-                _loaded[name] = comfy.model_patcher.ModelPatcher(
-                    model, management.get_torch_device(), torch.device("cpu")
-                )
-    return _loaded[name].clone()
+                loaded = comfy.model_patcher.ModelPatcher(model, management.get_torch_device(), torch.device("cpu"))
+        _loaded[name, dtype] = loaded
+    return _loaded[name, dtype].clone()
 
 
 def _build(kind: str, config: Mapping[str, Any]) -> Any:
@@ -139,9 +139,9 @@ def randomise(network: torch.nn.Module) -> None:
 def text_for(name: str, length: int = 6, seed: int = 0) -> dict[str, torch.Tensor]:
     """Embeddings of a made-up caption, as the architecture's CLIP names and shapes them."""
     generator = torch.Generator().manual_seed(seed)
-    width = {"wan": 4096, "sd15": 768}.get(name, _TEXT)
+    width = {"wan": 4096, "sd15": 768, "sdxl": 192}.get(name, _TEXT)
     text = {"cross_attn": torch.randn(1, length, width, generator=generator)}
-    pooled = {"flux": 32, "hunyuan_video": 768, "sdxl": 1280, "sd3": 32}.get(name)
+    pooled = {"flux": 32, "hunyuan_video": 768, "sdxl": 128, "sd3": 32}.get(name)
     if pooled:
         text["pooled_output"] = torch.randn(1, pooled, generator=generator)
     if name == "hunyuan_video":

@@ -1,0 +1,384 @@
+"""ComfyUI's own models, small and random, through the trainer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from maskloss.core.cache.latents import cache_latents
+from maskloss.core.cache.store import LatentCache
+from maskloss.core.cache.text import cache_text
+from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.errors import TrainingError
+from maskloss.core.host.denoiser import open_denoiser, prediction_family
+from maskloss.core.host.encoders import ComfyLatentEncoder, ComfyTextEncoder
+from maskloss.core.images import save_image
+from maskloss.core.mask_weights import MaskLossSettings
+from maskloss.core.train.adapters import LoraAdapters
+from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
+from maskloss.core.train.denoiser import Family
+from maskloss.core.train.loop import TrainResult, train
+
+from . import tiny_models as tiny  # skips where there is no ComfyUI
+
+import comfy.model_sampling  # isort: skip
+import comfy.sd  # isort: skip
+import comfy.utils  # isort: skip
+
+pytestmark = pytest.mark.comfy
+
+FAMILY = {"sd15": Family.EPS, "sdxl": Family.EPS}
+
+
+def inputs(name: str, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    shape = (batch, *tiny.latent_shape(name, height=12))
+    clean, noise = (torch.randn(shape, generator=generator) for _ in range(2))
+    return clean, noise, torch.linspace(0.2, 0.8, batch)
+
+
+def with_sampling(model: Any, prediction: str, schedule: str) -> Any:
+    """What ComfyUI's ModelSampling nodes do with a MODEL."""
+
+    class Sampling(getattr(comfy.model_sampling, schedule), getattr(comfy.model_sampling, prediction)):
+        pass
+
+    model = model.clone()
+    model.add_object_patch("model_sampling", Sampling(model.model.model_config))
+    return model
+
+
+@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_the_error_is_that_of_what_the_network_predicts(name: str) -> None:
+    clean, noise, t = inputs(name)
+    with open_denoiser(tiny.load_model(name), tiny.text_for(name)) as denoiser, torch.no_grad():
+        assert denoiser.family is FAMILY.get(name, Family.FLOW)
+        raw: list[torch.Tensor] = []
+        hook = denoiser.module.register_forward_hook(lambda _m, _a, output: raw.append(output))
+        difference = denoiser.predict(clean, noise, t, [tiny.text_for(name)] * 2, False)
+        hook.remove()
+    assert difference.shape == clean.shape
+    target = noise - clean if denoiser.family is Family.FLOW else noise
+    torch.testing.assert_close(difference, torch.cat(raw).reshape(clean.shape) - target, rtol=1e-3, atol=1e-3)
+
+
+def test_the_error_of_v_prediction_is_that_of_v() -> None:
+    model = with_sampling(tiny.load_model("sdxl"), "V_PREDICTION", "ModelSamplingDiscrete")
+    clean, noise, t = inputs("sdxl")
+    with open_denoiser(model, tiny.text_for("sdxl")) as denoiser, torch.no_grad():
+        assert denoiser.family is Family.V
+        seen: list[Any] = []
+        hook = denoiser.module.register_forward_hook(lambda _m, args, output: seen.append((args, output)))
+        difference = denoiser.predict(clean, noise, t, [tiny.text_for("sdxl")] * 2, False)
+        hook.remove()
+        snr = denoiser.snr(t)
+    (arguments, output) = seen[0]
+    assert arguments[1].tolist() == [200, 800]
+    alpha = (snr / (1 + snr)).sqrt().reshape(-1, 1, 1, 1)
+    sigma = (1 / (1 + snr)).sqrt().reshape(-1, 1, 1, 1)
+    v = alpha * noise[:, :, 0] - sigma * clean[:, :, 0]
+    torch.testing.assert_close(difference[:, :, 0], output - v, rtol=1e-3, atol=2e-3)
+    torch.testing.assert_close(arguments[0], alpha * clean[:, :, 0] + sigma * noise[:, :, 0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_a_batch_is_its_samples(name: str) -> None:
+    """One row per sample, each with its own caption and timestep; captions of other lengths and masks included."""
+    clean, noise, t = inputs(name, batch=3)
+    lengths = (6, 4, 6)
+    texts = [tiny.text_for(name, length=length, seed=seed) for seed, length in enumerate(lengths)]
+    with open_denoiser(tiny.load_model(name), texts[0]) as denoiser, torch.no_grad():
+        calls: list[int] = []
+        hook = denoiser.module.register_forward_hook(lambda _m, args, _output: calls.append(len(args[0])))
+        together = denoiser.predict(clean, noise, t, texts, False)
+        batched = list(calls)
+        alone = [denoiser.predict(clean[[i]], noise[[i]], t[[i]], [texts[i]], False) for i in range(3)]
+        hook.remove()
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
+    assert sum(batched) == 3
+    # HunyuanVideo takes one mask for all; Qwen-Image ignores padding and UNets repeat text, so that one pass is enough.
+    expected = {"hunyuan_video": [1, 1, 1], "qwen_image": [3], "sd15": [3], "sdxl": [3]}
+    assert batched == expected.get(name, [2, 1])
+
+
+def test_latents_are_normalised_once_and_keep_their_axes() -> None:
+    for name in ("flux", "wan", "sd15"):
+        model = tiny.load_model(name)
+        raw = torch.randn(2, *tiny.latent_shape(name))
+        with open_denoiser(model, tiny.text_for(name)) as denoiser:
+            latents = denoiser.normalise(raw)
+            own = raw if tiny.takes_videos(name) else raw[:, :, 0]
+            expected = model.model.latent_format.process_in(own)
+            assert torch.equal(latents, expected.reshape(raw.shape))
+            assert not torch.equal(latents, raw)
+            with pytest.raises(TrainingError, match="takes latents of"):
+                denoiser.normalise(torch.zeros(1, 7, 1, 8, 8))
+
+
+def test_a_model_of_pictures_refuses_videos() -> None:
+    refused = pytest.raises(TrainingError, match="model of pictures, found latents of 3 frames")
+    with open_denoiser(tiny.load_model("flux"), tiny.text_for("flux")) as denoiser, refused:
+        denoiser.normalise(torch.zeros(1, 16, 3, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["wan", "flux", "qwen_image", "sd15"])
+def test_the_shift_is_the_models_own(name: str) -> None:
+    model = tiny.load_model(name)
+    t = torch.tensor([0.1, 0.5, 0.9])
+    with open_denoiser(model, tiny.text_for(name)) as denoiser:
+        shifted = denoiser.shift(t)
+        assert float(denoiser.shift(torch.zeros(1))) == 0
+        sampling = model.model.model_sampling
+    if name == "sd15":
+        assert torch.equal(shifted, t)
+    else:
+        assert shifted.tolist() == pytest.approx([sampling.percent_to_sigma(1 - value) for value in t.tolist()])
+        assert not torch.equal(shifted, t)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "schedule", "named"),
+    [
+        ("EDM", "ModelSamplingContinuousEDM", "EDM"),
+        ("V_PREDICTION", "ModelSamplingContinuousEDM", "V_PREDICTION on the schedule ModelSamplingContinuousEDM"),
+        ("X0", "ModelSamplingDiscrete", "X0"),
+        ("IMG_TO_IMG_FLOW", "ModelSamplingDiscreteFlow", "IMG_TO_IMG_FLOW"),
+        ("COSMOS_RFLOW", "ModelSamplingCosmosRFlow", "COSMOS_RFLOW"),
+        ("V_PREDICTION_DDPM", "ModelSamplingDiscrete", "V_PREDICTION_DDPM"),
+        ("CONST", "ModelSamplingAV", "ModelSamplingAV|CONST"),
+        ("EPS", "StableCascadeSampling", "StableCascadeSampling"),
+    ],
+)
+def test_other_predictions_are_refused_by_name(prediction: str, schedule: str, named: str) -> None:
+    model = with_sampling(tiny.load_model("sd15"), prediction, schedule)
+    with pytest.raises(TrainingError, match=named):
+        prediction_family(model.get_model_object("model_sampling"))
+    with pytest.raises(TrainingError, match=named), open_denoiser(model, tiny.text_for("sd15")):
+        pass
+
+
+@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_the_model_is_left_as_it_was_also_after_an_exception(name: str) -> None:
+    model = tiny.load_model(name)
+    before = tiny.forward(model, name)
+    tensors = {key: (id(value), value.is_inference()) for key, value in model.model.named_parameters()}
+    assert any(inference for _, inference in tensors.values())
+    modules = dict(model.model.named_modules())
+    with suppress(KeyboardInterrupt), open_denoiser(model, tiny.text_for(name)) as denoiser:
+        assert tiny.management.in_training
+        assert not torch.is_inference_mode_enabled()
+        assert not any(parameter.is_inference() for parameter in denoiser.module.parameters())
+        raise KeyboardInterrupt
+    assert not tiny.management.in_training
+    assert {key: (id(value), value.is_inference()) for key, value in model.model.named_parameters()} == tensors
+    assert all("forward" not in vars(module) for module in modules.values())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules.values())
+    assert torch.equal(tiny.forward(model, name), before)
+
+
+def test_the_weights_are_not_copied() -> None:
+    model = tiny.load_model("wan")
+    tiny.management.load_models_gpu([model])
+    places = {key: value.data_ptr() for key, value in model.model.diffusion_model.named_parameters()}
+    with open_denoiser(model, tiny.text_for("wan")) as denoiser:
+        assert {key: value.data_ptr() for key, value in denoiser.module.named_parameters()} == places
+
+
+def test_identity_follows_weights_shift_lora_and_guidance() -> None:
+    model = tiny.load_model("flux")
+
+    def identity(of: Any, guidance: float | None = None) -> str:
+        with open_denoiser(of, tiny.text_for("flux"), guidance) as denoiser:
+            return denoiser.identity
+
+    before = identity(model)
+    assert identity(model) == before
+    shifted = with_sampling(model, "CONST", "ModelSamplingFlux")
+    shifted.object_patches["model_sampling"].set_parameters(shift=0.5)
+    patched = model.clone()
+    key = "diffusion_model.double_blocks.0.img_attn.proj.weight"
+    patched.add_patches({key: ("diff", (torch.ones(128, 128),))}, 0.5)
+    identities = {before, identity(shifted), identity(patched), identity(model, 1.0)}
+    assert len(identities) == 4
+    assert identity(model) == before
+
+
+def test_guidance_and_the_users_patches_reach_the_model() -> None:
+    clean, noise, t = inputs("flux", batch=1)
+
+    def error(model: Any, text: dict[str, torch.Tensor], guidance: float | None = None) -> torch.Tensor:
+        with open_denoiser(model, text, guidance) as denoiser, torch.no_grad():
+            return denoiser.predict(clean, noise, t, [text], False)
+
+    model, text = tiny.load_model("flux"), tiny.text_for("flux")
+    plain = error(model, text)
+    assert torch.equal(error(model, text, 3.5), plain)
+    assert not torch.equal(error(model, text, 1.0), plain)
+    told = {**text, "guidance": torch.tensor(1.0)}
+    assert torch.equal(error(model, told, 3.5), error(model, text, 1.0))
+    patched = model.clone()
+    patched.set_model_rope_options(scale_x=2.0, shift_x=0, scale_y=1, shift_y=0, scale_t=1, shift_t=0)
+    assert not torch.equal(error(patched, text), plain)
+
+
+class MadeUpText:
+    """In place of a CLIP whose embeddings are too wide for a small model."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.identity = f"made-up-{name}"
+
+    def encode(self, caption: str) -> dict[str, torch.Tensor]:
+        return tiny.text_for(self.name, length=4 if caption else 6, seed=len(caption))
+
+
+def make_cache(name: str, directory: Path, mask_value: int | None = None) -> LatentCache:
+    """Two noisy pictures of 32×32 px with masks (left half, or `mask_value` everywhere), through a real VAE; for SDXL
+    through a real CLIP as well."""
+    generator = np.random.default_rng(0)
+    items = []
+    for stem in ("a", "bb"):
+        path = directory / f"{stem}.png"
+        save_image(path, generator.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+        mask = np.zeros((32, 32), np.uint8)
+        mask[:, :16] = 255
+        save_image(directory / "masks" / f"{stem}.png", mask if mask_value is None else np.full_like(mask, mask_value))
+        settings = LoadSettings(resolution=(32, 32))
+        items.append(DatasetItem(stem, path, settings, directory / "masks" / f"{stem}.png", f"caption {stem}"))
+    vae = tiny.load_vae("sd" if tiny.latent_shape(name)[0] == 4 else "wan")
+    cache, _ = cache_latents(Dataset(tuple(items)), ComfyLatentEncoder(vae), directory / "cache", batch_size=2)
+    text = ComfyTextEncoder(tiny.load_clip("sdxl")) if name == "sdxl" else MadeUpText(name)
+    return cache_text(cache, text)[0]
+
+
+def run(
+    name: str, cache: LatentCache, output: Path, settings: MaskLossSettings | None, **config: object
+) -> TrainResult:
+    chosen = {"steps": 3, "training_dtype": TrainingDtype.FP32, **config}
+    with torch.inference_mode(), open_denoiser(tiny.load_model(name), cache.empty_text()) as denoiser:
+        return train(
+            denoiser, cache, settings, LoraConfig(rank=4, alpha=2), OptimizerConfig(learning_rate=0.01),
+            TrainConfig(**chosen), output,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Generator[list[str]]:
+    with caplog.at_level(logging.WARNING):
+        yield caplog.messages
+
+
+@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_what_is_trained_loads_in_comfyui_and_does_the_same_there(
+    name: str, tmp_path: Path, warnings: list[str]
+) -> None:
+    cache = make_cache(name, tmp_path)
+    model = tiny.load_model(name)
+    before = tiny.forward(model, name)
+    result = run(name, cache, tmp_path / "lora", MaskLossSettings(gamma=1.5), batch_size=2)
+    assert result.steps == 3
+    assert all(np.isfinite(point.loss) for point in result.points)
+    assert torch.equal(tiny.forward(tiny.load_model(name), name), before)
+
+    file = comfy.utils.load_torch_file(str(result.path))
+    kohya = name in ("flux", "sd15", "sdxl", "sd3")
+    assert all(key.startswith("lora_unet_" if kohya else "diffusion_model.") for key in file)
+    patched, _ = comfy.sd.load_lora_for_models(tiny.load_model(name), None, dict(file), 1.0, 0.0)
+    assert len(patched.patches) == sum(key.endswith(".alpha") for key in file)
+    with_lora = tiny.forward(patched, name)
+    assert not [text for text in warnings if "NOT LOADED" in text or "not loaded" in text]
+    assert not torch.equal(with_lora, before)
+    assert torch.equal(tiny.forward(tiny.load_model(name), name), before)
+
+
+@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_the_adapter_in_training_is_the_lora_in_sampling(name: str, tmp_path: Path) -> None:
+    """The model with the LoRA merged by ComfyUI predicts what the model with our adapters predicted."""
+    clean, noise, t = inputs(name, batch=1)
+    text = tiny.text_for(name)
+    config = LoraConfig(rank=4, alpha=2)
+    with open_denoiser(tiny.load_model(name), text) as denoiser, torch.no_grad():
+        generator = torch.Generator().manual_seed(0)
+        adapters = LoraAdapters(
+            denoiser.module, config, denoiser.default_targets, generator, denoiser.device, torch.float32
+        )
+        for parameter in adapters.parameters:
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+        plain = denoiser.predict(clean, noise, t, [text], False)
+        with adapters.attached():
+            adapted = denoiser.predict(clean, noise, t, [text], False)
+    patched, _ = comfy.sd.load_lora_for_models(tiny.load_model(name), None, adapters.state_dict(), 1.0, 0.0)
+    with open_denoiser(patched, text) as denoiser, torch.no_grad():
+        merged = denoiser.predict(clean, noise, t, [text], False)
+    assert (adapted - plain).abs().max() > 1e-2
+    torch.testing.assert_close(merged, adapted, rtol=1e-3, atol=1e-3)
+    assert torch.isfinite(tiny.forward(tiny.load_model(name), name)).all()
+
+
+@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_a_mask_of_ones_is_no_mask_bit_for_bit(name: str, tmp_path: Path) -> None:
+    cache = make_cache(name, tmp_path, mask_value=255)
+    masked = run(name, cache, tmp_path / "masked", MaskLossSettings(), steps=2)
+    plain = run(name, cache, tmp_path / "plain", None, steps=2)
+    assert masked.lora.keys() == plain.lora.keys()
+    assert all(torch.equal(masked.lora[key], plain.lora[key]) for key in plain.lora)
+    assert [point.loss for point in masked.points] == [point.loss for point in plain.points]
+
+
+@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_a_batch_trains_as_its_accumulation_and_checkpointing_changes_nothing(name: str, tmp_path: Path) -> None:
+    cache = make_cache(name, tmp_path)
+    batch = run(name, cache, tmp_path / "batch", MaskLossSettings(), steps=2, batch_size=2)
+    accumulated = run(
+        name, cache, tmp_path / "accumulated", MaskLossSettings(), steps=2, gradient_accumulation_steps=2,
+        gradient_checkpointing=False,
+    )  # fmt: skip
+    for first, second in zip(batch.points, accumulated.points, strict=True):
+        assert first.loss == pytest.approx(second.loss, rel=1e-4)
+        assert first.grad_norm == pytest.approx(second.grad_norm, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
+@pytest.mark.parametrize("name", ["wan", "flux"])
+def test_frozen_weights_may_be_of_low_precision(name: str, dtype: torch.dtype) -> None:
+    model = tiny.load_model(name, dtype)
+    assert dtype in {parameter.dtype for parameter in model.model.diffusion_model.parameters()}
+    before = tiny.forward(model, name)
+    clean, noise, t = inputs(name)
+    texts = [tiny.text_for(name, seed=seed) for seed in (0, 1)]
+    with open_denoiser(model, texts[0]) as denoiser:
+        adapters = LoraAdapters(
+            denoiser.module, LoraConfig(rank=4, alpha=4), denoiser.default_targets, torch.Generator().manual_seed(0),
+            denoiser.device, torch.float32,
+        )  # fmt: skip
+        gradients = []
+        for checkpoint in (False, True):
+            with adapters.attached(), denoiser.recording(checkpoint):
+                denoiser.predict(clean, noise, t, texts, checkpoint).square().mean().backward()
+            gradients.append(torch.cat([parameter.grad.flatten() for parameter in adapters.parameters]))
+            for parameter in adapters.parameters:
+                parameter.grad = None
+    assert torch.isfinite(gradients[0]).all()
+    assert (gradients[0] - gradients[1]).norm() < 1e-2 * gradients[0].norm()
+    assert torch.equal(tiny.forward(model, name), before)
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.parametrize("name", ["wan", "flux", "sdxl"])
+def test_prior_preservation_and_bf16_arithmetic_run(name: str, checkpoint: bool, tmp_path: Path) -> None:
+    cache = make_cache(name, tmp_path)
+    settings = MaskLossSettings(prior_weight=0.5)
+    shared = {"steps": 2, "gradient_checkpointing": checkpoint}
+    exact = run(name, cache, tmp_path / "fp32", settings, **shared)
+    rough = run(name, cache, tmp_path / "bf16", settings, training_dtype=TrainingDtype.BF16, **shared)
+    for first, second in zip(exact.points, rough.points, strict=True):
+        assert first.loss == pytest.approx(second.loss, rel=0.05)
+        assert first.grad_norm == pytest.approx(second.grad_norm, rel=0.1)
+    without = run(name, cache, tmp_path / "plain", MaskLossSettings(), **shared)
+    assert exact.points[1].loss != without.points[1].loss
