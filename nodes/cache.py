@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..core.cache.encoders import LatentEncoder, TextEncoder
 from ..core.cache.entry_file import MaskStorage
 from ..core.cache.latents import cache_latents
 from ..core.cache.plan import OneFrame
@@ -18,15 +17,16 @@ from ..core.mask_weights import MaskLossSettings
 from ..core.paths import PathKind, resolve_read, resolve_write
 from ..core.previews import cache_sheet
 from .checks import verdict
+from .models import latent_encoder, text_encoder
 from .node import Node
 from .results import as_json, changed, shown, told
 from .sockets import (
+    ANY_CLIP,
+    ANY_VAE,
     BOOLEAN,
     CACHE,
     COMBO,
     DATASET,
-    DEMO_CLIP,
-    DEMO_VAE,
     INT,
     LOSS_SETTINGS,
     SOCKET,
@@ -51,7 +51,7 @@ class MaskLossCacheLatents(Node):
         return {
             "required": {
                 "dataset": SOCKET(DATASET, "Photographs with their masks."),
-                "vae": SOCKET(DEMO_VAE, "The model's autoencoder."),
+                "vae": SOCKET(ANY_VAE, "The model's autoencoder."),
                 "cache_directory": STRING(DEFAULT_DIRECTORY, "Under output."),
             },
             "optional": {
@@ -70,7 +70,7 @@ class MaskLossCacheLatents(Node):
     def run(
         self,
         dataset: Dataset,
-        vae: LatentEncoder,
+        vae: Any,
         cache_directory: str,
         mask_storage: str = "float16",
         one_frame: bool = False,
@@ -82,7 +82,9 @@ class MaskLossCacheLatents(Node):
         directory = resolve_write(host.folders(), cache_directory, "cache_directory")
         frames = OneFrame(target_index, parse_indices(control_indices)) if one_frame else None
         storage = MaskStorage(mask_storage)
-        cache, report = cache_latents(dataset, vae, directory, storage, batch_size, frames, host.progress())
+        cache, report = cache_latents(
+            dataset, latent_encoder(vae), directory, storage, batch_size, frames, host.progress()
+        )
         return told((cache, as_json(report)), report["messages"])
 
 
@@ -100,12 +102,12 @@ class MaskLossCacheText(Node):
         return {
             "required": {
                 "cache": SOCKET(CACHE, "From Cache Latents."),
-                "clip": SOCKET(DEMO_CLIP, "The model's text encoder."),
+                "clip": SOCKET(ANY_CLIP, "The model's text encoder."),
             }
         }
 
-    def run(self, cache: LatentCache, clip: TextEncoder) -> dict[str, Any]:
-        cache, report = cache_text(cache, clip, current_host().progress())
+    def run(self, cache: LatentCache, clip: Any) -> dict[str, Any]:
+        cache, report = cache_text(cache, text_encoder(clip), current_host().progress())
         return told((cache, as_json(report)))
 
 

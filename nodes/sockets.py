@@ -31,6 +31,10 @@ OPTIMIZER = "MASKLOSS_OPTIMIZER"
 DEMO_MODEL = "MASKLOSS_DEMO_MODEL"
 DEMO_VAE = "MASKLOSS_DEMO_VAE"
 DEMO_CLIP = "MASKLOSS_DEMO_CLIP"
+# ComfyUI's own models, or the built-in ones for a test drive.
+ANY_MODEL = f"MODEL,{DEMO_MODEL}"
+ANY_VAE = f"VAE,{DEMO_VAE}"
+ANY_CLIP = f"CLIP,{DEMO_CLIP}"
 
 MAX_SEED = 2**53 - 1  # the largest that JavaScript keeps exact
 

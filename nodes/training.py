@@ -23,13 +23,14 @@ from ..core.train.config import (
     TrainConfig,
     TrainingDtype,
 )
-from ..core.train.denoiser import Denoiser
 from ..core.train.loop import train
 from ..core.train.lora_file import KeyFormat, LoraWeights, load_lora, save_lora
 from .checks import verdict
+from .models import opened
 from .node import Node
 from .results import changed
 from .sockets import (
+    ANY_MODEL,
     BOOLEAN,
     CACHE,
     COMBO,
@@ -62,7 +63,7 @@ class MaskLossTrainLora(Node):
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "model": SOCKET(DEMO_MODEL, "The model that learns; it is not changed."),
+                "model": SOCKET(ANY_MODEL, "The model that learns; it is not changed."),
                 "cache": SOCKET(CACHE, "From Cache Text or Load Cache."),
                 "steps": INT(1000, 1, MAX_STEPS, "Optimizer steps in all; raise it to train a finished run further."),
             },
@@ -99,7 +100,7 @@ class MaskLossTrainLora(Node):
 
     def run(
         self,
-        model: Denoiser,
+        model: Any,
         cache: LatentCache,
         steps: int,
         mask_loss: MaskLossSettings | None = None,
@@ -144,7 +145,8 @@ class MaskLossTrainLora(Node):
         output = resolve_write(host.folders(), output_name, "output_name")
         watched = HostObserver(host, steps)
         configs = (lora_config or LoraConfig(), optimizer or OptimizerConfig(), config)
-        result = train(model, cache, mask_loss, *configs, output, watched, validation_cache, initial_lora)
+        with opened(model, cache) as denoiser:
+            result = train(denoiser, cache, mask_loss, *configs, output, watched, validation_cache, initial_lora)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}
         ui = {"text": watched.said, "maskloss": [summary]}
         return {"ui": ui, "result": (result.lora, result.loss_map, result.steps, str(result.path))}
