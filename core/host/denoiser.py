@@ -216,7 +216,7 @@ def _whole_in_memory(model: Any, management: Any, stack: ExitStack) -> Any:
     and meet other weights there.
     """
     patcher = model
-    if model.is_dynamic():
+    if getattr(model, "is_dynamic", bool)():
         if model.cached_patcher_init is None:
             raise TrainingError(
                 "The loader of this model offers no way to load it as a whole; load it with ComfyUI's own loader, or "

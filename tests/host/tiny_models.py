@@ -34,6 +34,7 @@ import comfy.ldm.wan.vae2_2  # noqa: E402
 import comfy.model_base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
+import comfy.sample  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.sd1_clip  # noqa: E402
 import comfy.sdxl_clip  # noqa: E402
@@ -160,19 +161,18 @@ def takes_videos(name: str) -> bool:
     return name in ("wan", "hunyuan_video", "qwen_image")
 
 
-def forward(patcher: Any, name: str) -> torch.Tensor:
-    """One step of what a sampler does with the MODEL, as a node does it."""
+def sampled(patcher: Any, name: str) -> torch.Tensor:
+    """What ComfyUI's own sampler makes with the MODEL in two steps, as a node runs it."""
+    channels, frames, height, width = latent_shape(name, height=12)
+    shape = (1, channels, frames, height, width) if takes_videos(name) else (1, channels, height, width)
+    text = text_for(name, seed=3)
+    positive = [[text.pop("cross_attn"), text]]
     with torch.inference_mode():
-        management.load_models_gpu([patcher])
-        model = patcher.model
-        channels, frames, height, width = latent_shape(name, height=12)
-        shape = (1, channels, frames, height, width) if takes_videos(name) else (1, channels, height, width)
-        x = torch.randn(shape, generator=torch.Generator().manual_seed(5))
-        sigma = model.model_sampling.sigmas[[len(model.model_sampling.sigmas) // 2]]
-        text = text_for(name, seed=3)
-        conds = model.extra_conds(noise=x, device=x.device, width=64, height=96, **text)
-        arguments = {key: cond.process_cond(batch_size=1, area=None).cond for key, cond in conds.items()}
-        return model.apply_model(x, sigma, transformer_options={}, **arguments).clone()
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+        result = comfy.sample.sample(
+            patcher, noise, 2, 1.0, "euler", "simple", positive, positive, torch.zeros(shape), disable_pbar=True, seed=0
+        )
+        return result.clone()
 
 
 def load_vae(name: str) -> Any:
