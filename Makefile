@@ -12,7 +12,7 @@ demo: setup
 	$(BIN)/maskloss run workflows/api/demo.json --input $(DEMO)/input --output $(DEMO)/output
 
 test: .venv/.dev models
-	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered
 
 check: .venv/.dev
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ EXIT_OK, EXIT_OURS, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, 2 for the user's mistake, 1 for ours, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
+    # Before torch is loaded: threads that spin while they wait make small models several times slower wherever
+    # something else wants the cores too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         options.command(options)
     except UserError as error:
