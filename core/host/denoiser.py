@@ -163,7 +163,7 @@ def open_denoiser(
         patcher = _whole_in_memory(model, management, stack)
         patcher.pre_run()
         stack.callback(patcher.cleanup)
-        stack.callback(setattr, management, "in_training", management.in_training)
+        stack.callback(setattr, management, "in_training", getattr(management, "in_training", False))
         # Some kernels that ComfyUI uses otherwise have no backward pass.
         management.in_training = True
         stack.enter_context(torch.inference_mode(False))

@@ -33,7 +33,7 @@ class ComfyLatentEncoder:
     def __init__(self, vae: Any, architecture: str = "") -> None:
         """CacheError when the object is no VAE that encodes pictures."""
         network = getattr(vae, "first_stage_model", None)
-        if network is None or vae.latent_dim not in (2, 3) or vae.extra_1d_channel is not None:
+        if network is None or vae.latent_dim not in (2, 3) or getattr(vae, "extra_1d_channel", None):
             raise CacheError(
                 f"{type(network).__name__ if network is not None else 'The VAE'} encodes no pictures; connect the VAE "
                 "that belongs to the model which shall be trained."
@@ -41,7 +41,7 @@ class ComfyLatentEncoder:
         # Its cropping takes a clip's frames for a side and cuts them too; sizes are checked here instead.
         self._vae = copy.copy(vae)
         self._vae.crop_input = False
-        self._joins_frames = vae.latent_dim == 3 and not vae.not_video
+        self._joins_frames = vae.latent_dim == 3 and not getattr(vae, "not_video", False)
         kind = type(network).__name__
         channels = int(vae.latent_channels)
         self.architecture = architecture or _SHORT_NAMES.get(
@@ -106,7 +106,7 @@ class ComfyTextEncoder:
         Numbers become tensors without axes. CacheError where the CLIP gives something that no tensor can hold.
         """
         with torch.inference_mode():
-            conditioning = self._clip.encode_from_tokens_scheduled(self._clip.tokenize(caption), show_pbar=False)
+            conditioning = self._clip.encode_from_tokens_scheduled(self._clip.tokenize(caption))
         if len(conditioning) != 1:
             raise CacheError(
                 f"The CLIP gives {len(conditioning)} embeddings for one caption (it is scheduled over the steps by "

@@ -134,3 +134,31 @@ def test_prior_preservation_and_bf16_arithmetic_run(name: str, checkpoint: bool,
         assert first.grad_norm == pytest.approx(second.grad_norm, rel=0.1)
     without = run(name, cache, tmp_path / "plain", MaskLossSettings(), **shared)
     assert exact.points[1].loss != without.points[1].loss
+
+
+@pytest.mark.parametrize("name", ["wan", "flux"])
+def test_an_interrupt_on_the_way_back_leaves_a_lora_and_the_model_as_it_was(name: str, tmp_path: Path) -> None:
+    """ComfyUI raises its interrupt inside of a layer, here while a block is recomputed in the third step."""
+    cache = make_cache(name, tmp_path)
+    model = tiny.load_model(name)
+    before = tiny.sampled(model, name)
+    layer = next(module for module in model.model.diffusion_model.modules() if type(module).__name__.endswith("Block"))
+    calls: list[bool] = []
+
+    def interrupt(*_: object) -> None:
+        calls.append(torch.is_grad_enabled())
+        # Forwards run without gradients, recomputations with.
+        if sum(calls) == 5:
+            tiny.management.interrupt_current_processing()
+
+    probe = next(module for module in layer.modules() if isinstance(module, torch.nn.Linear))
+    hook = probe.register_forward_hook(interrupt)
+    try:
+        with pytest.raises(tiny.management.InterruptProcessingException):
+            run(name, cache, tmp_path / "lora", MaskLossSettings(), steps=50)
+    finally:
+        hook.remove()
+        tiny.management.interrupt_current_processing(False)
+    assert not tiny.management.in_training
+    assert comfy.utils.load_torch_file(str(tmp_path / "lora.safetensors"))
+    assert torch.equal(tiny.sampled(model, name), before)

@@ -132,8 +132,8 @@ def test_numbers_survive_the_cache_and_other_things_are_refused(clip: Any) -> No
         def __getattr__(self, name: str) -> Any:
             return getattr(clip, name)
 
-        def encode_from_tokens_scheduled(self, tokens: object, show_pbar: bool = True) -> Any:
-            [[cross_attention, rest]] = clip.encode_from_tokens_scheduled(tokens, show_pbar=show_pbar)
+        def encode_from_tokens_scheduled(self, tokens: object) -> Any:
+            [[cross_attention, rest]] = clip.encode_from_tokens_scheduled(tokens)
             return [[cross_attention, {**rest, **self.extra}]]
 
     tensors = ComfyTextEncoder(Clip({"guidance": 3.5, "hooks": None})).encode("a")
