@@ -37,6 +37,40 @@ def report_lines() -> list[str]:
         lines.append(f"  {'ok     ' if present else 'missing'} {path}" + ("" if present else f": {file.enables}"))
     if missing:
         lines.append(f"  {missing} missing: run `maskloss models --install`")
+    lines += ["", "Your own models (`maskloss run` sees those of this pack, the nodes ComfyUI's too)", *_own_models()]
+    return lines
+
+
+def _own_models() -> list[str]:
+    """A line for each model found, and one that says what it would be good for where a kind has none."""
+    try:
+        from ..core.host import LocalHost
+        from ..core.host.host import ModelKind
+        from ..core.segmenters import find
+        from ..core.segmenters.insightface_faces import INSIGHTFACE
+        from ..core.segmenters.sam import SAM
+        from ..core.segmenters.sapiens import SAPIENS
+        from ..core.segmenters.transformers_parts import TRANSFORMERS
+        from ..core.segmenters.yolo_seg import YOLO
+    except ImportError as error:
+        return [f"  not looked for: {error}"]
+    kinds = (
+        (ModelKind.PARTS, find.find_part_segmenters, (SAPIENS, TRANSFORMERS)),
+        (ModelKind.SAM, lambda folders: find.find_person_segmenters(folders, ()), (SAM,)),
+        (ModelKind.YOLO, lambda folders: find.find_person_segmenters((), folders), (YOLO,)),
+        (ModelKind.INSIGHTFACE, find.find_face_packs, (INSIGHTFACE,)),
+    )
+    comfyui = _comfyui()
+    lines: list[str] = []
+    for kind, look, sources in kinds:
+        theirs = () if comfyui is None else [comfyui / "models" / name for name in kind.folder_names]
+        folders = dict.fromkeys((*theirs, *LocalHost().model_folders(kind)))
+        purposes = " or ".join(source.purpose for source in sources)
+        found = [f"  found   {name} in {folder}: {purposes}" for folder in folders for name in look([folder])]
+        lines += found or [
+            f"  none    for {source.purpose}: {source.example} (licence: {source.licence}; source: {source.source})"
+            for source in sources
+        ]
     return lines
 
 
@@ -62,11 +96,16 @@ def _device_line() -> str:
 
 
 def _comfyui_line() -> str:
+    comfyui = _comfyui()
+    if comfyui is not None:
+        return f"ComfyUI     {comfyui}"
+    return "ComfyUI     not found beside this pack or in COMFYUI_PATH; `maskloss run` works without it"
+
+
+def _comfyui() -> Path | None:
     # Installed as a pack we lie in <ComfyUI>/custom_nodes/<this folder>.
     candidates = [Path(__file__).absolute().parents[3]]
     if os.environ.get("COMFYUI_PATH"):
         candidates.insert(0, Path(os.environ["COMFYUI_PATH"]))
-    for candidate in candidates:
-        if (candidate / "comfy").is_dir() and (candidate / "folder_paths.py").is_file():
-            return f"ComfyUI     {candidate}"
-    return "ComfyUI     not found beside this pack or in COMFYUI_PATH; `maskloss run` works without it"
+    found = (place for place in candidates if (place / "comfy").is_dir() and (place / "folder_paths.py").is_file())
+    return next(found, None)

@@ -2,44 +2,91 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
-from ..core.bundled.part_segmenter import BundledPartSegmenter
-from ..core.bundled.person_segmenter import BundledPersonSegmenter
-from ..core.bundled.recognizer import BundledFaceRecognizer
 from ..core.errors import SettingError
+from ..core.host import current_host
+from ..core.host.host import ModelKind
+from ..core.paths import listing_digest
+from ..core.segmenters.find import (
+    BUNDLED,
+    find_face_packs,
+    find_part_segmenters,
+    find_person_segmenters,
+    licence_warnings,
+    load_face_recognizer,
+    load_part_segmenter,
+    load_person_segmenter,
+)
 from .checks import verdict
 from .node import Node
 from .sockets import COMBO, FACE_RECOGNIZER, PART_SEGMENTER, PERSON_SEGMENTER
 
-BUNDLED = "bundled"
+# ComfyUI asks for INPUT_TYPES many times in a prompt, and a models folder may lie on a slow disk.
+SECONDS_BETWEEN_LOOKS = 5.0
+
+Folders = tuple[Path, ...]
+Find = Callable[..., list[str]]
 
 
 class ModelLoader(Node):
-    """A loader whose one input chooses among `MODELS`: names and how to make what they stand for."""
+    """A loader whose one input is `bundled` or names a model that the user has.
+
+    `FIND` and `LOAD` take the folders of each of `KINDS`; `LOAD` takes the model's name before them and reads nothing
+    large.
+    """
 
     CATEGORY = "MaskLoss/Load"
-    MODELS: ClassVar[dict[str, Callable[[], Any]]] = {}
+    # The licence notes are shown although the node saves nothing.
+    HAS_INTERMEDIATE_OUTPUT = True
+    KINDS: ClassVar[tuple[ModelKind, ...]] = ()
+    FIND: ClassVar[Find]
+    LOAD: ClassVar[Callable[..., Any]]
+    PLACES: ClassVar[str] = ""
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        tip = "bundled: small models installed by `maskloss models --install`."
-        return {"required": {"model": COMBO(cls.MODELS, tip)}}
+        names = _found(cls.FIND, cls.folders(), int(time.monotonic() / SECONDS_BETWEEN_LOOKS))
+        tip = f"bundled: small models installed by `maskloss models --install`. Others: {cls.PLACES}."
+        return {"required": {"model": COMBO(dict.fromkeys((BUNDLED, *names)), tip)}}
 
     @classmethod
     def VALIDATE_INPUTS(cls, model: str | None = None) -> bool | str:
         return True if model is None else verdict(lambda: cls.make(model))
 
     @classmethod
-    def make(cls, model: str) -> Any:
-        """The object that `model` names. Raises SettingError for an unknown name, ModelMissingError for lost files."""
-        if model not in cls.MODELS:
-            raise SettingError(f"is {model!r}, expected one of {', '.join(map(repr, cls.MODELS))}")
-        return cls.MODELS[model]()
+    def IS_CHANGED(cls, model: str | None = None, **_: object) -> str:
+        """Changes with the model's files, so that a new file under an old name is loaded again."""
+        folders = [folder / inner for kind in cls.folders() for folder in kind for inner in (".", "models")]
+        return listing_digest([folder / model for folder in folders if model and (folder / model).exists()])
 
-    def run(self, model: str) -> tuple[Any]:
-        return (self.make(model),)
+    @classmethod
+    def folders(cls) -> tuple[Folders, ...]:
+        """The folders of each of KINDS."""
+        return tuple(current_host().model_folders(kind) for kind in cls.KINDS)
+
+    @classmethod
+    def make(cls, model: object) -> Any:
+        """The object that `model` names. Raises SettingError for another kind, ModelMissingError for lost files."""
+        if not isinstance(model, str):
+            raise SettingError(f"model is {model!r}, expected 'bundled' or the name of a model")
+        return cls.LOAD(model, *cls.folders())
+
+    def run(self, model: str) -> dict[str, Any]:
+        made = self.make(model)
+        notes = self.notes(made)
+        for note in notes:
+            current_host().say(note)
+        return {"ui": {"text": list(notes)}, "result": (made,)}
+
+    @staticmethod
+    def notes(model: Any) -> tuple[str, ...]:
+        """What a user must be told of the model's licence."""
+        return tuple(getattr(model, "notes", ()))
 
 
 class MaskLossPartSegmenter(ModelLoader):
@@ -48,16 +95,33 @@ class MaskLossPartSegmenter(ModelLoader):
     SEARCH_ALIASES = ("human parsing", "face parsing", "hair mask")
     RETURN_TYPES = (PART_SEGMENTER,)
     RETURN_NAMES = ("segmenter",)
-    MODELS: ClassVar[dict[str, Callable[[], Any]]] = {BUNDLED: BundledPartSegmenter}
+    KINDS = (ModelKind.PARTS,)
+    FIND = staticmethod(find_part_segmenters)
+    LOAD = staticmethod(load_part_segmenter)
+    PLACES = "Sapiens in models/sapiens, transformers folders in models/sapiens2 and models/segformer"
+
+    @staticmethod
+    def notes(model: Any) -> tuple[str, ...]:
+        notes = licence_warnings(model, None)
+        classes = current_host().running_classes() or frozenset()
+        if getattr(model, "forbids_biometrics", False) and MaskLossFaceRecognizer.__name__ in classes:
+            notes += (
+                f"{model.name} is used in one workflow with {MaskLossFaceRecognizer.TITLE}, but its licence forbids "
+                "biometric processing: use another part segmenter where people are told apart by their faces.",
+            )
+        return notes
 
 
 class MaskLossPersonSegmenter(ModelLoader):
     TITLE = "Load Person Segmenter"
     DESCRIPTION = "One mask per person."
-    SEARCH_ALIASES = ("person mask", "instance segmentation")
+    SEARCH_ALIASES = ("person mask", "instance segmentation", "segment anything")
     RETURN_TYPES = (PERSON_SEGMENTER,)
     RETURN_NAMES = ("person_segmenter",)
-    MODELS: ClassVar[dict[str, Callable[[], Any]]] = {BUNDLED: BundledPersonSegmenter}
+    KINDS = (ModelKind.SAM, ModelKind.YOLO)
+    FIND = staticmethod(find_person_segmenters)
+    LOAD = staticmethod(load_person_segmenter)
+    PLACES = "SAM checkpoints in models/sams, YOLO-seg as .onnx in models/ultralytics/segm"
 
 
 class MaskLossFaceRecognizer(ModelLoader):
@@ -66,7 +130,24 @@ class MaskLossFaceRecognizer(ModelLoader):
     SEARCH_ALIASES = ("face detection", "face recognition", "face embedding")
     RETURN_TYPES = (FACE_RECOGNIZER,)
     RETURN_NAMES = ("recognizer",)
-    MODELS: ClassVar[dict[str, Callable[[], Any]]] = {BUNDLED: BundledFaceRecognizer}
+    KINDS = (ModelKind.INSIGHTFACE,)
+    FIND = staticmethod(find_face_packs)
+    LOAD = staticmethod(load_face_recognizer)
+    PLACES = "insightface packs in models/insightface/models"
+
+    @staticmethod
+    def notes(model: Any) -> tuple[str, ...]:
+        return licence_warnings(None, model)
+
+
+@lru_cache(maxsize=16)
+def _found(find: Find, folders: tuple[Folders, ...], _lookup: int) -> tuple[str, ...]:
+    """What lies in the folders, looked for once per lookup."""
+    try:
+        return tuple(find(*folders))
+    except OSError:
+        # A folder that cannot be read offers nothing; the node must be there nevertheless.
+        return ()
 
 
 NODES = (MaskLossPartSegmenter, MaskLossPersonSegmenter, MaskLossFaceRecognizer)

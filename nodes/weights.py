@@ -10,19 +10,21 @@ import torch
 
 from ..core.alpha import merge_alpha
 from ..core.draw.overlay import parts_overlay, weights_overlay
-from ..core.errors import SettingError
+from ..core.errors import ImageError, SettingError
 from ..core.files import write_text
 from ..core.host import current_host
 from ..core.images import save_image
 from ..core.mask_weights import MaskLossSettings
-from ..core.parts.part_map import PartMap, PartSegmenter
+from ..core.parts.part_map import SCHEMES, PartMap, PartSegmenter
 from ..core.parts.tiers import TierWeights, parse_class_weights, weigh_parts
 from ..core.paths import numbered_path, resolve_write
 from ..core.previews import preview_weights
+from ..core.segmenters.class_map import ClassMapEncoding, parts_from_class_map
 from .checks import verdict
 from .node import Node
 from .results import as_json, one_or_all, saved, shown
 from .sockets import (
+    COMBO,
     IMAGE,
     INT,
     LOSS_SETTINGS,
@@ -64,6 +66,41 @@ class MaskLossSegmentParts(Node):
         parts = tuple(segmenter.segment(rgb_HWC) for rgb_HWC in pictures)
         overlays = [parts_overlay(rgb_HWC, part_map) for rgb_HWC, part_map in zip(pictures, parts, strict=True)]
         return shown((parts, image_from_pictures(overlays)), overlays, "parts")
+
+
+class MaskLossPartsFromClassMap(Node):
+    TITLE = "Parts from Class Map"
+    CATEGORY = "MaskLoss/Picture"
+    DESCRIPTION = "Parts that another pack found, handed over as a mask of class numbers."
+    SEARCH_ALIASES = ("class id mask", "sapiens2", "segmentation map")
+    RETURN_TYPES = (PARTS,)
+    RETURN_NAMES = ("parts",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "class_map": MASK("Class numbers as grey values; neither resized nor blurred."),
+                "scheme": COMBO(
+                    SCHEMES, "The class table of the model that made it; the number is that of its classes."
+                ),
+            },
+            "optional": {"encoding": COMBO(ClassMapEncoding, "How a class number became a grey value.")},
+        }
+
+    def run(
+        self, class_map: torch.Tensor, scheme: str, encoding: str = ClassMapEncoding.OVER_LAST.value
+    ) -> tuple[tuple[PartMap, ...]]:
+        if class_map.numel() == 0:
+            raise ImageError("class_map holds no picture; connect a MASK with at least one")
+        low, high = float(class_map.min()), float(class_map.max())
+        # Outside [0, 1] a mask is cut off, and whole class numbers would all become the last class.
+        if low < 0 or high > 1:
+            raise SettingError(
+                f"class_map holds values from {low:g} to {high:g}, expected {encoding}, which is in [0, 1]"
+            )
+        maps = masks_from_mask(class_map, "class_map")
+        return (tuple(parts_from_class_map(map_HW, scheme, encoding) for map_HW in maps),)
 
 
 class MaskLossPartsToMask(Node):
@@ -233,6 +270,7 @@ def _save_rgba(rgba_HWC: np.ndarray, filename_prefix: str, caption: str) -> Path
 
 NODES = (
     MaskLossSegmentParts,
+    MaskLossPartsFromClassMap,
     MaskLossPartsToMask,
     MaskLossWeightedMask,
     MaskLossMergeAlpha,

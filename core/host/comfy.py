@@ -18,6 +18,7 @@ from PIL import Image
 from ..files import write_bytes
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
+from .host import ModelKind, once, own_model_folders
 
 PREVIEW_PX = 512
 SECONDS_BETWEEN_TEXTS = 0.25
@@ -35,6 +36,12 @@ class ComfyHost:
             roots=roots_from_environment(),
             absolute_allowed=listens_on_loopback_only(str(_comfy("comfy.cli_args").args.listen)),
         )
+
+    def model_folders(self, kind: ModelKind) -> tuple[Path, ...]:
+        folder_paths = _comfy("folder_paths")
+        standard = [Path(folder_paths.models_dir) / name for name in kind.folder_names]
+        registered = [folder for name in kind.folder_names for folder in _registered(folder_paths, name)]
+        return once([*registered, *standard, *own_model_folders(kind)])
 
     def progress(self) -> Progress:
         context = _executing_context()
@@ -88,6 +95,19 @@ class ComfyProgress:
                 return
             server.send_progress_text(f"{done}/{total} {text}", self._node_id)
             self._told_at = now
+
+
+def _registered(folder_paths: Any, name: str) -> list[Path]:
+    """The folders that other packs or extra_model_paths.yaml gave ComfyUI for `name`.
+
+    What we call a/b may be known as a_b, or lie as b in what is known as a.
+    """
+    head, _, tail = name.partition("/")
+    places = [(head, "")] if not tail else [(f"{head}_{tail}", ""), (head, tail)]
+    known = folder_paths.folder_names_and_paths
+    return [
+        Path(folder) / inner for key, inner in places if key in known for folder in folder_paths.get_folder_paths(key)
+    ]
 
 
 def listens_on_loopback_only(listen: str) -> bool:

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from ..bundled.registry import models_directory
 from ..paths import Folders
 from ..progress import Progress
+
+
+class ModelKind(str, Enum):
+    """Weights that a user may have, by where they lie."""
+
+    SAM = "sams"
+    YOLO = "yolo"
+    INSIGHTFACE = "insightface"
+    PARTS = "parts"
+
+    @property
+    def folder_names(self) -> tuple[str, ...]:
+        """The folders of this kind inside a models folder, "/"-separated, as other packs name them too."""
+        return _FOLDER_NAMES[self]
+
+
+_FOLDER_NAMES = {
+    ModelKind.SAM: ("sams",),
+    ModelKind.YOLO: ("ultralytics/segm",),
+    ModelKind.INSIGHTFACE: ("insightface",),
+    ModelKind.PARTS: ("sapiens", "sapiens2", "segformer"),
+}
+_PACK_MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
 class Host(Protocol):
@@ -16,6 +42,10 @@ class Host(Protocol):
 
     def folders(self) -> Folders:
         """The folders that are open to this prompt."""
+        ...
+
+    def model_folders(self, kind: ModelKind) -> tuple[Path, ...]:
+        """Where weights of this kind are looked for, the first one first; not all of these folders need be there."""
         ...
 
     def progress(self) -> Progress:
@@ -40,3 +70,13 @@ class Host(Protocol):
     def say(self, text: str) -> None:
         """Tell the user something that stays: a banner or a warning, one or more lines."""
         ...
+
+
+def own_model_folders(kind: ModelKind) -> tuple[Path, ...]:
+    """The folders of this kind that belong to this pack: under MASKLOSS_MODELS where it is set, then in the pack."""
+    return once(root / name for root in (models_directory(), _PACK_MODELS) for name in kind.folder_names)
+
+
+def once(folders: Iterable[Path]) -> tuple[Path, ...]:
+    """Absolute, each one only where it comes first."""
+    return tuple(dict.fromkeys(folder.absolute() for folder in folders))

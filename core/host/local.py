@@ -13,6 +13,7 @@ import numpy as np
 from ..images import save_image
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
+from .host import ModelKind, own_model_folders
 
 SECONDS_BETWEEN_LINES = 2.0
 
@@ -36,6 +37,9 @@ class LocalHost:
 
     def folders(self) -> Folders:
         return self._folders
+
+    def model_folders(self, kind: ModelKind) -> tuple[Path, ...]:
+        return own_model_folders(kind)
 
     def progress(self) -> Progress:
         return LineProgress(self.label)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from maskloss.core.errors import PathError
 from maskloss.core.host import ComfyHost, current_host
+from maskloss.core.host.host import ModelKind, own_model_folders
 from maskloss.core.paths import resolve_read
 from PIL import Image
 
@@ -32,10 +33,14 @@ class Bar:
 
 @pytest.fixture
 def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What a test may change: `context`, `listen`, `interrupt`; and `texts`, which were sent to the front end."""
+    """What a test may change: `context`, `listen`, `interrupt`, `registered` (model folders); and the sent `texts`."""
     prompt = {"3": {"class_type": "A", "inputs": {"x": 1, "y": ["4", 0]}}, "4": {"class_type": "B", "inputs": {}}}
     given = SimpleNamespace(
-        context=SimpleNamespace(prompt_id="p", node_id="3"), listen="127.0.0.1", interrupt=False, texts=[]
+        context=SimpleNamespace(prompt_id="p", node_id="3"),
+        listen="127.0.0.1",
+        interrupt=False,
+        texts=[],
+        registered={},
     )
 
     def throw() -> None:
@@ -52,7 +57,10 @@ def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         "comfy_execution": {},
         "comfy_execution.utils": {"get_executing_context": lambda: given.context},
         "folder_paths": {
-            f"get_{name}_directory": lambda name=name: str(tmp_path / name) for name in ("input", "output", "temp")
+            **{f"get_{name}_directory": lambda name=name: str(tmp_path / name) for name in ("input", "output", "temp")},
+            "models_dir": str(tmp_path / "models"),
+            "folder_names_and_paths": given.registered,
+            "get_folder_paths": lambda name: given.registered[name][0],
         },
         "server": {"PromptServer": SimpleNamespace(instance=instance)},
     }
@@ -67,6 +75,22 @@ def test_comfyui_is_the_host_where_its_modules_are(comfy: SimpleNamespace, tmp_p
     host = current_host()
     assert isinstance(host, ComfyHost)
     assert (host.folders().input, host.folders().output) == (tmp_path / "input", tmp_path / "output")
+
+
+def test_models_lie_where_comfyui_says_then_in_its_models_folder_then_in_ours(
+    comfy: SimpleNamespace, tmp_path: Path
+) -> None:
+    standard, host = tmp_path / "models", ComfyHost()
+    assert host.model_folders(ModelKind.SAM) == (standard / "sams", *own_model_folders(ModelKind.SAM))
+    comfy.registered["sams"] = ([str(tmp_path / "disk"), str(standard / "sams")], {".pth"})
+    assert host.model_folders(ModelKind.SAM)[:2] == (tmp_path / "disk", standard / "sams")
+    assert len(host.model_folders(ModelKind.SAM)) == 2 + len(own_model_folders(ModelKind.SAM))
+    comfy.registered["ultralytics"] = ([str(tmp_path / "yolo")], set())
+    comfy.registered["ultralytics_segm"] = ([str(tmp_path / "segm")], set())
+    expected = (tmp_path / "segm", tmp_path / "yolo/segm", standard / "ultralytics/segm")
+    assert host.model_folders(ModelKind.YOLO)[:3] == expected
+    comfy.registered["sapiens2"] = ([str(tmp_path / "two")], set())
+    assert host.model_folders(ModelKind.PARTS)[:2] == (tmp_path / "two", standard / "sapiens")
 
 
 def test_absolute_paths_are_closed_on_a_network(comfy: SimpleNamespace, tmp_path: Path) -> None:

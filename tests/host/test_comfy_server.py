@@ -21,12 +21,22 @@ from typing import Any
 import maskloss
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 pytestmark = pytest.mark.comfy
 
 SECONDS_TO_START = 180
 SECONDS_TO_RUN = 120
+
+
+class AllFace(torch.nn.Module):
+    """Sapiens in form: 28 classes, and everything is Face_Neck."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores = torch.zeros(1, 28, 4, 3)
+        scores[:, 2] = 1
+        return scores
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (base / "custom_nodes/ComfyUI-MaskLoss").symlink_to(Path(maskloss.__file__).parent)
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(base / "input/photo.png")
+    for folder in ("sams/deep", "sapiens"):
+        (base / "models" / folder).mkdir(parents=True)
+    (base / "models/sams/deep/tiny.pth").write_bytes(b"x")
+    torch.jit.script(AllFace()).save(str(base / "models/sapiens/toy.pt2"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -195,3 +209,38 @@ def test_the_same_prompt_again_does_not_run_again(server: Server) -> None:
     (cached,) = [message for kind, message in again["status"]["messages"] if kind == "execution_cached"]
     assert set(cached["nodes"]) == {"1", "2", "3"}
     assert again["outputs"]["2"]["images"]
+
+
+def test_models_in_comfyuis_folders_are_offered(server: Server) -> None:
+    for name, model in (("MaskLossPersonSegmenter", "deep/tiny.pth"), ("MaskLossPartSegmenter", "toy.pt2")):
+        (info,) = server.get(f"/object_info/{name}").values()
+        options = info["input"]["required"]["model"][1]["options"]
+        assert options[0] == "bundled"
+        assert model in options[1:]
+
+
+def parts(model: str) -> dict[str, Any]:
+    return {
+        "1": node("LoadImage", image="photo.png"),
+        "2": node("MaskLossPartSegmenter", model=model),
+        "3": node("MaskLossSegmentParts", image=["1", 0], segmenter=["2", 0]),
+        "4": node("MaskLossPartsToMask", parts=["3", 0], classes="face"),
+        "5": node("MaskLossPreviewWeights", weights=["4", 0]),
+    }
+
+
+def test_a_lost_model_is_refused_with_our_sentence(server: Server) -> None:
+    answer = server.post(parts("lost.pt2"))
+    assert "prompt_id" not in answer
+    (error,) = answer["node_errors"]["2"]["errors"]
+    for words in ("lost.pt2 was not found", str(server.base / "models/sapiens"), "CC-BY-NC 4.0", "'bundled'"):
+        assert words in error["details"]
+
+
+def test_a_models_licence_reaches_the_user(server: Server) -> None:
+    for _ in range(2):
+        history = server.run(parts("toy.pt2"))
+        assert history["status"]["status_str"] == "success"
+        assert "CC-BY-NC" in history["outputs"]["2"]["text"][0], "from ComfyUI's cache too"
+    assert json.loads(history["outputs"]["5"]["text"][0])["coverage"] == 1
+    assert "CC-BY-NC" in server.log.read_text()

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import maskloss
 import numpy as np
 import pytest
 from maskloss.core.host import ComfyHost, LocalHost, current_host, use_host
 from maskloss.core.host.comfy import listens_on_loopback_only
+from maskloss.core.host.host import ModelKind
 from maskloss.core.host.local import LineProgress
 from maskloss.core.host.observer import HostObserver
 from maskloss.core.paths import resolve_read, resolve_write
@@ -32,6 +34,18 @@ def test_a_chosen_host_holds_inside_its_block(tmp_path: Path) -> None:
             assert current_host() is inner
         assert current_host() is chosen
     assert current_host() is not chosen
+
+
+def test_models_lie_in_the_pack_and_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = Path(maskloss.__file__).parent / "models"
+    monkeypatch.delenv("MASKLOSS_MODELS", raising=False)
+    assert LocalHost().model_folders(ModelKind.SAM) == (pack / "sams",)
+    monkeypatch.setenv("MASKLOSS_MODELS", "/elsewhere")
+    elsewhere = Path("/elsewhere").absolute()
+    assert LocalHost().model_folders(ModelKind.YOLO) == (elsewhere / "ultralytics/segm", pack / "ultralytics/segm")
+    assert LocalHost().model_folders(ModelKind.PARTS)[:3] == tuple(
+        elsewhere / name for name in ("sapiens", "sapiens2", "segformer")
+    )
 
 
 def test_pictures_are_kept_under_output_by_node(tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("MASKLOSS_IDENTITY", "IMAGE", "STRING"),
     ),
     "MaskLossSegmentParts": ("image* segmenter*", "", ("MASKLOSS_PARTS", "IMAGE")),
+    "MaskLossPartsFromClassMap": (
+        "class_map*",
+        "scheme*='maskloss_4' encoding='id/(classes-1)'",
+        ("MASKLOSS_PARTS",),
+    ),
     "MaskLossPartsToMask": ("parts*", "classes*='face,hair,body'", ("MASK",)),
     "MaskLossWeightedMask": ("parts image face hair body", TIERS, ("MASK", "IMAGE")),
     "MaskLossInstanceMask": (

@@ -12,6 +12,7 @@ from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.parts.part_map import SCHEMES, PartMap
 from maskloss.nodes.weights import (
     MaskLossMergeAlpha,
+    MaskLossPartsFromClassMap,
     MaskLossPartsToMask,
     MaskLossPreviewWeights,
     MaskLossSegmentParts,
@@ -84,6 +85,33 @@ def test_parts_to_mask() -> None:
     assert mask[0, ::16, ::16].flatten().tolist() == [0, 1, 1, 0]
     with pytest.raises(SettingError, match="classes is empty"):
         MaskLossPartsToMask().run(parts=PARTS, classes=" , ")
+
+
+def test_parts_come_from_a_class_map_of_another_pack() -> None:
+    hair = SCHEMES["sapiens2_29"].names.index("Hair")
+    class_map = torch.zeros(2, 4, 6)
+    class_map[1, :2] = hair / 28
+    (parts,) = MaskLossPartsFromClassMap().run(class_map=class_map, scheme="sapiens2_29")
+    (hair_mask,) = MaskLossPartsToMask().run(parts=parts, classes="hair")
+    assert hair_mask.sum(dim=(1, 2)).tolist() == [0, 12]
+    (over_255,) = MaskLossPartsFromClassMap().run(
+        class_map=torch.full((4, 6), hair / 255), scheme="sapiens2_29", encoding="id/255"
+    )
+    assert np.unique(over_255[0].label_HW).tolist() == [hair]
+
+
+def test_what_is_no_class_map_is_refused() -> None:
+    node = MaskLossPartsFromClassMap()
+    with pytest.raises(SettingError, match="values from 0 to 3, expected id/255"):
+        node.run(class_map=torch.from_numpy(LABELS.astype(np.float32)), scheme="maskloss_4", encoding="id/255")
+    with pytest.raises(SettingError, match="between two classes"):
+        node.run(class_map=torch.full((4, 4), 0.4), scheme="maskloss_4")
+    with pytest.raises(ImageError, match="NaN"):
+        node.run(class_map=torch.full((4, 4), float("nan")), scheme="maskloss_4")
+    with pytest.raises(ImageError, match="holds no picture"):
+        node.run(class_map=torch.zeros(0, 4, 4), scheme="maskloss_4")
+    with pytest.raises(SettingError, match="scheme is 'lip'"):
+        node.run(class_map=torch.zeros(4, 4), scheme="lip")
 
 
 def test_merge_alpha_keeps_colours_under_weight_zero(tmp_path: Path) -> None:
