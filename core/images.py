@@ -6,6 +6,7 @@ and animated files (first frame) are brought to 8-bit RGB without touching the c
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from .errors import ImageError
@@ -32,6 +34,7 @@ _UNREADABLE = (
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _ORIENTATION_TAG = 0x0112
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def load_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -73,7 +76,7 @@ def image_size(path: Path) -> tuple[int, int]:
         # Pillow's TIFF reader turns by itself and reports the turned size; its tags still hold the stored one.
         tags = image.tag_v2 if isinstance(image, TiffImageFile) else None
         width, height = (tags[_TIFF_WIDTH], tags[_TIFF_HEIGHT]) if tags else image.size
-        turned = image.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
+        turned = _exif(image).get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
 
 
@@ -104,6 +107,35 @@ def save_image(path: Path, pixels: np.ndarray) -> None:
     }
     with written_whole(path) as temporary:
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format=kind, **options[kind])
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    # A PNG may say its orientation after its pixels, so Pillow decodes them all; a look at the chunks is enough.
+    if isinstance(image, PngImageFile) and not _says_more_after_pixels(image):
+        return Image.Image.getexif(image)
+    return image.getexif()
+
+
+def _says_more_after_pixels(image: PngImageFile) -> bool:
+    """Whether a PNG has metadata behind its pixels, or is cut off, which Pillow then says."""
+    stream = image.fp
+    if stream is None:
+        return True
+    before = stream.tell()
+    try:
+        stream.seek(len(_PNG_SIGNATURE))
+        pixels_seen = False
+        while len(head := stream.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            if kind == b"IEND":
+                return False
+            if pixels_seen and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+                return True
+            pixels_seen = pixels_seen or kind == b"IDAT"
+            stream.seek(length + 4, os.SEEK_CUR)
+        return True
+    finally:
+        stream.seek(before)
 
 
 def _image_has_alpha(image: Image.Image) -> bool:

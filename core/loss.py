@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from .errors import SettingError
-from .mask_weights import LossKind, MaskLossSettings, Normalization
+from .mask_weights import LossKind, MaskLossSettings, Normalization, chosen_normalization
 
 NEAR_ZERO = 1e-6
 
@@ -49,7 +49,7 @@ def near_zero(weights_B1Thw: torch.Tensor) -> torch.Tensor:
 def loss_share(
     error_BCThw: torch.Tensor,
     weights_B1Thw: torch.Tensor,
-    normalization: Normalization,
+    normalization: Normalization | str,
     scale_B: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """This batch's undivided part of a window's loss, a scalar with a graph.
@@ -57,6 +57,7 @@ def loss_share(
     The shares of all batches of a window, summed and divided by the sum of their `loss_divisor`s, are the window's
     loss. `scale_B` multiplies each sample's loss (see `core.mask_weights.area_scale`).
     """
+    normalization = chosen_normalization(normalization)
     numerator, denominator = weighted_sums(error_BCThw, weights_B1Thw)
     silent = near_zero(weights_B1Thw)
     if normalization is Normalization.PER_SAMPLE:
@@ -68,11 +69,12 @@ def loss_share(
     return torch.where(silent, contribution * 0.0, contribution).sum()
 
 
-def loss_divisor(weights_B1Thw: torch.Tensor, channels: int, normalization: Normalization) -> torch.Tensor:
+def loss_divisor(weights_B1Thw: torch.Tensor, channels: int, normalization: Normalization | str) -> torch.Tensor:
     """This batch's part of what a window's shares are divided by, a scalar known before any forward pass.
 
     `per_sample`: the number of samples; `batch`: Σ w over all samples; `none`: the number of elements.
     """
+    normalization = chosen_normalization(normalization)
     batch = weights_B1Thw.shape[0]
     if normalization is Normalization.PER_SAMPLE:
         return torch.tensor(float(batch))
@@ -85,7 +87,7 @@ def loss_divisor(weights_B1Thw: torch.Tensor, channels: int, normalization: Norm
 def masked_loss(
     error_BCThw: torch.Tensor,
     weights_B1Thw: torch.Tensor,
-    normalization: Normalization = Normalization.PER_SAMPLE,
+    normalization: Normalization | str = Normalization.PER_SAMPLE,
     scale_B: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The loss of one batch.
@@ -94,7 +96,8 @@ def masked_loss(
     `batch`       Σ w·err / Σ w over all samples: every weighted cell counts the same.
     `none`        Σ w·err / number of elements: a small mask makes a small loss.
 
-    Samples without weight contribute zero; when none has any, the loss is zero with finite gradients.
+    Samples without weight contribute zero; when none has any, the loss is zero with finite gradients. SettingError for
+    another name of a normalisation.
     """
     share = loss_share(error_BCThw, weights_B1Thw, normalization, scale_B)
     divisor = loss_divisor(weights_B1Thw, error_BCThw.shape[1], normalization).to(share)

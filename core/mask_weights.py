@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,22 @@ class LossKind(str, Enum):
 
     MSE = "mse"
     HUBER = "huber"
+
+
+_Choice = TypeVar("_Choice", Normalization, LossKind)
+
+
+def chosen_normalization(value: Normalization | str) -> Normalization:
+    """The normalisation that `value` names. SettingError for another."""
+    return _one_of(Normalization, "normalization", value)
+
+
+def _one_of(choices: type[_Choice], name: str, value: _Choice | str) -> _Choice:
+    try:
+        return choices(value)
+    except ValueError:
+        options = ", ".join(choice.value for choice in choices)
+        raise SettingError(f"{name} must be one of {options}; found {value!r}") from None
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,9 @@ class MaskLossSettings:
     strict: bool = False
 
     def __post_init__(self) -> None:
+        # By value too: a plain "batch" or "huber" would otherwise act as another choice without a word.
+        object.__setattr__(self, "normalization", chosen_normalization(self.normalization))
+        object.__setattr__(self, "loss", _one_of(LossKind, "loss", self.loss))
         # `not (a < b)` instead of `a >= b`, so that NaN is refused too.
         if not 0 < self.gamma < math.inf:
             raise SettingError(f"mask_gamma must be > 0; found {self.gamma}")

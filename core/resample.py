@@ -66,8 +66,8 @@ def to_latent_grid(weights_B1THW: torch.Tensor, size_hw: tuple[int, int], tempor
             f"{frames} frames do not fit a temporal stride of {temporal_stride}; expected 1 + n·{temporal_stride}"
         )
     weights = weights_B1THW.float()
-    rows_hH = _area_matrix(weights.shape[3], size_hw[0])
-    columns_wW = _area_matrix(weights.shape[4], size_hw[1])
+    rows_hH = _area_matrix(weights.shape[3], size_hw[0]).to(weights.device)
+    columns_wW = _area_matrix(weights.shape[4], size_hw[1]).to(weights.device)
     weights = (rows_hH @ weights @ columns_wW.T).clamp(0.0, 1.0)
     if temporal_stride == 1 or frames == 1:
         return weights

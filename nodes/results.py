@@ -44,7 +44,7 @@ def told(result: tuple[Any, ...], messages: Sequence[str] = ()) -> dict[str, Any
 
 def saved(paths: Sequence[Path]) -> list[dict[str, str]]:
     """`ui` entries of files under the output folder; a file elsewhere has none, since no front end can reach it."""
-    output = current_host().folders().output
+    output = current_host().folders().output.resolve()  # as the paths are, which may lead through a link
     return [
         {"filename": path.name, "subfolder": path.parent.relative_to(output).as_posix(), "type": "output"}
         for path in paths

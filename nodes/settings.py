@@ -12,12 +12,6 @@ from .checks import verdict
 from .node import Node
 from .sockets import BOOLEAN, COMBO, FLOAT, INT, LORA_CONFIG, LOSS_SETTINGS, OPTIMIZER, STRING
 
-PRESETS = {
-    "person": mask_weights.MaskLossSettings(gamma=0.7, min_weight=0.05),
-    "face": mask_weights.MaskLossSettings(gamma=1.5, min_weight=0.0),
-    "style": mask_weights.MaskLossSettings(gamma=0.5, min_weight=0.1),
-}
-
 
 class MaskLossSettings(Node):
     TITLE = "Mask Loss Settings"
@@ -106,10 +100,10 @@ class MaskLossSettingsPreset(Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"preset": COMBO(PRESETS, "What the LoRA is to learn.")}}
+        return {"required": {"preset": COMBO(mask_weights.PRESETS, "What the LoRA is to learn.")}}
 
     def run(self, preset: str) -> tuple[mask_weights.MaskLossSettings]:
-        return (PRESETS[preset],)
+        return (mask_weights.PRESETS[preset],)
 
 
 class MaskLossLoraConfig(Node):

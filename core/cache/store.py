@@ -69,6 +69,14 @@ class LatentCache:
         """The embeddings of the empty caption. CacheError as `text`."""
         return self._text("")
 
+    def missing_captions(self) -> tuple[str, ...]:
+        """Captions, the empty one among them, whose embeddings are not on disk; all of them before CacheText ran."""
+        captions = dict.fromkeys(("", *(entry.caption for entry in self.entries)))
+        encoder = self.text_encoder
+        if encoder is None:
+            return tuple(captions)
+        return tuple(text for text in captions if not (self.directory / text_file_name(encoder, text)).exists())
+
     def origin_counts(self) -> dict[MaskOrigin, int]:
         """How many entries have their weights from where."""
         counts = Counter(entry.origin for entry in self.entries)

@@ -92,7 +92,8 @@ class Ledger:
         if self._journal is None:
             # The ledger itself comes first: its presence marks the directory as ours for whoever scans next.
             self._write()
-            self._journal = _journal_path(self._path).open("a", encoding="utf-8")
+            # What an earlier journal held is in it now, and a line torn by a kill would spoil the next one.
+            self._journal = _journal_path(self._path).open("w", encoding="utf-8")
         self._journal.write(json.dumps({"name": name, **asdict(record)}) + "\n")
         self._journal.flush()
 

@@ -113,6 +113,8 @@ def _merge(plan: _Plan, ledger: Ledger) -> dict[str, object]:
     weights_HW = np.ones(loaded.rgb_HWC.shape[:2], np.float32) if loaded.weights_HW is None else loaded.weights_HW
     ledger.begin(plan.item.name, plan.fingerprint)
     save_image(plan.target, merge_alpha(loaded.rgb_HWC, weights_to_uint8(weights_HW)))
+    if plan.caption_target is None:
+        _drop_caption(plan, "" if record is None else str(record.details.get("caption", "")))
     _copy_caption(plan)
     coverage = round(float(weights_HW.mean(dtype=np.float64)), 6)
     details: dict[str, object] = {
@@ -129,6 +131,13 @@ def _copy_caption(plan: _Plan) -> None:
         write_bytes(plan.caption_target, plan.item.caption_path.read_bytes())
     else:
         write_text(plan.caption_target, plan.item.caption + "\n")
+
+
+def _drop_caption(plan: _Plan, ours: str) -> None:
+    """Take away the caption that an earlier run wrote, now that the photograph has none; an edited one stays."""
+    old = plan.target.with_name(plan.target.stem + _caption_suffix(plan.item))
+    if ours and old.exists() and read_caption(old) == ours:
+        old.unlink()
 
 
 def _merged(plan: _Plan) -> DatasetItem:

@@ -147,6 +147,11 @@ def _check_cache(denoiser: Denoiser, cache: LatentCache) -> None:
         )
     if cache.text_encoder is None:
         raise CacheError(f"The cache {cache.directory} has no captions; run MaskLossCacheText on it first.")
+    if missing := cache.missing_captions():
+        raise CacheError(
+            f"The cache {cache.directory} has no text for {len(missing)} captions: "
+            f"{_listing([repr(caption) for caption in missing])}. Run MaskLossCacheText on it again."
+        )
     one_frame = [entry.name for entry in cache.entries if entry.target_index is not None]
     if one_frame:
         raise CacheError(

@@ -85,14 +85,14 @@ def micro_batch_loss(
         difference = denoiser.predict(clean, noise, t, text, checkpoint)
     error = elementwise_error(difference, rules)
     share = loss_share(error, micro.weights_B1Thw.to(device), rules.normalization, micro.scale_B.to(device))
-    loss = share / window.divisor.to(device)
+    loss = share / float(window.divisor)  # a number, because the divisor is float64, which Apple GPUs lack
     if rules.prior_weight > 0:
         with torch.no_grad(), adapters.disabled(), precision(denoiser, dtype):
             base = denoiser.predict(clean, noise, t, text, False)
         # Both differences are against the same target, so theirs is that of the two predictions.
         drift = elementwise_error(difference - base, rules)
         prior = loss_share(drift, micro.prior_B1Thw.to(device), Normalization.PER_SAMPLE)
-        loss = loss + rules.prior_weight * prior / window.prior_divisor.to(device)
+        loss = loss + rules.prior_weight * prior / float(window.prior_divisor)
     finite = torch.isfinite(error.detach().sum(dim=(1, 2, 3, 4))).tolist()
     non_finite = tuple(entry.name for entry, good in zip(micro.entries, finite, strict=True) if not good)
     return MicroResult(loss, region_sums(error, micro.mask_B1Thw.to(device)), non_finite)

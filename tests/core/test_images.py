@@ -1,6 +1,7 @@
 """Files as people have them: orientations, depths, palettes, damage."""
 
 import io
+import zlib
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from maskloss.core.errors import ImageError
 from maskloss.core.images import has_alpha, image_size, load_image, load_mask, save_image
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
 # How a camera stores an upright picture under each EXIF orientation: the inverse of what a viewer does.
 STORED = {
@@ -149,3 +151,31 @@ def test_saving_refuses_what_would_be_lost(tmp_path):
     with pytest.raises(ImageError, match="float64"):
         save_image(tmp_path / "a.png", np.zeros((4, 4)))
     assert list(tmp_path.iterdir()) == []
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_the_size_of_a_png_is_upright_without_decoding_it(tmp_path, monkeypatch, place):
+    # Pillow decodes the whole PNG to look for an orientation behind its pixels; 10 000 photographs have no time.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((6, 9, 3), np.uint8)).save(buffer, "PNG")
+    cut = {"before": 33, "after": len(buffer.getvalue()) - 12}[place]
+    turned = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    (tmp_path / "turned.png").write_bytes(buffer.getvalue()[:cut] + turned + buffer.getvalue()[cut:])
+    (tmp_path / "plain.png").write_bytes(buffer.getvalue())
+    assert image_size(tmp_path / "turned.png") == (6, 9)
+    assert load_image(tmp_path / "turned.png")[0].shape == (9, 6, 3)
+    noise = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(noise, "PNG")
+    (tmp_path / "cut.png").write_bytes(noise.getvalue()[:4000])
+    with pytest.raises(ImageError, match=r"cut\.png"):
+        image_size(tmp_path / "cut.png")
+    monkeypatch.setattr(PngImageFile, "load", lambda self: pytest.fail("decoded"))
+    assert image_size(tmp_path / "plain.png") == (9, 6)
+    if place == "before":
+        assert image_size(tmp_path / "turned.png") == (6, 9)

@@ -55,6 +55,16 @@ def test_a_small_mask_keeps_its_share_per_sample():
 
 
 @pytest.mark.parametrize("normalization", EVERY)
+def test_a_normalization_may_be_given_by_its_name(normalization):
+    # A plain string is no member of the enum: compared by identity it acted as `batch`, whatever it said.
+    error, weights = draw(8)
+    assert masked_loss(error, weights, normalization.value) == masked_loss(error, weights, normalization)
+    assert loss_divisor(weights, 4, normalization.value) == loss_divisor(weights, 4, normalization)
+    with pytest.raises(SettingError, match="normalization must be one of per_sample, batch, none; found 'mean'"):
+        masked_loss(error, weights, "mean")
+
+
+@pytest.mark.parametrize("normalization", EVERY)
 def test_gradcheck(normalization):
     _, weights = draw(3, (2, 3, 1, 3, 4))
     prediction = torch.randn(2, 3, 1, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))

@@ -11,6 +11,7 @@ from maskloss.core.mask_weights import (
     PRESETS,
     LossKind,
     MaskLossSettings,
+    Normalization,
     area_scale,
     prior_region,
     transform_weights,
@@ -145,6 +146,16 @@ def test_prior_region_is_what_the_mask_leaves_out():
     assert [round(float(v), 3) for v in region.flatten()] == [0.0, 0.448, 0.618, 0.9]
     sharp = MaskLossSettings(prior_weight=1.0, prior_threshold=0.4)
     assert prior_region(raw, transform_weights(raw, sharp), sharp).flatten().tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_choices_by_name_are_the_choices():
+    settings = MaskLossSettings(normalization="batch", loss="huber")
+    assert settings.normalization is Normalization.BATCH
+    assert settings.loss is LossKind.HUBER
+    with pytest.raises(SettingError, match="loss must be one of mse, huber; found 'mae'"):
+        MaskLossSettings(loss="mae")
+    with pytest.raises(SettingError, match="normalization must be one of"):
+        MaskLossSettings(normalization="mean")
 
 
 def test_settings_without_effect_are_named():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from maskloss.core.cache.latents import cache_latents
-from maskloss.core.cache.store import LatentCache, open_cache
+from maskloss.core.cache.store import LatentCache, open_cache, text_file_name
 from maskloss.core.cache.text import cache_text
 from maskloss.core.data.items import Dataset
 from maskloss.core.demo.encoders import DemoTextEncoder
@@ -50,6 +50,14 @@ def test_another_encoder_encodes_everything_again(cache: LatentCache, text_encod
     second = cache_text(first, text_encoder)[0]
     assert sorted(text_encoder.captions) == ["", "ohwx person"]
     assert second.fingerprint != first.fingerprint
+
+
+def test_captions_without_text_are_known(cache: LatentCache, text_encoder) -> None:
+    assert cache.missing_captions() == ("", "ohwx person")
+    with_text = cache_text(cache, text_encoder)[0]
+    assert with_text.missing_captions() == ()
+    (cache.directory / text_file_name(text_encoder.identity, "")).unlink()
+    assert with_text.missing_captions() == ("",)
 
 
 def test_without_text_it_says_what_to_run(cache: LatentCache) -> None:

@@ -116,6 +116,18 @@ def test_unchanged_work_is_skipped_and_changed_work_redone(
     assert (tmp_path / "rgba/sub/a.txt").read_text() == "other\n"
 
 
+def test_a_caption_that_was_taken_away_does_not_stay_behind(tmp_path: Path, pair: DatasetItem) -> None:
+    merge_dataset_alpha(Dataset((pair,)), tmp_path / "rgba")
+    bare = replace(pair, caption="", caption_path=None)
+    merge_dataset_alpha(Dataset((bare,)), tmp_path / "rgba")
+    assert not (tmp_path / "rgba/sub/a.txt").exists()
+    assert scan_dataset(DatasetConfig(tmp_path / "rgba", recursive=True))[0].items[0].caption == ""
+    merge_dataset_alpha(Dataset((pair,)), tmp_path / "rgba")
+    (tmp_path / "rgba/sub/a.txt").write_text("better words")
+    merge_dataset_alpha(Dataset((bare,)), tmp_path / "rgba")
+    assert (tmp_path / "rgba/sub/a.txt").read_text() == "better words"
+
+
 def test_files_of_others_are_an_error_before_anything_is_written_or_skipped(
     tmp_path: Path, pair: DatasetItem, photograph: Draw
 ) -> None:

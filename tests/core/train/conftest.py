@@ -42,6 +42,9 @@ class MemoryCache(LatentCache):
     def text(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
         return DemoTextEncoder().encode(entry.caption)
 
+    def missing_captions(self) -> tuple[str, ...]:
+        return ()
+
     def empty_text(self) -> dict[str, torch.Tensor]:
         return DemoTextEncoder().encode("")
 

@@ -35,8 +35,14 @@ def cached(root: Path, mask_value: int = 255) -> LatentCache:
 def trained(root: Path, cache: LatentCache, **config: object) -> TrainResult:
     chosen = TrainConfig(**{"steps": 40, "gradient_checkpointing": False, **config})
     return train(
-        DemoDenoiser(), cache, MaskLossSettings(), LoraConfig(), OptimizerConfig(learning_rate=3e-3), chosen,
-        root / "lora", validation_cache=cache,
+        DemoDenoiser(),
+        cache,
+        MaskLossSettings(),
+        LoraConfig(),
+        OptimizerConfig(learning_rate=3e-3),
+        chosen,
+        root / "lora",
+        validation_cache=cache,
     )
 
 
@@ -45,6 +51,16 @@ def test_a_cached_photograph_is_learnt(tmp_path: Path):
     assert result.validation[-1][1] < 0.92 * result.validation[0][1]
     assert result.points[0].coverage == pytest.approx(120 * 120 / (240 * 240), abs=0.02)
     assert float(result.lora.metadata["maskloss.coverage"]) == pytest.approx(result.points[0].coverage, abs=1e-3)
+
+
+def test_a_caption_without_text_is_found_before_the_first_step(tmp_path: Path):
+    cached(tmp_path)
+    Image.fromarray(data.astronaut()[0:240, 100:340]).save(tmp_path / "face.png")
+    item = DatasetItem("face", tmp_path / "face.png", LoadSettings(resolution=(128, 128)), caption="other words")
+    cache, _ = cache_latents(Dataset((item,)), DemoLatentEncoder(), tmp_path / "cache")
+    with pytest.raises(CacheError, match=r"no text for 1 captions: 'other words'\. Run MaskLossCacheText"):
+        train(DemoDenoiser(), cache, None, LoraConfig(), OptimizerConfig(), TrainConfig(steps=1), tmp_path / "lora")
+    assert not (tmp_path / "lora.safetensors").exists()
 
 
 def test_an_edited_mask_is_not_trained_on_in_silence(tmp_path: Path):
