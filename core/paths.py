@@ -77,6 +77,19 @@ def resolve_read(folders: Folders, text: str, name: str = "path", kind: PathKind
     return _of_kind(existing[0], kind, plain, name)
 
 
+def resolve_beside(
+    folders: Folders, folder: Path, text: str, name: str = "path", kind: PathKind = PathKind.ANY
+) -> Path:
+    """As `resolve_read` for a path that a file in `folder` names: a relative one without a suffix counts from there.
+
+    It may lead anywhere that an absolute path may. Raises PathError as `resolve_read`.
+    """
+    plain, place = _split(text, name)
+    if place is None and _absolute(plain, name) is None:
+        return resolve_read(folders, str(folder / plain.replace("\\", "/")), name, kind)
+    return resolve_read(folders, text, name, kind)
+
+
 def resolve_write(folders: Folders, text: str, name: str = "path") -> Path:
     """The path under output/ (or, where open, the absolute path) that `text` means; nothing is created.
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..core.data.config_file import read_config, scan_config
 from ..core.data.items import Dataset, LoadSettings
+from ..core.data.merge import merge_datasets
 from ..core.data.merge_alpha import merge_dataset_alpha
 from ..core.data.scan import DatasetConfig, scan_dataset
+from ..core.errors import UserError
 from ..core.host import current_host
-from ..core.paths import PathKind, resolve_read, resolve_write
+from ..core.paths import PathKind, listing_digest, resolve_read, resolve_write
 from ..core.previews import dataset_sheet
 from .node import Node
 from .results import as_json, changed, shown, told
 from .sockets import (
     BOOLEAN,
     DATASET,
+    FLOAT,
     INT,
     SOCKET,
     STRING,
@@ -101,9 +105,67 @@ class MaskLossLoadDataset(Node):
             num_repeats=num_repeats,
             settings=LoadSettings(resolution, *buckets, alpha_mask, require_mask),
         )
-        running = current_host().running_classes()
-        dataset, report = scan_dataset(config, masks_follow=running is None or bool(running & MASK_BUILDERS))
+        dataset, report = scan_dataset(config, _masks_follow())
         return told((dataset, as_json(report.to_json())), report.messages())
+
+
+class MaskLossLoadDatasetConfig(Node):
+    TITLE = "Load Dataset (Config File)"
+    CATEGORY = "MaskLoss/Dataset"
+    DESCRIPTION = "The datasets of a TOML file as musubi-tuner and blissful-tuner read it, each with its own settings."
+    SEARCH_ALIASES = ("toml", "musubi", "blissful", "dataset config")
+    RETURN_TYPES = (DATASET, "STRING")
+    RETURN_NAMES = ("dataset", "report")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"path": STRING("", "The TOML file, under input or output; its paths count from there.")}}
+
+    @classmethod
+    def IS_CHANGED(cls, path: str | None = None, **_: object) -> str:
+        folders = current_host().folders()
+        try:
+            config = read_config(resolve_read(folders, path or "", "path", PathKind.FILE), folders)
+        except UserError as error:
+            # The run will say so; here it only has to differ from a file that is right.
+            return str(error)
+        return listing_digest(list(config.sources))
+
+    def run(self, path: str) -> dict[str, Any]:
+        folders = current_host().folders()
+        config = read_config(resolve_read(folders, path, "path", PathKind.FILE), folders)
+        dataset, report = scan_config(config, _masks_follow())
+        return told((dataset, as_json(report)), report["messages"])
+
+
+class MaskLossMergeDatasets(Node):
+    TITLE = "Merge Datasets"
+    CATEGORY = "MaskLoss/Dataset"
+    DESCRIPTION = "Two datasets as one. The weights say how often each comes."
+    SEARCH_ALIASES = ("join datasets", "regularization images", "repeats")
+    RETURN_TYPES = (DATASET,)
+    RETURN_NAMES = ("dataset",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "first": SOCKET(DATASET, "Any dataset."),
+                "second": SOCKET(DATASET, "Another one."),
+            },
+            "optional": {
+                "first_weight": FLOAT(1.0, 0.01, 1000, 0.01, "The first one's repeats are multiplied by this."),
+                "second_weight": FLOAT(1.0, 0.01, 1000, 0.01, "The second one's repeats are multiplied by this."),
+            },
+        }
+
+    def run(
+        self, first: Dataset, second: Dataset, first_weight: float = 1.0, second_weight: float = 1.0
+    ) -> dict[str, Any]:
+        dataset, messages = merge_datasets(first, second, first_weight, second_weight)
+        for message in messages:
+            current_host().say(message)
+        return {"ui": {"text": ["\n".join(messages)]}, "result": (dataset,)}
 
 
 class MaskLossDatasetMergeAlpha(Node):
@@ -162,6 +224,12 @@ class MaskLossPreviewDataset(Node):
         return shown((image_from_pictures([sheet_HWC]),), [sheet_HWC], "dataset")
 
 
+def _masks_follow() -> bool:
+    """Whether a later node may still give the items their masks."""
+    running = current_host().running_classes()
+    return running is None or bool(running & MASK_BUILDERS)
+
+
 def _read_directory(text: str, name: str) -> Path:
     return resolve_read(current_host().folders(), text, name, PathKind.DIRECTORY)
 
@@ -170,4 +238,10 @@ def _optional_directory(text: str, name: str) -> Path | None:
     return _read_directory(text, name) if text.strip() else None
 
 
-NODES = (MaskLossLoadDataset, MaskLossDatasetMergeAlpha, MaskLossPreviewDataset)
+NODES = (
+    MaskLossLoadDataset,
+    MaskLossLoadDatasetConfig,
+    MaskLossMergeDatasets,
+    MaskLossDatasetMergeAlpha,
+    MaskLossPreviewDataset,
+)

@@ -43,6 +43,8 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "resolution_height=1024 enable_bucket=True bucket_no_upscale=False bucket_step=16 min_bucket=0 max_bucket=0",
         ("MASKLOSS_DATASET", "STRING"),
     ),
+    "MaskLossLoadDatasetConfig": ("", "path*=''", ("MASKLOSS_DATASET", "STRING")),
+    "MaskLossMergeDatasets": ("first* second*", "first_weight=1.0 second_weight=1.0", ("MASKLOSS_DATASET",)),
     "MaskLossDatasetBuildMasks": (
         "dataset* segmenter*",
         f"{TIERS} output_directory='' overwrite=False",

@@ -1,0 +1,244 @@
+"""The reference system's dataset file (TOML): `[general]` defaults and several `[[datasets]]` that become one dataset.
+
+Settings that are left out are the reference system's too, so that a file means the same in both. Sizes are
+(width, height).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ..errors import DatasetError, PathError
+from ..paths import Folders, PathKind, resolve_beside
+from .items import Dataset, LoadSettings
+from .merge import join_datasets
+from .scan import DatasetConfig, ScanReport, scan_dataset
+
+REFERENCE_RESOLUTION = (960, 544)
+
+
+class _Kind(str, Enum):
+    TEXT = "a text"
+    SWITCH = "true or false"
+    BOUND = "a whole number of at least 0"
+    COUNT = "a whole number above 0"
+    SIZE = "a whole number above 0 or [width, height]"
+
+
+_ACTING = {
+    **dict.fromkeys(
+        ("image_directory", "mask_directory", "caption_directory", "control_directory", "caption_extension"), _Kind.TEXT
+    ),
+    **dict.fromkeys(("alpha_mask", "require_mask", "enable_bucket", "bucket_no_upscale", "recursive"), _Kind.SWITCH),
+    **dict.fromkeys(("min_bucket_reso", "max_bucket_reso"), _Kind.BOUND),
+    **dict.fromkeys(("bucket_reso_steps", "num_repeats"), _Kind.COUNT),
+    "resolution": _Kind.SIZE,
+}
+# What stands in such files but is decided elsewhere here, or can have no effect.
+_ELSEWHERE = {
+    "batch_size": "the trainer's batch_size decides",
+    "cache_directory": "Cache Latents' cache_directory decides",
+    "shuffle_caption": "it has no effect, because captions are cached as they are",
+    "keep_tokens": "it has no effect, because captions are cached as they are",
+}
+_VIDEO = ("video_directory", "video_jsonl_file", "target_frames", "frame_extraction", "frame_stride", "frame_sample",
+          "max_frames", "source_fps", "target_fps")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A dataset file that was read: its datasets in order, and what it says that is not done here."""
+
+    path: Path
+    datasets: tuple[DatasetConfig, ...]
+    messages: tuple[str, ...]
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The file itself, and every folder that is read because of it."""
+        folders = [
+            folder
+            for one in self.datasets
+            for folder in (one.directory, one.mask_directory, one.caption_directory, one.control_directory)
+            if folder is not None
+        ]
+        return (self.path, *dict.fromkeys(folders))
+
+
+def read_config(path: Path, folders: Folders) -> ConfigFile:
+    """Read and check a dataset file; relative paths in it count from its folder.
+
+    DatasetError in one sentence for a damaged file (with its line), unknown and unsuitable keys and values; PathError
+    for folders that are missing or not open.
+    """
+    content = _parsed(path)
+    for name in content:
+        if name not in ("general", "datasets"):
+            raise DatasetError(f"{path} has {_unknown(name, ('general', 'datasets'))}")
+    general = _table(content.get("general", {}), path, "[general]")
+    tables = content.get("datasets", [])
+    if not isinstance(tables, list) or not tables:
+        raise DatasetError(f"{path} has no [[datasets]]; add one with an image_directory.")
+    if "image_directory" in general:
+        raise DatasetError(f"{path} has image_directory in [general]; it belongs into a [[datasets]] of its own.")
+    datasets: list[DatasetConfig] = []
+    for number, table in enumerate(tables, 1):
+        own = _table(table, path, f"[[datasets]] number {number}")
+        datasets.append(_dataset({**general, **own}, path, number, folders))
+    return ConfigFile(path, tuple(datasets), _messages(general, tables, path))
+
+
+def scan_config(config: ConfigFile, masks_follow: bool = False) -> tuple[Dataset, dict[str, object]]:
+    """Scan every dataset of the file and join them; names that clash are prefixed by their folders.
+
+    Returns the dataset and the report {"items": [{"name", "mask", "caption"}], "counts", "datasets": [{"directory",
+    "counts", "buckets", "not_read"}], "messages"}. Errors as `scan_dataset`, which `masks_follow` is passed to.
+    """
+    scanned = [scan_dataset(one, masks_follow) for one in config.datasets]
+    dataset = join_datasets([part for part, _ in scanned])
+    parts = [report.to_json() for _, report in scanned]
+    rows = [row for part in parts for row in _rows(part)]
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(_counts(part))
+    return dataset, {
+        "items": [{**row, "name": item.name} for item, row in zip(dataset.items, rows, strict=True)],
+        "counts": dict(counts),
+        "datasets": [
+            {"directory": str(one.directory), **{key: part[key] for key in ("counts", "buckets", "not_read")}}
+            for one, part in zip(config.datasets, parts, strict=True)
+        ],
+        "messages": [*config.messages, *_scan_messages(config, [report for _, report in scanned])],
+    }
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    # The standard library has the reader from Python 3.11 on; before, its forerunner is a dependency.
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise PathError(f"The dataset file {path} cannot be read ({error.strerror}); check the path.") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DatasetError(f"Line {line} of {path} is damaged: it is not UTF-8; save the file as UTF-8.") from error
+    try:
+        return toml.loads(text)
+    except toml.TOMLDecodeError as error:
+        raise _damaged(path, text, str(error)) from error
+
+
+def _damaged(path: Path, text: str, message: str) -> DatasetError:
+    # The message is "Invalid value (at line 3, column 7)" or "Invalid value (at end of document)".
+    what, _, where = message.rstrip(")").rpartition(" (at ")
+    lines = text.splitlines()
+    found = re.match(r"line (\d+)", where)
+    number = int(found[1]) if found else len(lines)
+    backslash = '"' in lines[number - 1] and "\\" in lines[number - 1]
+    hint = "write Windows paths in single quotes" if backslash else "mend it as TOML"
+    return DatasetError(f"Line {number} of {path} is damaged: {what[:1].lower()}{what[1:]}; {hint}.")
+
+
+def _table(table: object, path: Path, where: str) -> Mapping[str, Any]:
+    """The table, when it holds nothing but keys that are known, with values of their kind."""
+    if not isinstance(table, dict):
+        raise DatasetError(f"{where} of {path} is no table of settings; write it as a heading with settings below.")
+    for name, value in table.items():
+        if name in _VIDEO:
+            raise DatasetError(
+                f"{where} of {path} has {name}, but this version reads images only; take the videos' settings out."
+            )
+        if name in _ELSEWHERE:
+            continue
+        if name not in _ACTING:
+            raise DatasetError(f"{where} of {path} has {_unknown(name, (*_ACTING, *_ELSEWHERE))}")
+        if not _fits(value, _ACTING[name]):
+            raise DatasetError(f"{where} of {path} has {name} = {value!r}; it must be {_ACTING[name].value}.")
+    return table
+
+
+def _dataset(values: Mapping[str, Any], path: Path, number: int, folders: Folders) -> DatasetConfig:
+    where = f"image_directory of [[datasets]] number {number}"
+    if "image_directory" not in values:
+        raise DatasetError(f"[[datasets]] number {number} of {path} has no image_directory; name its photographs.")
+
+    def folder(key: str, name: str) -> Path | None:
+        text = values.get(key, "")
+        return resolve_beside(folders, path.parent, text, name, PathKind.DIRECTORY) if text.strip() else None
+
+    size = values.get("resolution", REFERENCE_RESOLUTION)
+    settings = LoadSettings(
+        resolution=(size, size) if isinstance(size, int) else (size[0], size[1]),
+        enable_bucket=values.get("enable_bucket", False),
+        bucket_no_upscale=values.get("bucket_no_upscale", False),
+        bucket_step=values.get("bucket_reso_steps", LoadSettings.bucket_step),
+        min_bucket=values.get("min_bucket_reso", 0),
+        max_bucket=values.get("max_bucket_reso", 0),
+        alpha_mask=values.get("alpha_mask", False),
+        require_mask=values.get("require_mask", False),
+    )
+    return DatasetConfig(
+        directory=resolve_beside(folders, path.parent, values["image_directory"], where, PathKind.DIRECTORY),
+        mask_directory=folder("mask_directory", f"mask_directory of [[datasets]] number {number}"),
+        caption_directory=folder("caption_directory", f"caption_directory of [[datasets]] number {number}"),
+        caption_extension=values.get("caption_extension", DatasetConfig.caption_extension),
+        control_directory=folder("control_directory", f"control_directory of [[datasets]] number {number}"),
+        recursive=values.get("recursive", False),
+        num_repeats=values.get("num_repeats", 1),
+        settings=settings,
+    )
+
+
+def _fits(value: object, kind: _Kind) -> bool:
+    if kind is _Kind.TEXT:
+        return isinstance(value, str)
+    if kind is _Kind.SWITCH:
+        return isinstance(value, bool)
+    numbers = value if kind is _Kind.SIZE and isinstance(value, list) and len(value) == 2 else [value]
+    least = 0 if kind is _Kind.BOUND else 1
+    return all(isinstance(number, int) and not isinstance(number, bool) and number >= least for number in numbers)
+
+
+def _messages(general: Mapping[str, Any], tables: list[Mapping[str, Any]], path: Path) -> tuple[str, ...]:
+    given = {name for table in (general, *tables) for name in table}
+    lines = [f"{path.name} sets {name}: {why}." for name, why in _ELSEWHERE.items() if name in given]
+    for name, used in (
+        ("resolution", "{}x{}".format(*REFERENCE_RESOLUTION)),
+        ("enable_bucket", "false: every picture is cropped to the resolution"),
+    ):
+        bare = sum(name not in general and name not in table for table in tables)
+        if bare:
+            lines.append(f"{path.name} leaves {name} out for {bare} of {len(tables)} datasets; it is {used}.")
+    return tuple(lines)
+
+
+def _scan_messages(config: ConfigFile, reports: list[ScanReport]) -> list[str]:
+    alone = len(reports) == 1
+    return [
+        line if alone else f"{one.directory.name}: {line}"
+        for one, report in zip(config.datasets, reports, strict=True)
+        for line in report.messages()
+    ]
+
+
+def _rows(part: Mapping[str, Any]) -> list[dict[str, object]]:
+    return part["items"]
+
+
+def _counts(part: Mapping[str, Any]) -> dict[str, int]:
+    return part["counts"]
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    said = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+    return f"the unknown key {name}; {said}"
