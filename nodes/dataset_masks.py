@@ -40,7 +40,7 @@ class MaskLossDatasetBuildMasks(Node):
     TITLE = "Build Masks (Dataset)"
     CATEGORY = "MaskLoss/Dataset"
     DESCRIPTION = "A tiered weight mask for every photograph that has none."
-    SEARCH_ALIASES = ("batch mask", "tiered mask", "human parsing")
+    SEARCH_ALIASES = ("face mask", "batch mask", "tiered mask", "human parsing")
     RETURN_TYPES = (DATASET, "STRING")
     RETURN_NAMES = ("dataset", "report")
     OUTPUT_NODE = True

@@ -84,7 +84,7 @@ class MaskLossInstanceMask(Node):
     TITLE = "Instance Mask"
     CATEGORY = "MaskLoss/Picture"
     DESCRIPTION = "The mask of the one person whose face is the reference's; nobody else is ever kept unasked."
-    SEARCH_ALIASES = ("face match", "person mask", "face recognition", "isolate person")
+    SEARCH_ALIASES = ("face mask", "face match", "person mask", "face recognition", "isolate person")
     RETURN_TYPES = ("MASK", "IMAGE", "STRING", "BOUNDING_BOX")
     RETURN_NAMES = ("mask", "overlay", "report", "box")
     HAS_INTERMEDIATE_OUTPUT = True

@@ -17,7 +17,7 @@ class MaskLossSettings(Node):
     TITLE = "Mask Loss Settings"
     CATEGORY = "MaskLoss/Train"
     DESCRIPTION = "How masks weight the training loss."
-    SEARCH_ALIASES = ("mask weighted loss", "masked training", "gamma")
+    SEARCH_ALIASES = ("masked loss", "mask weighted loss", "masked training", "gamma")
     RETURN_TYPES = (LOSS_SETTINGS,)
     RETURN_NAMES = ("mask_loss",)
 
@@ -26,7 +26,7 @@ class MaskLossSettings(Node):
         return {
             "optional": {
                 "gamma": FLOAT(1.0, 0.01, 10, 0.05, "w ** gamma. Below 1 lifts the lower tiers, above 1 presses them."),
-                "min_weight": FLOAT(0.0, 0, 0.99, 0.01, "The least weight anywhere: w·(1−m)+m."),
+                "min_weight": FLOAT(0.0, 0, 0.99, 0.005, "The least weight anywhere: w·(1−m)+m."),
                 "blur": INT(0, 0, 99, "Gaussian kernel in latent cells, odd; 0 = off."),
                 "invert": BOOLEAN(False, "Train on what the mask leaves out."),
                 "probability": FLOAT(
@@ -34,9 +34,9 @@ class MaskLossSettings(Node):
                 ),
                 "normalization": COMBO(Normalization, "What the weighted error is divided by."),
                 "loss": COMBO(LossKind, "Squared error, or Huber, which is milder to outliers."),
-                "huber_delta": FLOAT(1.0, 0.001, 100, 0.05, "Where Huber turns from square to straight."),
-                "area_beta": FLOAT(0.0, 0, 4, 0.1, "Multiplies a sample's loss by (mean weight)^beta; 0 = off."),
-                "prior_weight": FLOAT(0.0, 0, 100, 0.1, "Holds what lies outside to the base model; 0 = off."),
+                "huber_delta": FLOAT(1.0, 0.001, 100, 0.005, "Where Huber turns from square to straight."),
+                "area_beta": FLOAT(0.0, 0, 4, 0.05, "Multiplies a sample's loss by (mean weight)^beta; 0 = off."),
+                "prior_weight": FLOAT(0.0, 0, 100, 0.05, "Holds what lies outside to the base model; 0 = off."),
                 "prior_threshold": FLOAT(0.0, 0, 1, 0.01, "Outside = weight below this; 0 = one minus the weight."),
                 "strict": BOOLEAN(False, "A picture without a mask is an error instead of counting fully."),
             }
@@ -48,12 +48,8 @@ class MaskLossSettings(Node):
         gamma: float | None = None,
         min_weight: float | None = None,
         blur: int | None = None,
-        probability: float | None = None,
-        huber_delta: float | None = None,
-        area_beta: float | None = None,
-        prior_weight: float | None = None,
-        prior_threshold: float | None = None,
     ) -> bool | str:
+        # ComfyUI repeats the sentence at every input that is named here; the others' ranges are in their declarations.
         given = {name: value for name, value in locals().items() if name != "cls" and value is not None}
         return verdict(lambda: mask_weights.MaskLossSettings(**given))
 
@@ -94,7 +90,7 @@ class MaskLossSettingsPreset(Node):
     TITLE = "Mask Loss Preset"
     CATEGORY = "MaskLoss/Train"
     DESCRIPTION = "person: gamma 0.7, floor 0.05. face: 1.5 and 0. style: 0.5 and 0.1."
-    SEARCH_ALIASES = ("mask weighted loss", "masked training")
+    SEARCH_ALIASES = ("masked loss", "mask weighted loss", "masked training")
     RETURN_TYPES = (LOSS_SETTINGS,)
     RETURN_NAMES = ("mask_loss",)
 
@@ -119,7 +115,7 @@ class MaskLossLoraConfig(Node):
         return {
             "optional": {
                 "rank": INT(16, 1, 1024, "Rank of the two matrices."),
-                "alpha": FLOAT(16.0, 0.01, 4096, 0.5, "The adapter is multiplied by alpha / rank."),
+                "alpha": FLOAT(16.0, 0.01, 4096, 0.05, "The adapter is multiplied by alpha / rank."),
                 "targets": STRING("", "Regular expression over module names; empty = the model's usual layers."),
                 "dropout": FLOAT(0.0, 0, 0.99, 0.01, "Chance that an input value of the adapter is zeroed in a step."),
                 "algorithm": COMBO(Algorithm, "How the adapter is built."),
@@ -156,12 +152,12 @@ class MaskLossOptimizer(Node):
         return {
             "optional": {
                 "name": COMBO(OptimizerName, "The optimizer."),
-                "learning_rate": FLOAT(1e-4, 1e-9, 100, 1e-5, "The learning rate after warm-up."),
-                "weight_decay": FLOAT(0.01, 0, 10, 0.001, "Decoupled weight decay."),
+                "learning_rate": FLOAT(1e-4, 1e-9, 100, 1e-7, "The learning rate after warm-up."),
+                "weight_decay": FLOAT(0.01, 0, 10, 0.0001, "Decoupled weight decay."),
                 "lr_scheduler": COMBO(Schedule, "How the learning rate goes to the last step."),
                 "warmup_steps": INT(0, 0, 1_000_000, "Steps of a linear rise to the learning rate."),
-                "max_grad_norm": FLOAT(1.0, 0, 1000, 0.1, "Gradients are clipped to this norm; 0 = off."),
-                "ema_decay": FLOAT(0.0, 0, 0.99999, 0.001, "The saved LoRA is a moving average; 0 = off."),
+                "max_grad_norm": FLOAT(1.0, 0, 1000, 0.05, "Gradients are clipped to this norm; 0 = off."),
+                "ema_decay": FLOAT(0.0, 0, 0.99999, 0.00001, "The saved LoRA is a moving average; 0 = off."),
                 "optimizer_args": STRING("", "key=value pairs for the optimizer, such as betas=(0.9, 0.99)."),
             }
         }

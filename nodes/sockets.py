@@ -40,6 +40,7 @@ MAX_SEED = 2**53 - 1  # the largest that JavaScript keeps exact
 
 
 def FLOAT(default: float, low: float, high: float, step: float, tip: str) -> Declaration:
+    """The front end rounds what is typed to the decimals of `step`, whatever "round" says."""
     return "FLOAT", {"default": default, "min": low, "max": high, "step": step, "round": False, "tooltip": tip}
 
 
