@@ -1,4 +1,4 @@
-"""A folder of photographs: tiered masks for all of them, and only the one person kept."""
+"""A folder of photographs: tiered masks for all of them, only the one person kept, and other packs' masks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..core.data.build_masks import build_masks
+from ..core.data.exchange import hand_out, set_masks
 from ..core.data.items import Dataset
 from ..core.data.keep_person import keep_person
 from ..core.errors import SettingError
@@ -28,10 +31,15 @@ from .sockets import (
     FLOAT,
     IDENTITY,
     INT,
+    MASK,
     PART_SEGMENTER,
     PERSON_SEGMENTER,
     SOCKET,
     STRING,
+    image_from_pictures,
+    mask_from_masks,
+    masks_from_mask,
+    only,
     tier_inputs,
 )
 
@@ -154,6 +162,72 @@ class MaskLossDatasetKeepPerson(Node):
         return told((dataset, as_json(report)), [str(report["text"])])
 
 
+class MaskLossDatasetItems(Node):
+    TITLE = "Dataset Items"
+    CATEGORY = "MaskLoss/Dataset"
+    DESCRIPTION = "Photographs and weights of a dataset one by one, for any node; without a mask the weight is full."
+    SEARCH_ALIASES = ("load images", "image list", "batch")
+    RETURN_TYPES = ("IMAGE", "MASK", "STRING")
+    RETURN_NAMES = ("images", "masks", "names")
+    OUTPUT_IS_LIST = (True, True, True)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"dataset": SOCKET(DATASET, "Any dataset.")},
+            "optional": {
+                "offset": INT(0, 0, 1_000_000, "The first one."),
+                "limit": INT(8, 1, 100_000, "Photographs at most; they are all in memory at once."),
+            },
+        }
+
+    def run(
+        self, dataset: Dataset, offset: int = 0, limit: int = 8
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor], list[str]]:
+        given = list(hand_out(dataset, offset, limit, current_host().progress()))
+        images = [image_from_pictures([loaded.rgb_HWC]) for _, loaded in given]
+        masks = [mask_from_masks([loaded.full_weights_HW]) for _, loaded in given]
+        return images, masks, [name for name, _ in given]
+
+
+class MaskLossDatasetSetMasks(Node):
+    TITLE = "Set Masks (Dataset)"
+    CATEGORY = "MaskLoss/Dataset"
+    DESCRIPTION = "Masks from any node become the weights of the photographs named."
+    SEARCH_ALIASES = ("custom mask", "save masks")
+    RETURN_TYPES = (DATASET, "STRING")
+    RETURN_NAMES = ("dataset", "report")
+    OUTPUT_NODE = True
+    INPUT_IS_LIST = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "dataset": SOCKET(DATASET, "The one that the names are from."),
+                "names": STRING("", "From Dataset Items, one for each mask; or one per line.", multiline=True),
+                "masks": MASK("White is full weight; the photographs' sizes or their aspects."),
+            },
+            "optional": {
+                "output_directory": STRING("", "Under output; empty = maskloss/set_masks/<the photographs' folder>."),
+            },
+        }
+
+    def run(
+        self,
+        dataset: list[Dataset],
+        names: list[str],
+        masks: list[torch.Tensor],
+        output_directory: list[str] | str = "",
+    ) -> dict[str, Any]:
+        given = only(dataset, "dataset")
+        lines = [line.strip() for text in names for line in text.splitlines() if line.strip()]
+        weights = [mask_HW for mask in masks for mask_HW in masks_from_mask(mask, "masks")]
+        output = _output_directory(only(output_directory, "output_directory"), "set_masks", given)
+        changed, report = set_masks(given, lines, weights, output, current_host().progress())
+        return told((changed, as_json(report)))
+
+
 def parse_choices(text: str) -> dict[str, int]:
     """ "name=face_index" per line to a mapping. SettingError for a line of another form or a name given twice."""
     choices: dict[str, int] = {}
@@ -175,4 +249,4 @@ def _output_directory(text: str, step: str, dataset: Dataset) -> Path:
     return resolve_write(current_host().folders(), text or f"maskloss/{step}", "output_directory")
 
 
-NODES = (MaskLossDatasetBuildMasks, MaskLossDatasetKeepPerson)
+NODES = (MaskLossDatasetBuildMasks, MaskLossDatasetKeepPerson, MaskLossDatasetItems, MaskLossDatasetSetMasks)

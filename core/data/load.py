@@ -30,6 +30,11 @@ class LoadedItem:
         """(width, height)."""
         return self.rgb_HWC.shape[1], self.rgb_HWC.shape[0]
 
+    @property
+    def full_weights_HW(self) -> np.ndarray:
+        """The weights, all 1 where there is no mask; float32."""
+        return np.ones(self.rgb_HWC.shape[:2], np.float32) if self.weights_HW is None else self.weights_HW
+
 
 def load_item(item: DatasetItem) -> LoadedItem:
     """Read a photograph upright, with its weights.

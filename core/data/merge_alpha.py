@@ -110,7 +110,7 @@ def _merge(plan: _Plan, ledger: Ledger) -> dict[str, object]:
     if plan.action is _Action.NOTHING and record is not None:
         return dict(record.details)
     loaded = load_item(plan.item)
-    weights_HW = np.ones(loaded.rgb_HWC.shape[:2], np.float32) if loaded.weights_HW is None else loaded.weights_HW
+    weights_HW = loaded.full_weights_HW
     ledger.begin(plan.item.name, plan.fingerprint)
     save_image(plan.target, merge_alpha(loaded.rgb_HWC, weights_to_uint8(weights_HW)))
     if plan.caption_target is None:

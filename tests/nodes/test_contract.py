@@ -56,6 +56,12 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "output_directory='' overwrite=False choices=''",
         ("MASKLOSS_DATASET", "STRING"),
     ),
+    "MaskLossDatasetItems": ("dataset*", "offset=0 limit=8", ("IMAGE", "MASK", "STRING")),
+    "MaskLossDatasetSetMasks": (
+        "dataset* masks*",
+        "names*='' output_directory=''",
+        ("MASKLOSS_DATASET", "STRING"),
+    ),
     "MaskLossDatasetMergeAlpha": (
         "dataset*",
         "output_directory*='maskloss/rgba' dry_run=False skip_existing=False",
