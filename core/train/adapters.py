@@ -1,7 +1,7 @@
-"""LoRA beside frozen layers: its output is added to the layer's output by a forward hook, so that frozen weights get
-no gradient and the module is afterwards exactly as it was.
+"""Adapters beside frozen layers: their output is added to the layer's output by a forward hook, so that frozen weights
+get no gradient and the module is afterwards exactly as it was.
 
-Keys are `diffusion_model.<module>.lora_up.weight`, `.lora_down.weight`, `.alpha`.
+Keys are `diffusion_model.<module>.alpha` and the algorithm's parts, such as `.lora_up.weight`, `.lora_down.weight`.
 """
 
 from __future__ import annotations
@@ -10,31 +10,26 @@ import math
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeGuard
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ..errors import TrainingError
+from .algorithms import AdaptedLayer, Adapter, build_adapter, supported_convolution
 from .config import LoraConfig
-from .lora_file import KEY_PREFIX, kohya_name
+from .lora_file import KEY_PREFIX, PARTS, kohya_name
 
-_Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 _EXAMPLES = 8
 
 
-def target_layers(
-    module: nn.Module, config: LoraConfig, default_targets: str
-) -> dict[str, nn.Linear | _Convolution]:
+def target_layers(module: nn.Module, config: LoraConfig, default_targets: str) -> dict[str, AdaptedLayer]:
     """The layers that `config` gives an adapter, by name: linear ones, then convolutions.
 
     TrainingError when nothing matches, or when `conv` is asked for and no convolution matches.
     """
     pattern = re.compile(config.targets or default_targets)
     linear = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
-    convolutions = {name: layer for name, layer in module.named_modules() if _supported_convolution(layer)}
+    convolutions = {name: layer for name, layer in module.named_modules() if supported_convolution(layer)}
     if config.conv and not any(pattern.search(name) for name in convolutions):
         raise TrainingError(
             f"conv is on, but no convolution's name matches {pattern.pattern!r}; this model has "
@@ -48,22 +43,6 @@ def target_layers(
             f"{_listing(candidates) or '(it has none)'}."
         )
     return matched
-
-
-@dataclass(frozen=True, eq=False)
-class _Adapter:
-    layer: nn.Linear | _Convolution
-    down: nn.Parameter
-    up: nn.Parameter
-
-    def delta(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.to(self.down.dtype)
-        if isinstance(self.layer, nn.Linear):
-            return F.linear(F.linear(x, self.down), self.up)
-        layer = self.layer
-        convolve = _function(layer)
-        inner = convolve(x, self.down, None, layer.stride, layer.padding, layer.dilation)
-        return convolve(inner, self.up)
 
 
 class LoraAdapters:
@@ -81,21 +60,19 @@ class LoraAdapters:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        """Down matrices are drawn from `generator` (a CPU one, Kaiming uniform as everyone does), up matrices are 0."""
+        """Fresh adapters, which change nothing yet; what is random is drawn from `generator`, a CPU one.
+
+        TrainingError when nothing matches `config`, and where DoRA cannot read a layer's weight.
+        """
         self._module = module
-        self._scale = config.alpha / config.rank
-        self._alpha = config.alpha
+        self._rank = config.rank
         self._dropout = config.dropout
         self._dropout_seeds: tuple[int, ...] = ()
         self._enabled = True
-        self._adapters: dict[str, _Adapter] = {}
-        for name, layer in target_layers(module, config, default_targets).items():
-            down_shape, up_shape = _shapes(layer, config.rank)
-            bound = 1.0 / math.sqrt(math.prod(down_shape[1:]))
-            down = (torch.rand(down_shape, generator=generator) * 2 - 1) * bound
-            self._adapters[name] = _Adapter(
-                layer, nn.Parameter(down.to(device, dtype)), nn.Parameter(torch.zeros(up_shape).to(device, dtype))
-            )
+        self._adapters: dict[str, Adapter] = {
+            name: build_adapter(name, layer, config, generator, device, dtype)
+            for name, layer in target_layers(module, config, default_targets).items()
+        }
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -104,8 +81,8 @@ class LoraAdapters:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """Down and up of each layer, in order."""
-        return [matrix for adapter in self._adapters.values() for matrix in (adapter.down, adapter.up)]
+        """Each layer's parts, in order."""
+        return [matrix for adapter in self._adapters.values() for matrix in adapter.parts.values()]
 
     @contextmanager
     def attached(self) -> Generator[None]:
@@ -157,30 +134,40 @@ class LoraAdapters:
         tensors: dict[str, torch.Tensor] = {}
         sources = iter(self.parameters if values is None else values)
         for name, adapter in self._adapters.items():
-            for part, matrix in (("lora_down", adapter.down), ("lora_up", adapter.up)):
+            for part, matrix in adapter.parts.items():
                 value = next(sources).detach().to("cpu", matrix.dtype, copy=True).contiguous()
-                tensors[f"{KEY_PREFIX}{name}.{part}.weight"] = value
-            tensors[f"{KEY_PREFIX}{name}.alpha"] = torch.tensor(float(self._alpha))
+                tensors[f"{KEY_PREFIX}{name}.{part}"] = value
+            tensors[f"{KEY_PREFIX}{name}.alpha"] = torch.tensor(float(adapter.alpha))
         return tensors
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Start from a LoRA with `diffusion_model.` or kohya keys. TrainingError unless layers, shapes, alpha fit."""
+        """Start from a LoRA with `diffusion_model.` or kohya keys.
+
+        TrainingError unless algorithm, layers, shapes and alpha fit; then nothing has been changed.
+        """
         pairs: list[tuple[nn.Parameter, torch.Tensor]] = []
         for name, adapter in self._adapters.items():
             stems = (f"{KEY_PREFIX}{name}", kohya_name(name))
-            stem = next((stem for stem in stems if f"{stem}.lora_down.weight" in tensors), None)
+            found = {stem: {part for part in PARTS if f"{stem}{part}" in tensors} - {".alpha"} for stem in stems}
+            stem = next((stem for stem in stems if found[stem]), None)
             if stem is None:
                 raise TrainingError(
                     f"The LoRA to start from has no weights for layer {name!r}, which this run trains; use the same "
                     "targets as that LoRA, or start without it."
                 )
-            alpha = float(tensors.get(f"{stem}.alpha", torch.tensor(float(adapter.down.shape[0]))))
-            if not math.isclose(alpha, self._alpha, rel_tol=1e-3):
+            wanted = {f".{part}" for part in adapter.parts}
+            if found[stem] != wanted:
                 raise TrainingError(
-                    f"The LoRA to start from has alpha {alpha:g}, this run {self._alpha:g}; make them equal."
+                    f"The LoRA to start from has {', '.join(sorted(found[stem]))} for layer {name!r}, this run "
+                    f"{', '.join(sorted(wanted))}; use the same algorithm and rank as that LoRA."
                 )
-            for part, matrix in (("lora_down", adapter.down), ("lora_up", adapter.up)):
-                value = tensors[f"{stem}.{part}.weight"]
+            alpha = float(tensors.get(f"{stem}.alpha", torch.tensor(float(self._rank))))
+            if not math.isclose(alpha, adapter.alpha, rel_tol=1e-3):
+                raise TrainingError(
+                    f"The LoRA to start from has alpha {alpha:g}, this run {adapter.alpha:g}; make them equal."
+                )
+            for part, matrix in adapter.parts.items():
+                value = tensors[f"{stem}.{part}"]
                 if value.shape != matrix.shape:
                     raise TrainingError(
                         f"The LoRA to start from has shape {tuple(value.shape)} for {name}.{part}, this run "
@@ -190,12 +177,11 @@ class LoraAdapters:
         with torch.no_grad():
             _copy([value for _, value in pairs], [matrix for matrix, _ in pairs])
 
-    def _hook(self, index: int, adapter: _Adapter) -> Callable[..., torch.Tensor | None]:
+    def _hook(self, index: int, adapter: Adapter) -> Callable[..., torch.Tensor | None]:
         def add(_layer: nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
             if not self._enabled:
                 return None
-            delta = adapter.delta(self._dropped(arguments[0], index)) * self._scale
-            return output + delta.to(output.dtype)
+            return output + adapter.added(self._dropped(arguments[0], index), output)
 
         return add
 
@@ -209,24 +195,6 @@ class LoraAdapters:
             generator = torch.Generator(x.device).manual_seed((seed + 1_000_003 * layer_index) % 2**63)
             keep.append(torch.rand(share.shape, generator=generator, device=x.device) >= self._dropout)
         return x * torch.cat(keep).to(x.dtype) / (1.0 - self._dropout)
-
-
-def _supported_convolution(layer: nn.Module) -> TypeGuard[_Convolution]:
-    return isinstance(layer, _Convolution) and layer.groups == 1 and layer.padding_mode == "zeros"
-
-
-def _function(layer: _Convolution) -> Callable[..., torch.Tensor]:
-    if isinstance(layer, nn.Conv1d):
-        return F.conv1d
-    return F.conv2d if isinstance(layer, nn.Conv2d) else F.conv3d
-
-
-def _shapes(layer: nn.Linear | _Convolution, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shapes of down and up; for a convolution as kohya writes them: down has the kernel, up is 1×1."""
-    if isinstance(layer, nn.Linear):
-        return (rank, layer.in_features), (layer.out_features, rank)
-    kernel = tuple(layer.kernel_size)
-    return (rank, layer.in_channels, *kernel), (layer.out_channels, rank, *(1 for _ in kernel))
 
 
 def _copy(values: Sequence[torch.Tensor], parameters: Sequence[nn.Parameter]) -> None:

@@ -12,9 +12,12 @@ from .optimizers import OptimizerName, parse_optimizer_args
 
 
 class Algorithm(str, Enum):
-    """How an adapter is built."""
+    """How an adapter is built; `core/train/algorithms.py` has the formulas."""
 
     LORA = "lora"
+    DORA = "dora"
+    LOHA = "loha"
+    LOKR = "lokr"
 
 
 class Schedule(str, Enum):

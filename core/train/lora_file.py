@@ -15,7 +15,14 @@ from ..files import written_whole
 
 KEY_PREFIX = "diffusion_model."
 KOHYA_PREFIX = "lora_unet_"
-_PARTS = (".lora_up.weight", ".lora_down.weight", ".alpha")
+# What a layer's keys end in, by LyCORIS' names.
+PARTS = (
+    ".lora_up.weight", ".lora_down.weight", ".lora_mid.weight", ".alpha", ".dora_scale",
+    ".hada_w1_a", ".hada_w1_b", ".hada_w2_a", ".hada_w2_b", ".hada_t1", ".hada_t2",
+    ".lokr_w1", ".lokr_w1_a", ".lokr_w1_b", ".lokr_w2", ".lokr_w2_a", ".lokr_w2_b", ".lokr_t2",
+)  # fmt: skip
+# Every adapter has one of these.
+_FIRST_PARTS = (".lora_down.weight", ".hada_w1_a", ".lokr_w1", ".lokr_w1_a")
 _PEFT_PARTS = {".lora_B.weight": ".lora_up.weight", ".lora_A.weight": ".lora_down.weight"}
 # Users of these expect kohya's names (their other tools read nothing else).
 _KOHYA_ARCHITECTURES = ("stable-diffusion", "flux-1")
@@ -55,10 +62,10 @@ def with_key_format(
     )
     renamed: dict[str, torch.Tensor] = {}
     for key, tensor in tensors.items():
-        part = next((part for part in _PARTS if key.endswith(part)), None)
+        part = next((part for part in PARTS if key.endswith(part)), None)
         if part is None or not key.startswith((KEY_PREFIX, KOHYA_PREFIX)):
             raise TrainingError(
-                f"{key!r} is no LoRA key; expected {KEY_PREFIX} or {KOHYA_PREFIX}, a module, one of {_PARTS}."
+                f"{key!r} is no LoRA key; expected {KEY_PREFIX} or {KOHYA_PREFIX}, a module, one of {PARTS}."
             )
         stem = key[: -len(part)]
         if kohya and stem.startswith(KEY_PREFIX):
@@ -102,6 +109,8 @@ def load_lora(path: Path) -> LoraWeights:
                 tensors[key if part is None else key[: -len(part)] + _PEFT_PARTS[part]] = file.get_tensor(key)
     except SafetensorError as problem:
         raise TrainingError(f"{path} is no readable safetensors file ({problem}); save the LoRA again.") from problem
-    if not any(key.endswith(".lora_down.weight") for key in tensors):
-        raise TrainingError(f"{path} holds no LoRA: none of its {len(tensors)} keys ends in .lora_down.weight.")
+    if not any(key.endswith(_FIRST_PARTS) for key in tensors):
+        raise TrainingError(
+            f"{path} holds no LoRA: none of its {len(tensors)} keys ends in one of {', '.join(_FIRST_PARTS)}."
+        )
     return LoraWeights(tensors, metadata)

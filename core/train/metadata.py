@@ -10,7 +10,7 @@ from ..cache.entries import CacheEntry
 from ..cache.store import LatentCache
 from ..mask_weights import MaskLossSettings
 from .checks import coverage
-from .config import LoraConfig, OptimizerConfig, TrainConfig
+from .config import Algorithm, LoraConfig, OptimizerConfig, TrainConfig
 from .denoiser import Denoiser
 
 
@@ -31,7 +31,7 @@ def lora_metadata(
         "modelspec.implementation": "ComfyUI-MaskLoss",
         "modelspec.title": "mask-weighted LoRA" if settings else "LoRA",
         "modelspec.prediction_type": denoiser.family.value,
-        "ss_network_module": "networks.lora",
+        **_network(lora),
         "ss_network_dim": lora.rank,
         "ss_network_alpha": lora.alpha,
         "ss_network_dropout": lora.dropout,
@@ -56,3 +56,16 @@ def lora_metadata(
         "maskloss.model": denoiser.identity,
     }
     return {key: str(value) for key, value in values.items()}
+
+
+def _network(lora: LoraConfig) -> dict[str, str]:
+    """Module and arguments with which kohya's trainer would build such an adapter: its own for LoRA, else LyCORIS'."""
+    if lora.algorithm is Algorithm.LORA:
+        arguments = {"conv_dim": str(lora.rank), "conv_alpha": str(lora.alpha)} if lora.conv else {}
+        return {"ss_network_module": "networks.lora", "ss_network_args": json.dumps(arguments)}
+    arguments = {"algo": lora.algorithm.value, "conv_dim": str(lora.rank if lora.conv else 0)}
+    if lora.algorithm is Algorithm.DORA:
+        arguments |= {"algo": "lora", "dora_wd": "True", "wd_on_output": "True"}
+    if lora.algorithm is Algorithm.LOKR:
+        arguments |= {"factor": "-1"}
+    return {"ss_network_module": "lycoris.kohya", "ss_network_args": json.dumps(arguments)}

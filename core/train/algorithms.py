@@ -1,0 +1,263 @@
+"""What an adapter adds to the output of its layer, by algorithm. Names and shapes are those of LyCORIS, as ComfyUI's
+loaders read them.
+
+With s = alpha / rank, W the layer's weight as a matrix (out, in·kernel):
+
+- lora: ΔW = s · up · down
+- dora: W' = m / ‖W‖ · (W + s · up · down), m learnt, the norm over each output's row of the frozen weight
+  (arXiv 2402.09353; the norm that ComfyUI divides by when `dora_scale` has one value for each output)
+- loha: ΔW = s · (w1_a · w1_b) ∘ (w2_a · w2_b) (arXiv 2108.06098)
+- lokr: ΔW = s · w1 ⊗ w2, where w2 = w2_a · w2_b if that is smaller (arXiv 2212.10650)
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TypeGuard
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..errors import TrainingError
+from .config import Algorithm, LoraConfig
+
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+AdaptedLayer = nn.Linear | Convolution
+
+# What ComfyUI adds to norms when it loads a file.
+_EPSILON = torch.finfo(torch.float32).eps
+
+
+class Adapter(ABC):
+    """One layer's adapter. `parts` are its trained tensors by the ends of their file keys, `alpha` is as in the file.
+
+    `matrices` are on the CPU in float32; they become parameters of `dtype` on `device`.
+    """
+
+    def __init__(
+        self,
+        layer: AdaptedLayer,
+        alpha: float,
+        scale: float,
+        matrices: Mapping[str, torch.Tensor],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.layer = layer
+        self.alpha = alpha
+        self.parts = {name: nn.Parameter(matrix.to(device, dtype)) for name, matrix in matrices.items()}
+        self._scale = scale
+
+    def added(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """What is added to `output`, which the layer gave for `x`; of the same shape and dtype."""
+        return (self._delta(x.to(next(iter(self.parts.values())).dtype)) * self._scale).to(output.dtype)
+
+    @abstractmethod
+    def _delta(self, x: torch.Tensor) -> torch.Tensor:
+        """ΔW · x without the scale."""
+
+
+class _Lora(Adapter):
+    """Down and up; for a convolution as kohya writes them: down has the kernel, up is 1×1."""
+
+    def __init__(
+        self,
+        layer: AdaptedLayer,
+        config: LoraConfig,
+        generator: torch.Generator,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        out, inner, kernel = _sizes(layer)
+        matrices = {
+            "lora_down.weight": _kaiming((config.rank, inner, *kernel), generator),
+            "lora_up.weight": torch.zeros(out, config.rank, *(1 for _ in kernel)),
+        }
+        super().__init__(layer, config.alpha, config.alpha / config.rank, matrices, device, dtype)
+
+    def _delta(self, x: torch.Tensor) -> torch.Tensor:
+        down, up = self.parts["lora_down.weight"], self.parts["lora_up.weight"]
+        if isinstance(self.layer, nn.Linear):
+            return F.linear(F.linear(x, down), up)
+        return _function(self.layer)(_convolved(self.layer, x, down), up)
+
+
+class _Dora(_Lora):
+    """LoRA with a learnt magnitude for each output, which is kept in float32 whatever the LoRA's dtype: rounded, it
+    would not be the base's any more, and a fresh adapter would change the model."""
+
+    def __init__(
+        self,
+        layer: AdaptedLayer,
+        config: LoraConfig,
+        generator: torch.Generator,
+        device: torch.device,
+        dtype: torch.dtype,
+        norm: torch.Tensor,
+    ) -> None:
+        super().__init__(layer, config, generator, device, dtype)
+        self._norm = norm.to(device)
+        shape = (-1, *(1 for _ in layer.weight.shape[1:]))
+        self.parts["dora_scale"] = nn.Parameter(self._norm.reshape(shape).clone())
+
+    def added(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        factor, bias = self.parts["dora_scale"].flatten() / self._norm, self.layer.bias
+        # Where the base's row is all zero there is no magnitude to learn, and any would be divided by epsilon.
+        factor = torch.where(self._norm > _EPSILON, factor, torch.ones_like(factor))
+        if not isinstance(self.layer, nn.Linear):
+            trailing = tuple(1 for _ in self.layer.kernel_size)
+            factor, bias = factor.reshape(-1, *trailing), None if bias is None else bias.reshape(-1, *trailing)
+        unbiased = output if bias is None else output - bias.to(output)
+        # Beside the output and not in its place, so that a fresh adapter (factor exactly 1) changes no bit.
+        return ((factor - 1) * unbiased + factor * super().added(x, output)).to(output.dtype)
+
+
+class _Loha(Adapter):
+    """Two products of low rank, multiplied by elements. ΔW is built in every pass: there is no shorter way."""
+
+    def __init__(
+        self,
+        layer: AdaptedLayer,
+        config: LoraConfig,
+        generator: torch.Generator,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        out, inner, kernel = _sizes(layer)
+        columns = inner * math.prod(kernel)
+        matrices = {
+            "hada_w1_a": torch.randn(out, config.rank, generator=generator) * 0.1,
+            "hada_w1_b": torch.randn(config.rank, columns, generator=generator),
+            "hada_w2_a": torch.zeros(out, config.rank),
+            "hada_w2_b": torch.randn(config.rank, columns, generator=generator),
+        }
+        super().__init__(layer, config.alpha, config.alpha / config.rank, matrices, device, dtype)
+
+    def _delta(self, x: torch.Tensor) -> torch.Tensor:
+        w1_a, w1_b, w2_a, w2_b = self.parts.values()
+        weight = (w1_a @ w1_b) * (w2_a @ w2_b)
+        if isinstance(self.layer, nn.Linear):
+            return F.linear(x, weight)
+        return _convolved(self.layer, x, weight.reshape(self.layer.weight.shape))
+
+
+class _Lokr(Adapter):
+    """A Kronecker product of a small matrix with a larger one, which is itself of low rank where `rank` makes it so.
+
+    Where it is whole there is no rank to divide by: the scale is 1, and the file says so by alpha = rank.
+    """
+
+    def __init__(
+        self,
+        layer: AdaptedLayer,
+        config: LoraConfig,
+        generator: torch.Generator,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        out, inner, kernel = _sizes(layer)
+        (out_small, out_large), (in_small, in_large) = near_square_factors(out), near_square_factors(inner)
+        matrices = {"lokr_w1": _kaiming((out_small, in_small), generator)}
+        whole = config.rank >= max(out_large, in_large) / 2
+        if whole:
+            # ComfyUI multiplies two matrices, or a matrix and a 2-D kernel; other kernels go as a matrix.
+            tail = (in_large, *kernel) if len(kernel) == 2 else (in_large * math.prod(kernel),)
+            matrices["lokr_w2"] = torch.zeros(out_large, *tail)
+        else:
+            matrices["lokr_w2_a"] = _kaiming((out_large, config.rank), generator)
+            matrices["lokr_w2_b"] = torch.zeros(config.rank, in_large * math.prod(kernel))
+        alpha = float(config.rank) if whole else config.alpha
+        super().__init__(layer, alpha, alpha / config.rank, matrices, device, dtype)
+
+    def _delta(self, x: torch.Tensor) -> torch.Tensor:
+        w1 = self.parts["lokr_w1"]
+        if isinstance(self.layer, nn.Linear):
+            # y[l,k] = Σ w1[l,m] w2[k,n] x[m,n], the input cut into m rows of n.
+            return (w1 @ self._second(x.unflatten(-1, (w1.shape[1], -1)))).flatten(-2)
+        parts = x.unflatten(1, (w1.shape[1], -1)).flatten(0, 1)
+        inner = self._second(parts).unflatten(0, (x.shape[0], w1.shape[1]))
+        return torch.einsum("lm,bmk...->blk...", w1, inner).flatten(1, 2)
+
+    def _second(self, x: torch.Tensor) -> torch.Tensor:
+        """w2 · x."""
+        pair = (self.parts["lokr_w2_b"], self.parts["lokr_w2_a"]) if "lokr_w2_a" in self.parts else None
+        if isinstance(self.layer, nn.Linear):
+            return F.linear(F.linear(x, pair[0]), pair[1]) if pair else F.linear(x, self.parts["lokr_w2"])
+        kernel = self.layer.kernel_size
+        first = pair[0] if pair else self.parts["lokr_w2"]
+        inner = _convolved(self.layer, x, first.reshape(first.shape[0], x.shape[1], *kernel))
+        if not pair:
+            return inner
+        return _function(self.layer)(inner, pair[1].reshape(*pair[1].shape, *(1 for _ in kernel)))
+
+
+def build_adapter(
+    name: str,
+    layer: AdaptedLayer,
+    config: LoraConfig,
+    generator: torch.Generator,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Adapter:
+    """A fresh adapter for the layer of that name, which changes nothing yet; what is random comes from `generator`,
+    a CPU one. TrainingError where DoRA cannot read the layer's weight because it is quantised."""
+    if config.algorithm is Algorithm.DORA:
+        return _Dora(layer, config, generator, device, dtype, _row_norms(name, layer))
+    kinds: dict[Algorithm, Callable[..., Adapter]] = {
+        Algorithm.LORA: _Lora,
+        Algorithm.LOHA: _Loha,
+        Algorithm.LOKR: _Lokr,
+    }
+    return kinds[config.algorithm](layer, config, generator, device, dtype)
+
+
+def supported_convolution(layer: nn.Module) -> TypeGuard[Convolution]:
+    """Whether adapters can act beside it: no groups, padded with zeros."""
+    return isinstance(layer, Convolution) and layer.groups == 1 and layer.padding_mode == "zeros"
+
+
+def near_square_factors(size: int) -> tuple[int, int]:
+    """Two factors of `size` as near to each other as possible, the smaller first: 1024 → (32, 32), 250 → (10, 25)."""
+    small = next(factor for factor in range(math.isqrt(size), 0, -1) if size % factor == 0)
+    return small, size // small
+
+
+def _row_norms(name: str, layer: AdaptedLayer) -> torch.Tensor:
+    """(out,) float32, plus epsilon."""
+    weight = layer.weight
+    plain = type(weight) in (torch.Tensor, nn.Parameter) and type(weight.data) is torch.Tensor
+    # An 8-bit weight means something only with scales that lie elsewhere.
+    if not plain or not weight.is_floating_point() or weight.element_size() < 2:
+        raise TrainingError(
+            f"DoRA needs the norm of every adapted weight, and that of {name!r} is quantised "
+            f"({type(weight.data).__name__}, {weight.dtype}); load the model in bf16, fp16 or fp32, or choose the "
+            "algorithm lora."
+        )
+    with torch.no_grad():
+        norms = weight.float().flatten(1).norm(dim=1)
+    return norms + _EPSILON
+
+
+def _sizes(layer: AdaptedLayer) -> tuple[int, int, tuple[int, ...]]:
+    """Outputs, inputs, kernel; a linear layer has none."""
+    if isinstance(layer, nn.Linear):
+        return layer.out_features, layer.in_features, ()
+    return layer.out_channels, layer.in_channels, tuple(layer.kernel_size)
+
+
+def _kaiming(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """Uniform as everyone starts these: Kaiming with a = √5."""
+    return (torch.rand(shape, generator=generator) * 2 - 1) / math.sqrt(math.prod(shape[1:]))
+
+
+def _convolved(layer: Convolution, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return _function(layer)(x, weight, None, layer.stride, layer.padding, layer.dilation)
+
+
+def _function(layer: Convolution) -> Callable[..., torch.Tensor]:
+    if isinstance(layer, nn.Conv1d):
+        return F.conv1d
+    return F.conv2d if isinstance(layer, nn.Conv2d) else F.conv3d
