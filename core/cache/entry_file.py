@@ -21,6 +21,8 @@ from ..files import written_whole
 REFERENCE_FORMAT = "1.0.1"
 LATENTS = "latents_"
 WEIGHTS = "mask_weights_"
+LATENT_FINGERPRINT = "maskloss_latent_fingerprint"
+MASK_FINGERPRINT = "maskloss_mask_fingerprint"
 
 
 class MaskStorage(str, Enum):
@@ -79,9 +81,10 @@ def read_header(path: Path) -> EntryHeader:
         raise _damaged(path, str(error)) from error
 
 
-def read_latent(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
-    """(C,T,h,w) float32. CacheError when the file is missing or damaged, of another shape, or not finite."""
-    latent = _read(path, LATENTS)
+def read_latent(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> torch.Tensor:
+    """(C,T,h,w) float32. CacheError when the file is missing or damaged, of another shape, or not finite, or was
+    written again since for something of another `fingerprint`."""
+    latent = _read(path, LATENTS, LATENT_FINGERPRINT, fingerprint)
     if latent is None or tuple(latent.shape) != tuple(shape):
         found = "none" if latent is None else tuple(latent.shape)
         raise _damaged(path, f"its latents have the shape {found} instead of {tuple(shape)}")
@@ -91,9 +94,9 @@ def read_latent(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
     return latent
 
 
-def read_weights(path: Path, shape: tuple[int, ...]) -> torch.Tensor | None:
+def read_weights(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> torch.Tensor | None:
     """(1,T,h,w) float32 in [0, 1], or None where the file has no weights. CacheError as `read_latent`."""
-    stored = _read(path, WEIGHTS)
+    stored = _read(path, WEIGHTS, MASK_FINGERPRINT, fingerprint)
     if stored is None:
         return None
     if tuple(stored.shape) != tuple(shape):
@@ -117,9 +120,12 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _read(path: Path, prefix: str) -> torch.Tensor | None:
+def _read(path: Path, prefix: str, tag: str, fingerprint: str) -> torch.Tensor | None:
     try:
         with safe_open(path, framework="pt") as file:
+            # Files of other systems carry no tag, and nothing can be said of them.
+            if fingerprint and (file.metadata() or {}).get(tag, fingerprint) != fingerprint:
+                raise _damaged(path, "it was written again since, for another picture, mask or setting")
             keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 (no mapping)
             return file.get_tensor(keys[0]) if keys else None
     except (SafetensorError, OSError) as error:

@@ -21,7 +21,15 @@ from ..progress import SILENT, Progress
 from ..resample import fit_image, fit_mask, to_latent_grid
 from .encoders import LatentEncoder
 from .entries import CacheEntry
-from .entry_file import EntryHeader, MaskStorage, read_header, read_latent, write_entry
+from .entry_file import (
+    LATENT_FINGERPRINT,
+    MASK_FINGERPRINT,
+    EntryHeader,
+    MaskStorage,
+    read_header,
+    read_latent,
+    write_entry,
+)
 from .index import CacheIndex, read_index, write_index
 from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame, plan_item
 from .store import LatentCache, open_cache
@@ -166,8 +174,8 @@ def _write(plan: ItemPlan, rules: CachingRules, latent_CThw: torch.Tensor, loade
         "maskloss_version": FORMAT_VERSION,
         "maskloss_latents": "raw",
         "maskloss_encoder": rules.encoder.identity,
-        "maskloss_latent_fingerprint": plan.latent_fingerprint,
-        "maskloss_mask_fingerprint": plan.mask_fingerprint,
+        LATENT_FINGERPRINT: plan.latent_fingerprint,
+        MASK_FINGERPRINT: plan.mask_fingerprint,
         "maskloss_origin": loaded.origin.value,
         "maskloss_coverage": repr(coverage),
         "maskloss_bucket": f"{plan.bucket[0]}x{plan.bucket[1]}",

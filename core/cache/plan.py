@@ -17,7 +17,14 @@ from ..errors import CacheError, SettingError
 from ..images import image_size
 from .encoders import LatentEncoder
 from .entries import Source
-from .entry_file import EntryHeader, MaskStorage, entry_file_name, read_header
+from .entry_file import (
+    LATENT_FINGERPRINT,
+    MASK_FINGERPRINT,
+    EntryHeader,
+    MaskStorage,
+    entry_file_name,
+    read_header,
+)
 from .index import stamp
 
 FORMAT_VERSION = "1"
@@ -108,7 +115,7 @@ def plan_item(item: DatasetItem, rules: CachingRules) -> ItemPlan:
     header = _header(path, latent_fingerprint)
     action = Action.ENCODE
     if header is not None:
-        same = header.metadata.get("maskloss_mask_fingerprint") == mask_fingerprint
+        same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint
         action = Action.NOTHING if same else Action.WEIGHTS
     return ItemPlan(
         item, size, bucket, path, file, latent_fingerprint, mask_fingerprint, sources, action, header
@@ -123,7 +130,7 @@ def _header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
         header = read_header(path)
     except CacheError:
         return None  # damaged: it is made again
-    return header if header.metadata.get("maskloss_latent_fingerprint") == latent_fingerprint else None
+    return header if header.metadata.get(LATENT_FINGERPRINT) == latent_fingerprint else None
 
 
 def _sources(item: DatasetItem, one_frame: OneFrame | None) -> tuple[Source, ...]:

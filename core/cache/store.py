@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,11 +49,11 @@ class LatentCache:
 
     def latent(self, entry: CacheEntry) -> torch.Tensor:
         """(C,T,h,w) float32, raw. CacheError naming the file when it is missing or damaged."""
-        return read_latent(self.directory / entry.file, entry.latent_shape)
+        return read_latent(self.directory / entry.file, entry.latent_shape, entry.latent_fingerprint)
 
     def weights(self, entry: CacheEntry) -> torch.Tensor | None:
         """(1,T,h,w) float32 in [0, 1], or None where the picture had no mask. CacheError as `latent`."""
-        weights = read_weights(self.directory / entry.file, (1, *entry.latent_shape[1:]))
+        weights = read_weights(self.directory / entry.file, (1, *entry.latent_shape[1:]), entry.mask_fingerprint)
         if (weights is None) != (entry.origin is MaskOrigin.NONE):
             found = "no mask_weights" if weights is None else "mask_weights"
             raise CacheError(
@@ -68,6 +69,10 @@ class LatentCache:
     def empty_text(self) -> dict[str, torch.Tensor]:
         """The embeddings of the empty caption. CacheError as `text`."""
         return self._text("")
+
+    def stale_now(self) -> tuple[StaleEntry, ...]:
+        """The entries whose sources changed, looked at again: a cache may stay open for hours while files change."""
+        return _stale(self.entries)
 
     def missing_captions(self) -> tuple[str, ...]:
         """Captions, the empty one among them, whose embeddings are not on disk; all of them before CacheText ran."""
@@ -110,18 +115,21 @@ def open_cache(directory: Path) -> LatentCache:
         raise CacheError(f"Caching into {directory} was broken off; run CacheLatents again, it goes on from there.")
     if not index.entries:
         raise CacheError(f"The cache {directory} is empty; run CacheLatents on a dataset that has items.")
-    stale: list[StaleEntry] = []
-    moved: list[str] = []
     for entry in index.entries:
         _check_file(directory / entry.file, entry)
-        if missing_sources(entry):
-            moved.append(entry.name)
+    moved = tuple(entry.name for entry in index.entries if missing_sources(entry))
+    return LatentCache(
+        directory, index.architecture, index.encoder, index.entries, index.text_encoder, _stale(index.entries), moved
+    )
+
+
+def _stale(entries: Sequence[CacheEntry]) -> tuple[StaleEntry, ...]:
+    stale: list[StaleEntry] = []
+    for entry in entries:
         if changed := changed_sources(entry):
             reason = ", ".join(f"its {source.role} {source.path}" for source in changed)
             stale.append(StaleEntry(entry.name, f"{reason} changed after it was cached"))
-    return LatentCache(
-        directory, index.architecture, index.encoder, index.entries, index.text_encoder, tuple(stale), tuple(moved)
-    )
+    return tuple(stale)
 
 
 def _check_file(path: Path, entry: CacheEntry) -> None:

@@ -24,8 +24,10 @@ def cache_text(
     """Encode what is not there yet: each distinct caption, and always the empty one.
 
     Returns the cache with its text, and the report {"items": [{"caption", "state": encoded|unchanged, "used_by":
-    names}], "counts"}. CacheError when the encoder's values are not finite; the caption is named.
+    names}], "counts"}. CacheError when the encoder's values are not finite, with the caption's name, and when another
+    dataset was cached into the same directory since.
     """
+    _check_current(cache)
     used_by: dict[str, list[str]] = {"": []}
     for entry in cache.entries:
         used_by.setdefault(entry.caption, []).append(entry.name)
@@ -47,6 +49,14 @@ def cache_text(
         "items": [{"caption": text, "state": states[text], "used_by": names} for text, names in used_by.items()],
         "counts": {"captions": len(used_by), "without_caption": len(used_by[""]), **counts},
     }
+
+
+def _check_current(cache: LatentCache) -> None:
+    if read_index(cache.directory).entries != cache.entries:
+        raise CacheError(
+            f"The cache {cache.directory} was filled anew since it was opened; run CacheLatents again, and give each "
+            "dataset a cache_directory of its own."
+        )
 
 
 def _is_whole(path: Path) -> bool:

@@ -140,10 +140,10 @@ def _check_masks(entries: Sequence[CacheEntry], masked: Sequence[CacheEntry], se
 def _check_cache(denoiser: Denoiser, cache: LatentCache) -> None:
     if not cache.entries:
         raise CacheError(f"The cache {cache.directory} is empty; cache a dataset into it first.")
-    if cache.stale:
+    if stale := cache.stale or cache.stale_now():
         raise CacheError(
-            f"{len(cache.stale)} items of the cache {cache.directory} changed after they were cached: "
-            f"{_listing([f'{entry.name} ({entry.reason})' for entry in cache.stale])}. Cache the dataset again."
+            f"{len(stale)} items of the cache {cache.directory} changed after they were cached: "
+            f"{_listing([f'{entry.name} ({entry.reason})' for entry in stale])}. Cache the dataset again."
         )
     if cache.text_encoder is None:
         raise CacheError(f"The cache {cache.directory} has no captions; run MaskLossCacheText on it first.")

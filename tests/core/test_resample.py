@@ -20,6 +20,13 @@ def test_scale_and_crop_are_musubis():
     assert fit_image(image, (64, 64)).shape == (64, 64, 3)
 
 
+def test_shrinking_a_picture_is_the_area_mean():
+    # Sampling single pixels of a fine pattern would give black or white.
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, ::2] = 254
+    assert (fit_image(image, (16, 16)) == 127).all()
+
+
 @given(
     size=st.tuples(st.integers(17, 90), st.integers(17, 90)),
     bucket=st.tuples(st.sampled_from([16, 32, 48, 64, 96]), st.sampled_from([16, 32, 48, 64, 96])),

@@ -110,6 +110,25 @@ def test_tensors_that_are_not_what_the_index_says_are_not_given_out(cache: Laten
         cache.weights(entry)
 
 
+def test_a_file_written_again_for_something_else_is_not_given_out(cache: LatentCache, item, encoder) -> None:
+    # The first item's file is the same for another dataset with a picture of that name and size.
+    entry = cache.entries[0]
+    other = Dataset((item("a", seed=9, mask=np.full((40, 40), 9, np.uint8)),))
+    again = cache_latents(other, encoder, cache.directory)[0]
+    for read in (cache.latent, cache.weights):
+        with pytest.raises(CacheError, match=r"a_0040x0040_demo.*written again since, for another picture, mask"):
+            read(entry)
+    assert again.latent(again.entries[0]).shape == entry.latent_shape
+    assert float(again.weights(again.entries[0]).max()) == pytest.approx(9 / 255, abs=1e-4)
+
+
+def test_an_open_cache_sees_what_changes_later(cache: LatentCache, dataset: Dataset) -> None:
+    assert cache.stale_now() == ()
+    dataset.items[0].caption_path.write_text("edited since")
+    assert cache.stale == ()
+    assert [entry.name for entry in cache.stale_now()] == ["a"]
+
+
 def test_a_file_that_is_no_cache_file_is_named(cache: LatentCache) -> None:
     entry = cache.entries[0]
     path = cache.directory / entry.file

@@ -60,6 +60,14 @@ def test_captions_without_text_are_known(cache: LatentCache, text_encoder) -> No
     assert with_text.missing_captions() == ("",)
 
 
+def test_two_datasets_in_one_directory_are_told_apart(cache: LatentCache, text_encoder, dataset, encoder) -> None:
+    # Otherwise the text would be that of the first and the cache that comes back the second.
+    cache_latents(Dataset(dataset.items[:1]), encoder, cache.directory)
+    with pytest.raises(CacheError, match=r"filled anew since it was opened.* a cache_directory of its own"):
+        cache_text(cache, text_encoder)
+    assert text_encoder.captions == []
+
+
 def test_without_text_it_says_what_to_run(cache: LatentCache) -> None:
     with pytest.raises(CacheError, match="holds no text; run CacheText on it"):
         cache.text(cache.entries[0])

@@ -328,6 +328,21 @@ def test_empty_masks_are_named_once_and_hurt_nobody(run, make_cache):
     assert all(value == value for values in result.loss_map.values() for value in values)
 
 
+@pytest.mark.parametrize("normalization", list(Normalization))
+def test_black_and_white_masks_with_prior_preservation(run, make_cache, normalization):
+    # Black: nothing but the prior, which is 0 until the adapter moves, and nothing moves it. White: no outside at all.
+    black, white = torch.zeros(1, 1, SIZE[1], SIZE[0]), torch.ones(1, 1, SIZE[1], SIZE[0])
+    plain = MaskLossSettings(normalization=normalization)
+    prior = dataclasses.replace(plain, prior_weight=2.0)
+    dark = run("dark", prior, on=make_cache([("a", SIZE, black)]), steps=3)
+    assert [point.loss for point in dark.points] == [0.0] * 3
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in dark.lora.values())
+    cache = make_cache([("a", SIZE, white)])
+    one, two = run("one", plain, on=cache, steps=3), run("two", prior, on=cache, steps=3)
+    assert [point.loss for point in one.points] == [point.loss for point in two.points]
+    assert distance(one, two) == 0
+
+
 def test_several_shapes_and_a_second_frame_axis_train_together(run, make_cache):
     cache = make_cache([("a", (6, 6), half()), ("b", (8, 5), None), ("c", (6, 6), half())])
     assert run(on=cache, steps=4, batch_size=2).steps == 4

@@ -102,8 +102,9 @@ def test_without_settings_all_weights_are_one_but_the_mask_is_still_seen(cache):
     assert torch.equal(micro.mask_B1Thw[1], mask(0.1))
 
 
-def test_probability_trains_its_share_of_samples_without_the_mask(cache):
-    settings = MaskLossSettings(probability=0.3, area_beta=1.0, prior_weight=1.0)
+@pytest.mark.parametrize("prior_threshold", [0.0, 0.3])
+def test_probability_trains_its_share_of_samples_without_the_mask(cache, prior_threshold):
+    settings = MaskLossSettings(probability=0.3, area_beta=1.0, prior_weight=1.0, prior_threshold=prior_threshold)
     batches = [[Occurrence(epoch, 1, 0)] for epoch in range(400)]
     planned = plan_window(batches, cache, cache.entries, settings, TrainConfig(), DemoDenoiser())
     full = torch.tensor([bool((micro.weights_B1Thw == 1).all()) for micro in planned.micro_batches])
@@ -168,9 +169,7 @@ def test_timestep_distributions():
 
 def test_caption_dropout_drops_its_share(cache):
     batches = [[Occurrence(epoch, 0, 0)] for epoch in range(400)]
-    planned = plan_window(
-        batches, cache, cache.entries, PLAIN, TrainConfig(caption_dropout=0.25), DemoDenoiser()
-    )
+    planned = plan_window(batches, cache, cache.entries, PLAIN, TrainConfig(caption_dropout=0.25), DemoDenoiser())
     dropped = [micro.without_caption[0] for micro in planned.micro_batches]
     assert sum(dropped) / 400 == pytest.approx(0.25, abs=0.06)
     assert not any(window(cache, [[0, 1, 2]]).micro_batches[0].without_caption)
