@@ -114,7 +114,7 @@ class MaskLossCacheText(Node):
 class MaskLossLoadCache(Node):
     TITLE = "Load Cache"
     CATEGORY = "MaskLoss/Cache"
-    DESCRIPTION = "Opens a cache that lies on disk. Files that changed since are named."
+    DESCRIPTION = "Opens a cache on disk, musubi-tuner's and blissful-tuner's too. Files that changed since are named."
     SEARCH_ALIASES = ("latent cache",)
     RETURN_TYPES = (CACHE, "STRING")
     RETURN_NAMES = ("cache", "report")
@@ -130,7 +130,8 @@ class MaskLossLoadCache(Node):
     def run(self, cache_directory: str) -> dict[str, Any]:
         folders = current_host().folders()
         cache = open_cache(resolve_read(folders, cache_directory, "cache_directory", PathKind.DIRECTORY))
-        messages = [f"{entry.name}: {entry.reason}; run Cache Latents again" for entry in cache.stale]
+        stale = [f"{entry.name}: {entry.reason}; run Cache Latents again" for entry in cache.stale]
+        messages = [*cache.notes, *stale]
         counts = {origin.value: count for origin, count in cache.origin_counts().items()}
         report = {"counts": {"entries": len(cache.entries), **counts}, "messages": messages}
         return told((cache, as_json(report)), messages)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.items import MaskOrigin
+from ..errors import ImageError
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,11 @@ class CacheEntry:
 
     @property
     def source_path(self) -> Path:
-        """The photograph that the latent was made from."""
-        return next(source.path for source in self.sources if source.role == "image")
+        """The photograph that the latent was made from. ImageError where another trainer cached it."""
+        for source in self.sources:
+            if source.role == "image":
+                return source.path
+        raise ImageError(f"The photograph of {self.name} is not known, because another trainer cached it.")
 
 
 @dataclass(frozen=True)

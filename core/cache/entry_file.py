@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -35,11 +35,12 @@ class MaskStorage(str, Enum):
 
 @dataclass(frozen=True)
 class EntryHeader:
-    """What a file says of itself without its tensors. `latent_shape` is (C,T,h,w)."""
+    """What a file says of itself without its tensors. `latent_shape` is (C,T,h,w); `others` are further keys."""
 
     metadata: Mapping[str, str]
     latent_shape: tuple[int, int, int, int]
     has_weights: bool
+    others: tuple[str, ...] = ()
 
 
 def entry_file_name(name: str, image_size: tuple[int, int], architecture: str) -> str:
@@ -70,13 +71,23 @@ def read_header(path: Path) -> EntryHeader:
     try:
         with safe_open(path, framework="pt") as file:
             keys = list(file.keys())
-            latents = [key for key in keys if key.startswith(LATENTS)]
+            latents, weights = _numbered(keys, LATENTS), _numbered(keys, WEIGHTS)
             if len(latents) != 1:
                 raise _damaged(path, f"it holds {len(latents)} latents instead of 1")
             shape = tuple(file.get_slice(latents[0]).get_shape())
             if len(shape) != 4:
                 raise _damaged(path, f"its latents have the shape {shape} instead of (C, T, h, w)")
-            return EntryHeader(file.metadata() or {}, shape, any(key.startswith(WEIGHTS) for key in keys))
+            others = tuple(sorted(set(keys) - {*latents, *weights}))
+            return EntryHeader(file.metadata() or {}, shape, bool(weights), others)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def read_metadata(path: Path) -> Mapping[str, str]:
+    """The metadata of a file of any kind. CacheError when it is missing or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise _damaged(path, str(error)) from error
 
@@ -126,10 +137,15 @@ def _read(path: Path, prefix: str, tag: str, fingerprint: str) -> torch.Tensor |
             # Files of other systems carry no tag, and nothing can be said of them.
             if fingerprint and (file.metadata() or {}).get(tag, fingerprint) != fingerprint:
                 raise _damaged(path, "it was written again since, for another picture, mask or setting")
-            keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 (no mapping)
+            keys = _numbered(file.keys(), prefix)
             return file.get_tensor(keys[0]) if keys else None
     except (SafetensorError, OSError) as error:
         raise _damaged(path, str(error)) from error
+
+
+def _numbered(keys: Iterable[str], prefix: str) -> list[str]:
+    """The keys whose size comes right after `prefix`: `latents_control_1x8x8_…` is something else."""
+    return [key for key in keys if key.startswith(prefix) and key[len(prefix) :][:1].isdigit()]
 
 
 def _stored(weights_1Thw: torch.Tensor, storage: MaskStorage) -> torch.Tensor:

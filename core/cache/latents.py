@@ -30,8 +30,9 @@ from .entry_file import (
     read_latent,
     write_entry,
 )
-from .index import CacheIndex, read_index, write_index
+from .index import INDEX_FILE, CacheIndex, read_index, write_index
 from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame, plan_item
+from .reference_files import holds_reference_files
 from .store import LatentCache, open_cache
 
 
@@ -61,6 +62,8 @@ def cache_latents(
         raise SettingError(f"batch_size is {batch_size}; it must be at least 1.")
     if directory.exists() and not directory.is_dir():
         raise PathError(f"The cache_directory {directory} is a file; give a folder.")
+    if not (directory / INDEX_FILE).exists() and holds_reference_files(directory):
+        raise CacheError(f"{directory} is another trainer's cache, which is only read; choose another cache_directory.")
     for item in dataset.items:
         check_required(item)
     rules = CachingRules(encoder, directory, mask_storage, one_frame)

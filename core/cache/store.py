@@ -18,7 +18,8 @@ from ..data.items import MaskOrigin
 from ..errors import CacheError
 from .entries import CacheEntry, StaleEntry
 from .entry_file import read_latent, read_tensors, read_weights
-from .index import changed_sources, missing_sources, read_index
+from .index import INDEX_FILE, changed_sources, missing_sources, read_index
+from .reference_files import ReferenceArchitecture, read_reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,8 @@ class LatentCache:
     """An open cache. Tensors are read, and checked, when they are asked for.
 
     `encoder` and `text_encoder` are identities (None: no text is cached). `stale` entries do not show their sources as
-    they are now; `moved` names entries with sources that are no longer there, which is no fault.
+    they are now; `moved` names entries with sources that are no longer there, which is no fault. With `reference` the
+    files are the reference system's, and `notes` say what they do not tell.
     """
 
     directory: Path
@@ -36,6 +38,8 @@ class LatentCache:
     text_encoder: str | None = None
     stale: tuple[StaleEntry, ...] = ()
     moved: tuple[str, ...] = ()
+    reference: ReferenceArchitecture | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -49,7 +53,8 @@ class LatentCache:
 
     def latent(self, entry: CacheEntry) -> torch.Tensor:
         """(C,T,h,w) float32, raw. CacheError naming the file when it is missing or damaged."""
-        return read_latent(self.directory / entry.file, entry.latent_shape, entry.latent_fingerprint)
+        latent_CThw = read_latent(self.directory / entry.file, entry.latent_shape, entry.latent_fingerprint)
+        return latent_CThw if self.reference is None else self.reference.to_raw(latent_CThw)
 
     def weights(self, entry: CacheEntry) -> torch.Tensor | None:
         """(1,T,h,w) float32 in [0, 1], or None where the picture had no mask. CacheError as `latent`."""
@@ -107,9 +112,14 @@ def text_file_name(text_encoder: str, caption: str) -> str:
 def open_cache(directory: Path) -> LatentCache:
     """Open a cache by its index; entries' files are looked at by size, sources by size and time of change.
 
-    A source whose size or time differs is hashed; if its content changed too, the entry is `stale`. CacheError naming
-    the file when the index is missing, empty, damaged or unfinished, or an entry's file is missing or cut off.
+    A source whose size or time differs is hashed; if its content changed too, the entry is `stale`. A directory of the
+    reference system's files has no index of ours; what is in them is used as it is. CacheError naming the file when the
+    index is missing, empty, damaged or unfinished, or an entry's file is missing or cut off.
     """
+    if not (directory / INDEX_FILE).exists():
+        opened = _open_reference(directory)
+        if opened is not None:
+            return opened
     index = read_index(directory)
     if not index.complete:
         raise CacheError(f"Caching into {directory} was broken off; run CacheLatents again, it goes on from there.")
@@ -130,6 +140,26 @@ def _stale(entries: Sequence[CacheEntry]) -> tuple[StaleEntry, ...]:
             reason = ", ".join(f"its {source.role} {source.path}" for source in changed)
             stale.append(StaleEntry(entry.name, f"{reason} changed after it was cached"))
     return tuple(stale)
+
+
+def _open_reference(directory: Path) -> LatentCache | None:
+    found = read_reference(directory)
+    if found is None:
+        return None
+    notes = [f"{directory} is another trainer's cache: every entry counts once, its photographs are not known."]
+    if found.without_caption:
+        notes.append(
+            f"{len(found.without_caption)} entries have no caption beside them, as {found.without_caption[0]}."
+        )
+    return LatentCache(
+        directory,
+        found.architecture.value,
+        f"reference-{found.architecture.full_name}",
+        found.entries,
+        found.text_encoder,
+        reference=found.architecture,
+        notes=tuple(notes),
+    )
 
 
 def _check_file(path: Path, entry: CacheEntry) -> None:

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from ..errors import CacheError
-from ..files import written_whole
+from ..files import write_json, written_whole
 from ..progress import SILENT, Progress
 from .encoders import TextEncoder
 from .entry_file import alone, read_tensors
 from .index import read_index, write_index
+from .reference_files import TEXT_MARK
 from .store import LatentCache, open_cache, text_file_name
 
 
@@ -41,9 +42,7 @@ def cache_text(
             _write(path, encoder.encode(caption), caption, encoder.identity)
             states[caption] = "encoded"
     progress.update(len(used_by), len(used_by))
-    index = read_index(cache.directory)
-    if index.text_encoder != encoder.identity:
-        write_index(cache.directory, replace(index, text_encoder=encoder.identity))
+    _note_encoder(cache, encoder.identity)
     counts = {state: list(states.values()).count(state) for state in ("encoded", "unchanged")}
     return open_cache(cache.directory), {
         "items": [{"caption": text, "state": states[text], "used_by": names} for text, names in used_by.items()],
@@ -52,11 +51,21 @@ def cache_text(
 
 
 def _check_current(cache: LatentCache) -> None:
-    if read_index(cache.directory).entries != cache.entries:
+    if cache.reference is None and read_index(cache.directory).entries != cache.entries:
         raise CacheError(
             f"The cache {cache.directory} was filled anew since it was opened; run CacheLatents again, and give each "
             "dataset a cache_directory of its own."
         )
+
+
+def _note_encoder(cache: LatentCache, identity: str) -> None:
+    if cache.reference is not None:
+        # An index of ours would hide what the other trainer caches there later.
+        write_json(cache.directory / TEXT_MARK, {"text_encoder": identity})
+        return
+    index = read_index(cache.directory)
+    if index.text_encoder != identity:
+        write_index(cache.directory, replace(index, text_encoder=identity))
 
 
 def _is_whole(path: Path) -> bool:

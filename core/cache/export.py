@@ -1,0 +1,99 @@
+"""A cache of ours as the files that the reference system and musubi-tuner train from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+import torch
+
+from ..data.items import MaskOrigin
+from ..errors import CacheError, SettingError
+from ..progress import SILENT, Progress
+from .entries import CacheEntry
+from .entry_file import MaskStorage, entry_file_name, write_entry
+from .reference_files import CHANNELS, ReferenceArchitecture
+from .store import LatentCache
+
+
+def export_reference(
+    cache: LatentCache, directory: Path, architecture: str = "", progress: Progress = SILENT
+) -> dict[str, object]:
+    """Write every entry into `directory`, all in one folder, in the form of `architecture` (empty: the cache's own).
+
+    WAN's and Qwen-Image's latents are normalised, HunyuanVideo's raw. Where any entry has weights, one without gets
+    full ones, as the reference system writes them. Text is left out: each trainer embeds captions in its own way.
+
+    Returns {"items": [{"name", "file", "weights": own|full|none}], "counts", "messages"}. CacheError when the cache is
+    stale, of an unknown architecture or for one-frame training, or a file is there already; nothing is written then.
+    """
+    target = _target(cache, architecture)
+    if cache.stale:
+        raise CacheError(
+            f"{len(cache.stale)} entries of {cache.directory} are stale ({cache.stale[0].name}: "
+            f"{cache.stale[0].reason}); run CacheLatents again before the export."
+        )
+    if any(entry.target_index is not None for entry in cache.entries):
+        raise CacheError(f"{cache.directory} is for one-frame training, which has no counterpart; cache it without.")
+    files = _file_names(cache, target)
+    there = [directory / file for file in files.values() if (directory / file).exists()]
+    if there:
+        raise CacheError(f"{there[0]} is there already ({len(there)} such files); export into a new folder.")
+    masked = any(entry.origin is not MaskOrigin.NONE for entry in cache.entries)
+    rows: list[dict[str, object]] = []
+    for number, entry in enumerate(cache.entries):
+        progress.update(number, len(cache.entries), entry.name)
+        kind = "none" if not masked else "full" if entry.origin is MaskOrigin.NONE else "own"
+        _write(cache, entry, directory / files[entry.name], target, kind)
+        rows.append({"name": entry.name, "file": files[entry.name], "weights": kind})
+    progress.update(len(rows), len(rows))
+    counts = Counter(row["weights"] for row in rows)
+    messages = ["Captions are not exported; cache them with the other trainer."]
+    if counts["full"]:
+        messages.append(f"{counts['full']} items had no mask (no alpha + no file). Filled with full-weight (255).")
+    return {"items": rows, "counts": {"entries": len(rows), **counts}, "messages": messages}
+
+
+def _target(cache: LatentCache, architecture: str) -> ReferenceArchitecture:
+    name = architecture or cache.architecture
+    known = ", ".join(known.value for known in ReferenceArchitecture)
+    if name not in {known.value for known in ReferenceArchitecture}:
+        raise SettingError(f"The architecture {name!r} cannot be exported; known are {known}.")
+    target = ReferenceArchitecture(name)
+    # WAN and Qwen-Image share one autoencoder, so its latents alone do not tell them apart.
+    shared = {ReferenceArchitecture.WAN.value, ReferenceArchitecture.QWEN_IMAGE.value}
+    if name != cache.architecture and {name, cache.architecture} != shared:
+        raise CacheError(f"{cache.directory} was made for {cache.architecture} and cannot be exported as {name}.")
+    channels = cache.entries[0].latent_shape[0]
+    if channels != CHANNELS:
+        raise CacheError(f"{cache.directory} has latents of {channels} channels; {name} has {CHANNELS}.")
+    return target
+
+
+def _file_names(cache: LatentCache, target: ReferenceArchitecture) -> dict[str, str]:
+    """By entry: the last part of its name, as the other trainer knows it; where two share it, the whole name."""
+    short = Counter(PurePosixPath(entry.name).name for entry in cache.entries)
+    names: dict[str, str] = {}
+    for entry in cache.entries:
+        last = PurePosixPath(entry.name).name
+        key = last if short[last] == 1 else entry.name.replace("/", "_")
+        names[entry.name] = entry_file_name(key, entry.image_size, target.value)
+    twice = [file for file, count in Counter(names.values()).items() if count > 1]
+    if twice:
+        raise CacheError(f"Two entries would be written to {twice[0]}; rename one of the photographs.")
+    return names
+
+
+def _write(cache: LatentCache, entry: CacheEntry, path: Path, target: ReferenceArchitecture, kind: str) -> None:
+    latent_CThw = cache.latent(entry)
+    weights_1Thw = cache.weights(entry)
+    if kind == "full":
+        weights_1Thw = torch.ones(1, *entry.latent_shape[1:])
+    metadata = {
+        "architecture": target.full_name,
+        "width": str(entry.image_size[0]),
+        "height": str(entry.image_size[1]),
+        # Pictures, not latent frames: of a clip the first stands alone, then each latent frame is four.
+        "frame_count": str((entry.latent_shape[1] - 1) * 4 + 1),
+    }
+    write_entry(path, target.from_raw(latent_CThw), weights_1Thw, MaskStorage.FLOAT32, metadata)

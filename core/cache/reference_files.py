@@ -1,0 +1,185 @@
+"""Cache files of the reference system and of musubi-tuner: their names, what they hold, and how it becomes ours.
+
+`{key}_{W:04d}x{H:04d}_{tag}.safetensors` (a clip's key ends in `_{start:05d}-{frames:03d}`) with the metadata
+architecture, width, height, format_version; captions in `{key}_{tag}_te.safetensors` as `caption1`. WAN's and
+Qwen-Image's latents are normalised per channel there, HunyuanVideo's raw. Shapes: `_CThw` the latent grid. Sizes are
+(width, height).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import torch
+
+from ..data.items import MaskOrigin
+from ..data.ledger import fingerprint_of
+from ..errors import CacheError
+from .entries import CacheEntry
+from .entry_file import REFERENCE_FORMAT, EntryHeader, read_header, read_metadata, read_weights
+
+STRIDE_PX = 8
+CHANNELS = 16
+TEXT_MARK = "text/maskloss_text.json"
+_NAME = re.compile(r"(?P<key>.+)_(?P<width>\d{4,})x(?P<height>\d{4,})_(?P<tag>[a-z0-9]+)\.safetensors")
+_CLIP = re.compile(r"_\d{5}-\d{3,}$")
+
+# WAN 2.1's published statistics of its latents' channels, which Qwen-Image uses as well.
+_MEAN = (
+    -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
+    0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921,
+)  # fmt: skip
+_STD = (
+    2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+    3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
+)  # fmt: skip
+
+
+class ReferenceArchitecture(str, Enum):
+    """The tags that can be read and written."""
+
+    WAN = "wan"
+    QWEN_IMAGE = "qi"
+    HUNYUAN_VIDEO = "hv"
+
+    @property
+    def full_name(self) -> str:
+        """What stands in the metadata."""
+        return {"wan": "wan", "qi": "qwen_image", "hv": "hunyuan_video"}[self.value]
+
+    def to_raw(self, latent_CThw: torch.Tensor) -> torch.Tensor:
+        """From what their files hold to what the autoencoder gave; float32."""
+        if self is ReferenceArchitecture.HUNYUAN_VIDEO:
+            return latent_CThw
+        mean_C111, std_C111 = _statistics()
+        return latent_CThw * std_C111 + mean_C111
+
+    def from_raw(self, latent_CThw: torch.Tensor) -> torch.Tensor:
+        """From what the autoencoder gave to what their files hold; float32."""
+        if self is ReferenceArchitecture.HUNYUAN_VIDEO:
+            return latent_CThw
+        mean_C111, std_C111 = _statistics()
+        return (latent_CThw - mean_C111) / std_C111
+
+
+@dataclass(frozen=True)
+class ReferenceDirectory:
+    """A directory of their files. `text_encoder` is the identity with which our Cache Text ran over it, if it did."""
+
+    architecture: ReferenceArchitecture
+    entries: tuple[CacheEntry, ...]
+    text_encoder: str | None
+    without_caption: tuple[str, ...]
+
+
+def holds_reference_files(directory: Path) -> bool:
+    """Whether a cache file that is not ours lies in `directory`. CacheError when a file of that name is damaged."""
+    return next(_files(directory), None) is not None
+
+
+def read_reference(directory: Path) -> ReferenceDirectory | None:
+    """What lies in a directory of their files, or None where there is none. Weights are read, latents are not.
+
+    Repeats and where masks came from are not on record there: each entry counts once, and a mask counts as a file.
+    CacheError naming the file when it is damaged, of an unknown or a second architecture, or holds more than plain
+    latents and weights.
+    """
+    found = list(_files(directory))
+    if not found:
+        return None
+    tags = {_architecture(path, header): path for path, header in found}
+    if len(tags) > 1:
+        one, other = list(tags.values())[:2]
+        raise CacheError(f"{one} and {other} are for different models; keep each model's cache in a folder of its own.")
+    architecture = next(iter(tags))
+    entries = tuple(_entry(path, header, architecture) for path, header in found)
+    bare = tuple(entry.name for entry in entries if not entry.caption)
+    return ReferenceDirectory(architecture, entries, read_text_mark(directory), bare)
+
+
+def read_text_mark(directory: Path) -> str | None:
+    """The identity of the text encoder whose embeddings lie beside their files; None before Cache Text ran."""
+    path = directory / TEXT_MARK
+    if not path.exists():
+        return None
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["text_encoder"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CacheError(f"{path} is damaged ({error}); delete it and run CacheText again.") from error
+
+
+def _files(directory: Path) -> Iterator[tuple[Path, EntryHeader]]:
+    for path in sorted(directory.glob("*.safetensors")):
+        if path.name.startswith(".") or _NAME.fullmatch(path.name) is None:
+            continue
+        header = read_header(path)
+        if "maskloss_version" not in header.metadata:
+            yield path, header
+
+
+def _architecture(path: Path, header: EntryHeader) -> ReferenceArchitecture:
+    named = header.metadata.get("architecture", "")
+    tag = _matched(path)["tag"]
+    for architecture in ReferenceArchitecture:
+        if named == architecture.full_name or (not named and tag == architecture.value):
+            break
+    else:
+        known = ", ".join(architecture.full_name for architecture in ReferenceArchitecture)
+        raise CacheError(f"{path} is for the architecture {named or tag!r}; known are {known}.")
+    version = header.metadata.get("format_version")
+    if version != REFERENCE_FORMAT:
+        raise CacheError(f"{path} has the format {version} instead of {REFERENCE_FORMAT}; cache it again over there.")
+    if header.others:
+        raise CacheError(
+            f"{path} holds {', '.join(header.others)} besides its latents, for training with control or start images, "
+            "which is not done here; cache plain images."
+        )
+    if header.latent_shape[0] != CHANNELS:
+        raise CacheError(
+            f"{path} has latents of {header.latent_shape[0]} channels, {CHANNELS} are known for "
+            f"{architecture.full_name}; cache the pictures here instead."
+        )
+    return architecture
+
+
+def _entry(path: Path, header: EntryHeader, architecture: ReferenceArchitecture) -> CacheEntry:
+    name = _matched(path)
+    channels, frames, height, width = header.latent_shape
+    weights_1Thw = read_weights(path, (1, frames, height, width))
+    status = path.stat()
+    # Their files bear no hash; reading gigabytes at every opening would be worse than taking a copy for a new file.
+    stamp = fingerprint_of(path.name, status.st_size, status.st_mtime_ns)
+    return CacheEntry(
+        name=name["key"],
+        file=path.name,
+        origin=MaskOrigin.NONE if weights_1Thw is None else MaskOrigin.FILE,
+        coverage=1.0 if weights_1Thw is None else float(weights_1Thw.double().mean()),
+        repeats=1,
+        image_size=(int(name["width"]), int(name["height"])),
+        bucket=(width * STRIDE_PX, height * STRIDE_PX),
+        latent_shape=(channels, frames, height, width),
+        caption=_caption(path.with_name(f"{_CLIP.sub('', name['key'])}_{architecture.value}_te.safetensors")),
+        latent_fingerprint=stamp,
+        mask_fingerprint=stamp,
+        file_bytes=status.st_size,
+    )
+
+
+def _caption(path: Path) -> str:
+    return read_metadata(path).get("caption1", "") if path.exists() else ""
+
+
+def _matched(path: Path) -> re.Match[str]:
+    matched = _NAME.fullmatch(path.name)
+    if matched is None:
+        raise CacheError(f"{path} is not named as a cache file; expected name_WWWWxHHHH_architecture.safetensors.")
+    return matched
+
+
+def _statistics() -> Sequence[torch.Tensor]:
+    return [torch.tensor(values).view(-1, 1, 1, 1) for values in (_MEAN, _STD)]
