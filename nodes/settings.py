@@ -7,7 +7,7 @@ from typing import Any
 from ..core import mask_weights
 from ..core.mask_weights import LossKind, Normalization
 from ..core.train.config import Algorithm, LoraConfig, OptimizerConfig, Schedule
-from ..core.train.optimizers import OptimizerName
+from ..core.train.optimizers import OptimizerName, parse_optimizer_args
 from .checks import verdict
 from .node import Node
 from .sockets import BOOLEAN, COMBO, FLOAT, INT, LORA_CONFIG, LOSS_SETTINGS, OPTIMIZER, STRING
@@ -152,7 +152,7 @@ class MaskLossOptimizer(Node):
         return {
             "optional": {
                 "name": COMBO(OptimizerName, "The optimizer."),
-                "learning_rate": FLOAT(1e-4, 1e-9, 100, 1e-7, "The learning rate after warm-up."),
+                "learning_rate": FLOAT(1e-4, 1e-9, 100, 1e-7, "The learning rate after warm-up; for prodigy 1."),
                 "weight_decay": FLOAT(0.01, 0, 10, 0.0001, "Decoupled weight decay."),
                 "lr_scheduler": COMBO(Schedule, "How the learning rate goes to the last step."),
                 "warmup_steps": INT(0, 0, 1_000_000, "Steps of a linear rise to the learning rate."),
@@ -168,7 +168,9 @@ class MaskLossOptimizer(Node):
             return True
         if name not in [option.value for option in OptimizerName]:
             return f"name is {name!r}, expected one of {', '.join(repr(option.value) for option in OptimizerName)}"
-        return verdict(lambda: OptimizerConfig(name=OptimizerName(name), optimizer_args=optimizer_args))
+        # What an optimizer says to a learning rate or a schedule is for the run: naming those here too would put one
+        # sentence at every input.
+        return verdict(lambda: parse_optimizer_args(OptimizerName(name), optimizer_args))
 
     def run(
         self,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import SettingError
-from .optimizers import OptimizerName, parse_optimizer_args
+from .optimizers import OptimizerName, check_optimizer
 
 
 class Algorithm(str, Enum):
@@ -92,9 +92,9 @@ class LoraConfig:
 class OptimizerConfig:
     """How the adapter's weights are updated.
 
-    `learning_rate` after warm-up, `warmup_steps` of a linear rise to it; `max_grad_norm` 0 = no clipping;
-    `ema_decay` 0 = off, else the saved LoRA is the moving average; `optimizer_args` are `key=value` pairs for the
-    optimizer itself, such as `betas=(0.9, 0.99) eps=1e-6`.
+    `learning_rate` after warm-up (for prodigy a factor of its own, 1.0), `warmup_steps` of a linear rise to it;
+    `max_grad_norm` 0 = no clipping; `ema_decay` 0 = off, else the saved LoRA is the moving average; `optimizer_args`
+    are `key=value` pairs for the optimizer itself, such as `betas=(0.9, 0.99) eps=1e-6`.
     """
 
     name: OptimizerName = OptimizerName.ADAMW
@@ -112,7 +112,7 @@ class OptimizerConfig:
         _not_negative("warmup_steps", self.warmup_steps)
         _not_negative("max_grad_norm", self.max_grad_norm)
         _fraction("ema_decay", self.ema_decay)
-        parse_optimizer_args(self.name, self.optimizer_args)
+        check_optimizer(self)
 
 
 @dataclass(frozen=True)

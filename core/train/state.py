@@ -18,7 +18,7 @@ from .adapters import LoraAdapters
 from .config import LoraConfig, LoraDtype, LossPoint, OptimizerConfig, TrainConfig
 from .denoiser import Denoiser
 from .loss_log import ValidationPoint, points_from_json, points_to_json
-from .optimizers import MovingAverage, build_optimizer, learning_rate_at
+from .optimizers import MovingAverage, build_optimizer, effective_rate, evaluated_values, learning_rate_at
 from .order import stream_seed
 
 _FORMAT = "maskloss-state-1"
@@ -52,9 +52,7 @@ class TrainState:
     ) -> None:
         generator = torch.Generator().manual_seed(stream_seed("lora", config.seed))
         dtype = torch.float32 if config.lora_dtype is LoraDtype.FP32 else torch.bfloat16
-        self.adapters = LoraAdapters(
-            denoiser.module, lora, denoiser.default_targets, generator, denoiser.device, dtype
-        )
+        self.adapters = LoraAdapters(denoiser.module, lora, denoiser.default_targets, generator, denoiser.device, dtype)
         if initial_lora is not None:
             self.adapters.load(initial_lora)
         self.step = 0
@@ -69,8 +67,10 @@ class TrainState:
 
     @property
     def result_values(self) -> list[torch.Tensor]:
-        """The values that are evaluated and saved: the moving average where there is one."""
-        return [value.detach() for value in (self._average.values if self._average else self._parameters)]
+        """The values that are evaluated and saved: the moving average, or the optimizer's own, where there is one."""
+        if self._average:
+            return [value.detach() for value in self._average.values]
+        return evaluated_values(self._optimizer, self._parameters)
 
     def zero_grad(self) -> None:
         """Forget gradients, as before a window."""
@@ -102,6 +102,7 @@ class TrainState:
             group["lr"] = rate
         self.whole = False
         self._optimizer.step()
+        rate = effective_rate(self._optimizer)
         if self._average:
             self._average.update(self._parameters, self.step)
         self.step += 1

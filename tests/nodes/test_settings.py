@@ -5,7 +5,7 @@ import math
 import maskloss
 import pytest
 from maskloss.nodes.checks import declared_inputs
-from maskloss.nodes.settings import MaskLossSettings
+from maskloss.nodes.settings import MaskLossOptimizer, MaskLossSettings
 from maskloss.nodes.sockets import Declaration
 
 NODES = maskloss.NODE_CLASS_MAPPINGS
@@ -55,3 +55,10 @@ def test_one_wrong_value_is_not_reported_at_every_input() -> None:
     assert MaskLossSettings.VALIDATE_INPUTS(blur=4) != True  # noqa: E712 - a sentence is truthy
     assert MaskLossSettings.VALIDATE_INPUTS(gamma=0.7, min_weight=None, blur=3) is True
     assert set(MaskLossSettings.VALIDATE_INPUTS.__annotations__) == {"gamma", "min_weight", "blur", "return"}
+
+
+@pytest.mark.parametrize("name", ["lion", "prodigy", "schedule_free_adamw", "came", "muon"])
+def test_the_optimizer_node_checks_arguments_of_every_optimizer(name: str) -> None:
+    assert MaskLossOptimizer.VALIDATE_INPUTS(name=name, optimizer_args="") is True
+    assert "does not know" in str(MaskLossOptimizer.VALIDATE_INPUTS(name=name, optimizer_args="speed=1"))
+    assert MaskLossOptimizer().run(name=name, learning_rate=1.0)[0].name.value == name

@@ -1,14 +1,36 @@
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from maskloss.core.cache.store import LatentCache
+from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.errors import SettingError
-from maskloss.core.train.config import OptimizerConfig, Schedule
+from maskloss.core.mask_weights import MaskLossSettings
+from maskloss.core.train.config import Algorithm, LoraConfig, OptimizerConfig, Schedule, TrainConfig
+from maskloss.core.train.loop import TrainResult, train
+from maskloss.core.train.lora_file import LoraWeights
 from maskloss.core.train.optimizers import (
     MovingAverage,
     OptimizerName,
     build_optimizer,
+    effective_rate,
+    evaluated_values,
     learning_rate_at,
     parse_optimizer_args,
 )
+from maskloss.core.train.state import load_state
+
+# Without bitsandbytes its optimizer cannot run.
+HERE = [
+    name
+    for name in OptimizerName
+    if name is not OptimizerName.ADAMW_8BIT or importlib.util.find_spec("bitsandbytes") is not None
+]
+# Prodigy starts from a millionth, which it needs more than a few steps to grow out of.
+ARGS = {OptimizerName.PRODIGY: "d0=0.05"}
 
 
 @pytest.mark.parametrize("text", ["betas=(0.8, 0.9) eps=1e-3", "betas=(0.8,0.9), eps=1e-3", "betas=0.8,0.9; eps=0.001"])
@@ -34,18 +56,146 @@ def test_bad_arguments_are_refused_with_the_reason(text: str, says: str):
         parse_optimizer_args(OptimizerName.ADAMW, text)
 
 
-@pytest.mark.parametrize("name", list(OptimizerName))
+@pytest.mark.parametrize("name", HERE)
 def test_every_optimizer_goes_downhill_with_its_own_settings(name: OptimizerName):
-    x = torch.nn.Parameter(torch.tensor([[3.0, -2.0]]))
-    config = OptimizerConfig(name=name, learning_rate=0.1, weight_decay=0.25)
+    x = torch.nn.Parameter(torch.tensor([[3.0, -2.0], [1.0, 1.5]]))
+    rate = 1.0 if name is OptimizerName.PRODIGY else 0.1
+    config = OptimizerConfig(name=name, learning_rate=rate, weight_decay=0.25, optimizer_args=ARGS.get(name, ""))
     optimizer = build_optimizer(config, [x])
-    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert optimizer.param_groups[0]["lr"] == rate
     assert optimizer.param_groups[0]["weight_decay"] == 0.25
     for _ in range(20):
         optimizer.zero_grad()
         x.square().sum().backward()
         optimizer.step()
-    assert x.square().sum() < 13.0 * 0.9
+    assert evaluated_values(optimizer, [x])[0].square().sum() < 16.25 * 0.9
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_decay_and_rate_reach_the_step(name: OptimizerName):
+    """From the same point a larger rate goes farther, and decay pulls to zero beside a gradient that hardly does."""
+
+    def after(steps: int, rate: float, decay: float, gradient: float) -> torch.Tensor:
+        x = torch.nn.Parameter(torch.eye(2) * 2 + 1)
+        extra = "d0=0.01" if name is OptimizerName.PRODIGY else ""
+        config = OptimizerConfig(name=name, learning_rate=rate, weight_decay=decay, optimizer_args=extra)
+        optimizer = build_optimizer(config, [x])
+        for _ in range(steps):
+            x.grad = gradient * torch.tensor([[1.0, 0.5], [-0.5, 1.0]])
+            optimizer.step()
+        return x.detach()
+
+    start = torch.eye(2) * 2 + 1
+    assert (after(2, 0.5, 0.0, 1.0) - start).norm() > 1.5 * (after(2, 0.1, 0.0, 1.0) - start).norm() > 0
+    assert ((after(1, 0.5, 0.3, 1e-6) - after(1, 0.5, 0.0, 1e-6)) * start).sum() < -1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "known"),
+    [
+        (OptimizerName.LION, "betas=(0.8, 0.95)", "betas, weight_decouple"),
+        (OptimizerName.PRODIGY, "d_coef=2.0", "d0, d_coef"),
+        (OptimizerName.SCHEDULE_FREE_ADAMW, "r=1.0", "weight_lr_power"),
+        (OptimizerName.CAME, "clip_threshold=0.1", "clip_threshold"),
+        (OptimizerName.MUON, "ns_steps=1", "momentum, weight_decouple, nesterov"),
+    ],
+)
+def test_the_librarys_arguments_act_and_unknown_ones_are_refused_by_name(
+    name: OptimizerName, argument: str, known: str
+):
+    rate = 1.0 if name is OptimizerName.PRODIGY else 0.1
+    ends = []
+    for text in ("", argument):
+        x = torch.nn.Parameter(torch.tensor([[3.0, -2.0], [1.0, 1.5]]))
+        optimizer = build_optimizer(OptimizerConfig(name=name, learning_rate=rate, optimizer_args=text), [x])
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(12):
+            x.grad = torch.randn(2, 2, generator=generator)
+            optimizer.step()
+        ends.append(x.detach().clone())
+    assert not torch.equal(*ends)
+    for wrong in ("speed=3", "foreach=False", "lr=1", "kwargs=1"):
+        with pytest.raises(SettingError, match=known):
+            parse_optimizer_args(name, wrong)
+
+
+def test_muon_makes_matrices_orthogonal_and_leaves_vectors_to_adamw():
+    matrix = torch.nn.Parameter(torch.zeros(8, 4))
+    kernel = torch.nn.Parameter(torch.zeros(4, 3, 3, 3))
+    vector = torch.nn.Parameter(torch.zeros(8, 1))
+    optimizer = build_optimizer(
+        OptimizerConfig(name=OptimizerName.MUON, learning_rate=0.1, weight_decay=0.0), [matrix, vector, kernel]
+    )
+    generator = torch.Generator().manual_seed(0)
+    for parameter in (matrix, vector, kernel):
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    sign = vector.grad.sign()
+    optimizer.step()
+    for moved in (matrix, kernel):
+        singular = torch.linalg.svdvals(moved.detach().flatten(1))
+        assert singular.min() > 0.5 * singular.max() > 0
+        # As large a step as AdamW's, so that one learning rate suits both.
+        assert 0.005 < moved.detach().square().mean().sqrt() < 0.1
+    assert torch.allclose(vector.detach(), -0.1 * sign, atol=1e-3)
+
+
+def test_schedule_free_values_are_the_average_and_asking_changes_no_bit():
+    x = torch.nn.Parameter(torch.randn(4, 4, generator=torch.Generator().manual_seed(0)))
+    config = OptimizerConfig(name=OptimizerName.SCHEDULE_FREE_ADAMW, learning_rate=0.05)
+    optimizer = build_optimizer(config, [x])
+    for _ in range(5):
+        x.grad = x.detach().clone()
+        optimizer.step()
+    before = x.detach().clone()
+    value = evaluated_values(optimizer, [x])[0]
+    assert torch.equal(x, before)
+    assert optimizer.param_groups[0]["train_mode"]
+    # y = (1 - beta1) z + beta1 x, with z in the optimizer's state (arXiv 2405.15682).
+    assert torch.allclose(0.1 * optimizer.state[x]["z"] + 0.9 * value, before, atol=1e-6)
+    assert not torch.allclose(value, before)
+
+
+def test_the_rate_of_prodigy_is_what_it_found():
+    x = torch.nn.Parameter(torch.tensor([[3.0, -2.0], [1.0, 1.5]]))
+    optimizer = build_optimizer(OptimizerConfig(name=OptimizerName.PRODIGY, learning_rate=0.5), [x])
+    for _ in range(8):
+        x.grad = x.detach().clone()
+        optimizer.step()
+    assert effective_rate(optimizer) == 0.5 * optimizer.param_groups[0]["d"]
+    assert optimizer.param_groups[0]["d"] > 1e-5
+    # Adafactor's d is another thing.
+    plain = OptimizerConfig(name=OptimizerName.ADAFACTOR, learning_rate=0.5, optimizer_args="d=2.0")
+    assert effective_rate(build_optimizer(plain, [x])) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"name": OptimizerName.PRODIGY}, "give 1.0"),
+        ({"name": OptimizerName.SCHEDULE_FREE_ADAMW, "lr_scheduler": Schedule.COSINE}, "found lr_scheduler cosine"),
+        ({"name": OptimizerName.SCHEDULE_FREE_ADAMW, "lr_scheduler": Schedule.LINEAR}, "found lr_scheduler linear"),
+        ({"name": OptimizerName.SCHEDULE_FREE_ADAMW, "ema_decay": 0.9}, "averages the weights itself"),
+    ],
+)
+def test_settings_that_mean_nothing_to_an_optimizer_are_refused(config: dict[str, Any], says: str):
+    with pytest.raises(SettingError, match=says):
+        OptimizerConfig(**config)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "package"),
+    [
+        (OptimizerName.ADAMW_8BIT, "bitsandbytes", "pip install bitsandbytes"),
+        (OptimizerName.LION, "pytorch_optimizer", "pip install pytorch-optimizer"),
+    ],
+)
+def test_a_missing_library_is_named_with_the_way_to_get_it(
+    name: OptimizerName, module: str, package: str, monkeypatch: pytest.MonkeyPatch
+):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: None if wanted == module else found(wanted))
+    with pytest.raises(SettingError, match=package):
+        OptimizerConfig(name=name)
 
 
 def test_sgd_step_is_the_gradient_times_the_rate():
@@ -80,3 +230,56 @@ def test_moving_average_follows_slowly():
     average.values[0].zero_()
     average.update([parameter], 1000)
     assert average.values[0].item() == pytest.approx(0.1)
+
+
+Run = Callable[..., TrainResult]
+
+
+@pytest.fixture
+def run(make_cache: Callable[..., LatentCache], tmp_path: Path) -> Run:
+    cache = make_cache([("a", (4, 4), torch.ones(1, 1, 4, 4)), ("b", (4, 4), None), ("c", (4, 4), None)])
+
+    def start(
+        output: str,
+        name: OptimizerName,
+        algorithm: Algorithm = Algorithm.LORA,
+        initial: LoraWeights | None = None,
+        **config: object,
+    ) -> TrainResult:
+        rate = 1.0 if name is OptimizerName.PRODIGY else 1e-2
+        optimizer = OptimizerConfig(name=name, learning_rate=rate, warmup_steps=1)
+        lora = LoraConfig(rank=2, alpha=4.0, algorithm=algorithm)
+        chosen = TrainConfig(**{"gradient_checkpointing": False, "validation_split": 0.34, **config})
+        return train(
+            DemoDenoiser(), cache, MaskLossSettings(), lora, optimizer, chosen, tmp_path / output, initial_lora=initial
+        )
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm"),
+    [(name, Algorithm.LORA) for name in HERE] + [(OptimizerName.MUON, Algorithm.DORA)],
+)
+def test_every_optimizer_resumes_exactly(run: Run, name: OptimizerName, algorithm: Algorithm):
+    whole = run("whole", name, algorithm, steps=5)
+    run("cut", name, algorithm, steps=3)
+    resumed = run("cut", name, algorithm, steps=5)
+    assert resumed.points == whole.points
+    assert all(torch.equal(resumed.lora[key], whole.lora[key]) for key in whole.lora)
+    assert any(bool(value.any()) for key, value in whole.lora.items() if key.endswith("lora_up.weight"))
+
+
+def test_schedule_free_saves_and_evaluates_the_average_and_trains_on_untouched(run: Run, tmp_path: Path):
+    name = OptimizerName.SCHEDULE_FREE_ADAMW
+    seldom, often = run("seldom", name, steps=4), run("often", name, steps=4, save_every=1)
+    assert seldom.points == often.points
+    assert all(torch.equal(seldom.lora[key], often.lora[key]) for key in often.lora)
+    state = load_state(tmp_path / "often.state")
+    saved = [value for key, value in often.lora.items() if not key.endswith(".alpha")]
+    for value in state.adapter:
+        assert not any(value.shape == other.shape and torch.equal(value, other) for other in saved)
+    # The same LoRA, started from and trained no further, has the loss that was noted for it.
+    noted = dict(often.validation)[4]
+    cold = run("cold", OptimizerName.SGD, steps=4, initial=often.lora)
+    assert dict(cold.validation)[0] == pytest.approx(noted, rel=1e-5)
