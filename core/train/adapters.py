@@ -146,6 +146,7 @@ class LoraAdapters:
         TrainingError unless algorithm, layers, shapes and alpha fit; then nothing has been changed.
         """
         pairs: list[tuple[nn.Parameter, torch.Tensor]] = []
+        dropped = set(tensors)
         for name, adapter in self._adapters.items():
             stems = (f"{KEY_PREFIX}{name}", kohya_name(name))
             found = {stem: {part for part in PARTS if f"{stem}{part}" in tensors} - {".alpha"} for stem in stems}
@@ -174,6 +175,12 @@ class LoraAdapters:
                         f"{tuple(matrix.shape)}; use the same rank and model."
                     )
                 pairs.append((matrix, value))
+            dropped -= {f"{stem}{part}" for part in PARTS}
+        if dropped:
+            raise TrainingError(
+                f"The LoRA to start from has {len(dropped)} tensors that this run would drop, such as {min(dropped)}; "
+                "use the same targets and conv as that LoRA, or start without it."
+            )
         with torch.no_grad():
             _copy([value for _, value in pairs], [matrix for matrix, _ in pairs])
 

@@ -109,6 +109,13 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "MaskLossDemoModels": ("", "seed=0", ("MASKLOSS_DEMO_MODEL", "MASKLOSS_DEMO_VAE", "MASKLOSS_DEMO_CLIP")),
 }
 NODES = maskloss.NODE_CLASS_MAPPINGS
+OUTPUT_NODES = {
+    *("MaskLossMergeAlpha", "MaskLossPreviewWeights", "MaskLossPreviewDataset", "MaskLossPreviewCache"),
+    *("MaskLossDatasetBuildMasks", "MaskLossDatasetKeepPerson", "MaskLossDatasetSetMasks"),
+    *("MaskLossDatasetMergeAlpha", "MaskLossCacheLatents", "MaskLossCacheText"),
+    *("MaskLossTrainLora", "MaskLossSaveLora", "MaskLossReport"),
+}
+INTERMEDIATE = {"MaskLossReferenceFaces", "MaskLossSegmentParts", "MaskLossWeightedMask", "MaskLossInstanceMask"}
 
 
 def test_every_node_of_the_contract_is_there_and_no_other() -> None:
@@ -168,3 +175,15 @@ def test_checks_name_their_inputs_and_accept_links(name: str) -> None:
     assert all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters.values())
     assert validate(**dict.fromkeys(parameters)) is True
     assert validate() is True
+
+
+def test_what_runs_for_its_own_sake_and_what_shows_something_on_the_way() -> None:
+    # (O) and (I) of the contract; the loaders show licence notes besides.
+    outputs = {name for name, node in NODES.items() if getattr(node, "OUTPUT_NODE", False)}
+    shows = {name for name, node in NODES.items() if getattr(node, "HAS_INTERMEDIATE_OUTPUT", False)}
+    assert outputs & OUTPUT_NODES == OUTPUT_NODES & set(NODES)
+    assert shows >= INTERMEDIATE & set(NODES)
+    assert not outputs & shows
+    assert not outputs & (INTERMEDIATE | {"MaskLossPartsToMask", "MaskLossApplyInstanceMask", "MaskLossLoadDataset"})
+    assert NODES["MaskLossMergeAlpha"].OUTPUT_IS_LIST == (False, True)
+    assert NODES["MaskLossReferenceFaces"].INPUT_IS_LIST is True

@@ -111,6 +111,8 @@ def test_unchanged_work_is_skipped_and_changed_work_redone(
     mask("masks/sub/a.png", value=200)
     report = merge_dataset_alpha(Dataset((pair,)), tmp_path / "rgba")[1]
     assert report["items"][0]["state"] == "written"
+    toggled = replace(pair, settings=replace(pair.settings, alpha_mask=True))
+    assert merge_dataset_alpha(Dataset((toggled,)), tmp_path / "rgba")[1]["items"][0]["state"] == "written"
     changed = replace(pair, caption="other", caption_path=None)
     assert merge_dataset_alpha(Dataset((changed,)), tmp_path / "rgba")[1]["items"][0]["state"] == "written"
     assert (tmp_path / "rgba/sub/a.txt").read_text() == "other\n"

@@ -171,6 +171,7 @@ def test_loading_gives_the_same_adapter(form: str):
         (LoraConfig(rank=2, alpha=4.0), "qkv|final", "no weights for layer 'final'"),
         (LoraConfig(rank=4, alpha=4.0), "qkv", "same rank"),
         (LoraConfig(rank=2, alpha=2.0), "qkv", "alpha 4"),
+        (LoraConfig(rank=2, alpha=4.0), r"blocks\.0\..*qkv", "would drop, such as diffusion_model.blocks.1"),
     ],
 )
 def test_a_lora_that_does_not_fit_is_refused_whole(config: LoraConfig, targets: str, says: str):
