@@ -1,4 +1,4 @@
-"""The `maskloss` command: run, doctor, models."""
+"""The `maskloss` command: run, doctor, models, cache."""
 
 from __future__ import annotations
 
@@ -55,6 +55,21 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--install", action="store_true", help="fetch and check those that are missing")
     models.add_argument("--demo-photographs", type=Path, metavar="DIR", help="copy the demo's photographs under DIR")
     models.set_defaults(command=_models)
+
+    cache = commands.add_parser("cache", help="look at a cache of latents, or write it for another trainer")
+    actions = cache.add_subparsers(required=True, metavar="ACTION")
+    inspect = actions.add_parser("inspect", help="say what a cache holds, file by file, and what is wrong with it")
+    inspect.add_argument("directory", type=Path, help="the cache; musubi-tuner's and blissful-tuner's too")
+    inspect.add_argument("--deep", action="store_true", help="read every tensor, not only what the files say they hold")
+    inspect.set_defaults(command=_inspect_cache)
+    export = actions.add_parser("export", help="write a cache as the files that another trainer reads")
+    export.add_argument("directory", type=Path, help="the cache")
+    export.add_argument("output", type=Path, help="a new folder for the files")
+    export.add_argument("--format", choices=["musubi"], required=True, help="musubi-tuner, and blissful-tuner alike")
+    export.add_argument(
+        "--architecture", default="", metavar="TAG", help="wan, qi (Qwen-Image) or hv (default: the cache's own)"
+    )
+    export.set_defaults(command=_export_cache)
     return parser
 
 
@@ -77,3 +92,15 @@ def _models(options: argparse.Namespace) -> None:
     from .models import models
 
     models(options.install, options.demo_photographs)
+
+
+def _inspect_cache(options: argparse.Namespace) -> None:
+    from .cache import inspect
+
+    inspect(options.directory, options.deep)
+
+
+def _export_cache(options: argparse.Namespace) -> None:
+    from .cache import export
+
+    export(options.directory, options.output, options.architecture)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ from .store import LatentCache
 
 def export_reference(
     cache: LatentCache, directory: Path, architecture: str = "", progress: Progress = SILENT
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Write every entry into `directory`, all in one folder, in the form of `architecture` (empty: the cache's own).
 
     WAN's and Qwen-Image's latents are normalised, HunyuanVideo's raw. Where any entry has weights, one without gets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,14 @@ def missing_sources(entry: CacheEntry) -> tuple[Source, ...]:
 def changed_sources(entry: CacheEntry) -> tuple[Source, ...]:
     """Sources that are there with another content; read only where size or time of change differ."""
     return tuple(source for source in entry.sources if source.path.exists() and _changed(source))
+
+
+def orphan_files(directory: Path, entries: Iterable[CacheEntry]) -> tuple[str, ...]:
+    """Entries' files of no entry, "/"-separated below `directory`, sorted; text is not looked at."""
+    used = {entry.file for entry in entries}
+    files = (path for path in directory.rglob("*.safetensors") if not path.name.startswith("."))
+    names = (path.relative_to(directory).as_posix() for path in files)
+    return tuple(sorted(name for name in names if name not in used and not name.startswith("text/")))
 
 
 def _changed(source: Source) -> bool:

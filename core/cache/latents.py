@@ -30,7 +30,7 @@ from .entry_file import (
     read_latent,
     write_entry,
 )
-from .index import INDEX_FILE, CacheIndex, read_index, write_index
+from .index import INDEX_FILE, CacheIndex, orphan_files, read_index, write_index
 from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame, plan_item
 from .reference_files import holds_reference_files
 from .store import LatentCache, open_cache
@@ -226,7 +226,7 @@ def _report(plans: Sequence[ItemPlan], entries: Sequence[CacheEntry], directory:
     messages = [f"Mask sources: alpha={alpha}, file={file}, none={none}"]
     if none:
         messages.append(f"{none} items had no mask (no alpha + no file). Filled with full-weight (255).")
-    orphans = _orphans(directory, {entry.file for entry in entries})
+    orphans = orphan_files(directory, entries)
     if orphans:
         messages.append(f"{len(orphans)} files in {directory} belong to no item of the dataset and are not used.")
     return {
@@ -243,12 +243,6 @@ def _report(plans: Sequence[ItemPlan], entries: Sequence[CacheEntry], directory:
             **{f"mask_{origin.value}": origins[origin] for origin in MaskOrigin},
             "orphans": len(orphans),
         },
-        "orphans": orphans,
+        "orphans": list(orphans),
         "messages": messages,
     }  # fmt: skip
-
-
-def _orphans(directory: Path, used: set[str]) -> list[str]:
-    files = (path for path in directory.rglob("*.safetensors") if not path.name.startswith("."))
-    names = (path.relative_to(directory).as_posix() for path in files)
-    return sorted(name for name in names if name not in used and not name.startswith("text/"))

@@ -78,8 +78,14 @@ class ReferenceDirectory:
 
 
 def holds_reference_files(directory: Path) -> bool:
-    """Whether a cache file that is not ours lies in `directory`. CacheError when a file of that name is damaged."""
-    return next(_files(directory), None) is not None
+    """Whether a cache file that is whole and not ours lies in `directory`."""
+    for path in _named_files(directory):
+        try:
+            if _is_theirs(read_header(path)):
+                return True
+        except CacheError:
+            continue  # damaged: whose it was cannot be told, and ours is made again
+    return False
 
 
 def read_reference(directory: Path) -> ReferenceDirectory | None:
@@ -89,7 +95,8 @@ def read_reference(directory: Path) -> ReferenceDirectory | None:
     CacheError naming the file when it is damaged, of an unknown or a second architecture, or holds more than plain
     latents and weights.
     """
-    found = list(_files(directory))
+    headers = [(path, read_header(path)) for path in _named_files(directory)]
+    found = [(path, header) for path, header in headers if _is_theirs(header)]
     if not found:
         return None
     tags = {_architecture(path, header): path for path, header in found}
@@ -113,13 +120,14 @@ def read_text_mark(directory: Path) -> str | None:
         raise CacheError(f"{path} is damaged ({error}); delete it and run CacheText again.") from error
 
 
-def _files(directory: Path) -> Iterator[tuple[Path, EntryHeader]]:
+def _named_files(directory: Path) -> Iterator[Path]:
     for path in sorted(directory.glob("*.safetensors")):
-        if path.name.startswith(".") or _NAME.fullmatch(path.name) is None:
-            continue
-        header = read_header(path)
-        if "maskloss_version" not in header.metadata:
-            yield path, header
+        if not path.name.startswith(".") and _NAME.fullmatch(path.name) is not None:
+            yield path
+
+
+def _is_theirs(header: EntryHeader) -> bool:
+    return "maskloss_version" not in header.metadata
 
 
 def _architecture(path: Path, header: EntryHeader) -> ReferenceArchitecture:

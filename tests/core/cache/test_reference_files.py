@@ -143,6 +143,8 @@ def test_our_own_files_without_their_index_are_not_taken_for_theirs(tmp_path: Pa
     (tmp_path / "cache/maskloss_index.json").unlink()
     with pytest.raises(CacheError, match="There is no cache in"):
         open_cache(tmp_path / "cache")
+    path = tmp_path / "cache/a_0040x0040_demo.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
     cache_latents(dataset, encoder, tmp_path / "cache")
     assert len(open_cache(tmp_path / "cache").entries) == 3
 

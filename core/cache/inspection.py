@@ -1,0 +1,116 @@
+"""What a cache holds, and everything that is wrong with it at once, where opening it stops at the first fault."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.items import MaskOrigin
+from ..errors import CacheError, PathError
+from .entries import CacheEntry, StaleEntry
+from .entry_file import LATENT_FINGERPRINT, MASK_FINGERPRINT, read_header
+from .index import INDEX_FILE, missing_sources, orphan_files, read_index
+from .store import LatentCache, open_cache, text_file_name
+
+
+@dataclass(frozen=True)
+class EntryCheck:
+    """One entry's file. `has_weights` is None where the file cannot be read; `problem` is empty where all is well."""
+
+    entry: CacheEntry
+    has_weights: bool | None
+    problem: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A cache as it lies on disk. `orphans` are files of no entry, `unused_text` those of no caption."""
+
+    cache: LatentCache
+    complete: bool
+    checks: tuple[EntryCheck, ...]
+    stale: tuple[StaleEntry, ...]
+    orphans: tuple[str, ...]
+    unused_text: tuple[str, ...]
+
+    @property
+    def buckets(self) -> dict[tuple[int, int], int]:
+        """How many entries have which (width, height), sorted."""
+        return dict(sorted(Counter(entry.bucket for entry in self.cache.entries).items()))
+
+    @property
+    def coverages(self) -> tuple[float, ...]:
+        """The mean weights of the entries that have a mask, ascending."""
+        return tuple(sorted(entry.coverage for entry in self.cache.entries if entry.origin is not MaskOrigin.NONE))
+
+    @property
+    def faults(self) -> int:
+        """How many entries must not be trained on, and one more where caching was broken off."""
+        return sum(bool(check.problem) for check in self.checks) + len(self.stale) + (not self.complete)
+
+
+def inspect_cache(directory: Path, deep: bool = False) -> Inspection:
+    """Look at every file of a cache, the reference system's too; `deep` reads the tensors as well.
+
+    PathError when there is no such directory, CacheError when it holds no cache or its index is damaged.
+    """
+    if not directory.is_dir():
+        raise PathError(f"The cache {directory} is not a directory; check the path.")
+    complete = True
+    if (directory / INDEX_FILE).exists():
+        index = read_index(directory)
+        complete = index.complete
+        moved = tuple(entry.name for entry in index.entries if missing_sources(entry))
+        cache = LatentCache(
+            directory, index.architecture, index.encoder, index.entries, index.text_encoder, moved=moved
+        )
+    else:
+        cache = open_cache(directory)
+    # Only our own index tells which files should be there.
+    orphans = orphan_files(directory, cache.entries) if cache.reference is None and complete else ()
+    return Inspection(
+        cache=cache,
+        complete=complete,
+        checks=tuple(_check(cache, entry, deep) for entry in cache.entries),
+        stale=cache.stale_now(),
+        orphans=orphans,
+        unused_text=_unused_text(cache),
+    )
+
+
+def _check(cache: LatentCache, entry: CacheEntry, deep: bool) -> EntryCheck:
+    path = cache.directory / entry.file
+    try:
+        header = read_header(path)
+    except CacheError as error:
+        return EntryCheck(entry, None, str(error))
+    # Files of other systems carry no fingerprint.
+    for tag, expected in ((LATENT_FINGERPRINT, entry.latent_fingerprint), (MASK_FINGERPRINT, entry.mask_fingerprint)):
+        if header.metadata.get(tag, expected) != expected:
+            return EntryCheck(entry, header.has_weights, f"{path} is not the file that the index speaks of.")
+    if header.latent_shape != entry.latent_shape:
+        found = f"{header.latent_shape} instead of {entry.latent_shape}"
+        return EntryCheck(entry, header.has_weights, f"{path} has latents of shape {found}.")
+    if header.has_weights != (entry.origin is not MaskOrigin.NONE):
+        found = "mask_weights" if header.has_weights else "no mask_weights"
+        return EntryCheck(
+            entry, header.has_weights, f"{path} holds {found}, but by the index its mask is from {entry.origin.value}."
+        )
+    if deep:
+        try:
+            cache.latent(entry)
+            cache.weights(entry)
+        except CacheError as error:
+            return EntryCheck(entry, header.has_weights, str(error))
+    return EntryCheck(entry, header.has_weights, "")
+
+
+def _unused_text(cache: LatentCache) -> tuple[str, ...]:
+    used: set[str] = set()
+    if cache.text_encoder is not None:
+        captions = {"", *(entry.caption for entry in cache.entries)}
+        used = {text_file_name(cache.text_encoder, caption) for caption in captions}
+    files = sorted((cache.directory / "text").glob("*.safetensors"))
+    names = (path.relative_to(cache.directory).as_posix() for path in files if not path.name.startswith("."))
+    return tuple(name for name in names if name not in used)
