@@ -118,6 +118,7 @@ class MaskLossLoadCache(Node):
     SEARCH_ALIASES = ("latent cache",)
     RETURN_TYPES = (CACHE, "STRING")
     RETURN_NAMES = ("cache", "report")
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

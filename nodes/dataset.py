@@ -38,6 +38,7 @@ class MaskLossLoadDataset(Node):
     SEARCH_ALIASES = ("training images", "image folder", "captions", "buckets")
     RETURN_TYPES = (DATASET, "STRING")
     RETURN_NAMES = ("dataset", "report")
+    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

@@ -35,8 +35,8 @@ def shown(
 
 def told(result: tuple[Any, ...], messages: Sequence[str] = ()) -> dict[str, Any]:
     """A result whose last value is a report, shown as text; `messages` are said to the user as well."""
-    for message in messages:
-        current_host().say(message)
+    if messages:
+        current_host().say("\n".join(messages))
     report = str(result[-1])
     short = report if len(report) <= MAX_TEXT else report[:MAX_TEXT] + " …"
     return {"ui": {"text": [short]}, "result": result}

@@ -47,7 +47,7 @@ class MaskLossSegmentParts(Node):
     TITLE = "Segment Parts"
     CATEGORY = "MaskLoss/Picture"
     DESCRIPTION = "Tells face, hair and body from the background."
-    SEARCH_ALIASES = ("human parsing", "face parsing", "hair mask")
+    SEARCH_ALIASES = ("human parsing", "face parsing", "face mask", "hair mask")
     RETURN_TYPES = (PARTS, "IMAGE")
     RETURN_NAMES = ("parts", "preview")
     HAS_INTERMEDIATE_OUTPUT = True
@@ -130,7 +130,7 @@ class MaskLossWeightedMask(Node):
     TITLE = "Weighted Mask"
     CATEGORY = "MaskLoss/Picture"
     DESCRIPTION = "Face over hair over body over background, each with its own training weight."
-    SEARCH_ALIASES = ("tiered mask", "training weights", "face weight")
+    SEARCH_ALIASES = ("tiered mask", "training weights", "face weight", "face mask")
     RETURN_TYPES = ("MASK", "IMAGE")
     RETURN_NAMES = ("weights", "overlay")
     HAS_INTERMEDIATE_OUTPUT = True

@@ -72,6 +72,9 @@ class ComfyHost:
 
     def say(self, text: str) -> None:
         logging.getLogger("maskloss").info(text)
+        context = _executing_context()
+        if context is not None:
+            _tell(text, str(context.node_id))
 
 
 class ComfyProgress:
@@ -89,12 +92,16 @@ class ComfyProgress:
         preview = None if preview_HWC is None else ("JPEG", Image.fromarray(preview_HWC), PREVIEW_PX)
         self._bar.update_absolute(done, total, preview)
         now = time.monotonic()
-        server = _server()
-        if text and server is not None and self._node_id is not None:
-            if done < total and now - self._told_at < SECONDS_BETWEEN_TEXTS:
-                return
-            server.send_progress_text(f"{done}/{total} {text}", self._node_id)
+        if self._node_id is not None and (done >= total or (text and now - self._told_at >= SECONDS_BETWEEN_TEXTS)):
+            _tell(f"{done}/{total} {text}".rstrip(), self._node_id)
             self._told_at = now
+
+
+def _tell(text: str, node_id: str) -> None:
+    """Show text under a node; the next text replaces it."""
+    server = _server()
+    if server is not None:
+        server.send_progress_text(text, node_id)
 
 
 def _registered(folder_paths: Any, name: str) -> list[Path]:
