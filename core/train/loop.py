@@ -12,6 +12,7 @@ from ..cache.store import LatentCache
 from ..mask_weights import MaskLossSettings
 from .checks import check_training, split_cache
 from .config import LoraConfig, LossPoint, OptimizerConfig, TrainConfig
+from .curves import Curves
 from .denoiser import Denoiser
 from .lora_file import LoraWeights, load_lora, save_lora
 from .loss_log import LossLog, LossMap, ValidationPoint, loss_map
@@ -101,14 +102,14 @@ class _Run:
             self.observer.say(f"Going on after step {saved.step} of {self.config.steps}.")
         log = LossLog(files.log, state.points, state.validation)
         try:
-            with state.adapters.attached():
-                self._steps(state, files, identity, log)
+            with state.adapters.attached(), Curves(files.curves, state.step) as curves:
+                self._steps(state, files, identity, log, curves)
         finally:
             if state.whole:
                 self._save(state, files, identity)
         return self._result(state, files)
 
-    def _steps(self, state: TrainState, files: RunFiles, identity: Identity, log: LossLog) -> None:
+    def _steps(self, state: TrainState, files: RunFiles, identity: Identity, log: LossLog, curves: Curves) -> None:
         config, entries = self.config, self.split.training
         order = TrainingOrder(
             [entry.latent_shape for entry in entries], [entry.repeats for entry in entries], config.batch_size,
@@ -116,7 +117,7 @@ class _Run:
         )
         per_step = config.gradient_accumulation_steps
         if state.step == 0:
-            self._validate(state, log)
+            self._validate(state, log, curves)
         while state.step < config.steps:
             first = state.step * per_step
             batches = [order.batch(position) for position in range(first, first + per_step)]
@@ -136,17 +137,18 @@ class _Run:
             grad_norm = state.clip()
             point = state.update(loss, *sums.means, window.coverage, grad_norm, window.near_zero)
             log.add(point)
+            curves.add(point)
             self._name_empty(window.near_zero)
             last = state.step == config.steps
             save = config.save_every > 0 and state.step % config.save_every == 0 and not last
             if save or last or (first + per_step) // order.batches_per_epoch > first // order.batches_per_epoch:
-                self._validate(state, log)
+                self._validate(state, log, curves)
             if save:
                 self._save(state, files, identity)
                 save_lora(files.numbered(state.step), self._lora(state))
             self.observer.step(point, config.steps)
 
-    def _validate(self, state: TrainState, log: LossLog) -> None:
+    def _validate(self, state: TrainState, log: LossLog, curves: Curves) -> None:
         """Evaluate unless there is nothing to, or it was done at this step already."""
         if not self.split.validation or any(step == state.step for step, _ in state.validation):
             return
@@ -156,6 +158,7 @@ class _Run:
             )
         state.validation.append((state.step, value))
         log.add_validation(state.step, value)
+        curves.add_validation(state.step, value)
 
     def _name_empty(self, names: tuple[str, ...]) -> None:
         for name in names:

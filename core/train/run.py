@@ -25,7 +25,8 @@ _SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of one run, all beside each other: `<output>.safetensors`, `.state`, `.jsonl`, numbered LoRAs."""
+    """The files of one run, all beside each other: `<output>.safetensors`, `.state`, `.jsonl`, numbered LoRAs; only
+    TensorBoard's are in `tensorboard/<name>`, so that it shows all runs of a folder together."""
 
     output: Path
 
@@ -41,6 +42,10 @@ class RunFiles:
     def log(self) -> Path:
         return self._with(".jsonl")
 
+    @property
+    def curves(self) -> Path:
+        return self.output.parent / "tensorboard" / self.output.name
+
     def numbered(self, step: int) -> Path:
         """The LoRA as it was after `step` optimizer steps."""
         return self._with(f"-step{step:08d}{_SUFFIX}")
@@ -53,6 +58,8 @@ class RunFiles:
             digits = path.name.removeprefix(f"{self.output.name}-step").removesuffix(_SUFFIX)
             if len(digits) == 8 and digits.isdigit():
                 path.unlink()
+        for path in self.curves.glob("events.out.tfevents.*"):
+            path.unlink()
 
     def _with(self, ending: str) -> Path:
         return self.output.with_name(self.output.name + ending)
