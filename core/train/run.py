@@ -137,5 +137,6 @@ def _other_run(files: RunFiles, identity: Identity, saved: SavedState | None) ->
 
 
 def _shown(value: object) -> str:
-    text = "absent" if value is None else json.dumps(value)
-    return text if len(text) <= 24 else text[:16] + "…"
+    if isinstance(value, str) and len(value) > 24:
+        value = value[:15] + "…"
+    return "absent" if value is None else json.dumps(value, ensure_ascii=False)
