@@ -147,9 +147,7 @@ def _waves(values: torch.Tensor, width: int, longest: float) -> torch.Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
-def _padded_text(
-    text: Sequence[Mapping[str, torch.Tensor]], like: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _padded_text(text: Sequence[Mapping[str, torch.Tensor]], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Ragged `tokens` (L, 64) to (B, L, 64) and a mask (B,1,1,L) that is true on real tokens."""
     tokens = [mapping["tokens"].to(like) for mapping in text]
     longest = max(each.shape[0] for each in tokens)

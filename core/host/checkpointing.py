@@ -112,9 +112,7 @@ class _Recomputed(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         block: _Block = ctx.block
         needed = ctx.needs_input_grad[2:]
-        inputs = [
-            tensor.detach().requires_grad_(need) for tensor, need in zip(ctx.saved_tensors, needed, strict=True)
-        ]
+        inputs = [tensor.detach().requires_grad_(need) for tensor, need in zip(ctx.saved_tensors, needed, strict=True)]
         with torch.enable_grad(), torch.autocast(**ctx.autocast), block.watched():
             outputs = block.run(block.inputs(inputs))
             pairs = [

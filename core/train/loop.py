@@ -87,7 +87,13 @@ class _Run:
     def train(self, output: Path, initial_lora: Mapping[str, torch.Tensor] | None) -> TrainResult:
         notes = check_training(self.denoiser, self.cache, self.split, self.settings, self.config)
         identity = run_identity(
-            self.denoiser, self.cache, self.settings, self.lora, self.optimizer, self.config, self.validation_cache,
+            self.denoiser,
+            self.cache,
+            self.settings,
+            self.lora,
+            self.optimizer,
+            self.config,
+            self.validation_cache,
             initial_lora,
         )
         state = TrainState(self.denoiser, self.lora, self.optimizer, self.config, initial_lora)
@@ -112,7 +118,9 @@ class _Run:
     def _steps(self, state: TrainState, files: RunFiles, identity: Identity, log: LossLog, curves: Curves) -> None:
         config, entries = self.config, self.split.training
         order = TrainingOrder(
-            [entry.latent_shape for entry in entries], [entry.repeats for entry in entries], config.batch_size,
+            [entry.latent_shape for entry in entries],
+            [entry.repeats for entry in entries],
+            config.batch_size,
             config.seed,
         )
         per_step = config.gradient_accumulation_steps
@@ -128,7 +136,13 @@ class _Run:
                 self.observer.check()
                 with self.denoiser.recording(config.gradient_checkpointing):
                     result = micro_batch_loss(
-                        micro, window, self.denoiser, state.adapters, self.cache, self.settings, config.training_dtype,
+                        micro,
+                        window,
+                        self.denoiser,
+                        state.adapters,
+                        self.cache,
+                        self.settings,
+                        config.training_dtype,
                         config.gradient_checkpointing,
                     )
                     refuse_non_finite(result, micro, state.step + 1)
@@ -171,7 +185,13 @@ class _Run:
         return LoraWeights(
             tensors,
             lora_metadata(
-                self.denoiser, self.cache, self.split.training, self.settings, self.lora, self.optimizer, self.config,
+                self.denoiser,
+                self.cache,
+                self.split.training,
+                self.settings,
+                self.lora,
+                self.optimizer,
+                self.config,
                 state.step,
             ),
         )
@@ -187,6 +207,4 @@ class _Run:
         return self._result(state, files)
 
     def _result(self, state: TrainState, files: RunFiles) -> TrainResult:
-        return TrainResult(
-            load_lora(files.lora), tuple(state.points), state.step, files.lora, tuple(state.validation)
-        )
+        return TrainResult(load_lora(files.lora), tuple(state.points), state.step, files.lora, tuple(state.validation))

@@ -32,9 +32,7 @@ class TrainingOrder:
     same items as one batch of four wherever an epoch's length allows; what is left over ends the epoch, in short ones.
     """
 
-    def __init__(
-        self, shapes: Sequence[tuple[int, ...]], repeats: Sequence[int], batch_size: int, seed: int
-    ) -> None:
+    def __init__(self, shapes: Sequence[tuple[int, ...]], repeats: Sequence[int], batch_size: int, seed: int) -> None:
         self._shapes = tuple(shapes)
         self._items = [(entry, repeat) for entry, times in enumerate(repeats) for repeat in range(times)]
         self._batch_size = batch_size

@@ -64,7 +64,5 @@ def _differences(split: Split, entry: CacheEntry, denoiser: Denoiser, config: Tr
     t = timesteps(even, config, denoiser).to(device)
     text = cache.text(entry)
     with precision(denoiser, config.training_dtype):
-        rows = [
-            denoiser.predict(clean[[level]], noise[[level]], t[[level]], [text], False) for level in range(_LEVELS)
-        ]
+        rows = [denoiser.predict(clean[[level]], noise[[level]], t[[level]], [text], False) for level in range(_LEVELS)]
     return torch.cat(rows)

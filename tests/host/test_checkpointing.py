@@ -215,9 +215,7 @@ def gradients(name: str, denoiser: ComfyDenoiser, adapters: LoraAdapters, checkp
         parameter.grad = None
     with denoiser.recording(checkpoint):
         loss(name, denoiser, checkpoint).backward()
-    return torch.cat(
-        [torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in adapters.parameters]
-    )
+    return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in adapters.parameters])
 
 
 @pytest.mark.parametrize("name", tiny.ARCHITECTURES)

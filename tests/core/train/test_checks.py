@@ -23,9 +23,7 @@ class NoiseModel(DemoDenoiser):
 
 def notes(cache, settings: MaskLossSettings | None = MaskLossSettings(), validation=None, denoiser=None, **config):  # noqa: B008
     chosen = TrainConfig(**config)
-    return check_training(
-        denoiser or DemoDenoiser(), cache, split_cache(cache, validation, chosen), settings, chosen
-    )
+    return check_training(denoiser or DemoDenoiser(), cache, split_cache(cache, validation, chosen), settings, chosen)
 
 
 def test_the_banner_says_that_masks_act_and_how(make_cache):

@@ -89,8 +89,16 @@ def run(cache, tmp_path):
     ) -> TrainResult:
         chosen = TrainConfig(**{"steps": 4, "gradient_checkpointing": False, **config})
         return train(
-            denoiser or DemoDenoiser(), on, settings, lora, optimizer, chosen, tmp_path / name, watcher,
-            validation_cache, initial_lora,
+            denoiser or DemoDenoiser(),
+            on,
+            settings,
+            lora,
+            optimizer,
+            chosen,
+            tmp_path / name,
+            watcher,
+            validation_cache,
+            initial_lora,
         )
 
     return start
@@ -262,7 +270,11 @@ def test_an_interrupt_leaves_a_loadable_lora_and_the_run_goes_on_to_the_same_end
     # Again in the middle of a window: its gradients are forgotten.
     with pytest.raises(Stop):
         run(
-            "cut", lora=lora, optimizer=optimizer, steps=7, gradient_accumulation_steps=2,
+            "cut",
+            lora=lora,
+            optimizer=optimizer,
+            steps=7,
+            gradient_accumulation_steps=2,
             watcher=Watcher(stop_at_check=4),
         )
     assert load_lora(tmp_path / "cut.safetensors").metadata["ss_steps"] == "4"
@@ -273,7 +285,9 @@ def test_an_interrupt_leaves_a_loadable_lora_and_the_run_goes_on_to_the_same_end
     assert [point.step for point in watcher.points] == [5, 6, 7]
     assert (tmp_path / "cut.jsonl").read_text() == (tmp_path / "whole.jsonl").read_text()
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("cut")) == [
-        "cut.jsonl", "cut.safetensors", "cut.state",
+        "cut.jsonl",
+        "cut.safetensors",
+        "cut.state",
     ]
 
 

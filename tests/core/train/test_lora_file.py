@@ -60,7 +60,8 @@ def test_lora_a_and_b_are_read(tmp_path: Path):
     peft = {"diffusion_model.x.lora_A.weight": torch.ones(2, 3), "diffusion_model.x.lora_B.weight": torch.ones(4, 2)}
     save_file(peft, tmp_path / "peft.safetensors")
     assert set(load_lora(tmp_path / "peft.safetensors")) == {
-        "diffusion_model.x.lora_down.weight", "diffusion_model.x.lora_up.weight",
+        "diffusion_model.x.lora_down.weight",
+        "diffusion_model.x.lora_up.weight",
     }
 
 

@@ -38,7 +38,11 @@ def test_lines_come_as_they_happen_and_a_resumed_log_forgets_what_was_not_saved(
     LossLog(path, POINTS[:2], [(0, 1.5), (2, 1.0)]).add_validation(3, 0.5)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(line["step"], "validation" in line) for line in lines] == [
-        (0, True), (1, False), (2, False), (2, True), (3, True),
+        (0, True),
+        (1, False),
+        (2, False),
+        (2, True),
+        (3, True),
     ]
     assert lines[1]["near_zero"] == ["a", "b"]
     assert lines[1]["inside"] is None

@@ -47,8 +47,14 @@ def run(cache, tmp_path):
     def start(config: TrainConfig = CONFIG, lora: LoraConfig = LORA) -> tuple[TrainResult, Counter]:
         counter = Counter()
         result = train(
-            DemoDenoiser(), cache, MaskLossSettings(), lora, OptimizerConfig(), config,
-            tmp_path / "sub" / "lora", counter,
+            DemoDenoiser(),
+            cache,
+            MaskLossSettings(),
+            lora,
+            OptimizerConfig(),
+            config,
+            tmp_path / "sub" / "lora",
+            counter,
         )
         return result, counter
 
@@ -110,7 +116,10 @@ def test_overwrite_starts_again_and_leaves_nothing_of_the_old_run(run, tmp_path)
     assert [point.step for point in result.points] == [1, 2]
     # Where TensorBoard is installed its folder stays, with the new run's curves.
     assert sorted(path.name for path in (tmp_path / "sub").iterdir() if path.is_file()) == [
-        "lora-stepmother.safetensors", "lora.jsonl", "lora.safetensors", "lora.state",
+        "lora-stepmother.safetensors",
+        "lora.jsonl",
+        "lora.safetensors",
+        "lora.state",
     ]
 
 
@@ -142,9 +151,7 @@ def test_a_state_of_another_version_is_named(run, tmp_path):
 
 
 def test_output_may_be_given_with_its_suffix(cache, tmp_path):
-    result = train(
-        DemoDenoiser(), cache, None, LORA, OptimizerConfig(), CONFIG, tmp_path / "x.safetensors", Counter()
-    )
+    result = train(DemoDenoiser(), cache, None, LORA, OptimizerConfig(), CONFIG, tmp_path / "x.safetensors", Counter())
     assert result.path == tmp_path / "x.safetensors"
 
 
