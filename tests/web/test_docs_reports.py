@@ -112,7 +112,8 @@ def test_log_and_loss_map_of_training(host: LocalHost) -> None:
     loras = host.folders().output / "loras"
     log = [json.loads(line) for line in (loras / "x.jsonl").read_text().splitlines()]
     assert fields(log) == documented("MaskLossTrainLora")
-    assert {path.name for path in loras.iterdir()} == {
+    # A folder of curves comes beside them where TensorBoard is installed.
+    assert {path.name for path in loras.iterdir() if path.is_file()} == {
         "x.safetensors",
         "x.state",
         "x.jsonl",
