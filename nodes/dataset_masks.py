@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..core.data.build_masks import build_masks
 from ..core.data.exchange import hand_out, set_masks
 from ..core.data.items import Dataset
 from ..core.data.keep_person import keep_person
+from ..core.data.ledger import fingerprint_of
 from ..core.errors import SettingError
 from ..core.host import current_host
 from ..core.parts.part_map import PartSegmenter
@@ -85,7 +87,7 @@ class MaskLossDatasetBuildMasks(Node):
     ) -> dict[str, Any]:
         classes = parse_class_weights(class_weights)
         tiers = TierWeights(face_weight, hair_weight, body_weight, background_weight, classes)
-        output = _output_directory(output_directory, "masks", dataset)
+        output = _output_directory(output_directory, "masks", dataset, segmenter.identity, tiers)
         dataset, report = build_masks(dataset, segmenter, tiers, output, overwrite, current_host().progress())
         return told((dataset, as_json(report)))
 
@@ -145,13 +147,15 @@ class MaskLossDatasetKeepPerson(Node):
     ) -> dict[str, Any]:
         host = current_host()
         written = instance_directory.strip()
+        rules = MatchRules(min_similarity, margin, on_no_match=OnNoMatch(on_no_match))
+        made_with = (identity.fingerprint, rules, dilate_px, feather_px)
         dataset, report = keep_person(
             dataset,
             recognizer,
             identity,
             person_segmenter,
-            MatchRules(min_similarity, margin, on_no_match=OnNoMatch(on_no_match)),
-            _output_directory(output_directory, "person", dataset),
+            rules,
+            _output_directory(output_directory, "person", dataset, *made_with),
             dilate_px,
             feather_px,
             resolve_write(host.folders(), written, "instance_directory") if written else None,
@@ -241,12 +245,22 @@ def parse_choices(text: str) -> dict[str, int]:
     return choices
 
 
-def _output_directory(text: str, step: str, dataset: Dataset) -> Path:
-    """Where a step writes: as told, else a folder named after the photographs', so that no two datasets meet."""
-    if not text.strip() and dataset.items:
-        folder = dataset.items[0].media_path.parent
-        text = f"maskloss/{step}/{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+def _output_directory(text: str, step: str, dataset: Dataset, *made_with: object) -> Path:
+    """Where a step writes: as told, else a folder named after the photographs' and what the masks are made with, so
+    that neither two datasets meet in it nor two people of one."""
+    items = [*dataset.items, *(gone.item for gone in dataset.left_out)]
+    if not text.strip() and items:
+        folder = _common_folder(item.media_path for item in items)
+        masks = _common_folder(item.mask_path for item in items if item.mask_path)
+        text = f"maskloss/{step}/{folder.name or 'dataset'}-{fingerprint_of(folder, masks, *made_with)[:8]}"
     return resolve_write(current_host().folders(), text or f"maskloss/{step}", "output_directory")
+
+
+def _common_folder(files: Iterable[Path]) -> Path:
+    """The folder that all files lie in or below; an empty path where there is none."""
+    folders = {str(path.parent) for path in files}
+    one_drive = len({Path(folder).drive for folder in folders}) == 1
+    return Path(os.path.commonpath(folders)) if one_drive else Path()
 
 
 NODES = (MaskLossDatasetBuildMasks, MaskLossDatasetKeepPerson, MaskLossDatasetItems, MaskLossDatasetSetMasks)

@@ -67,7 +67,10 @@ def cache_latents(
     for item in dataset.items:
         check_required(item)
     rules = CachingRules(encoder, directory, mask_storage, one_frame)
-    plans = [plan_item(item, rules) for item in dataset.items]
+    plans: list[ItemPlan] = []
+    for item in dataset.items:
+        progress.update(0, len(dataset.items), f"looking at {item.name}")
+        plans.append(plan_item(item, rules))
     _make(plans, rules, batch_size, progress)
     entries = tuple(_entry(plan, rules) for plan in plans)
     before = _index_before(directory)

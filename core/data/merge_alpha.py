@@ -62,7 +62,10 @@ def merge_dataset_alpha(
     ImageError and DatasetError name the item or the file.
     """
     with open_ledger(output_directory, STEP, RGBA_LEDGER) as ledger:
-        plans = [_plan(item, output_directory, ledger, skip_existing) for item in dataset.items]
+        plans: list[_Plan] = []
+        for item in dataset.items:
+            progress.update(0, len(dataset.items), f"looking at {item.name}")
+            plans.append(_plan(item, output_directory, ledger, skip_existing))
         rows: list[dict[str, object]] = []
         for number, plan in enumerate(plans):
             progress.update(number, len(plans), plan.item.name)

@@ -197,8 +197,9 @@ class _Run:
         )
 
     def _save(self, state: TrainState, files: RunFiles, identity: Identity) -> None:
-        save_lora(files.lora, self._lora(state))
+        # The state first: a LoRA without its state would be taken for somebody else's file.
         state.save(files.state, identity)
+        save_lora(files.lora, self._lora(state))
 
     def _finished(self, state: TrainState, files: RunFiles, saved: SavedState) -> TrainResult:
         self.observer.say(f"{files.lora} is this very run, finished after {saved.step} steps: nothing to train.")
