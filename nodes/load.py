@@ -17,7 +17,6 @@ from ..core.segmenters.find import (
     find_face_packs,
     find_part_segmenters,
     find_person_segmenters,
-    licence_warnings,
     load_face_recognizer,
     load_part_segmenter,
     load_person_segmenter,
@@ -102,7 +101,7 @@ class MaskLossPartSegmenter(ModelLoader):
 
     @staticmethod
     def notes(model: Any) -> tuple[str, ...]:
-        notes = licence_warnings(model, None)
+        notes = ModelLoader.notes(model)
         classes = current_host().running_classes() or frozenset()
         if getattr(model, "forbids_biometrics", False) and MaskLossFaceRecognizer.__name__ in classes:
             notes += (
@@ -134,10 +133,6 @@ class MaskLossFaceRecognizer(ModelLoader):
     FIND = staticmethod(find_face_packs)
     LOAD = staticmethod(load_face_recognizer)
     PLACES = "insightface packs in models/insightface/models"
-
-    @staticmethod
-    def notes(model: Any) -> tuple[str, ...]:
-        return licence_warnings(None, model)
 
 
 @lru_cache(maxsize=16)

@@ -13,7 +13,7 @@ import numpy as np
 from ..alpha import uint8_to_weights
 from ..errors import MaskMissingError
 from ..images import has_alpha, load_image, load_mask
-from ..resample import check_same_aspect, fit_image, fit_mask
+from ..resample import check_same_aspect, fit_mask
 from .items import DatasetItem, MaskOrigin
 
 
@@ -62,14 +62,6 @@ def expected_origin(item: DatasetItem) -> MaskOrigin:
     if item.settings.alpha_mask and has_alpha(item.media_path):
         return MaskOrigin.ALPHA
     return MaskOrigin.NONE if item.mask_path is None else MaskOrigin.FILE
-
-
-def fit_item(loaded: LoadedItem, bucket: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Image and weights at the bucket's size by one geometric transform: rgb_HWC uint8, weights_HW float32 or None."""
-    rgb_HWC = fit_image(loaded.rgb_HWC, bucket)
-    if loaded.weights_HW is None:
-        return rgb_HWC, None
-    return rgb_HWC, fit_mask(loaded.weights_HW, loaded.size, bucket)
 
 
 def check_required(item: DatasetItem) -> None:

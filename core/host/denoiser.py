@@ -38,7 +38,6 @@ class ComfyDenoiser:
     """
 
     def __init__(self, patcher: Any, checkpointing: BlockCheckpointing, guidance: float | None) -> None:
-        self._patcher = patcher
         self._model = patcher.model
         self._checkpointing = checkpointing
         self._guidance = guidance

@@ -11,7 +11,6 @@ import numpy as np
 from ..errors import InternalError
 
 CROP_PX = 256
-KEYPOINT_NAMES = ("right eye", "left eye", "nose", "mouth", "right ear", "left ear")
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +18,7 @@ class Face:
     """One face. `index` numbers the faces of a picture from left to right, from 0.
 
     box: (x0, y0, x1, y1) in pixels, may reach outside the picture. score: the detector's confidence in [0, 1].
-    keypoints_K2: float (6, 2) in the order of KEYPOINT_NAMES, the person's own right and left.
+    keypoints_K2: float (6, 2): right eye, left eye, nose, mouth, right ear, left ear; the person's own right and left.
     oval_N2: float (N, 2), the outline of the face, or None. embedding: float (K,), as the recogniser gives it.
     """
 

@@ -103,18 +103,6 @@ def load_face_recognizer(name: str, roots: Sequence[Path]) -> FaceRecognizer:
     return BundledFaceRecognizer() if name == BUNDLED else InsightFaceRecognizer(pack_directory(name, roots))
 
 
-def licence_warnings(parts: PartSegmenter | None, recognizer: FaceRecognizer | None) -> tuple[str, ...]:
-    """What a user must be told of the models together: each one's notes, and Sapiens2 beside a face recogniser."""
-    models = [model for model in (parts, recognizer) if model is not None]
-    notes = [note for model in models for note in getattr(model, "notes", ())]
-    if parts is not None and recognizer is not None and getattr(parts, "forbids_biometrics", False):
-        notes.append(
-            f"{parts.name} is used together with the face recognizer {recognizer.name}, but its licence forbids "
-            "biometric processing: use another part segmenter where people are told apart by their faces."
-        )
-    return tuple(dict.fromkeys(notes))
-
-
 def _files(folders: Iterable[Path], suffixes: frozenset[str]) -> set[str]:
     return {
         path.relative_to(folder).as_posix()

@@ -15,8 +15,6 @@ from ..errors import UserError
 _DECODER_HEADS = 8
 _PIXEL_MEAN, _PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
-_VARIANTS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
-
 
 @dataclass(frozen=True)
 class SamSizes:
@@ -36,11 +34,6 @@ class SamSizes:
     masks: int
     score_width: int
     score_depth: int
-
-    @property
-    def variant(self) -> str:
-        """vit_b, vit_l, vit_h, or the encoder's width."""
-        return _VARIANTS.get(self.width, f"vit of width {self.width}")
 
 
 def read_sizes(state: Mapping[str, torch.Tensor]) -> SamSizes:

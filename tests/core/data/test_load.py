@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from maskloss.core.data.items import DatasetItem, LoadSettings, MaskOrigin
-from maskloss.core.data.load import fit_item, load_item
+from maskloss.core.data.load import load_item
 from maskloss.core.errors import ImageError, MaskMissingError
+from maskloss.core.resample import fit_image, fit_mask
 
 Draw = Callable[..., Path]
 ALPHA = LoadSettings(alpha_mask=True)
@@ -103,13 +104,8 @@ def test_image_and_mask_turn_together_in_every_orientation(
 def test_the_bucket_crops_image_and_mask_alike(photograph: Draw, mask: Draw, bucket: tuple[int, int]) -> None:
     pixels = np.random.default_rng(3).integers(0, 2, (60, 80), dtype=np.uint8) * 255
     item = DatasetItem("a", mask("set/a.png", value=pixels), LoadSettings(), mask("masks/a.png", value=pixels))
-    rgb_HWC, weights_HW = fit_item(load_item(item), bucket)
-    assert weights_HW is not None
+    loaded = load_item(item)
+    assert loaded.weights_HW is not None
+    rgb_HWC, weights_HW = fit_image(loaded.rgb_HWC, bucket), fit_mask(loaded.weights_HW, loaded.size, bucket)
     assert (rgb_HWC.shape[1], rgb_HWC.shape[0]) == (weights_HW.shape[1], weights_HW.shape[0]) == bucket
     assert np.abs(rgb_HWC[..., 0] / 255.0 - weights_HW).max() <= 0.5 / 255 + 1e-6
-
-
-def test_without_a_mask_the_bucket_has_none(photograph: Draw) -> None:
-    rgb_HWC, weights_HW = fit_item(load_item(DatasetItem("a", photograph("set/a.png"), LoadSettings())), (16, 16))
-    assert rgb_HWC.shape == (16, 16, 3)
-    assert weights_HW is None

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
-from maskloss.core.data.load import fit_item, load_item
+from maskloss.core.data.load import load_item
 from maskloss.core.data.merge_alpha import merge_dataset_alpha
 from maskloss.core.data.scan import DatasetConfig, scan_dataset
 from maskloss.core.errors import DatasetError, ImageError, MaskMissingError
+from maskloss.core.resample import fit_image, fit_mask
 from PIL import Image
 
 Draw = Callable[..., Path]
@@ -52,10 +53,13 @@ def test_the_bucket_sees_the_same_colours_under_weight_zero(
     tmp_path: Path, pair: DatasetItem, bucket: tuple[int, int]
 ) -> None:
     merged, _ = merge_dataset_alpha(Dataset((pair,)), tmp_path / "rgba")
-    before_HWC, before_HW = fit_item(load_item(pair), bucket)
-    after_HWC, after_HW = fit_item(load_item(merged.items[0]), bucket)
-    assert np.array_equal(after_HWC, before_HWC)
-    assert np.array_equal(after_HW, before_HW)
+    before, after = load_item(pair), load_item(merged.items[0])
+    assert before.weights_HW is not None
+    assert after.weights_HW is not None
+    assert np.array_equal(fit_image(after.rgb_HWC, bucket), fit_image(before.rgb_HWC, bucket))
+    assert np.array_equal(
+        fit_mask(after.weights_HW, after.size, bucket), fit_mask(before.weights_HW, before.size, bucket)
+    )
 
 
 def test_what_was_merged_scans_as_images_with_alpha(tmp_path: Path, pair: DatasetItem) -> None:

@@ -15,7 +15,6 @@ from maskloss.core.segmenters.find import (
     find_face_packs,
     find_part_segmenters,
     find_person_segmenters,
-    licence_warnings,
     load_face_recognizer,
     load_part_segmenter,
     load_person_segmenter,
@@ -116,13 +115,11 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
         load_part_segmenter("notes.txt", [tmp_path])
 
 
-def test_licences_are_said_where_models_meet(tmp_path: Path) -> None:
+def test_models_say_their_licences(tmp_path: Path) -> None:
     touch(tmp_path / "p.pt2", tmp_path / "models" / "pack" / "d.onnx")
     model_directory(tmp_path / "s2", "sapiens2_29", "sapiens2")
-    pack = load_face_recognizer("pack", [tmp_path])
-    sapiens2, sapiens = load_part_segmenter("s2", [tmp_path]), load_part_segmenter("p.pt2", [tmp_path])
-    assert licence_warnings(None, None) == ()
-    assert len(licence_warnings(sapiens, pack)) == 2
-    assert not any("biometric" in warning for warning in licence_warnings(sapiens, pack))
-    assert "is used together with the face recognizer insightface pack" in licence_warnings(sapiens2, pack)[-1]
-    assert licence_warnings(sapiens2, None) == ("The Sapiens2 licence forbids biometric processing.",)
+    assert "non-commercial" in load_face_recognizer("pack", [tmp_path]).notes[0]
+    assert "CC-BY-NC" in load_part_segmenter("p.pt2", [tmp_path]).notes[0]
+    sapiens2 = load_part_segmenter("s2", [tmp_path])
+    assert sapiens2.notes == ("The Sapiens2 licence forbids biometric processing.",)
+    assert sapiens2.forbids_biometrics

@@ -49,19 +49,19 @@ def checkpoint(tiny_sam: Sam, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("build", "variant", "blocks"),
+    ("build", "width", "blocks"),
     [
-        (build_sam_vit_b, "vit_b", (2, 5, 8, 11)),
-        (build_sam_vit_l, "vit_l", (5, 11, 17, 23)),
-        (build_sam_vit_h, "vit_h", (7, 15, 23, 31)),
+        (build_sam_vit_b, 768, (2, 5, 8, 11)),
+        (build_sam_vit_l, 1024, (5, 11, 17, 23)),
+        (build_sam_vit_h, 1280, (7, 15, 23, 31)),
     ],
 )
-def test_the_three_published_sizes_are_read_off_their_tensors(build, variant: str, blocks: tuple[int, ...]) -> None:
+def test_the_three_published_sizes_are_read_off_their_tensors(build, width: int, blocks: tuple[int, ...]) -> None:
     with torch.device("meta"):
         state = build().state_dict()
     sizes = read_sizes(state)
-    assert (sizes.variant, sizes.global_blocks) == (variant, blocks)
-    assert (sizes.grid * sizes.patch_px, sizes.window, sizes.heads) == (1024, 14, {"vit_b": 12}.get(variant, 16))
+    assert (sizes.width, sizes.global_blocks) == (width, blocks)
+    assert (sizes.grid * sizes.patch_px, sizes.window, sizes.heads) == (1024, 14, {768: 12}.get(width, 16))
     assert (sizes.masks, sizes.score_depth, sizes.decoder_mlp, sizes.mask_width) == (3, 3, 2048, 16)
 
 
