@@ -1,4 +1,4 @@
-"""The `maskloss` command: run, doctor, models, cache."""
+"""The `maskloss` command: run, submit, doctor, models, cache."""
 
 from __future__ import annotations
 
@@ -48,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--output", type=Path, metavar="DIR", help="where everything is written (default: here)")
     run.set_defaults(command=_run)
 
+    submit = commands.add_parser("submit", help="queue an API-format prompt on a ComfyUI server and follow it")
+    submit.add_argument("file", type=Path, help="the prompt, as ComfyUI's 'Export (API)' writes it")
+    submit.add_argument("--set", action="append", default=[], metavar="ID.INPUT=VALUE", help="override one input")
+    submit.add_argument("--server", default="127.0.0.1:8188", metavar="HOST:PORT", help="default: 127.0.0.1:8188")
+    submit.set_defaults(command=_submit)
+
     doctor = commands.add_parser("doctor", help="say what is installed and what each missing part would enable")
     doctor.set_defaults(command=_doctor)
 
@@ -80,6 +86,12 @@ def _run(options: argparse.Namespace) -> None:
     from .run import run_file
 
     run_file(options.file, options.set, options.input, options.output)
+
+
+def _submit(options: argparse.Namespace) -> None:
+    from .submit import submit_file
+
+    submit_file(options.file, options.set, options.server)
 
 
 def _doctor(options: argparse.Namespace) -> None:

@@ -51,6 +51,10 @@ class PromptError(UserError):
     """An API-format prompt names an unknown node, input or value."""
 
 
+class ServerError(UserError):
+    """A ComfyUI server cannot be reached, or what ran on it failed."""
+
+
 class TrainingError(UserError):
     """Training cannot start or go on with these settings and data."""
 
