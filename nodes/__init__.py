@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.host import serve_routes
 from . import cache, dataset, dataset_masks, load, person, report, settings, training, weights
 from .node import Node
 
@@ -10,3 +11,5 @@ _NODES: tuple[type[Node], ...] = tuple(node for module in _MODULES for node in m
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in _NODES}
 NODE_DISPLAY_NAME_MAPPINGS = {node.__name__: node.TITLE for node in _NODES}
+
+serve_routes()

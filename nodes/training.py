@@ -143,9 +143,9 @@ class MaskLossTrainLora(Node):
         )
         host = current_host()
         output = resolve_write(host.folders(), output_name, "output_name")
-        watched = HostObserver(host, steps)
+        watched = HostObserver(host, steps, output_name)
         configs = (lora_config or LoraConfig(), optimizer or OptimizerConfig(), config)
-        with opened(model, cache) as denoiser:
+        with watched, opened(model, cache) as denoiser:
             result = train(denoiser, cache, mask_loss, *configs, output, watched, validation_cache, initial_lora)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}
         ui = {"text": watched.said, "maskloss": [summary]}

@@ -7,11 +7,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from .comfy import ComfyHost
+from .comfy import ComfyHost, serve_training_runs
 from .host import Host
 from .local import LocalHost
 
-__all__ = ["ComfyHost", "Host", "LocalHost", "current_host", "use_host"]
+__all__ = ["ComfyHost", "Host", "LocalHost", "current_host", "serve_routes", "use_host"]
 
 _chosen: ContextVar[Host | None] = ContextVar("maskloss_host", default=None)
 
@@ -21,9 +21,17 @@ def current_host() -> Host:
     chosen = _chosen.get()
     if chosen is not None:
         return chosen
-    if all(name in sys.modules for name in ("comfy", "folder_paths", "server")):
-        return ComfyHost()
-    return LocalHost()
+    return ComfyHost() if _inside_comfyui() else LocalHost()
+
+
+def serve_routes() -> None:
+    """What the graph editor asks of this pack, where ComfyUI is running in this process; else nothing."""
+    if _inside_comfyui():
+        serve_training_runs()
+
+
+def _inside_comfyui() -> bool:
+    return all(name in sys.modules for name in ("comfy", "folder_paths", "server"))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import io
 import ipaddress
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..files import write_bytes
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
 from .host import ModelKind, once, own_model_folders
+from .live import KEPT_RUNS, ROUTE
 
 PREVIEW_PX = 512
 SECONDS_BETWEEN_TEXTS = 0.25
@@ -70,6 +71,15 @@ class ComfyHost:
         prompt = None if context is None else _running_prompt(context.prompt_id)
         return None if prompt is None else frozenset(node["class_type"] for node in prompt.values())
 
+    def running_node(self) -> tuple[str, str] | None:
+        context = _executing_context()
+        return None if context is None else (str(context.node_id), str(context.prompt_id))
+
+    def send(self, event: str, content: Mapping[str, Any]) -> None:
+        server = _server()
+        if server is not None:
+            server.send_sync(event, dict(content))
+
     def say(self, text: str) -> None:
         logging.getLogger("maskloss").info(text)
         context = _executing_context()
@@ -95,6 +105,19 @@ class ComfyProgress:
         if self._node_id is not None and (done >= total or (text and now - self._told_at >= SECONDS_BETWEEN_TEXTS)):
             _tell(f"{done}/{total} {text}".rstrip(), self._node_id)
             self._told_at = now
+
+
+def serve_training_runs() -> None:
+    """Answer GET `ROUTE` with the course of every training node; to be called while ComfyUI imports its packs."""
+    server = _server()
+    if server is None or any(route.path == ROUTE for route in server.routes):
+        return
+    web = _comfy("aiohttp.web")
+
+    async def answer(_request: object) -> Any:
+        return web.json_response(KEPT_RUNS.whole())
+
+    server.routes.get(ROUTE)(answer)
 
 
 def _tell(text: str, node_id: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -65,6 +65,14 @@ class Host(Protocol):
 
     def running_classes(self) -> frozenset[str] | None:
         """The classes of all nodes in the running prompt; None where that cannot be known."""
+        ...
+
+    def running_node(self) -> tuple[str, str] | None:
+        """(node id, prompt id) of the running node; None where no graph editor watches it."""
+        ...
+
+    def send(self, event: str, content: Mapping[str, Any]) -> None:
+        """Tell the graph editor, where there is one; `content` is JSON."""
         ...
 
     def say(self, text: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,12 @@ class LocalHost:
 
     def running_classes(self) -> frozenset[str] | None:
         return self.classes
+
+    def running_node(self) -> tuple[str, str] | None:
+        return None
+
+    def send(self, event: str, content: Mapping[str, Any]) -> None:
+        return None
 
     def say(self, text: str) -> None:
         sys.stderr.write("".join(f"  {line}\n" for line in text.splitlines()))

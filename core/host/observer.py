@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
 from ..train.config import LossPoint
+from ..train.loss_log import ValidationPoint
 from .host import Host
+from .live import EVENT, KEPT_RUNS, LiveRun, RunState
+
+SECONDS_BETWEEN_NEWS = 0.25
 
 
 class HostObserver:
-    """A TrainObserver: progress with the loss inside and outside the mask, and every text said to the user.
+    """A TrainObserver: progress with the loss inside and outside the mask, every text said to the user, and the
+    course for the graph editor's panel. To be used in a `with` block, whose end says how the run ended.
 
     `said` keeps the texts in order. The host's interrupt comes through `check` and `step`.
     """
 
-    def __init__(self, host: Host, total_steps: int) -> None:
+    def __init__(self, host: Host, total_steps: int, name: str) -> None:
+        """`name` is the run's output name, as the user gave it."""
         self.said: list[str] = []
         self._host = host
         self._progress = host.progress()
         self._at = (0, total_steps, "")
+        node = host.running_node()
+        self._live = None if node is None else LiveRun(*node, name, total_steps)
+        self._told_at = 0.0
+
+    def __enter__(self) -> HostObserver:
+        if self._live:
+            KEPT_RUNS.keep(self._live)
+        self._tell()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            state = RunState.FINISHED
+        else:
+            # ComfyUI's interrupt and Ctrl-C are no Exception.
+            state = RunState.FAILED if issubclass(kind, Exception) else RunState.INTERRUPTED
+        if self._live:
+            self._live.end(state)
+        self._tell()
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -24,6 +55,15 @@ class HostObserver:
 
     def check(self) -> None:
         self._progress.update(*self._at)
+
+    def begin(self, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
+        if self._live:
+            self._live.begin(points, validation)
+        self._tell()
+
+    def validated(self, step: int, value: float) -> None:
+        if self._live:
+            self._live.validated(step, value)
 
     def step(self, point: LossPoint, total_steps: int) -> None:
         parts = [f"loss {point.loss:.4f}"]
@@ -33,4 +73,13 @@ class HostObserver:
             if value is not None
         ]
         self._at = (point.step, total_steps, ", ".join(parts))
+        if self._live:
+            self._live.step(point)
+        if time.monotonic() - self._told_at >= SECONDS_BETWEEN_NEWS:
+            self._tell()
         self._progress.update(*self._at)
+
+    def _tell(self) -> None:
+        if self._live:
+            self._host.send(EVENT, self._live.news())
+            self._told_at = time.monotonic()

@@ -100,6 +100,7 @@ class _Run:
         files, saved = choose_run(output, identity, self.config.on_existing)
         if saved:
             state.restore(saved)
+        self.observer.begin(state.points, state.validation)
         if saved and saved.step >= self.config.steps:
             return self._finished(state, files, saved)
         for note in (*notes, f"LoRA on {len(state.adapters.layer_names)} layers of {self.denoiser.identity}."):
@@ -173,6 +174,7 @@ class _Run:
         state.validation.append((state.step, value))
         log.add_validation(state.step, value)
         curves.add_validation(state.step, value)
+        self.observer.validated(state.step, value)
 
     def _name_empty(self, names: tuple[str, ...]) -> None:
         for name in names:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from .config import LossPoint
+from .loss_log import ValidationPoint
 
 
 class TrainObserver(Protocol):
@@ -19,8 +21,16 @@ class TrainObserver(Protocol):
         """Called before every micro-batch, only so that an interrupt comes soon."""
         ...
 
+    def begin(self, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
+        """Called once when it is known what was trained before: nothing, or the course of a run that goes on."""
+        ...
+
     def step(self, point: LossPoint, total_steps: int) -> None:
         """One optimizer step is done and logged."""
+        ...
+
+    def validated(self, step: int, value: float) -> None:
+        """The evaluation after `step` optimizer steps, told before that step's point."""
         ...
 
 
@@ -33,5 +43,11 @@ class SilentObserver:
     def check(self) -> None:
         return None
 
+    def begin(self, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
+        return None
+
     def step(self, point: LossPoint, total_steps: int) -> None:
+        return None
+
+    def validated(self, step: int, value: float) -> None:
         return None

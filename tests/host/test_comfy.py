@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from maskloss.core.errors import PathError
+from maskloss.core.errors import PathError, TrainingError
 from maskloss.core.host import ComfyHost, current_host
 from maskloss.core.host.host import ModelKind, own_model_folders
+from maskloss.core.host.live import KEPT_RUNS
+from maskloss.core.host.observer import HostObserver
 from maskloss.core.paths import resolve_read
+from maskloss.core.train.config import LossPoint
 from PIL import Image
 
 
@@ -33,13 +37,14 @@ class Bar:
 
 @pytest.fixture
 def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What a test may change: `context`, `listen`, `interrupt`, `registered` (model folders); and the sent `texts`."""
+    """What a test may change: `context`, `listen`, `interrupt`, `registered` (model folders); and `sent`, `texts`."""
     prompt = {"3": {"class_type": "A", "inputs": {"x": 1, "y": ["4", 0]}}, "4": {"class_type": "B", "inputs": {}}}
     given = SimpleNamespace(
         context=SimpleNamespace(prompt_id="p", node_id="3"),
         listen="127.0.0.1",
         interrupt=False,
         texts=[],
+        sent=[],
         registered={},
     )
 
@@ -48,7 +53,11 @@ def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             raise Interrupted
 
     queue = SimpleNamespace(currently_running={0: (0, "other", {}, {}, []), 7: (1, "p", prompt, {}, [])})
-    instance = SimpleNamespace(prompt_queue=queue, send_progress_text=lambda *sent: given.texts.append(sent))
+    instance = SimpleNamespace(
+        prompt_queue=queue,
+        send_progress_text=lambda *sent: given.texts.append(sent),
+        send_sync=lambda *sent: given.sent.append(sent),
+    )
     modules = {
         "comfy": {},
         "comfy.cli_args": {"args": given},
@@ -141,3 +150,35 @@ def test_what_is_said_is_logged(comfy: SimpleNamespace, caplog: pytest.LogCaptur
     with caplog.at_level(logging.INFO, "maskloss"):
         ComfyHost().say("a banner")
     assert "a banner" in caplog.text
+
+
+def test_a_training_node_tells_its_course_as_it_goes(comfy: SimpleNamespace) -> None:
+    watched = HostObserver(ComfyHost(), 3, "loras/me")
+    with watched:
+        watched.begin([point(1)], [(0, 9.0)])
+        watched.validated(2, 7.0)
+        watched.step(point(2), 3)
+    events = {event for event, _ in comfy.sent}
+    messages = [content for _, content in comfy.sent]
+    assert events == {"maskloss.training"}
+    assert all(json.loads(json.dumps(content, allow_nan=False)) == content for content in messages)
+    assert {(m["node"], m["prompt"], m["run"], m["steps"]) for m in messages} == {("3", "p", "loras/me", 3)}
+    assert [m["state"] for m in messages] == ["running"] * (len(messages) - 1) + ["finished"]
+    told = [row for content in messages for row in content["points"]]
+    assert [row[0] for row in told] == [0, 1, 2], "each point once"
+    assert told[0] == [0, None, None, None, None, 9.0, None, None]
+    assert told[2][:4] == [2, 2.0, 1.0, None]
+    assert told[2][5:] == [7.0, 1e-4, 0.25]
+    (kept,) = [run for run in KEPT_RUNS.whole()["runs"] if run["node"] == "3"]
+    assert kept["points"] == told
+
+
+@pytest.mark.parametrize(("end", "state"), [(Interrupted, "interrupted"), (TrainingError, "failed")])
+def test_a_training_node_says_how_it_ended(comfy: SimpleNamespace, end: type[BaseException], state: str) -> None:
+    with pytest.raises(end), HostObserver(ComfyHost(), 3, "lora"):
+        raise end
+    assert comfy.sent[-1][1]["state"] == state
+
+
+def point(step: int) -> LossPoint:
+    return LossPoint(step, float(step), step / 2, None, 0.25, 1e-4, 1.0)

@@ -83,6 +83,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (base / "custom_nodes/ComfyUI-MaskLoss").symlink_to(Path(maskloss.__file__).parent)
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(base / "input/photo.png")
+    (base / "input/photos").mkdir()
+    Image.fromarray(pixels).save(base / "input/photos/photo.png")
     for folder in ("sams/deep", "sapiens"):
         (base / "models" / folder).mkdir(parents=True)
     (base / "models/sams/deep/tiny.pth").write_bytes(b"x")
@@ -244,3 +246,28 @@ def test_a_models_licence_reaches_the_user(server: Server) -> None:
         assert "CC-BY-NC" in history["outputs"]["2"]["text"][0], "from ComfyUI's cache too"
     assert json.loads(history["outputs"]["5"]["text"][0])["coverage"] == 1
     assert "CC-BY-NC" in server.log.read_text()
+
+
+def test_the_course_of_a_training_node_is_served(server: Server) -> None:
+    assert server.get("/maskloss/training") == {"runs": []}
+    history = server.run(training(steps=3))
+    assert history["status"]["status_str"] == "success", failure(history)
+    (kept,) = server.get("/maskloss/training")["runs"]
+    assert (kept["node"], kept["run"], kept["steps"], kept["state"]) == ("6", "loras/served", 3, "finished")
+    assert kept["prompt"]
+    assert [row[0] for row in kept["points"]] == [1, 2, 3]
+    assert all(isinstance(row[column], float) for row in kept["points"] for column in (1, 2, 4, 6, 7))
+
+
+def training(steps: int) -> dict[str, Any]:
+    return {
+        "1": node("MaskLossDemoModels"),
+        "2": node("MaskLossLoadDataset", directory="photos", alpha_mask=True, resolution_width=64),
+        "3": node("MaskLossCacheLatents", dataset=["2", 0], vae=["1", 1], cache_directory="cache"),
+        "4": node("MaskLossCacheText", cache=["3", 0], clip=["1", 2]),
+        "5": node("MaskLossSettings"),
+        "6": node(
+            "MaskLossTrainLora", model=["1", 0], cache=["4", 0], mask_loss=["5", 0], steps=steps,
+            output_name="loras/served",
+        ),
+    }  # fmt: skip

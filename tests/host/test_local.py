@@ -76,7 +76,7 @@ def test_progress_is_a_line_at_the_start_and_at_the_end(capsys: pytest.CaptureFi
 
 
 def test_an_observer_says_everything_and_shows_the_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    observer = HostObserver(LocalHost(tmp_path, tmp_path), 2)
+    observer = HostObserver(LocalHost(tmp_path, tmp_path), 2, "lora")
     observer.say("first\nsecond")
     observer.check()
     observer.step(LossPoint(2, 0.5, 0.75, None, 0.2, 1e-4, 1.0), 2)

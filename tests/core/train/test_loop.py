@@ -25,6 +25,7 @@ from maskloss.core.train.config import (
 from maskloss.core.train.denoiser import Family
 from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.lora_file import load_lora
+from maskloss.core.train.observer import SilentObserver
 from maskloss.core.train.optimizers import OptimizerName
 
 SIZE = (6, 6)
@@ -37,7 +38,7 @@ class Stop(BaseException):
     """As ComfyUI's interrupt: no Exception."""
 
 
-class Watcher:
+class Watcher(SilentObserver):
     def __init__(self, stop_after: int | None = None, stop_at_check: int | None = None) -> None:
         self.texts: list[str] = []
         self.points: list[LossPoint] = []

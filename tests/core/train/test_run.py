@@ -12,13 +12,14 @@ from maskloss.core.errors import TrainingError
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OnExisting, OptimizerConfig, TrainConfig
 from maskloss.core.train.loop import TrainResult, train
+from maskloss.core.train.observer import SilentObserver
 from maskloss.core.train.run import run_identity, tensors_hash
 
 CONFIG = TrainConfig(steps=2, gradient_checkpointing=False)
 LORA = LoraConfig(rank=1, targets="final")
 
 
-class Counter:
+class Counter(SilentObserver):
     """Counts the steps that were really trained."""
 
     def __init__(self) -> None:
@@ -27,9 +28,6 @@ class Counter:
 
     def say(self, text: str) -> None:
         self.texts.append(text)
-
-    def check(self) -> None:
-        return None
 
     def step(self, point: object, total_steps: int) -> None:
         self.steps += 1

@@ -1,0 +1,194 @@
+"""The course of each training node for as long as the program runs: what a panel in the graph editor draws.
+
+As JSON, whole (`LiveRun.whole`) or as what is new (`LiveRun.news`), with the same keys:
+{"node", "prompt", "run": name of the output, "steps": in all, "state": "running|finished|interrupted|failed",
+"points": [[step, loss, inside, outside, smoothed, validation, learning rate, coverage], …], "eta": seconds,
+"sample": {"filename", "subfolder", "type", "step"}}. What is not known is null: a region that is empty, a step without
+an evaluation, the first step's time, a run without samples; and the loss in step 0, which only has an evaluation.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ..train.config import LossPoint
+from ..train.loss_log import ValidationPoint
+
+EVENT = "maskloss.training"
+ROUTE = "/maskloss/training"
+MOST_POINTS = 2000
+MOST_RUNS = 100
+_SMOOTHING = 0.98
+
+
+class RunState(str, Enum):
+    """How a run goes, or how it ended."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class LivePoint:
+    """One optimizer step, or an evaluation before the first one. `smoothed` is the running mean of the loss."""
+
+    step: int
+    loss: float | None
+    inside: float | None
+    outside: float | None
+    smoothed: float | None
+    validation: float | None
+    learning_rate: float | None
+    coverage: float | None
+
+    def row(self) -> list[int | float | None]:
+        """As the JSON has it."""
+        curves = (self.loss, self.inside, self.outside, self.smoothed, self.validation)
+        return [self.step, *curves, self.learning_rate, self.coverage]
+
+
+class Series:
+    """Points of any number of steps, kept as at most `most` spread evenly; an evaluation stays before a mere step."""
+
+    def __init__(self, most: int = MOST_POINTS) -> None:
+        self._most = most
+        self._stride = 1
+        self._kept: dict[int, LivePoint] = {}
+        self._last: LivePoint | None = None
+
+    def add(self, point: LivePoint) -> None:
+        """The next point; steps rise."""
+        self._last = point
+        self._keep(point)
+        while len(self._kept) >= self._most:
+            self._stride *= 2
+            before, self._kept = self._kept, {}
+            for kept in before.values():
+                self._keep(kept)
+
+    def points(self) -> list[LivePoint]:
+        """By step, the newest one always among them."""
+        kept = list(self._kept.values())
+        newest = [] if self._last is None or kept[-1] is self._last else [self._last]
+        return [*kept, *newest]
+
+    def _keep(self, point: LivePoint) -> None:
+        place = point.step // self._stride
+        before = self._kept.get(place)
+        if before is None or before.validation is None or point.validation is not None:
+            self._kept[place] = point
+
+
+class LiveRun:
+    """One node's run. The training thread writes it while the server's thread reads it."""
+
+    def __init__(self, node: str, prompt: str, name: str, steps: int) -> None:
+        self.node = node
+        self._head: dict[str, Any] = {"node": node, "prompt": prompt, "run": name, "steps": steps}
+        self._state = RunState.RUNNING
+        self._sample: dict[str, Any] | None = None
+        self._series = Series()
+        self._unsent: list[LivePoint] = []
+        self._mean, self._weight = 0.0, 0.0
+        self._validated: ValidationPoint | None = None
+        self._steps = steps
+        self._began: tuple[float, int] | None = None
+        self._step = 0
+        self._lock = threading.Lock()
+
+    def begin(self, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
+        """What a resumed run brings along, and the moment from which its speed is measured."""
+        evaluated = dict(validation)
+        if 0 in evaluated:
+            self.validated(0, evaluated[0])
+        for point in points:
+            self._validated = (point.step, evaluated[point.step]) if point.step in evaluated else None
+            self.step(point)
+        self._began = (time.monotonic(), self._step)
+
+    def validated(self, step: int, value: float) -> None:
+        """An evaluation; it belongs to the point of that step, which comes after it."""
+        if step == 0:
+            self._add(LivePoint(0, None, None, None, None, value, None, None))
+        else:
+            self._validated = (step, value)
+
+    def step(self, point: LossPoint) -> None:
+        """An optimizer step."""
+        self._mean = _SMOOTHING * self._mean + (1.0 - _SMOOTHING) * point.loss
+        self._weight = _SMOOTHING * self._weight + (1.0 - _SMOOTHING)
+        due = self._validated if self._validated and self._validated[0] == point.step else None
+        self._step, self._validated = point.step, None
+        curves = (point.loss, point.inside, point.outside, self._mean / self._weight, due[1] if due else None)
+        self._add(LivePoint(point.step, *curves, point.learning_rate, point.coverage))
+
+    def sampled(self, step: int, picture: dict[str, str]) -> None:
+        """The newest sample picture, as ComfyUI refers to its files."""
+        with self._lock:
+            self._sample = {**picture, "step": step}
+
+    def end(self, state: RunState) -> None:
+        """Nothing more will come."""
+        with self._lock:
+            self._state = state
+
+    def whole(self) -> dict[str, Any]:
+        """Everything that is kept."""
+        with self._lock:
+            return self._told(self._series.points())
+
+    def news(self) -> dict[str, Any]:
+        """The points since the last `news`, at most as many as are kept."""
+        with self._lock:
+            unsent, self._unsent = self._unsent, []
+            if len(unsent) > MOST_POINTS:
+                unsent = self._series.points()
+            return self._told(unsent)
+
+    def _add(self, point: LivePoint) -> None:
+        with self._lock:
+            self._series.add(point)
+            self._unsent.append(point)
+
+    def _told(self, points: Sequence[LivePoint]) -> dict[str, Any]:
+        rows = [point.row() for point in points]
+        return {**self._head, "state": self._state.value, "points": rows, "eta": self._eta(), "sample": self._sample}
+
+    def _eta(self) -> float | None:
+        if self._began is None or self._step <= self._began[1] or self._state is not RunState.RUNNING:
+            return None
+        since, first = self._began
+        return round((time.monotonic() - since) / (self._step - first) * (self._steps - self._step), 1)
+
+
+class KeptRuns:
+    """The newest run of each node, the node that ran last at the end."""
+
+    def __init__(self, most: int = MOST_RUNS) -> None:
+        self._most = most
+        self._runs: dict[str, LiveRun] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, run: LiveRun) -> None:
+        """In place of what its node had before."""
+        with self._lock:
+            self._runs.pop(run.node, None)
+            self._runs[run.node] = run
+            if len(self._runs) > self._most:
+                del self._runs[next(iter(self._runs))]
+
+    def whole(self) -> dict[str, Any]:
+        """{"runs": [each as `LiveRun.whole` gives it]}."""
+        with self._lock:
+            runs = list(self._runs.values())
+        return {"runs": [run.whole() for run in runs]}
+
+
+KEPT_RUNS = KeptRuns()

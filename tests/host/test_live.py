@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from maskloss.core.host.live import MOST_POINTS, KeptRuns, LivePoint, LiveRun, RunState, Series
+from maskloss.core.train.config import LossPoint
+
+
+def loss_point(step: int, loss: float = 1.0) -> LossPoint:
+    return LossPoint(step, loss, loss / 2, None, 0.25, 1e-4, 1.0)
+
+
+def live_point(step: int, validation: float | None = None) -> LivePoint:
+    return LivePoint(step, 1.0, None, None, 1.0, validation, 1e-4, 0.5)
+
+
+def test_a_long_run_is_kept_as_few_points_spread_evenly() -> None:
+    series = Series(most=50)
+    for step in range(1, 10_001):
+        series.add(live_point(step, 0.5 if step % 1000 == 0 else None))
+    steps = [point.step for point in series.points()]
+    assert len(steps) <= 50
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 10_000
+    assert max(after - before for before, after in itertools.pairwise(steps)) <= 2 * 256, "10,000 / 50, as power of 2"
+    evaluated = [point.step for point in series.points() if point.validation is not None]
+    assert evaluated == list(range(1000, 10_001, 1000)), "an evaluation outlives the steps around it"
+
+
+def test_short_runs_are_kept_whole() -> None:
+    series = Series(most=50)
+    for step in range(1, 40):
+        series.add(live_point(step))
+    assert [point.step for point in series.points()] == list(range(1, 40))
+
+
+def test_news_are_told_once_and_never_more_than_are_kept() -> None:
+    run = LiveRun("1:2", "p", "lora", 5000)
+    run.begin([loss_point(step) for step in range(1, 4001)], [])
+    first = run.news()
+    assert len(first["points"]) <= MOST_POINTS
+    assert first["points"][-1][0] == 4000
+    run.step(loss_point(4001))
+    assert [row[0] for row in run.news()["points"]] == [4001]
+    assert run.news()["points"] == []
+
+
+def test_the_smoothed_loss_is_a_running_mean_that_starts_at_the_first_value() -> None:
+    run = LiveRun("1", "p", "lora", 200)
+    run.begin([], [])
+    for step in range(1, 101):
+        run.step(loss_point(step, 4.0 if step <= 50 else 2.0))
+    smoothed = {row[0]: row[4] for row in run.whole()["points"]}
+    assert [smoothed[1], smoothed[50]] == pytest.approx([4.0, 4.0])
+    assert 2.0 < smoothed[100] < 3.0
+
+
+def test_the_time_left_is_known_after_a_step_of_this_session_and_gone_at_the_end() -> None:
+    run = LiveRun("1", "p", "lora", 10)
+    run.begin([loss_point(1)], [])
+    assert run.whole()["eta"] is None, "steps of an earlier session say nothing about this one's speed"
+    run.step(loss_point(2))
+    assert run.whole()["eta"] >= 0
+    run.end(RunState.INTERRUPTED)
+    assert (run.whole()["eta"], run.whole()["state"]) == (None, "interrupted")
+
+
+def test_an_evaluation_belongs_to_its_own_step() -> None:
+    run = LiveRun("1", "p", "lora", 10)
+    run.begin([loss_point(1), loss_point(2), loss_point(3)], [(0, 9.0), (2, 7.0)])
+    run.validated(4, 5.0)
+    run.step(loss_point(4))
+    run.step(loss_point(5))
+    assert {row[0]: row[5] for row in run.whole()["points"]} == {0: 9.0, 1: None, 2: 7.0, 3: None, 4: 5.0, 5: None}
+    assert json.loads(json.dumps(run.whole(), allow_nan=False)) == run.whole()
+
+
+def test_a_sample_is_told_with_its_step() -> None:
+    run = LiveRun("1", "p", "lora", 10)
+    assert run.whole()["sample"] is None
+    run.sampled(7, {"filename": "a.png", "subfolder": "maskloss", "type": "temp"})
+    assert run.whole()["sample"] == {"filename": "a.png", "subfolder": "maskloss", "type": "temp", "step": 7}
+
+
+def test_each_node_keeps_its_newest_run_and_old_nodes_are_let_go() -> None:
+    kept = KeptRuns(most=2)
+    for node, prompt in (("1", "a"), ("2", "b"), ("1", "c"), ("3", "d")):
+        kept.keep(LiveRun(node, prompt, "lora", 10))
+    assert [(run["node"], run["prompt"]) for run in kept.whole()["runs"]] == [("1", "c"), ("3", "d")]
