@@ -12,8 +12,14 @@ import torch
 from maskloss.core.cache.entries import CacheEntry, Source, StaleEntry
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.data.items import MaskOrigin
+from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
+from maskloss.core.mask_weights import MaskLossSettings
+from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig
+from maskloss.core.train.loop import TrainResult, train
 from skimage import data
+
+from .runs import LORA, OPTIMIZER, PLAIN, SIZE, Watcher, half
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +65,6 @@ def photograph_latent(index: int, size: tuple[int, int]) -> torch.Tensor:
     left, top = 150 + 16 * index, 20 + 8 * index
     rgb = torch.from_numpy(data.astronaut()[top : top + height, left : left + width].copy()).float() / 255
     return DemoLatentEncoder().encode(rgb[None, None])[0]
-
-
-def half_mask(size: tuple[int, int]) -> torch.Tensor:
-    """(1,1,h,w): left half 1, right half 0."""
-    mask = torch.zeros(1, 1, size[1], size[0])
-    mask[..., : size[0] // 2] = 1.0
-    return mask
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +123,43 @@ def make_cache(tmp_path: Path) -> MakeCache:
         )
 
     return make
+
+
+@pytest.fixture
+def cache(make_cache):
+    tiers = half()
+    tiers[..., 0] = 0.5
+    return make_cache([("a", SIZE, half()), ("b", SIZE, tiers), ("c", SIZE, None), ("d", SIZE, tiers)])
+
+
+@pytest.fixture
+def run(cache, tmp_path):
+    """run(output name, steps=…, …): a training on `cache`; keyword arguments go to the configuration they belong to."""
+
+    def start(
+        name: str = "lora",
+        settings: MaskLossSettings | None = PLAIN,
+        lora: LoraConfig = LORA,
+        optimizer: OptimizerConfig = OPTIMIZER,
+        watcher: Watcher | None = None,
+        on=cache,
+        denoiser: DemoDenoiser | None = None,
+        validation_cache=None,
+        initial_lora=None,
+        **config: object,
+    ) -> TrainResult:
+        chosen = TrainConfig(**{"steps": 4, "gradient_checkpointing": False, **config})
+        return train(
+            denoiser or DemoDenoiser(),
+            on,
+            settings,
+            lora,
+            optimizer,
+            chosen,
+            tmp_path / name,
+            watcher,
+            validation_cache,
+            initial_lora,
+        )
+
+    return start
