@@ -143,6 +143,7 @@ def write_verified(contents: Mapping[BundledFile, bytes], directory: Path) -> li
 def copy_demo_photographs(input_directory: Path) -> list[Path]:
     """Lay out the demo in ComfyUI's input folder: `maskloss_demo/photographs` and `maskloss_demo/reference`.
 
+    Load Image offers only what lies in the folder itself, so the workflows of one picture get theirs there.
     Returns the files written. Photographs that are there are left alone, and captions that are there are the user's.
     Raises ModelMissingError when the photographs are not installed, PathError when another picture has a name of ours.
     """
@@ -151,6 +152,8 @@ def copy_demo_photographs(input_directory: Path) -> list[Path]:
         demo / "photographs" / f"{name}.jpg": require(f"photographs/{name}.jpg").read_bytes() for name in DEMO_CAPTIONS
     }
     contents[demo / "reference" / DEMO_REFERENCE] = require(f"photographs/{DEMO_REFERENCE}").read_bytes()
+    for name, photograph in (("maskloss_group", "sample1"), ("maskloss_person", Path(DEMO_REFERENCE).stem)):
+        contents[input_directory / f"{name}.jpg"] = require(f"photographs/{photograph}.jpg").read_bytes()
     captions = {demo / "photographs" / f"{name}.txt": caption for name, caption in DEMO_CAPTIONS.items()}
     sixth = _insightface_photograph()
     if sixth is not None:
