@@ -23,8 +23,16 @@ class PathError(UserError):
     """A path is missing, ambiguous, of the wrong kind, or outside the folders that are open."""
 
 
+class DiskError(UserError):
+    """A file cannot be written: the disk is full, or writing is not allowed there."""
+
+
 class ImageError(UserError):
     """An image or video cannot be read, or its size does not fit its mask."""
+
+
+class VideoError(ImageError):
+    """A video or its masks cannot be read: missing, damaged, or of another number of frames."""
 
 
 class DatasetError(UserError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from maskloss.core.bundled.install import state
@@ -38,6 +40,48 @@ def t1_photograph() -> np.ndarray:
     if path is None or not path.is_file():
         pytest.skip("the installed insightface has no data/images/t1.jpg")
     return _read(path)
+
+
+@pytest.fixture(scope="session")
+def make_video() -> Callable[..., Path]:
+    """`make_video(path, frames_THWC)`: a video of uint8 RGB frames, encoded with PyAV; returns the path.
+
+    Further: `fps` 16, or `times` (s) of every frame; `codec` libx264, `pix_fmt` yuv420p, `options` of the codec and
+    `container`'s; `rotation` that a player applies, in degrees counterclockwise; `aspect`: a pixel's width to height.
+    """
+    return _make_video
+
+
+def _make_video(
+    path: Path,
+    frames_THWC: Sequence[np.ndarray],
+    fps: float = 16,
+    times: Sequence[float] | None = None,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    container: dict[str, str] | None = None,
+    rotation: int | None = None,
+    aspect: Fraction | None = None,
+) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options=container or {}) as out:
+        stream = out.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options or {})
+        stream.height, stream.width = frames_THWC[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for number, rgb_HWC in enumerate(frames_THWC):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb_HWC), format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = round(times[number] * 1000), Fraction(1, 1000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
 
 
 def _read(path: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a dataset is made of: photographs with their captions and masks, described by paths only.
+"""What a dataset is made of: photographs and videos with their captions and masks, described by paths only.
 
 Nothing here holds pixels; `load.py` reads them. Sizes are (width, height).
 """
@@ -6,12 +6,14 @@ Nothing here holds pixels; `load.py` reads them. Sizes are (width, height).
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from ..errors import DatasetError, SettingError
 from ..people.identity import PersonDecision
+from ..video.clips import VideoSettings
+from ..video.reader import VIDEO_SUFFIXES
 
 
 class MaskOrigin(str, Enum):
@@ -24,7 +26,8 @@ class MaskOrigin(str, Enum):
 
 @dataclass(frozen=True)
 class LoadSettings:
-    """How a photograph becomes a training picture. `resolution` is (width, height) in px; 0 = no bound for buckets."""
+    """How a photograph or a video becomes training pictures. `resolution` is (width, height) in px; 0 = no bound for
+    buckets."""
 
     resolution: tuple[int, int] = (1024, 1024)
     enable_bucket: bool = True
@@ -34,6 +37,7 @@ class LoadSettings:
     max_bucket: int = 0
     alpha_mask: bool = False
     require_mask: bool = False
+    video: VideoSettings = field(default_factory=VideoSettings)
 
     def __post_init__(self) -> None:
         if self.bucket_step < 1:
@@ -56,8 +60,9 @@ class LoadSettings:
 
 @dataclass(frozen=True)
 class DatasetItem:
-    """One photograph. `name` is its "/"-separated path below the dataset's directory, without suffix.
+    """One photograph or video. `name` is its "/"-separated path below the dataset's directory, without suffix.
 
+    A video's `mask_path` may be a picture for all of it, a mask video, or a folder of numbered pictures.
     `tiers_path` is the mask of everyone in the picture, from before one person was kept; `person` says who was kept.
     """
 
@@ -78,6 +83,11 @@ class DatasetItem:
             raise DatasetError(f"The item name {self.name!r} is not a relative path; names lie below the directory.")
         if self.repeats < 1:
             raise SettingError(f"{self.name} has {self.repeats} repeats; num_repeats must be at least 1.")
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a video, by its suffix."""
+        return self.media_path.suffix.lower() in VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)

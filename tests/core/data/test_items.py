@@ -22,3 +22,8 @@ def test_names_are_unique() -> None:
     item = DatasetItem("a", Path("a.jpg"), LoadSettings())
     with pytest.raises(DatasetError, match="holds a more than once"):
         Dataset((item, item))
+
+
+def test_a_video_is_told_by_its_suffix() -> None:
+    assert DatasetItem("a", Path("a.MP4"), LoadSettings()).is_video
+    assert not DatasetItem("a", Path("a.gif"), LoadSettings()).is_video

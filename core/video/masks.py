@@ -1,0 +1,160 @@
+"""Masks of a video: one picture for all of it, a mask video, or a folder of numbered pictures; and mask videos out.
+
+`_HW` pixel grid, uint8, 255 counts fully. Sizes are (width, height).
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import cv2
+import numpy as np
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from ..errors import InternalError, VideoError
+from ..files import written_whole
+from ..images import IMAGE_SUFFIXES, image_size, load_mask
+from .reader import VIDEO_SUFFIXES, VideoInfo, probe, read_frames
+
+Size = tuple[int, int]
+
+_DURATION_TOLERANCE = 0.05
+# Matroska's own; finer times would be rounded.
+_TICK = Fraction(1, 1000)
+
+
+def read_mask_frames(mask_path: Path, info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (frame number, mask_HW uint8) for the video's frames `wanted` (ascending), each number once.
+
+    A picture stands for every frame. Of a folder, the n-th numbered picture is frame n's. Of a mask video with the
+    video's own number of frames likewise; with another number the mask shown at the frame's time, where both last
+    equally long within 5 %. VideoError and ImageError name the file.
+    """
+    numbers = list(dict.fromkeys(wanted))
+    if mask_path.is_dir():
+        pictures = _fitting_pictures(mask_path, info)
+        yield from ((number, load_mask(pictures[number])) for number in numbers)
+    elif mask_path.suffix.lower() in VIDEO_SUFFIXES:
+        yield from _from_video(mask_path, _shown_at(mask_path, info, numbers), numbers)
+    else:
+        mask_HW = load_mask(mask_path)
+        yield from ((number, mask_HW) for number in numbers)
+
+
+def check_mask_frames(mask_path: Path, info: VideoInfo) -> Size:
+    """(width, height) of a video's masks, from headers. VideoError when they cannot be the masks of that video."""
+    if mask_path.is_dir():
+        return image_size(_fitting_pictures(mask_path, info)[0])
+    if mask_path.suffix.lower() in VIDEO_SUFFIXES:
+        _shown_at(mask_path, info, ())
+        return probe(mask_path).size
+    return image_size(mask_path)
+
+
+def numbered_pictures(folder: Path) -> tuple[Path, ...]:
+    """The pictures of a folder, `frame9` before `frame10`. VideoError when there are none or it cannot be read."""
+    try:
+        files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    except OSError as error:
+        raise VideoError(f"the mask folder {folder} cannot be read ({error.strerror})") from error
+    pictures = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not pictures:
+        raise VideoError(f"the mask folder {folder} holds no pictures; put one mask for each frame of the video there.")
+    return tuple(sorted(pictures, key=_counted))
+
+
+class MaskVideoWriter:
+    """Writes a mask video, one gray picture per frame of its video, lossless (FFV1 in Matroska), whole or not at all.
+
+    Used as a context; what was written is dropped when it is left by an exception.
+    """
+
+    def __init__(self, path: Path, size: Size, times: Sequence[float]) -> None:
+        """`times`: when each frame is shown, in s, ascending; as many masks have to be added."""
+        if path.suffix.lower() != ".mkv":
+            raise InternalError(f"a mask video is Matroska and ends in .mkv, not {path.name}")
+        self._path, self._size, self._times = path, size, times
+        self._added = 0
+        self._open = ExitStack()
+
+    def __enter__(self) -> MaskVideoWriter:
+        with ExitStack() as opening:
+            temporary = opening.enter_context(written_whole(self._path))
+            self._container: OutputContainer = opening.enter_context(av.open(str(temporary), "w", format="matroska"))
+            rate = len(self._times) / self._times[-1] if len(self._times) > 1 else 1.0
+            stream = self._container.add_stream("ffv1", rate=Fraction(rate).limit_denominator(1001))
+            stream.width, stream.height, stream.pix_fmt = *self._size, "gray"
+            stream.codec_context.time_base = _TICK
+            self._stream: VideoStream = stream
+            self._open = opening.pop_all()
+        return self
+
+    def add(self, mask_HW: np.ndarray) -> None:
+        """Append the next frame's mask, uint8, of the size given at the beginning."""
+        if mask_HW.dtype != np.uint8 or (mask_HW.shape[1], mask_HW.shape[0]) != self._size:
+            raise InternalError(f"a mask of {self._size} uint8 was expected; found {mask_HW.shape} {mask_HW.dtype}")
+        if self._added == len(self._times):
+            raise InternalError(f"{self._path} has {self._added} frames, and one more mask was added")
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(mask_HW), format="gray")
+        frame.pts, frame.time_base = round(self._times[self._added] / _TICK), _TICK
+        self._container.mux(self._stream.encode(frame))
+        self._added += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            with self._open:
+                if self._added != len(self._times):
+                    raise InternalError(f"{self._path} got {self._added} masks for {len(self._times)} frames")
+                self._container.mux(self._stream.encode(None))
+        else:
+            self._open.__exit__(kind, error, traceback)
+
+
+def _fitting_pictures(folder: Path, info: VideoInfo) -> tuple[Path, ...]:
+    pictures = numbered_pictures(folder)
+    if len(pictures) != info.frames:
+        raise VideoError(
+            f"the mask folder {folder} holds {len(pictures)} pictures and its video has {info.frames} frames; give one "
+            "for each frame, or a mask video, which is matched by time."
+        )
+    return pictures
+
+
+def _shown_at(mask_path: Path, info: VideoInfo, numbers: Sequence[int]) -> list[int]:
+    """Which frame of the mask video belongs to which frame of the video."""
+    masks = probe(mask_path)
+    if masks.frames == info.frames:
+        return list(numbers)
+    if abs(masks.duration - info.duration) > _DURATION_TOLERANCE * info.duration:
+        raise VideoError(
+            f"the mask video {mask_path} has {masks.frames} frames in {masks.duration:.2f} s and its video "
+            f"{info.frames} in {info.duration:.2f} s; give as many frames, or the same length within 5 %."
+        )
+    # Half a tick, because each file has rounded its times.
+    return [max(0, bisect_right(masks.times, info.times[number] + float(_TICK) / 2) - 1) for number in numbers]
+
+
+def _from_video(mask_path: Path, shown: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    masks = read_frames(mask_path, shown)
+    number_of_mask, mask_HW = -1, np.empty(0)
+    for number, needed in zip(numbers, shown, strict=True):
+        if number_of_mask != needed:
+            number_of_mask, rgb_HWC = next(masks)
+            mask_HW = cv2.cvtColor(rgb_HWC, cv2.COLOR_RGB2GRAY)
+        yield number, mask_HW
+
+
+def _counted(path: Path) -> tuple[list[tuple[int, str]], str]:
+    pieces = re.split(r"(\d+)", path.stem.lower())
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces], path.name

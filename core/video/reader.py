@@ -1,0 +1,302 @@
+"""Videos in: what a file holds, and its frames one at a time, upright, as 8-bit RGB.
+
+A frame's number is its place in display order, from 0, found by its timestamp, so that files of variable frame rate and
+files read from their middle number their frames alike. Rotation, mirroring and pixels that are not square are applied
+once, here. Times are seconds from the first frame; sizes are (width, height). `_HWC` pixel grid.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from ..errors import VideoError
+
+VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"))
+
+Size = tuple[int, int]
+
+# Containers that say the length of each packet before it, so that one which is cut off is never handed out.
+_NO_HALF_PACKETS = ("matroska", "webm")
+_REMEMBERED_FILES = 64
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file holds. `size` is upright, `times` are its frames', `fps` their mean rate; `note` is a sentence about
+    frames at its ends that cannot be decoded, which are not counted, or empty."""
+
+    size: Size
+    times: tuple[float, ...]
+    fps: float
+    note: str = ""
+
+    @property
+    def frames(self) -> int:
+        """How many frames can be read."""
+        return len(self.times)
+
+    @property
+    def duration(self) -> float:
+        """Seconds, the last frame's own time among them."""
+        return self.frames / self.fps
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Where the frames are. `stamps` are their timestamps in the stream's unit, ascending; None where the file has no
+    usable ones, and frames are then counted as they come. `stored` is the frames' size before they are turned."""
+
+    info: VideoInfo
+    stored: Size
+    stamps: tuple[int, ...] | None
+    numbers: Mapping[int | None, int]
+
+
+@dataclass(frozen=True)
+class _Packets:
+    """What demuxing alone tells: timestamps of the whole packets, how many are half, how many the header promises."""
+
+    stamps: tuple[int | None, ...]
+    halves: int
+    promised: int
+
+
+def probe(path: Path) -> VideoInfo:
+    """Count a video's frames and read its size, decoding no more than its ends.
+
+    VideoError naming the file when it is missing, no video, without a video stream or without a frame.
+    """
+    return _index(path).info
+
+
+def frame_times(path: Path) -> tuple[float, ...]:
+    """The display time of each frame in seconds from the first. VideoError as `probe`."""
+    return _index(path).info.times
+
+
+def read_frames(path: Path, wanted: Sequence[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (frame number, rgb_HWC uint8 upright) in display order, one frame in memory at a time.
+
+    `wanted`: ascending frame numbers, each yielded once; None for every frame. Others are decoded where the codec needs
+    them, and not converted. VideoError naming file and frame where one is not there or damaged.
+    """
+    index = _index(path)
+    numbers = list(range(index.info.frames)) if wanted is None else list(dict.fromkeys(wanted))
+    if numbers and (numbers != sorted(numbers) or numbers[0] < 0 or numbers[-1] >= index.info.frames):
+        raise VideoError(
+            f"{path} has the frames 0 to {index.info.frames - 1}; {numbers[0]} to {numbers[-1]} were asked."
+        )
+    waiting = iter(numbers)
+    following = next(waiting, None)
+    if following is None:
+        return
+    for number, frame in _from(path, index, numbers[0], numbers[-1]):
+        if number < following:
+            continue
+        if number > following:
+            raise _damaged(path, following, index)
+        yield number, _upright(frame, index)
+        following = next(waiting, None)
+        if following is None:
+            return
+    raise _damaged(path, following, index)
+
+
+def _damaged(path: Path, number: int, index: _Index) -> VideoError:
+    return VideoError(
+        f"frame {number} of {index.info.frames} ({index.info.times[number]:.2f} s) of {path} cannot be decoded, the "
+        "file is damaged there; encode it again from its source, or take it out."
+    )
+
+
+def _from(path: Path, index: _Index, first: int, last: int) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames from `first` or a little before on; from the beginning where the file cannot be entered there."""
+    if first > 0 and index.stamps is not None:
+        frames = _decoded(path, index, index.stamps[first], last)
+        try:
+            entered = next((found for found in frames if found[0] >= first), None)
+        except VideoError:
+            entered = None  # frames right behind an entry may lean on those before it
+        if entered is not None and entered[0] == first:
+            yield entered
+            yield from frames
+            return
+    yield from _decoded(path, index, None, last)
+
+
+def _decoded(path: Path, index: _Index, seek_to: int | None, last: int) -> Iterator[tuple[int, VideoFrame]]:
+    counted = 0
+    with _opened(path) as (container, stream):
+        stream.codec_context.options = {"err_detect": "explode"}
+        stream.thread_type = "AUTO"
+        if seek_to is not None:
+            container.seek(seek_to, stream=stream)
+        for packet in container.demux(stream):
+            if packet.is_corrupt and packet.size:
+                continue
+            try:
+                frames = packet.decode()
+            except FFmpegError as error:
+                number = index.numbers.get(packet.pts)
+                # What comes after is built on the damaged frame; behind the last one wanted it does not matter.
+                if number is not None and number <= last:
+                    raise _damaged(path, number, index) from error
+                continue
+            for frame in frames:
+                number = counted if index.stamps is None else index.numbers.get(frame.pts)
+                counted += 1
+                if number is not None:
+                    yield number, frame
+
+
+def _upright(frame: VideoFrame, index: _Index) -> np.ndarray:
+    rgb_HWC = frame.to_ndarray(format="rgb24", width=index.stored[0], height=index.stored[1])
+    transposed, flip_x, flip_y = _turn(frame)
+    if transposed:
+        rgb_HWC = rgb_HWC.transpose(1, 0, 2)
+    return np.ascontiguousarray(rgb_HWC[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+
+
+def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """Whether the frame is to be transposed, then mirrored in x, then in y, by its display matrix.
+
+    The matrix maps (x, y) to (a·x + c·y, b·x + d·y) and is stored as a, b, u, c, d, v, … in 16.16 fixed point.
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    a, b, _, c, d = struct.unpack("<5i", bytes(data)[:20])
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return False, a < 0, d < 0
+    return True, c < 0, b < 0
+
+
+def _index(path: Path) -> _Index:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise VideoError(f"there is no video file {path} ({error.strerror})") from error
+    return _indexed(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=_REMEMBERED_FILES)
+def _indexed(path: Path, size: int, mtime_ns: int) -> _Index:
+    packets = _packets(path)
+    head = _first_frame(path)
+    if not packets.stamps or head is None:
+        raise VideoError(f"{path} holds no frame that can be decoded; replace the file or take it out.")
+    first, stored, upright, unit, rate = head
+    known = [stamp for stamp in packets.stamps if stamp is not None]
+    if len(known) < len(packets.stamps) or len(set(known)) < len(known) or first is None:
+        count = _decodable(path)
+        lost = _lost(packets, 0, max(0, len(packets.stamps) - count))
+        info = VideoInfo(upright, tuple(number / rate for number in range(count)), rate, lost)
+        return _Index(info, stored, None, {})
+    stamps = sorted(known)
+    # A file that was cut out of a longer one may begin with frames that lean on what was before.
+    late = sum(stamp < first for stamp in stamps)
+    stamps = stamps[late:]
+    missing = _missing_at_end(path, packets, stamps)
+    stamps = stamps[: len(stamps) - missing]
+    times = tuple((stamp - stamps[0]) * unit for stamp in stamps)
+    fps = (len(times) - 1) / times[-1] if len(times) > 1 else rate
+    info = VideoInfo(upright, times, fps, _lost(packets, late, missing))
+    return _Index(info, stored, tuple(stamps), {stamp: number for number, stamp in enumerate(stamps)})
+
+
+def _packets(path: Path) -> _Packets:
+    stamps: list[int | None] = []
+    halves = 0
+    with _opened(path) as (container, stream):
+        try:
+            for packet in container.demux(stream):
+                if packet.is_corrupt and packet.size:
+                    halves += 1
+                elif packet.size and not packet.is_discard:
+                    stamps.append(packet.pts)
+        except FFmpegError:
+            halves += 1  # the file ends within a packet; those before it are whole
+        while len(stamps) > 1 and stamps[-1] is None and stamps[0] is not None:
+            stamps.pop()  # half of one, in a container that does not say so
+            halves += 1
+        return _Packets(tuple(stamps), halves, stream.frames)
+
+
+def _first_frame(path: Path) -> tuple[int | None, Size, Size, float, float] | None:
+    """Its timestamp, its size as stored (with square pixels) and upright, the stream's unit in s and its rate."""
+    with _opened(path) as (container, stream):
+        for frame in _tolerant(container, stream):
+            aspect = stream.sample_aspect_ratio
+            stored = (max(1, round(frame.width * aspect)) if aspect else frame.width, frame.height)
+            upright = (stored[1], stored[0]) if _turn(frame)[0] else stored
+            rate = stream.average_rate or stream.guessed_rate or 25
+            return frame.pts, stored, upright, float(stream.time_base or 1), float(rate)
+    return None
+
+
+def _decodable(path: Path) -> int:
+    with _opened(path) as (container, stream):
+        stream.codec_context.options = {"err_detect": "explode"}
+        return sum(1 for _ in _tolerant(container, stream))
+
+
+def _missing_at_end(path: Path, packets: _Packets, stamps: Sequence[int]) -> int:
+    """How many of the last frames have packets but cannot be decoded, looked at where the file may be cut off."""
+    with _opened(path) as (container, stream):
+        whole = packets.promised == len(packets.stamps) and not packets.halves
+        if whole or any(name in container.format.name for name in _NO_HALF_PACKETS):
+            return 0
+        stream.codec_context.options = {"err_detect": "explode"}
+        container.seek(stamps[-1], stream=stream)
+        decoded = {frame.pts for frame in _tolerant(container, stream)}
+    missing = 0
+    while missing < len(stamps) - 1 and stamps[-1 - missing] not in decoded:
+        missing += 1
+    return missing
+
+
+def _tolerant(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    stream.thread_type = "AUTO"
+    for packet in container.demux(stream):
+        if packet.is_corrupt and packet.size:
+            continue
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            continue
+        yield from frames
+
+
+def _lost(packets: _Packets, late: int, missing: int) -> str:
+    counted = len(packets.stamps) - late - missing
+    lost: list[str] = []
+    if late:
+        lost.append(f"its first {late} frames cannot be decoded")
+    if packets.promised > len(packets.stamps) or packets.halves or missing:
+        of = f" of {packets.promised}" if packets.promised > counted else ""
+        lost.append(f"its end is cut off or damaged: {counted}{of} frames can be read")
+    return "; ".join(lost)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[tuple[InputContainer, VideoStream]]:
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            stream = container.streams.best("video")
+            if not isinstance(stream, VideoStream):
+                raise VideoError(f"{path} has no video stream; replace the file or take it out.")
+            yield container, stream
+    except FFmpegError as error:
+        raise VideoError(f"cannot read {path} as a video ({error.strerror}); replace it or take it out.") from error
