@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from ..core.errors import SettingError
 from ..core.host import current_host
 from ..core.host.host import ModelKind
+from ..core.host.sam3 import Sam3, Sam3PartSegmenter, Sam3PersonSegmenter, check_prompt
 from ..core.paths import listing_digest
 from ..core.segmenters.find import (
     BUNDLED,
@@ -23,7 +24,7 @@ from ..core.segmenters.find import (
 )
 from .checks import verdict
 from .node import Node
-from .sockets import COMBO, FACE_RECOGNIZER, PART_SEGMENTER, PERSON_SEGMENTER
+from .sockets import COMBO, FACE_RECOGNIZER, PART_SEGMENTER, PERSON_SEGMENTER, SOCKET, STRING
 
 # ComfyUI asks for INPUT_TYPES many times in a prompt, and a models folder may lie on a slow disk.
 SECONDS_BETWEEN_LOOKS = 5.0
@@ -135,6 +136,50 @@ class MaskLossFaceRecognizer(ModelLoader):
     PLACES = "insightface packs in models/insightface/models"
 
 
+class MaskLossSam3Segmenters(Node):
+    TITLE = "SAM 3 Segmenters"
+    CATEGORY = "MaskLoss/Load"
+    DESCRIPTION = "ComfyUI's own SAM 3 as person segmenter and as part segmenter, told by words."
+    SEARCH_ALIASES = ("segment anything 3", "text segmentation", "person mask", "hair mask", "face mask")
+    RETURN_TYPES = (PERSON_SEGMENTER, PART_SEGMENTER)
+    RETURN_NAMES = ("person_segmenter", "segmenter")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        tip = "Words, and after a colon how many at most; several with commas between."
+        return {
+            "required": {
+                "model": SOCKET("MODEL", "SAM 3, from ComfyUI's Load Checkpoint."),
+                "clip": SOCKET("CLIP", "From the same checkpoint."),
+            },
+            "optional": {
+                "person_prompt": STRING("person:10", f"What a person is. {tip}"),
+                "face_prompt": STRING("face:10", f"What a face is. {tip}"),
+                "hair_prompt": STRING("hair:10", f"What hair is. {tip}"),
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls, person_prompt: str | None = None, face_prompt: str | None = None, hair_prompt: str | None = None
+    ) -> bool | str:
+        given = {"person_prompt": person_prompt, "face_prompt": face_prompt, "hair_prompt": hair_prompt}
+        return verdict(lambda: [check_prompt(name, text) for name, text in given.items() if text is not None])
+
+    def run(
+        self,
+        model: Any,
+        clip: Any,
+        person_prompt: str = "person:10",
+        face_prompt: str = "face:10",
+        hair_prompt: str = "hair:10",
+    ) -> tuple[Sam3PersonSegmenter, Sam3PartSegmenter]:
+        sam3 = Sam3(model, clip)
+        people = sam3.prompt("person_prompt", person_prompt)
+        faces, hair = sam3.prompt("face_prompt", face_prompt), sam3.prompt("hair_prompt", hair_prompt)
+        return Sam3PersonSegmenter(sam3, people), Sam3PartSegmenter(sam3, people, faces, hair)
+
+
 @lru_cache(maxsize=16)
 def _found(find: Find, folders: tuple[Folders, ...], _lookup: int) -> tuple[str, ...]:
     """What lies in the folders, looked for once per lookup."""
@@ -145,4 +190,4 @@ def _found(find: Find, folders: tuple[Folders, ...], _lookup: int) -> tuple[str,
         return ()
 
 
-NODES = (MaskLossPartSegmenter, MaskLossPersonSegmenter, MaskLossFaceRecognizer)
+NODES = (MaskLossPartSegmenter, MaskLossPersonSegmenter, MaskLossFaceRecognizer, MaskLossSam3Segmenters)

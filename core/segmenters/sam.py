@@ -152,7 +152,7 @@ class SamPersonSegmenter:
         except ImportError as error:
             raise missing_library("segment-anything", f"The model {self._path.name}", error) from error
         except UserError as error:
-            why = f"{error}. SAM-HQ, MobileSAM and SAM 2 are other nets; SAM 3 runs in ComfyUI itself"
+            why = f"{error}. SAM-HQ, MobileSAM and SAM 2 are other nets; for SAM 3 there is SAM 3 Segmenters"
             raise unusable(self._path, why, SAM) from error
 
 

@@ -159,3 +159,13 @@ def test_set_that_cannot_be_applied(setting: str, text: str) -> None:
         override(parse_prompt(good()), [setting], REGISTRY)
     assert text in str(caught.value)
     assert setting in str(caught.value)
+
+
+def test_a_loader_of_comfyui_runs_only_there() -> None:
+    data = {
+        "1": node("CheckpointLoaderSimple", ckpt_name="sam3.safetensors"),
+        "2": node("MaskLossSam3Segmenters", model=["1", 0], clip=["1", 1]),
+    }
+    found = problems(data)
+    assert "node 1: 'CheckpointLoaderSimple' is not a node that runs without ComfyUI" in found
+    assert "run this file in ComfyUI" in found

@@ -81,6 +81,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     for folder in ("custom_nodes", "input", "output", "temp", "user"):
         (base / folder).mkdir()
     (base / "custom_nodes/ComfyUI-MaskLoss").symlink_to(Path(maskloss.__file__).parent)
+    (base / "custom_nodes/tiny_sam3.py").symlink_to(Path(__file__).with_name("tiny_sam3.py"))
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(base / "input/photo.png")
     (base / "input/photos").mkdir()
@@ -271,3 +272,30 @@ def training(steps: int) -> dict[str, Any]:
             output_name="loras/served",
         ),
     }  # fmt: skip
+
+
+def sam3(**prompts: str) -> dict[str, Any]:
+    return {
+        "1": node("LoadImage", image="photo.png"),
+        "2": node("TinySam3"),
+        "3": node("MaskLossSam3Segmenters", model=["2", 0], clip=["2", 1], **prompts),
+        "4": node("MaskLossSegmentParts", image=["1", 0], segmenter=["3", 1]),
+        "5": node("MaskLossWeightedMask", parts=["4", 0], image=["1", 0]),
+        "6": node("MaskLossPreviewWeights", weights=["5", 0]),
+    }
+
+
+def test_sam_3_tells_parts_apart(server: Server) -> None:
+    history = server.run(sam3())
+    assert history["status"]["status_str"] == "success", history
+    statistics = json.loads(history["outputs"]["6"]["text"][0])
+    assert statistics["grid"] == [12, 8]
+    assert 0 < statistics["coverage"] < 1, "what a random network takes for a face is not everything"
+    for output in ("4", "5"):
+        (image,) = history["outputs"][output]["images"]
+        assert Image.open(server.base / image["type"] / image["subfolder"] / image["filename"]).size == (96, 64)
+
+
+def test_sam_3_refuses_prompts_without_words(server: Server) -> None:
+    (error,) = server.post(sam3(hair_prompt=":3"))["node_errors"]["3"]["errors"]
+    assert "hair_prompt holds ':3'; write words" in error["details"]

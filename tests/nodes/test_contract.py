@@ -15,6 +15,11 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "MaskLossPartSegmenter": ("", "model*='bundled'", ("MASKLOSS_PART_SEGMENTER",)),
     "MaskLossPersonSegmenter": ("", "model*='bundled'", ("MASKLOSS_PERSON_SEGMENTER",)),
     "MaskLossFaceRecognizer": ("", "model*='bundled'", ("MASKLOSS_FACE_RECOGNIZER",)),
+    "MaskLossSam3Segmenters": (
+        "model* clip*",
+        "person_prompt='person:10' face_prompt='face:10' hair_prompt='hair:10'",
+        ("MASKLOSS_PERSON_SEGMENTER", "MASKLOSS_PART_SEGMENTER"),
+    ),
     "MaskLossReferenceFaces": (
         "recognizer* images",
         "directory='' face_index=-1",

@@ -11,11 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from maskloss.core.errors import SettingError
 from maskloss.core.host import LocalHost, use_host
 from maskloss.core.parts.part_map import SCHEMES
 from maskloss.nodes import load
-from maskloss.nodes.load import MaskLossFaceRecognizer, MaskLossPartSegmenter, MaskLossPersonSegmenter
+from maskloss.nodes.load import (
+    MaskLossFaceRecognizer,
+    MaskLossPartSegmenter,
+    MaskLossPersonSegmenter,
+    MaskLossSam3Segmenters,
+)
 from maskloss.nodes.weights import MaskLossPartsToMask, MaskLossSegmentParts
+
+
+LOADERS = (MaskLossFaceRecognizer, MaskLossPartSegmenter, MaskLossPersonSegmenter)
 
 
 class RedIsFace(torch.nn.Module):
@@ -121,7 +130,7 @@ def test_a_lost_file_is_said_before_anything_runs(
 @pytest.mark.parametrize("model", ["../secret.pth", "/etc/secret.pth", "", 5, ["a.pth"]])
 def test_a_name_that_leads_elsewhere_is_refused(models: Path, model: Any) -> None:
     touch(models.parent / "secret.pth")
-    for loader in load.NODES:
+    for loader in LOADERS:
         assert isinstance(loader.VALIDATE_INPUTS(model=model), str)
 
 
@@ -153,7 +162,7 @@ def test_a_new_file_of_the_old_name_is_loaded_again(models: Path) -> None:
 @pytest.mark.models
 def test_bundled_needs_nothing_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MASKLOSS_MODELS")
-    for loader in load.NODES:
+    for loader in LOADERS:
         assert loader.VALIDATE_INPUTS(model="bundled") is True
         answer = loader().run(model="bundled")
         assert answer["ui"] == {"text": []}
@@ -206,3 +215,8 @@ def test_sapiens2_beside_faces_is_warned_about(models: Path, host: LocalHost) ->
     _, warning = MaskLossPartSegmenter().run(model="seg")["ui"]["text"]
     assert "in one workflow with Load Face Recognizer" in warning
     assert MaskLossPartSegmenter().run(model="clothes")["ui"]["text"] == []
+
+
+def test_sam_3_says_what_it_needs_where_there_is_no_comfyui() -> None:
+    with pytest.raises(SettingError, match="SAM 3 runs in ComfyUI only.*use Load Person Segmenter and Load Part"):
+        MaskLossSam3Segmenters().run(model=object(), clip=object())
