@@ -23,7 +23,6 @@ from maskloss.nodes.load import (
 )
 from maskloss.nodes.weights import MaskLossPartsToMask, MaskLossSegmentParts
 
-
 LOADERS = (MaskLossFaceRecognizer, MaskLossPartSegmenter, MaskLossPersonSegmenter)
 
 
