@@ -217,5 +217,5 @@ def test_sapiens2_beside_faces_is_warned_about(models: Path, host: LocalHost) ->
 
 
 def test_sam_3_says_what_it_needs_where_there_is_no_comfyui() -> None:
-    with pytest.raises(SettingError, match="SAM 3 runs in ComfyUI only.*use Load Person Segmenter and Load Part"):
+    with pytest.raises(SettingError, match=r"SAM 3 runs in ComfyUI only.*use Load Person Segmenter and Load Part"):
         MaskLossSam3Segmenters().run(model=object(), clip=object())
