@@ -5,10 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import secrets
+import socket
+import sys
 import tempfile
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from .errors import DiskError
+
+if sys.platform != "win32":
+    import fcntl
+
+DAY_S = 86_400
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+# Tells this process from an earlier one of the same number, as every container starts with process 1.
+_LIFE = secrets.token_hex(4)
+_TAG = re.compile(r"-(?P<host>[0-9a-f]{8})-(?P<process>\d+)-(?P<life>[0-9a-f]{8})(?=[-.])")
+_STEM_LENGTH = 32
 
 
 @contextmanager
@@ -16,17 +33,75 @@ def written_whole(path: Path) -> Generator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on any exception it is removed.
 
     Directories are made as needed. Two processes never share a temporary file, so the last rename wins whole.
+    DiskError naming `path` when the disk is full or refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".part{path.suffix}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        start = f".{path.stem[:_STEM_LENGTH]}-{process_tag()}-"
+        handle, name = tempfile.mkstemp(prefix=start, suffix=f".part{path.suffix}", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+    except OSError as error:
+        raise DiskError(
+            f"{path} cannot be written ({error.strerror or error}); make room on that disk and see that files may be "
+            "written there, or choose another folder, then run again."
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def process_tag() -> str:
+    """What the names of files that are being written say of the process that writes them."""
+    return f"{_HOST}-{os.getpid()}-{_LIFE}"
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether the process that `path` is named after is gone. Of another machine's that is said after a day without a
+    change; of files that are named after no process never."""
+    tag = _TAG.search(path.name)
+    if tag is None:
+        return False
+    process = int(tag["process"])
+    if tag["host"] == _HOST and process == os.getpid():
+        return tag["life"] != _LIFE
+    if tag["host"] == _HOST and not _is_running(process):
+        return True
+    try:
+        return time.time() - path.stat().st_mtime > DAY_S
+    except FileNotFoundError:
+        return False  # renamed by its owner meanwhile
+
+
+def sweep(directory: Path) -> None:
+    """Remove what killed processes left half-written below `directory`, which need not exist."""
+    for folder, _, files in os.walk(directory):
+        for name in files:
+            path = Path(folder, name) if name.startswith(".") and ".part" in name else None
+            if path is not None and is_abandoned(path):
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(directory: Path) -> Generator[None]:
+    """Wait until no other process holds `directory`, and hold it; a process that ends lets go.
+
+    Where the system has no such locks (Windows, some network disks) this does nothing.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -52,6 +127,18 @@ def sha256_file(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _is_running(process: int) -> bool:
+    if sys.platform == "win32":
+        return True  # there, asking would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
 
 
 def _umask() -> int:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from ..data.items import MaskOrigin
 from ..errors import CacheError
-from ..files import sha256_file, write_json
+from ..files import sha256_file, write_bytes
 from .entries import CacheEntry, Source
+from .index_columns import EntryTable
 
 INDEX_FILE = "maskloss_index.json"
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
+TEXT_DIRECTORY = "text"
+# A file name that is no UTF-8 stands in a path as lone surrogates, which have to come back as they were.
+_ENCODING = "utf-8", "surrogatepass"
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class CacheIndex:
 
     architecture: str
     encoder: str
-    entries: tuple[CacheEntry, ...]
+    entries: Sequence[CacheEntry] = field(default=())
     text_encoder: str | None = None
     complete: bool = True
 
@@ -33,24 +36,47 @@ def read_index(directory: Path) -> CacheIndex:
     path = directory / INDEX_FILE
     if not path.exists():
         raise CacheError(f"There is no cache in {directory} ({INDEX_FILE} is missing); run CacheLatents first.")
+    return read_index_file(path)
+
+
+def read_index_file(path: Path) -> CacheIndex:
+    """An index by any name. CacheError when it is damaged or of another format."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        version = stored.pop("format")
-        entries = tuple(_entry(record) for record in stored.pop("entries"))
-        index = CacheIndex(entries=entries, **stored)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        stored = json.loads(path.read_bytes().decode(*_ENCODING))
+        version = stored["format"]
+        if version == INDEX_FORMAT:
+            return CacheIndex(
+                stored["architecture"],
+                stored["encoder"],
+                EntryTable.from_json(stored),
+                stored["text_encoder"],
+                stored["complete"],
+            )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CacheError(f"The cache index {path} is damaged ({error}); run CacheLatents again.") from error
-    if version != INDEX_FORMAT:
-        raise CacheError(
-            f"The cache index {path} has format {version} instead of {INDEX_FORMAT}; run CacheLatents again."
-        )
-    return index
+    raise CacheError(
+        f"The cache index {path} has format {version} instead of {INDEX_FORMAT}; run CacheLatents and CacheText again: "
+        "they keep every latent and text that is there."
+    )
 
 
 def write_index(directory: Path, index: CacheIndex) -> None:
     """Write the index, whole or not at all."""
-    stored = {"format": INDEX_FORMAT, **asdict(index), "entries": [_record(entry) for entry in index.entries]}
-    write_json(directory / INDEX_FILE, stored)
+    write_index_file(directory / INDEX_FILE, index)
+
+
+def write_index_file(path: Path, index: CacheIndex) -> None:
+    """Write an index by any name, whole or not at all."""
+    head = {
+        "format": INDEX_FORMAT,
+        "architecture": index.architecture,
+        "encoder": index.encoder,
+        "text_encoder": index.text_encoder,
+        "complete": index.complete,
+    }
+    lines = [f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items()]
+    text = "{\n" + ",\n".join([*lines, _table(index.entries).to_json()]) + "\n}\n"
+    write_bytes(path, text.encode(*_ENCODING))
 
 
 def stamp(role: str, path: Path, sha256: str) -> Source:
@@ -59,45 +85,51 @@ def stamp(role: str, path: Path, sha256: str) -> Source:
     return Source(role, path.resolve(), status.st_size, status.st_mtime_ns, sha256)
 
 
-def missing_sources(entry: CacheEntry) -> tuple[Source, ...]:
-    """Sources that are no longer there."""
-    return tuple(source for source in entry.sources if not source.path.exists())
+def changed_and_missing(entries: Sequence[CacheEntry]) -> tuple[list[tuple[str, Source]], list[str]]:
+    """Sources that are there with another content, each with its entry's name, and names of entries with sources that
+    are no longer there. Files are read only where size or time of change differ."""
+    changed: list[tuple[str, Source]] = []
+    missing: dict[str, None] = {}
+    seen: dict[str, os.stat_result | None] = {}
+    hashes: dict[str, str] = {}
+    table = _table(entries)
+    for name, number, path, size, mtime_ns in table.sources():
+        if path not in seen:
+            seen[path] = _status(path)
+        status = seen[path]
+        if status is None:
+            missing[name] = None
+        elif (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
+            source = table.source(number, name)
+            hashes[path] = hashes.get(path) or sha256_file(source.path)
+            if hashes[path] != source.sha256:
+                changed.append((name, source))
+    return changed, list(missing)
 
 
-def changed_sources(entry: CacheEntry) -> tuple[Source, ...]:
-    """Sources that are there with another content; read only where size or time of change differ."""
-    return tuple(source for source in entry.sources if source.path.exists() and _changed(source))
-
-
-def orphan_files(directory: Path, entries: Iterable[CacheEntry]) -> tuple[str, ...]:
+def orphan_files(directory: Path, entries: Sequence[CacheEntry]) -> tuple[str, ...]:
     """Entries' files of no entry, "/"-separated below `directory`, sorted; text is not looked at."""
-    used = {entry.file for entry in entries}
-    files = (path for path in directory.rglob("*.safetensors") if not path.name.startswith("."))
-    names = (path.relative_to(directory).as_posix() for path in files)
-    return tuple(sorted(name for name in names if name not in used and not name.startswith("text/")))
+    used = {file for file, _ in _table(entries).files()}
+    found: list[str] = []
+    for folder, _, files in os.walk(directory):
+        below = Path(folder).relative_to(directory).as_posix()
+        if below != TEXT_DIRECTORY:
+            start = "" if below == "." else f"{below}/"
+            found += [start + file for file in files if file.endswith(".safetensors") and not file.startswith(".")]
+    return tuple(sorted(file for file in found if file not in used))
 
 
-def _changed(source: Source) -> bool:
-    status = source.path.stat()
-    if (status.st_size, status.st_mtime_ns) == (source.size, source.mtime_ns):
-        return False
-    return sha256_file(source.path) != source.sha256
+def entry_files(entries: Sequence[CacheEntry]) -> Iterator[tuple[str, int]]:
+    """Each entry's file below the cache's directory, and how many bytes it has."""
+    return _table(entries).files()
 
 
-def _record(entry: CacheEntry) -> dict[str, object]:
-    sources = [{**asdict(source), "path": str(source.path)} for source in entry.sources]
-    return {**asdict(entry), "origin": entry.origin.value, "sources": sources}
+def _table(entries: Sequence[CacheEntry]) -> EntryTable:
+    return entries if isinstance(entries, EntryTable) else EntryTable.of(entries)
 
 
-def _entry(record: Mapping[str, Any]) -> CacheEntry:
-    converted: dict[str, Any] = {
-        **record,
-        "origin": MaskOrigin(record["origin"]),
-        **{name: tuple(record[name]) for name in ("image_size", "bucket", "latent_shape", "control_indices")},
-        "sources": tuple(_source(source) for source in record["sources"]),
-    }
-    return CacheEntry(**converted)
-
-
-def _source(record: Mapping[str, Any]) -> Source:
-    return Source(record["role"], Path(record["path"]), record["size"], record["mtime_ns"], record["sha256"])
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -10,7 +10,7 @@ from ..data.items import MaskOrigin
 from ..errors import CacheError, PathError
 from .entries import CacheEntry, StaleEntry
 from .entry_file import LATENT_FINGERPRINT, MASK_FINGERPRINT, read_header
-from .index import INDEX_FILE, missing_sources, orphan_files, read_index
+from .index import INDEX_FILE, orphan_files, read_index
 from .store import LatentCache, open_cache, text_file_name
 
 
@@ -61,10 +61,7 @@ def inspect_cache(directory: Path, deep: bool = False) -> Inspection:
     if (directory / INDEX_FILE).exists():
         index = read_index(directory)
         complete = index.complete
-        moved = tuple(entry.name for entry in index.entries if missing_sources(entry))
-        cache = LatentCache(
-            directory, index.architecture, index.encoder, index.entries, index.text_encoder, moved=moved
-        )
+        cache = LatentCache(directory, index.architecture, index.encoder, index.entries, index.text_encoder)
     else:
         cache = open_cache(directory)
     # Only our own index tells which files should be there.

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -18,7 +20,7 @@ from ..data.items import MaskOrigin
 from ..errors import CacheError
 from .entries import CacheEntry, StaleEntry
 from .entry_file import read_latent, read_tensors, read_weights
-from .index import INDEX_FILE, changed_sources, missing_sources, read_index
+from .index import INDEX_FILE, TEXT_DIRECTORY, CacheIndex, changed_and_missing, entry_files, read_index
 from .reference_files import ReferenceArchitecture, read_reference
 
 
@@ -26,18 +28,15 @@ from .reference_files import ReferenceArchitecture, read_reference
 class LatentCache:
     """An open cache. Tensors are read, and checked, when they are asked for.
 
-    `encoder` and `text_encoder` are identities (None: no text is cached). `stale` entries do not show their sources as
-    they are now; `moved` names entries with sources that are no longer there, which is no fault. With `reference` the
-    files are the reference system's, and `notes` say what they do not tell.
+    `encoder` and `text_encoder` are identities (None: no text is cached). With `reference` the files are the reference
+    system's, and `notes` say what they do not tell.
     """
 
     directory: Path
     architecture: str
     encoder: str
-    entries: tuple[CacheEntry, ...]
+    entries: Sequence[CacheEntry]
     text_encoder: str | None = None
-    stale: tuple[StaleEntry, ...] = ()
-    moved: tuple[str, ...] = ()
     reference: ReferenceArchitecture | None = None
     notes: tuple[str, ...] = ()
 
@@ -50,6 +49,17 @@ class LatentCache:
         ]
         described = json.dumps([self.architecture, self.encoder, self.text_encoder, entries])
         return hashlib.sha256(described.encode()).hexdigest()
+
+    @cached_property
+    def stale(self) -> tuple[StaleEntry, ...]:
+        """Entries that do not show their sources as they were when this was first asked. A source whose size or time
+        of change differs is hashed; only another content counts."""
+        return self.stale_now()
+
+    @cached_property
+    def moved(self) -> tuple[str, ...]:
+        """Names of entries with sources that are no longer there, which is no fault."""
+        return tuple(changed_and_missing(self.entries)[1])
 
     def latent(self, entry: CacheEntry) -> torch.Tensor:
         """(C,T,h,w) float32, raw. CacheError naming the file when it is missing or damaged."""
@@ -77,7 +87,12 @@ class LatentCache:
 
     def stale_now(self) -> tuple[StaleEntry, ...]:
         """The entries whose sources changed, looked at again: a cache may stay open for hours while files change."""
-        return _stale(self.entries)
+        reasons: dict[str, list[str]] = {}
+        for name, source in changed_and_missing(self.entries)[0]:
+            reasons.setdefault(name, []).append(f"its {source.role} {source.path}")
+        return tuple(
+            StaleEntry(name, f"{', '.join(sources)} changed after it was cached") for name, sources in reasons.items()
+        )
 
     def missing_captions(self) -> tuple[str, ...]:
         """Captions, the empty one among them, whose embeddings are not on disk; all of them before CacheText ran."""
@@ -106,40 +121,32 @@ class LatentCache:
 def text_file_name(text_encoder: str, caption: str) -> str:
     """Where the embeddings of a caption lie below the cache's directory."""
     digest = hashlib.sha256(json.dumps([text_encoder, caption]).encode()).hexdigest()
-    return f"text/{digest}.safetensors"
+    return f"{TEXT_DIRECTORY}/{digest}.safetensors"
 
 
 def open_cache(directory: Path) -> LatentCache:
-    """Open a cache by its index; entries' files are looked at by size, sources by size and time of change.
+    """Open a cache by its index; of the entries' files no more is looked at than their size.
 
-    A source whose size or time differs is hashed; if its content changed too, the entry is `stale`. A directory of the
-    reference system's files has no index of ours; what is in them is used as it is. CacheError naming the file when the
-    index is missing, empty, damaged or unfinished, or an entry's file is missing or cut off.
+    A directory of the reference system's files has no index of ours; what is in them is used as it is. CacheError
+    naming the file when the index is missing, empty, damaged or unfinished, or an entry's file is missing or cut off.
     """
     if not (directory / INDEX_FILE).exists():
         opened = _open_reference(directory)
         if opened is not None:
             return opened
-    index = read_index(directory)
+    return open_index(directory, read_index(directory))
+
+
+def open_index(directory: Path, index: CacheIndex) -> LatentCache:
+    """The cache in `directory` as `index` describes it. CacheError as `open_cache`."""
     if not index.complete:
         raise CacheError(f"Caching into {directory} was broken off; run CacheLatents again, it goes on from there.")
     if not index.entries:
         raise CacheError(f"The cache {directory} is empty; run CacheLatents on a dataset that has items.")
-    for entry in index.entries:
-        _check_file(directory / entry.file, entry)
-    moved = tuple(entry.name for entry in index.entries if missing_sources(entry))
-    return LatentCache(
-        directory, index.architecture, index.encoder, index.entries, index.text_encoder, _stale(index.entries), moved
-    )
-
-
-def _stale(entries: Sequence[CacheEntry]) -> tuple[StaleEntry, ...]:
-    stale: list[StaleEntry] = []
-    for entry in entries:
-        if changed := changed_sources(entry):
-            reason = ", ".join(f"its {source.role} {source.path}" for source in changed)
-            stale.append(StaleEntry(entry.name, f"{reason} changed after it was cached"))
-    return tuple(stale)
+    start = f"{directory}/"
+    for file, size in entry_files(index.entries):
+        _check_file(start + file, size)
+    return LatentCache(directory, index.architecture, index.encoder, index.entries, index.text_encoder)
 
 
 def _open_reference(directory: Path) -> LatentCache | None:
@@ -162,11 +169,11 @@ def _open_reference(directory: Path) -> LatentCache | None:
     )
 
 
-def _check_file(path: Path, entry: CacheEntry) -> None:
-    if not path.exists():
-        raise CacheError(f"The cache file {path} is missing; run CacheLatents again.")
-    if path.stat().st_size != entry.file_bytes:
-        raise CacheError(
-            f"The cache file {path} has {path.stat().st_size} bytes instead of {entry.file_bytes}; "
-            "run CacheLatents again."
-        )
+def _check_file(path: str, size: int) -> None:
+    # A path as text, because there may be 100,000.
+    try:
+        found = os.stat(path).st_size
+    except FileNotFoundError:
+        raise CacheError(f"The cache file {path} is missing; run CacheLatents again.") from None
+    if found != size:
+        raise CacheError(f"The cache file {path} has {found} bytes instead of {size}; run CacheLatents again.")

@@ -25,8 +25,8 @@ _NAMED = 5
 class Split:
     """What is trained on and what is evaluated; `validation_cache` holds the evaluated entries."""
 
-    training: tuple[CacheEntry, ...]
-    validation: tuple[CacheEntry, ...]
+    training: Sequence[CacheEntry]
+    validation: Sequence[CacheEntry]
     validation_cache: LatentCache
 
 
@@ -95,6 +95,8 @@ def banner(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> str:
         f"  blur: {settings.blur}  invert: {settings.invert}  probability: {settings.probability:g}",
         f"  area_beta: {settings.area_beta:g}  prior_weight: {settings.prior_weight:g}"
         f"  prior_threshold: {settings.prior_threshold:g}",
+        f"  prior_teacher: {settings.prior_teacher.value}  prior_schedule: {settings.prior_schedule.value}"
+        f"  prior_ema_decay: {settings.prior_ema_decay:g}",
         "-" * 60,
         f"  Mask sources: alpha={alpha}, file={file}, none={none}",
         f"  coverage: {coverage(entries):.1%} (mean weight of all items)",

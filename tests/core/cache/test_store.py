@@ -37,7 +37,7 @@ def test_there_must_be_an_index(tmp_path: Path) -> None:
         open_cache(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": 1, "entries": [{"name": "a"}]}'])
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": 2, "entries": [{"name": "a"}]}'])
 def test_a_damaged_index_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "maskloss_index.json").write_text(content)
     with pytest.raises(CacheError, match=r"The cache index .*maskloss_index\.json is damaged"):
@@ -48,9 +48,10 @@ def test_an_index_of_another_format_or_without_entries_is_refused(cache: LatentC
     path = cache.directory / "maskloss_index.json"
     index = json.loads(path.read_text())
     path.write_text(json.dumps({**index, "format": 99}))
-    with pytest.raises(CacheError, match="has format 99 instead of 1"):
+    with pytest.raises(CacheError, match="has format 99 instead of 2; run CacheLatents and CacheText again: they keep"):
         open_cache(cache.directory)
-    path.write_text(json.dumps({**index, "entries": []}))
+    empty = {name: [] for name in index["entries"]}, {name: [] for name in index["sources"]}
+    path.write_text(json.dumps({**index, "entries": empty[0], "sources": empty[1]}))
     with pytest.raises(CacheError, match="is empty"):
         open_cache(cache.directory)
 
@@ -123,7 +124,7 @@ def test_a_file_written_again_for_something_else_is_not_given_out(cache: LatentC
 
 
 def test_an_open_cache_sees_what_changes_later(cache: LatentCache, dataset: Dataset) -> None:
-    assert cache.stale_now() == ()
+    assert (cache.stale, cache.stale_now()) == ((), ())
     dataset.items[0].caption_path.write_text("edited since")
     assert cache.stale == ()
     assert [entry.name for entry in cache.stale_now()] == ["a"]

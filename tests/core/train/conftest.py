@@ -28,6 +28,7 @@ class MemoryCache(LatentCache):
 
     latents: dict[str, torch.Tensor] = field(default_factory=dict)
     masks: dict[str, torch.Tensor] = field(default_factory=dict)
+    stale: tuple[StaleEntry, ...] = ()  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @property
     def fingerprint(self) -> str:
