@@ -29,12 +29,14 @@ class FoundFace:
 
 
 class Recent(Generic[T]):
-    """Results for the last few pictures by content: recogniser and segmenters often get the same one in turn."""
+    """Results for the last few pictures by content: recogniser and segmenters often get the same one in turn.
+
+    Each thread has its own, so that those who work on other pictures meanwhile push nothing out.
+    """
 
     def __init__(self, pictures: int = 2) -> None:
         self._pictures = pictures
-        self._results: OrderedDict[bytes, T] = OrderedDict()
-        self._lock = threading.Lock()
+        self._own = threading.local()
 
     def get(self, rgb_HWC: np.ndarray, compute: Callable[[], T], also: bytes = b"") -> T:
         """What `compute` gave for this uint8 RGB picture (and `also`), computed when it is not among the last few."""
@@ -42,16 +44,14 @@ class Recent(Generic[T]):
         hashed = hashlib.blake2b(np.ascontiguousarray(rgb_HWC).data, digest_size=16)
         hashed.update(repr(rgb_HWC.shape).encode() + also)
         digest = hashed.digest()
-        with self._lock:
-            if digest in self._results:
-                self._results.move_to_end(digest)
-                return self._results[digest]
-        result = compute()
-        with self._lock:
-            self._results[digest] = result
-            while len(self._results) > self._pictures:
-                self._results.popitem(last=False)
-        return result
+        results: OrderedDict[bytes, T] = self._own.__dict__.setdefault("results", OrderedDict())
+        if digest in results:
+            results.move_to_end(digest)
+            return results[digest]
+        results[digest] = compute()
+        while len(results) > self._pictures:
+            results.popitem(last=False)
+        return results[digest]
 
 
 def check_picture(rgb_HWC: np.ndarray) -> None:

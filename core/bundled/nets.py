@@ -1,4 +1,4 @@
-"""The bundled TFLite networks in OpenCV's DNN module: each is loaded once, when first used, and shared."""
+"""The bundled TFLite networks in OpenCV's DNN module: loaded when first used, then shared by all threads."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from .install import require
 
 
 class Net:
-    """One network. OpenCV's nets keep state between setInput and forward, hence the lock."""
+    """One network, for any number of threads.
+
+    OpenCV's nets keep state between setInput and forward, so each runs one picture at a time. A thread that finds none
+    idle loads another; there are as many as were ever in use at once.
+    """
 
     def __init__(self, path: Path) -> None:
-        # OpenCV 5's new engine does not run these graphs; OpenCV 4 has only the classic one and no constant for it.
-        engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
-        try:
-            self._net: Any = cv2.dnn.readNetFromTFLite(str(path), *(() if engine is None else (engine,)))
-        except cv2.error as error:
-            raise ModelMissingError(
-                f"{path} cannot be loaded by OpenCV {cv2.__version__} ({error.err}); "
-                "run `maskloss models --install`, which checks and replaces damaged files."
-            ) from error
+        self._path = path
         self._lock = threading.Lock()
+        self._idle: list[Any] = [_read(path)]
 
     def run(self, input_HWC: np.ndarray, outputs: Sequence[str]) -> list[np.ndarray]:
         """Feed one float32 HWC picture; returns the named outputs, float32 in the network's own shapes."""
         blob = np.ascontiguousarray(input_HWC.transpose(2, 0, 1)[None], np.float32)
         with self._lock:
-            self._net.setInput(blob)
-            return [np.array(output) for output in self._net.forward(list(outputs))]
+            net = self._idle.pop() if self._idle else None
+        net = _read(self._path) if net is None else net
+        net.setInput(blob)
+        results = [np.array(output) for output in net.forward(list(outputs))]
+        with self._lock:
+            self._idle.append(net)
+        return results
 
 
 def load_net(name: str) -> Net:
@@ -46,6 +48,18 @@ def load_net(name: str) -> Net:
 @lru_cache(maxsize=16)
 def _load(path: Path) -> Net:
     return Net(path)
+
+
+def _read(path: Path) -> Any:
+    # OpenCV 5's new engine does not run these graphs; OpenCV 4 has only the classic one and no constant for it.
+    engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
+    try:
+        return cv2.dnn.readNetFromTFLite(str(path), *(() if engine is None else (engine,)))
+    except cv2.error as error:
+        raise ModelMissingError(
+            f"{path} cannot be loaded by OpenCV {cv2.__version__} ({error.err}); "
+            "run `maskloss models --install`, which checks and replaces damaged files."
+        ) from error
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ class BundledPartSegmenter:
     """Implements PartSegmenter. Raises ModelMissingError when the models are not installed; they load when used."""
 
     name = "bundled"
+    parallel = True
     approximate = True
 
     def __init__(self) -> None:

@@ -34,6 +34,7 @@ class BundledPersonSegmenter:
     """Implements PersonSegmenter. Raises ModelMissingError when the models are not installed; they load when used."""
 
     name = "bundled"
+    parallel = True
 
     def __init__(self) -> None:
         for file in _FILES:

@@ -23,6 +23,7 @@ class BundledFaceRecognizer:
     """
 
     name = "bundled"
+    parallel = True
     default_min_similarity = 1.0 - _MAX_DISTANCE
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Tiered weight masks for every photograph of a dataset, one at a time.
+"""Tiered weight masks for every photograph and video of a dataset, several photographs at a time.
 
 `_HW`, `_HWC` pixel grid.
 """
@@ -10,18 +10,26 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ..alpha import weights_to_uint8
+from ..errors import SettingError
 from ..images import has_alpha, load_image, save_image
-from ..parts.part_map import PartMap, PartSegmenter
-from ..parts.tiers import TierWeights, weigh_parts
+from ..parts.part_map import PartSegmenter
+from ..parts.tiers import TierWeights
+from ..people.instances import PersonSegmenter
 from ..progress import SILENT, Progress
+from ..segmenters.bodies import with_bodies
+from ..workers import worker_count
+from .each_item import Advance, each_item
 from .files import hash_of
 from .items import Dataset, DatasetItem
 from .ledger import FileState, Ledger, Record, fingerprint_of, open_ledger, target_for
+from .tiered import TieredMask, tiered_mask
+from .video_tiers import write_video_tiers
 
 STEP = "BuildMasks"
+VIDEO_EVERY = 4
+
+Row = dict[str, object]
 
 
 def build_masks(
@@ -31,62 +39,98 @@ def build_masks(
     output_directory: Path,
     overwrite: bool = False,
     progress: Progress = SILENT,
+    person_segmenter: PersonSegmenter | None = None,
+    video_every: int = VIDEO_EVERY,
+    workers: int | None = None,
 ) -> tuple[Dataset, dict[str, object]]:
     """Write `<output_directory>/<name>.png` (8-bit, the photograph's size, exact tier values) for each item.
 
-    An item that has a mask keeps it unless `overwrite`; so does a file there that this step did not write or that was
-    edited since. Unchanged work is skipped. Returns the dataset with these masks, and the report {"items": [{"name",
-    "state": written|unchanged|kept, "reason", "coverage", "tiers": {tier: share of the picture}, "approximate"}],
-    "counts"}. Errors of reading, segmenting and writing name the photograph or the file.
+    A video's are in one `<name>.mkv`, one mask per frame; every `video_every`-th is segmented, the others have the mask
+    of the one before. What `person_segmenter` finds and the parts call background counts as body. An item that has a
+    mask keeps it unless `overwrite`; so does a file there that this step did not write or that was edited since.
+    Unchanged work is skipped. `workers`: photographs at a time, None for as many as the cores and models allow; the
+    masks are the same for any number.
+
+    Returns the dataset with these masks, and the report {"items": [{"name", "state": written|unchanged|kept, "reason",
+    "coverage", "tiers": {tier: share of the picture}, "approximate", "video"}], "counts"}. Errors of reading,
+    segmenting and writing name the photograph or the file.
     """
+    if video_every < 1:
+        raise SettingError(f"video_every must be at least 1 frame, got {video_every}.")
+    segmenter = segmenter if person_segmenter is None else with_bodies(segmenter, person_segmenter)
+    workers = worker_count(segmenter) if workers is None else workers
     targets = {item.name: target_for(item, output_directory) for item in dataset.items}
-    items: list[DatasetItem] = []
-    rows: list[dict[str, object]] = []
     with open_ledger(output_directory, STEP) as ledger:
-        for number, item in enumerate(dataset.items):
-            progress.update(number, len(dataset.items), item.name)
-            target = targets[item.name]
-            own = None if overwrite else _own_mask(item, target)
-            if own is None:
-                rows.append(_build(item, segmenter, tiers, target, ledger, overwrite))
-                settings = replace(item.settings, alpha_mask=False)
-                item = replace(item, mask_path=target, tiers_path=target, settings=settings)
-            else:
-                rows.append({"name": item.name, "state": "kept", "reason": own})
-            items.append(item)
-    progress.update(len(items), len(items))
-    return Dataset(tuple(items), dataset.left_out), {"items": rows, "counts": _counts(rows)}
+        building = _Building(segmenter, tiers, targets, ledger, overwrite, video_every, workers)
+        rows = each_item(dataset.items, building.photograph, building.video, video_every, workers, progress)
+    items = tuple(
+        item if row.pop("own", False) else _with_mask(item, targets[item.name])
+        for item, row in zip(dataset.items, rows, strict=True)
+    )
+    return Dataset(items, dataset.left_out), {"items": rows, "counts": _counts(rows)}
+
+
+class _Building:
+    """What the work on every item shares."""
+
+    def __init__(
+        self, segmenter: PartSegmenter, tiers: TierWeights, targets: Mapping[str, Path], ledger: Ledger,
+        overwrite: bool, video_every: int, workers: int,
+    ) -> None:  # fmt: skip
+        self._segmenter, self._tiers, self._targets, self._ledger = segmenter, tiers, targets, ledger
+        self._overwrite, self._video_every, self._workers = overwrite, video_every, workers
+
+    def photograph(self, item: DatasetItem) -> Row:
+        """Make the mask of a photograph, or find that there is nothing to do."""
+        fingerprint, row = self._look(item, ())
+        if row is not None:
+            return row
+        mask = tiered_mask(self._segmenter, self._tiers, load_image(item.media_path)[0])
+        self._ledger.begin(item.name, fingerprint)
+        save_image(self._targets[item.name], weights_to_uint8(mask.weights_HW))
+        return self._finish(item, fingerprint, _details(mask))
+
+    def video(self, item: DatasetItem, advance: Advance) -> Row:
+        """Make the masks of a video, or find that there is nothing to do."""
+        fingerprint, row = self._look(item, (self._video_every,))
+        if row is not None:
+            return row
+        self._ledger.begin(item.name, fingerprint)
+        details = write_video_tiers(
+            item, self._segmenter, self._tiers, self._targets[item.name], self._video_every, self._workers, advance
+        )
+        return self._finish(item, fingerprint, details)
+
+    def _look(self, item: DatasetItem, also: tuple[object, ...]) -> tuple[str, Row | None]:
+        """What the mask is made from, and the row of an item for which nothing is to be made."""
+        target = self._targets[item.name]
+        own = None if self._overwrite else _own_mask(item, target)
+        if own is not None:
+            return "", {"name": item.name, "state": "kept", "reason": own, "own": True}
+        fingerprint = fingerprint_of(STEP, hash_of(item.media_path), self._segmenter.identity, self._tiers, *also)
+        state = self._ledger.state(item.name, target, fingerprint)
+        record = self._ledger.record(item.name)
+        if state is FileState.UNCHANGED and record is not None:
+            return fingerprint, {"name": item.name, "state": "unchanged", **record.details}
+        if state in (FileState.EDITED, FileState.FOREIGN) and not self._overwrite:
+            reason = _kept_reason(state, record, fingerprint)
+            return fingerprint, {"name": item.name, "state": "kept", "reason": reason}
+        return fingerprint, None
+
+    def _finish(self, item: DatasetItem, fingerprint: str, details: Mapping[str, object]) -> Row:
+        self._ledger.finish(item.name, fingerprint, self._targets[item.name], details)
+        return {"name": item.name, "state": "written", **details}
 
 
 def _own_mask(item: DatasetItem, target: Path) -> str | None:
     """Why the item's own mask stays, or None when it has none (an all-opaque alpha is none)."""
     if item.mask_path is not None and item.mask_path.resolve() != target.resolve():
         return f"it has the mask {item.mask_path.name}"
-    if item.settings.alpha_mask and has_alpha(item.media_path):
+    if item.settings.alpha_mask and not item.is_video and has_alpha(item.media_path):
         alpha_HW = load_image(item.media_path)[1]
         if alpha_HW is not None and not (alpha_HW == 255).all():
             return "it has its mask in the alpha channel"
     return None
-
-
-def _build(
-    item: DatasetItem, segmenter: PartSegmenter, tiers: TierWeights, target: Path, ledger: Ledger, overwrite: bool
-) -> dict[str, object]:
-    fingerprint = fingerprint_of(STEP, hash_of(item.media_path), segmenter.identity, tiers)
-    state = ledger.state(item.name, target, fingerprint)
-    record = ledger.record(item.name)
-    if state is FileState.UNCHANGED and record is not None:
-        return {"name": item.name, "state": "unchanged", **record.details}
-    if state in (FileState.EDITED, FileState.FOREIGN) and not overwrite:
-        return {"name": item.name, "state": "kept", "reason": _kept_reason(state, record, fingerprint)}
-    rgb_HWC = load_image(item.media_path)[0]
-    parts = segmenter.segment(rgb_HWC)
-    weights_HW = weigh_parts(tiers, parts)
-    ledger.begin(item.name, fingerprint)
-    save_image(target, weights_to_uint8(weights_HW))
-    details = _details(parts, weights_HW)
-    ledger.finish(item.name, fingerprint, target, details)
-    return {"name": item.name, "state": "written", **details}
 
 
 def _kept_reason(state: FileState, record: Record | None, fingerprint: str) -> str:
@@ -96,17 +140,15 @@ def _kept_reason(state: FileState, record: Record | None, fingerprint: str) -> s
     return "it was edited after it was written" + ("" if same else ", and the photograph or the settings changed since")
 
 
-def _details(parts: PartMap, weights_HW: np.ndarray) -> Mapping[str, object]:
-    shares = {
-        tier: round(float(parts.mask(parts.scheme.tier_ids(tier)).mean()), 6) for tier in ("face", "hair", "body")
-    }
-    return {
-        "coverage": round(float(weights_HW.mean(dtype=np.float64)), 6),
-        "tiers": shares,
-        "approximate": parts.approximate,
-    }
+def _details(mask: TieredMask) -> Row:
+    return {"coverage": round(mask.coverage, 6), "tiers": mask.shares, "approximate": mask.approximate}
 
 
-def _counts(rows: list[dict[str, object]]) -> dict[str, int]:
+def _with_mask(item: DatasetItem, target: Path) -> DatasetItem:
+    settings = replace(item.settings, alpha_mask=False)
+    return replace(item, mask_path=target, tiers_path=target, settings=settings)
+
+
+def _counts(rows: list[Row]) -> dict[str, int]:
     states = Counter(row["state"] for row in rows)
     return {"items": len(rows), **{state: states[state] for state in ("written", "unchanged", "kept")}}

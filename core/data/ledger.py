@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -44,11 +45,12 @@ class Record:
 
 
 class Ledger:
-    """Records by item name, for one directory and one step. Open it with `open_ledger`."""
+    """Records by item name, for one directory and one step, for any number of threads. Open it with `open_ledger`."""
 
     def __init__(self, path: Path, step: str, records: dict[str, Record]) -> None:
         self._path, self._step, self._records = path, step, records
         self._journal: TextIO | None = None
+        self._lock = threading.Lock()
 
     def record(self, name: str) -> Record | None:
         """What was noted about `name`, if anything."""
@@ -88,14 +90,15 @@ class Ledger:
         _journal_path(self._path).unlink(missing_ok=True)
 
     def _note(self, name: str, record: Record) -> None:
-        self._records[name] = record
-        if self._journal is None:
-            # The ledger itself comes first: its presence marks the directory as ours for whoever scans next.
-            self._write()
-            # What an earlier journal held is in it now, and a line torn by a kill would spoil the next one.
-            self._journal = _journal_path(self._path).open("w", encoding="utf-8")
-        self._journal.write(json.dumps({"name": name, **asdict(record)}) + "\n")
-        self._journal.flush()
+        with self._lock:
+            self._records[name] = record
+            if self._journal is None:
+                # The ledger itself comes first: its presence marks the directory as ours for whoever scans next.
+                self._write()
+                # What an earlier journal held is in it now, and a line torn by a kill would spoil the next one.
+                self._journal = _journal_path(self._path).open("w", encoding="utf-8")
+            self._journal.write(json.dumps({"name": name, **asdict(record)}) + "\n")
+            self._journal.flush()
 
     def _write(self) -> None:
         items = {name: asdict(record) for name, record in sorted(self._records.items())}
@@ -135,8 +138,11 @@ def fingerprint_of(*parts: object) -> str:
 
 
 def target_for(item: DatasetItem, directory: Path) -> Path:
-    """Where a step writes its PNG of `item`. DatasetError when that would be beside, or in place of, the photograph."""
-    target = directory / f"{item.name}.png"
+    """Where a step writes its mask of `item`, a PNG or a mask video (.mkv).
+
+    DatasetError when that would be beside, or in place of, the photograph.
+    """
+    target = directory / f"{item.name}{'.mkv' if item.is_video else '.png'}"
     if target.parent.resolve() == item.media_path.parent.resolve():
         raise DatasetError(
             f"The output would lie beside the photographs in {target.parent}; choose another output_directory."

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..people.identity import FaceScore, Outcome, PersonDecision
+from ..people.identity import FaceScore, Outcome, PersonDecision, doubt
 
 LEFT_OUT = "left out"
 
@@ -15,7 +15,8 @@ LEFT_OUT = "left out"
 @dataclass(frozen=True)
 class PersonRow:
     """One photograph. `state`: written, unchanged, kept or left out. `decision` is None where the mask was given by
-    hand. `area` and `coverage`: share of the picture that is the person, and its mean weight after."""
+    hand. `area` and `coverage`: share of the picture that is the person, and its mean weight after. `video`: how many
+    frames it has, were looked at, matched by the face, carried by overlap, and are without the person."""
 
     name: str
     state: str
@@ -23,21 +24,23 @@ class PersonRow:
     reason: str
     area: float
     coverage: float
+    video: Mapping[str, int] | None = None
 
     def to_json(self) -> dict[str, object]:
-        """{"name", "state", "faces", "decision", "reason", "area", "coverage"}."""
+        """{"name", "state", "faces", "needed", "decision", "reason", "area", "coverage"}, and "video" of one."""
         decided: Mapping[str, object] = (
-            {"faces": [], "decision": "given"} if self.decision is None else self.decision.to_json()
+            {"faces": [], "needed": None, "decision": "given"} if self.decision is None else self.decision.to_json()
         )
         return {
             "name": self.name, "state": self.state, **decided,
             "reason": self.reason, "area": round(self.area, 6), "coverage": round(self.coverage, 6),
+            **({} if self.video is None else {"video": dict(self.video)}),
         }  # fmt: skip
 
 
 def person_report(rows: Sequence[PersonRow]) -> dict[str, object]:
-    """{"items", left-out ones first, "counts", "text"}."""
-    ordered = sorted(rows, key=lambda row: row.state != LEFT_OUT)
+    """{"items", the doubtful ones first, "counts", "text"}."""
+    ordered = sorted(rows, key=lambda row: doubt(row.decision))
     states = Counter(row.state for row in rows)
     outcomes = Counter("given" if row.decision is None else row.decision.outcome.value for row in rows)
     return {
@@ -58,7 +61,9 @@ def decision_from_json(stored: Mapping[str, Any]) -> PersonDecision:
         FaceScore(face["index"], tuple(face["box"]), face["similarity"], face["chosen"]) for face in stored["faces"]
     )
     chosen = next((face.index for face in faces if face.chosen), None)
-    return PersonDecision(faces, Outcome(stored["decision"]), chosen, stored["reason"], stored["area"])
+    return PersonDecision(
+        faces, Outcome(stored["decision"]), chosen, stored["reason"], stored["area"], stored.get("needed")
+    )
 
 
 def _table(rows: Sequence[PersonRow]) -> str:

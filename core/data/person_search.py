@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,13 +15,13 @@ import numpy as np
 
 from ..alpha import weights_to_uint8
 from ..errors import DatasetError, PersonError
+from ..files import written_whole
 from ..images import load_mask, save_image
 from ..people.faces import FaceRecognizer
 from ..people.identity import Identity, MatchRules, PersonDecision, decide
 from ..people.instances import PersonSegmenter
 from ..people.pick import cut_out
 from ..resample import check_same_aspect, fit_mask
-from .files import hash_of
 from .items import DatasetItem
 from .ledger import FileState, Ledger, fingerprint_of, open_ledger, target_for
 
@@ -37,11 +38,12 @@ class PersonSearch:
     rules: MatchRules
     choices: Mapping[str, int]
 
-    def fingerprint(self, item: DatasetItem) -> str:
-        """Hex; differs whenever another person, or another mask of the person, could come out."""
+    def fingerprint(self, name: str, photograph: str) -> str:
+        """Hex; differs whenever another person, or another mask of the person, could come out of the item `name`, the
+        hash of whose file is `photograph`."""
         sought = "" if self.identity is None else self.identity.fingerprint
         models = (self.recognizer.identity, self.segmenter.identity)
-        return fingerprint_of(hash_of(item.media_path), *models, sought, self._rules_for(item.name))
+        return fingerprint_of(photograph, *models, sought, self._rules_for(name))
 
     def run(self, name: str, rgb_HWC: np.ndarray) -> tuple[np.ndarray, PersonDecision]:
         """mask_HW bool of the person (all False when nobody was chosen) and the decision; PersonError names `name`."""
@@ -99,6 +101,16 @@ class InstanceMasks:
         else:
             save_image(target, weights_to_uint8(instance_HW.astype(np.float32)))
         self._ledger.finish(item.name, fingerprint, None if instance_HW is None else target, {})
+
+    def write_video(self, item: DatasetItem, fingerprint: str, masks: Path) -> None:
+        """Keep a copy of the mask video `masks` as that of `item`."""
+        if self._directory is None or self._ledger is None:
+            return
+        target = target_for(item, self._directory)
+        self._ledger.begin(item.name, fingerprint)
+        with written_whole(target) as temporary:
+            shutil.copyfile(masks, temporary)
+        self._ledger.finish(item.name, fingerprint, target, {})
 
 
 @contextmanager

@@ -109,7 +109,7 @@ class PartMap:
 
 
 class PartSegmenter(Protocol):
-    """Tells face, hair and body apart in a picture."""
+    """Tells face, hair and body apart in a picture. With `parallel = True` several threads may use it at once."""
 
     @property
     def name(self) -> str:

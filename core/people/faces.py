@@ -55,7 +55,7 @@ class Face:
 
 
 class FaceRecognizer(Protocol):
-    """Finds faces and says how alike two of them are."""
+    """Finds faces and says how alike two of them are. With `parallel = True` several threads may use it at once."""
 
     @property
     def name(self) -> str:

@@ -104,13 +104,15 @@ class FaceScore:
 
 @dataclass(frozen=True)
 class PersonDecision:
-    """What was decided about a picture. `chosen` is a face's number; `area` the share of the picture that was kept."""
+    """What was decided about a picture. `chosen` is a face's number; `area` the share of the picture that was kept;
+    `needed` the similarity from which on a face was the person, where faces were compared."""
 
     faces: tuple[FaceScore, ...]
     outcome: Outcome
     chosen: int | None
     reason: str
     area: float | None = None
+    needed: float | None = None
 
     def __post_init__(self) -> None:
         nobody = self.outcome in (Outcome.EMPTY, Outcome.SKIPPED)
@@ -119,7 +121,8 @@ class PersonDecision:
             raise InternalError(f"decision {self.outcome.value}: chosen {self.chosen}, but marked {marked}")
 
     def to_json(self) -> dict[str, object]:
-        """The report's form: {"faces": [{"index", "box", "similarity", "chosen"}], "decision", "reason", "area"}."""
+        """The report's form: {"faces": [{"index", "box", "similarity", "chosen"}], "needed", "decision", "reason",
+        "area"}."""
         return {
             "faces": [
                 {
@@ -130,6 +133,7 @@ class PersonDecision:
                 }
                 for face in self.faces
             ],
+            "needed": self.needed,
             "decision": self.outcome.value,
             "reason": self.reason,
             "area": None if self.area is None else round(self.area, 6),
@@ -228,6 +232,20 @@ def face_similarity(recognizer: FaceRecognizer, identity: Identity, embedding: n
     return max(alike)
 
 
+def doubt(decision: PersonDecision | None) -> tuple[int, float]:
+    """Sorts pictures so that those come first at which a person should look: left out, emptied, the largest face taken,
+    then matches from the closest to the clearest, by how far the face is ahead of what is needed and of the next face;
+    last what somebody chose (None: the mask was given).
+    """
+    order = (Outcome.SKIPPED, Outcome.EMPTY, Outcome.LARGEST, Outcome.MATCH)
+    if decision is None or decision.outcome not in order:
+        return len(order), 0.0
+    alike = sorted((face.similarity for face in decision.faces if face.similarity is not None), reverse=True)
+    if decision.outcome is not Outcome.MATCH or decision.needed is None or not alike:
+        return order.index(decision.outcome), 0.0
+    return order.index(decision.outcome), min(alike[0] - each for each in (decision.needed, *alike[1:2]))
+
+
 def describe_scores(scores: Sequence[FaceScore]) -> str:
     """Every face with its place and similarity, in words."""
     if not scores:
@@ -261,8 +279,8 @@ def decide(
     needed = rules.min_similarity or recognizer.default_min_similarity
     best, cause = _best(faces, scores, needed, rules)
     if best is not None:
-        return _chosen(scores, Outcome.MATCH, best, cause)
-    return without_match(faces, scores, rules.on_no_match, cause)
+        return replace(_chosen(scores, Outcome.MATCH, best, cause), needed=needed)
+    return replace(without_match(faces, scores, rules.on_no_match, cause), needed=needed)
 
 
 def without_match(

@@ -27,7 +27,8 @@ class PersonMask:
 
 
 class PersonSegmenter(Protocol):
-    """Gives one mask per person."""
+    """Gives one mask per person. With `parallel = True` several threads may use it at once; with `needs_faces = False`
+    it finds people by itself."""
 
     @property
     def name(self) -> str:

@@ -45,7 +45,16 @@ class HeadsOnPeople:
     @property
     def identity(self) -> str:
         """Changes with any of the three."""
-        return f"heads-1|{self._parser.identity}|{self._faces.identity}|{self._people.identity}"
+        return f"heads-1|{self._parser.identity}|{self._faces.identity}|{self.people_identity}"
+
+    @property
+    def people_identity(self) -> str:
+        """Which person segmenter the bodies come from."""
+        return self._people.identity
+
+    def on(self, people: PersonSegmenter) -> HeadsOnPeople:
+        """The same heads on the bodies of another person segmenter."""
+        return HeadsOnPeople(self._parser, self._faces, people)
 
     def segment(self, rgb_HWC: np.ndarray) -> PartMap:
         """Parts of an upright uint8 RGB picture in the parser's scheme; without a face there is nobody in it."""

@@ -83,6 +83,7 @@ class YoloPersonSegmenter:
     """
 
     notes: tuple[str, ...] = ()
+    needs_faces = False
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -192,9 +192,11 @@ def test_rules_refuse_what_is_out_of_range(fields: dict[str, object], message: s
 
 
 def test_decision_as_json() -> None:
-    decision = PersonDecision((FaceScore(0, (1.0, 2.0, 3.14159, 4.0), 0.123456, True),), Outcome.MATCH, 0, "why", 0.25)
+    face = FaceScore(0, (1.0, 2.0, 3.14159, 4.0), 0.123456, True)
+    decision = PersonDecision((face,), Outcome.MATCH, 0, "why", 0.25, 0.5)
     assert json.loads(json.dumps(decision.to_json(), allow_nan=False)) == {
         "faces": [{"index": 0, "box": [1.0, 2.0, 3.14, 4.0], "similarity": 0.1235, "chosen": True}],
+        "needed": 0.5,
         "decision": "match",
         "reason": "why",
         "area": 0.25,

@@ -1,0 +1,73 @@
+"""Several pieces of work at once, on the cores there are: in order out, a bounded number on the way."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import cv2
+import torch
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+# Each has a photograph and its masks in memory.
+MAX_WORKERS = 8
+
+
+def worker_count(*models: object) -> int:
+    """How many pictures may be worked on at once: one per core, at most 8.
+
+    It is 1 unless every model says `parallel = True`, that several threads may use it at once. Models on a GPU do not,
+    nor do those whose library spreads one picture over all cores by itself.
+    """
+    if not all(getattr(model, "parallel", False) for model in models):
+        return 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = os.cpu_count() or 1 if affinity is None else len(affinity(0))
+    return min(cores, MAX_WORKERS)
+
+
+def in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> Generator[B]:
+    """`work` on each piece, in `workers` threads; results come in the order of the pieces, equal for any number.
+
+    At most one piece per worker and one result more per worker are held, so memory does not grow with the pieces. When
+    a piece raises, or whoever takes the results stops taking them, nothing new is begun and what is under way is
+    finished. With one worker everything runs in the calling thread, as the results are taken.
+    """
+    if workers == 1:
+        for piece in pieces:
+            yield work(piece)
+        return
+    with _one_thread_each(), ThreadPoolExecutor(workers, "maskloss", torch.set_num_threads, (1,)) as pool:
+        waiting: deque[Future[B]] = deque()
+        try:
+            for piece in pieces:
+                waiting.append(pool.submit(work, piece))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@contextmanager
+def _one_thread_each() -> Generator[None]:
+    """OpenCV and torch use one thread for each picture while several are worked on, and as many as before afterwards.
+
+    On two cores two pictures at once are 1.6 times as fast as one picture spread over both.
+    """
+    opencv, pytorch = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(opencv)
+        # The workers set theirs; the number that threads begin with is one for the whole process.
+        torch.set_num_threads(pytorch)
