@@ -11,19 +11,23 @@ from torch import nn
 
 _STREAMS = r"^(double_blocks\.\d+\.(img|txt)_(attn|mlp)\.|single_blocks\.\d+\.linear[12]$)"
 _UNET = r"\.(attn[12]\.to_(q|k|v|out\.0)|ff\.net\.(0\.proj|2)|proj_in|proj_out)$"
+_WAN = r"^blocks\.\d+\.(self_attn|cross_attn|ffn)\."
+_JOINT = r"^joint_blocks\.\d+\.(x|context)_block\.(attn2?|mlp)\."
 _ANY = r"^(?!.*(modulation|adaLN|_mod\.|norm)).*\.\d+\."
 
 
-class TextMask(Enum):
-    """What a model does with an `attention_mask`.
+class TextRule(Enum):
+    """How captions of different lengths come into one pass without changing each other's result.
 
-    `ROW`: one for each sample. `PADDING`: so exactly that captions of different lengths can be padded to share a batch.
-    `BATCH`: it takes one for all, so samples that have one go through it alone.
+    `APART`: they do not, unless ComfyUI knows how (UNets repeat text). `MASKED`: padded, with an `attention_mask` for
+    each. `HIDDEN`: padded, and the padding hidden from attention by us; samples that bring a mask go alone.
+    `FULL_LENGTH`: filled with zeros up to the length that the model was trained with; longer ones go apart.
     """
 
-    ROW = "row"
-    PADDING = "padding"
-    BATCH = "batch"
+    APART = "apart"
+    MASKED = "masked"
+    HIDDEN = "hidden"
+    FULL_LENGTH = "full_length"
 
 
 @dataclass(frozen=True)
@@ -32,20 +36,20 @@ class Architecture:
 
     name: str
     targets: str
-    mask: TextMask = TextMask.ROW
+    text: TextRule = TextRule.APART
 
 
 # By the name of ComfyUI's class; the nearest class in the order of resolution counts.
 _BY_CLASS = {
-    "WAN21": Architecture("wan2.1", r"^blocks\.\d+\.(self_attn|cross_attn|ffn)\."),
-    "WAN22": Architecture("wan2.2", r"^blocks\.\d+\.(self_attn|cross_attn|ffn)\."),
-    "QwenImage": Architecture("qwen-image", r"^transformer_blocks\.\d+\.(attn|img_mlp|txt_mlp)\.", TextMask.PADDING),
-    "HunyuanVideo": Architecture("hunyuan-video", _STREAMS, TextMask.BATCH),
-    "Flux": Architecture("flux-1-dev", _STREAMS),
-    "Flux2": Architecture("flux-2", _STREAMS),
-    "Chroma": Architecture("chroma", _STREAMS),
+    "WAN21": Architecture("wan2.1", _WAN, TextRule.FULL_LENGTH),
+    "WAN22": Architecture("wan2.2", _WAN, TextRule.FULL_LENGTH),
+    "QwenImage": Architecture("qwen-image", r"^transformer_blocks\.\d+\.(attn|img_mlp|txt_mlp)\.", TextRule.MASKED),
+    "HunyuanVideo": Architecture("hunyuan-video", _STREAMS, TextRule.HIDDEN),
+    "Flux": Architecture("flux-1-dev", _STREAMS, TextRule.HIDDEN),
+    "Flux2": Architecture("flux-2", _STREAMS, TextRule.HIDDEN),
+    "Chroma": Architecture("chroma", _STREAMS, TextRule.HIDDEN),
     "LongCatImage": Architecture("longcat-image", _STREAMS),
-    "SD3": Architecture("stable-diffusion-3", r"^joint_blocks\.\d+\.(x|context)_block\.(attn2?|mlp)\."),
+    "SD3": Architecture("stable-diffusion-3", _JOINT, TextRule.HIDDEN),
     "SDXL": Architecture("stable-diffusion-xl-v1-base", _UNET),
     "SDXLRefiner": Architecture("stable-diffusion-xl-v1-refiner", _UNET),
 }

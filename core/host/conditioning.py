@@ -9,18 +9,27 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from .architectures import TextMask
+from .architectures import TextRule
 from .encoders import embeddings_to_cond
+from .padding import HiddenPadding, pad_together, picture_tokens
 
 Conds = dict[str, Any]
+
+_TEXT = "c_crossattn"
+# With anything else beside the text, such as a mask or a second text, padding would be more than zeros at the end.
+_PADDABLE = {_TEXT, "y", "guidance", "ref_latents", "ref_latents_method"}
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Samples that go through the model together, by position, with the model's keyword arguments for all of them."""
+    """Samples that go through the model together, by position, with the model's keyword arguments for all of them.
+
+    `padding` is None where their texts have one length.
+    """
 
     positions: tuple[int, ...]
     arguments: Mapping[str, Any]
+    padding: HiddenPadding | None = None
 
 
 def condition(
@@ -28,7 +37,7 @@ def condition(
     text: Sequence[Mapping[str, torch.Tensor]],
     noise: torch.Tensor,
     guidance: float | None,
-    mask: TextMask,
+    rule: TextRule,
 ) -> list[Rows]:
     """One row per sample. Rows that cannot share a pass without changing each other's result come apart.
 
@@ -36,24 +45,33 @@ def condition(
     embeddings bring none.
     """
     embeddings = [embeddings_to_cond(each) for each in text]
-    if mask is TextMask.PADDING:
+    if rule is TextRule.MASKED:
         embeddings = _padded(embeddings)
+    elif rule is TextRule.FULL_LENGTH:
+        embeddings = [_filled(each, model.diffusion_model.text_len) for each in embeddings]
     conds = [_model_conds(model, each, noise[i : i + 1], guidance) for i, each in enumerate(embeddings)]
+    ragged = rule is TextRule.HIDDEN
     groups: list[list[int]] = []
     for i, own in enumerate(conds):
-        alone = mask is TextMask.BATCH and "attention_mask" in own
-        fitting = next((group for group in groups if not alone and _fits(conds[group[0]], own)), None)
+        fitting = next((group for group in groups if _fits(conds[group[0]], own, ragged)), None)
         if fitting is None:
             groups.append([i])
         else:
             fitting.append(i)
-    return [
-        Rows(
-            tuple(group),
-            {name: conds[group[0]][name].concat([conds[i][name] for i in group[1:]]) for name in conds[group[0]]},
-        )
-        for group in groups
-    ]
+    return [_rows(model, group, [conds[i] for i in group], noise) for group in groups]
+
+
+def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: torch.Tensor) -> Rows:
+    arguments = {
+        name: cond.concat([each[name] for each in conds[1:]]) for name, cond in conds[0].items() if name != _TEXT
+    }
+    if _TEXT not in conds[0]:
+        return Rows(tuple(positions), arguments)
+    texts = [each[_TEXT] for each in conds]
+    if all(each.can_concat(texts[0]) for each in texts[1:]):
+        return Rows(tuple(positions), {**arguments, _TEXT: texts[0].concat(texts[1:])})
+    padded, padding = pad_together([each.cond for each in texts], picture_tokens(model.diffusion_model, noise))
+    return Rows(tuple(positions), {**arguments, _TEXT: torch.cat(padded)}, padding)
 
 
 def _model_conds(model: Any, embeddings: Conds, noise: torch.Tensor, guidance: float | None) -> Conds:
@@ -76,8 +94,20 @@ def _model_conds(model: Any, embeddings: Conds, noise: torch.Tensor, guidance: f
         return {name: cond.process_cond(batch_size=1, area=None) for name, cond in conds.items()}
 
 
-def _fits(first: Conds, second: Conds) -> bool:
-    return first.keys() == second.keys() and all(first[name].can_concat(second[name]) for name in first)
+def _fits(first: Conds, second: Conds, ragged: bool) -> bool:
+    if first.keys() != second.keys():
+        return False
+    if ragged and first.keys() <= _PADDABLE:
+        return all(first[name].can_concat(second[name]) for name in first if name != _TEXT)
+    # Masks of several rows are not for every model.
+    masked = ragged and "attention_mask" in first
+    return not masked and all(first[name].can_concat(second[name]) for name in first)
+
+
+def _filled(embeddings: Conds, tokens: int) -> Conds:
+    """With zeros up to the number of tokens that the model was trained with, as its own encoder gives them."""
+    text = embeddings["cross_attn"]
+    return {**embeddings, "cross_attn": F.pad(text, (0, 0, 0, max(0, tokens - text.shape[1])))}
 
 
 def _padded(embeddings: Sequence[Conds]) -> list[Conds]:

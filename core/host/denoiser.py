@@ -14,12 +14,13 @@ import torch
 
 from ..errors import TrainingError
 from ..train.denoiser import Family
-from .architectures import architecture_of, repeated_blocks
+from .architectures import TextRule, architecture_of, repeated_blocks
 from .checkpointing import BlockCheckpointing, mutation_allowed
 from .conditioning import condition
 from .fingerprint import patcher_fingerprint
 from .gradient_check import check_gradients
-from .weights import differentiable_weights
+from .padding import OVERRIDE, hiding
+from .weights import DifferentiableWeights
 
 # Below it the model's estimate of the clean latent says too little about its error to be divided by sigma.
 _LEAST_SIGMA = 1e-3
@@ -34,16 +35,27 @@ class ComfyDenoiser:
     """A loaded ComfyUI model that predicts with a graph. `open_denoiser` makes one, and it works only inside of that.
 
     The error is (x0 − x0_pred)/sigma, for v-prediction (x0 − x0_pred)·√(sigma²+1)/sigma: the difference of velocities
-    (flow), of noises (eps) or of v.
+    (flow), of noises (eps) or of v. Inside of `lent()` the model is ComfyUI's again, to be sampled from, as the
+    ModelPatcher that it gives.
     """
 
-    def __init__(self, patcher: Any, checkpointing: BlockCheckpointing, guidance: float | None) -> None:
+    def __init__(
+        self,
+        patcher: Any,
+        checkpointing: BlockCheckpointing,
+        guidance: float | None,
+        lent: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
+        self.lent = lent
         self._model = patcher.model
         self._checkpointing = checkpointing
         self._guidance = guidance
         self._sampling = patcher.get_model_object("model_sampling")
         self._architecture = architecture_of(self._model)
         self._options = _transformer_options(patcher)
+        # The user's own attention would have to be ours at the same time.
+        taken = OVERRIDE in self._options and self._architecture.text is TextRule.HIDDEN
+        self._text_rule = TextRule.APART if taken else self._architecture.text
         self.family = prediction_family(self._sampling)
         self.module: torch.nn.Module = self._model.diffusion_model
         self.device = torch.device(patcher.load_device)
@@ -102,7 +114,7 @@ class ComfyDenoiser:
         self, noised: torch.Tensor, sigma_B: torch.Tensor, text: Sequence[Mapping[str, torch.Tensor]]
     ) -> torch.Tensor:
         rows: list[torch.Tensor] = [noised] * len(noised)
-        for group in condition(self._model, text, noised.detach(), self._guidance, self._architecture.mask):
+        for group in condition(self._model, text, noised.detach(), self._guidance, self._text_rule):
             where = torch.tensor(group.positions, device=noised.device)
             sigmas = sigma_B[where]
             options = {
@@ -111,8 +123,10 @@ class ComfyDenoiser:
                 "sample_sigmas": sigmas[:0],
                 "cond_or_uncond": [0] * len(where),
                 "uuids": [None] * len(where),
+                **({} if group.padding is None else {OVERRIDE: group.padding.attention}),
             }
-            results = self._model.apply_model(noised[where], sigmas, transformer_options=options, **group.arguments)
+            with hiding(group.padding, self.module):
+                results = self._model.apply_model(noised[where], sigmas, transformer_options=options, **group.arguments)
             for position, result in zip(group.positions, results, strict=True):
                 rows[position] = result
         return torch.stack(rows)
@@ -145,6 +159,11 @@ class ComfyDenoiser:
         return latents if latents.ndim == 5 else latents[:, :, None]
 
 
+def model_identity(model: Any, guidance: float | None = None) -> str:
+    """What the denoiser of a MODEL will call its `identity`; nothing is loaded for it."""
+    return _identity(model, model.get_model_object("model_sampling"), guidance)
+
+
 @contextmanager
 def open_denoiser(
     model: Any, example: Mapping[str, torch.Tensor], guidance: float | None = None
@@ -159,17 +178,18 @@ def open_denoiser(
     management: Any = importlib.import_module("comfy.model_management")
     _check_supported(model)
     with ExitStack() as stack:
-        patcher = _whole_in_memory(model, management, stack)
+        patcher = _whole_patcher(model, management, stack)
+        _load_whole(patcher, management)
         patcher.pre_run()
         stack.callback(patcher.cleanup)
         stack.callback(setattr, management, "in_training", getattr(management, "in_training", False))
         # Some kernels that ComfyUI uses otherwise have no backward pass.
         management.in_training = True
         stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(differentiable_weights(patcher.model))
+        weights = stack.enter_context(DifferentiableWeights(patcher.model))
         checkpointing = BlockCheckpointing(repeated_blocks(patcher.model.diffusion_model))
         stack.enter_context(checkpointing.installed())
-        denoiser = ComfyDenoiser(patcher, checkpointing, guidance)
+        denoiser = ComfyDenoiser(patcher, checkpointing, guidance, lambda: _lent(patcher, weights, management))
         check_gradients(checkpointing, _small_pass(denoiser, example))
         yield denoiser
 
@@ -208,8 +228,20 @@ def _check_supported(model: Any) -> None:
         )
 
 
-def _whole_in_memory(model: Any, management: Any, stack: ExitStack) -> Any:
-    """The patcher whose weights all lie on its device.
+@contextmanager
+def _lent(patcher: Any, weights: DifferentiableWeights, management: Any) -> Generator[Any]:
+    """The patcher as ComfyUI's samplers take it, who may unload it meanwhile; afterwards ready for training again."""
+    with ExitStack() as stack:
+        stack.callback(patcher.pre_run)
+        stack.callback(setattr, management, "in_training", management.in_training)
+        stack.enter_context(weights.aside())
+        stack.callback(_load_whole, patcher, management)
+        management.in_training = False
+        yield patcher
+
+
+def _whole_patcher(model: Any, management: Any, stack: ExitStack) -> Any:
+    """The patcher whose weights can all lie on its device.
 
     Where ComfyUI streams weights through buffers that it uses again, a layer would keep such a buffer for the way back
     and meet other weights there.
@@ -225,13 +257,17 @@ def _whole_in_memory(model: Any, management: Any, stack: ExitStack) -> Any:
         stack.callback(management.unload_model_and_clones, patcher)
     if not management.is_device_cpu(patcher.load_device):
         management.unload_all_models()
+    return patcher
+
+
+def _load_whole(patcher: Any, management: Any) -> None:
+    """All weights onto the patcher's device. TrainingError where they do not fit."""
     management.load_models_gpu([patcher], force_full_load=True)
     if patcher.model.model_lowvram:
         raise TrainingError(
             f"{type(patcher.model).__name__} does not fit into the memory of {patcher.load_device} as a whole, and "
             "streamed weights would give wrong gradients; load it in fp8, or train a smaller model."
         )
-    return patcher
 
 
 def _small_pass(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> Callable[[], object]:

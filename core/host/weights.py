@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from types import TracebackType
 
 import torch
 from torch import nn
@@ -11,29 +12,52 @@ from torch import nn
 from ..errors import TrainingError
 
 
-@contextmanager
-def differentiable_weights(module: nn.Module) -> Generator[None]:
-    """Parameters and buffers that are inference tensors stand aside for normal ones over the same memory.
+class DifferentiableWeights:
+    """Inside, parameters and buffers that are inference tensors stand aside for normal ones over the same memory.
 
     Nodes run in inference mode, and autograd refuses to save what was made there. Afterwards the module holds the very
-    objects that it held before. Call it with inference mode off. TrainingError for a kind of tensor that has no plain
+    objects that it held before. Enter it with inference mode off. TrainingError for a kind of tensor that has no plain
     memory (quantised formats).
     """
-    replaced: list[tuple[dict[str, torch.Tensor | None], str, torch.Tensor]] = []
-    aliases: dict[int, torch.Tensor] = {}
-    try:
-        for path, owner in module.named_modules():
-            for table in (vars(owner)["_parameters"], vars(owner)["_buffers"]):
-                for name, tensor in table.items():
-                    if tensor is not None and tensor.is_inference():
-                        alias = aliases.get(id(tensor))
-                        if alias is None:
-                            alias = aliases[id(tensor)] = _alias(tensor, f"{path}.{name}")
-                        replaced.append((table, name, tensor))
-                        table[name] = alias
-        yield
-    finally:
-        for table, name, tensor in replaced:
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._replaced: list[tuple[dict[str, torch.Tensor | None], str, torch.Tensor]] = []
+
+    def __enter__(self) -> DifferentiableWeights:
+        aliases: dict[int, torch.Tensor] = {}
+        try:
+            for path, owner in self._module.named_modules():
+                for table in (vars(owner)["_parameters"], vars(owner)["_buffers"]):
+                    for name, tensor in table.items():
+                        if tensor is not None and tensor.is_inference():
+                            alias = aliases.get(id(tensor))
+                            if alias is None:
+                                alias = aliases[id(tensor)] = _alias(tensor, f"{path}.{name}")
+                            self._replaced.append((table, name, tensor))
+                            table[name] = alias
+        except BaseException:
+            self._restore()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    @contextmanager
+    def aside(self) -> Generator[None]:
+        """The module as its owner knows it, who may move its weights; afterwards differentiable again."""
+        self._restore()
+        try:
+            yield
+        finally:
+            self.__enter__()
+
+    def _restore(self) -> None:
+        while self._replaced:
+            table, name, tensor = self._replaced.pop()
             table[name] = tensor
 
 

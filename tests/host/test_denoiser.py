@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 import torch
 from maskloss.core.errors import TrainingError
-from maskloss.core.host.denoiser import open_denoiser, prediction_family
+from maskloss.core.host.denoiser import ComfyDenoiser, open_denoiser, prediction_family
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import LoraConfig
 from maskloss.core.train.denoiser import Family
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
 
+import comfy.ldm.flux.math  # isort: skip
+import comfy.ldm.hunyuan_video.model  # isort: skip
+import comfy.ldm.modules.attention  # isort: skip
+import comfy.ldm.modules.diffusionmodules.mmdit  # isort: skip
 import comfy.model_sampling  # isort: skip
 import comfy.sd  # isort: skip
 
@@ -74,24 +78,69 @@ def test_the_error_of_v_prediction_is_that_of_v() -> None:
     torch.testing.assert_close(arguments[0], alpha * clean[:, :, 0] + sigma * noise[:, :, 0], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
-def test_a_batch_is_its_samples(name: str) -> None:
-    """One row per sample, each with its own caption and timestep; captions of other lengths and masks included."""
-    clean, noise, t = inputs(name, batch=3)
-    lengths = (6, 4, 6)
-    texts = [tiny.text_for(name, length=length, seed=seed) for seed, length in enumerate(lengths)]
-    with open_denoiser(tiny.load_model(name), texts[0]) as denoiser, torch.no_grad():
-        calls: list[int] = []
-        hook = denoiser.module.register_forward_hook(lambda _m, args, _output: calls.append(len(args[0])))
+def passes(denoiser: ComfyDenoiser, texts: list[dict[str, torch.Tensor]], name: str) -> list[int]:
+    """Samples in each forward pass of a batch, whose result must be what its samples give alone."""
+    clean, noise, t = inputs(name, batch=len(texts))
+    calls: list[int] = []
+    hook = denoiser.module.register_forward_hook(lambda _m, args, _output: calls.append(len(args[0])))
+    with torch.no_grad():
         together = denoiser.predict(clean, noise, t, texts, False)
-        batched = list(calls)
-        alone = [denoiser.predict(clean[[i]], noise[[i]], t[[i]], [texts[i]], False) for i in range(3)]
         hook.remove()
+        rows = range(len(texts))
+        alone = [denoiser.predict(clean[[i]], noise[[i]], t[[i]], [texts[i]], False) for i in rows]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
-    assert sum(batched) == 3
-    # HunyuanVideo takes one mask for all; Qwen-Image ignores padding and UNets repeat text, so that one pass is enough.
-    expected = {"hunyuan_video": [1, 1, 1], "qwen_image": [3], "sd15": [3], "sdxl": [3]}
-    assert batched == expected.get(name, [2, 1])
+    return calls
+
+
+@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_a_batch_is_its_samples_in_one_pass(name: str) -> None:
+    """One row per sample, each with its own timestep and caption, of whatever length."""
+    # As many tokens as the picture has (24), fewer and more.
+    texts = [tiny.text_for(name, length=length, seed=seed) for seed, length in enumerate((24, 4, 31))]
+    with open_denoiser(tiny.load_model(name), texts[0]) as denoiser:
+        if name in ("sd15", "sdxl"):
+            # UNets get repeated text, for lengths that allow it.
+            texts = [tiny.text_for(name, length=length, seed=seed) for seed, length in enumerate((6, 4, 6))]
+        assert passes(denoiser, texts, name) == [3]
+        assert not torch.equal(*(text["cross_attn"][:, :4] for text in texts[:2]))
+
+
+def test_captions_that_cannot_share_a_pass_come_apart() -> None:
+    texts = [tiny.text_for("hunyuan_video", length=6, seed=seed) for seed in (0, 1)]
+    for text in texts:
+        text["attention_mask"] = torch.tensor([[1, 1, 1, 1, 0, 0]])
+    with open_denoiser(tiny.load_model("hunyuan_video"), texts[0]) as denoiser:
+        assert passes(denoiser, texts, "hunyuan_video") == [1, 1], "HunyuanVideo takes one mask for all"
+    texts = [tiny.text_for("wan", length=length) for length in (600, 512)]
+    with open_denoiser(tiny.load_model("wan"), texts[0]) as denoiser:
+        assert passes(denoiser, texts, "wan") == [1, 1], "longer than any that WAN was trained with"
+
+
+def test_a_users_own_attention_is_left_alone() -> None:
+    model = tiny.load_model("flux")
+    seen: list[int] = []
+
+    def attention(function: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(args[1].shape[-2])
+        return function(*args, **kwargs)
+
+    model.model_options.setdefault("transformer_options", {})["optimized_attention_override"] = attention
+    texts = [tiny.text_for("flux", length=length) for length in (6, 4)]
+    with open_denoiser(model, texts[0]) as denoiser:
+        seen.clear()
+        assert passes(denoiser, texts, "flux") == [1, 1]
+        assert set(seen) == {24 + 6, 24 + 4}
+
+
+@pytest.mark.parametrize("backend", ["attention_basic", "attention_sub_quad", "attention_split", "attention_pytorch"])
+@pytest.mark.parametrize("name", ["flux", "hunyuan_video", "sd3"])
+def test_padding_is_hidden_from_every_attention(name: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function = getattr(comfy.ldm.modules.attention, backend)
+    for module in (comfy.ldm.flux.math, comfy.ldm.hunyuan_video.model, comfy.ldm.modules.diffusionmodules.mmdit):
+        monkeypatch.setattr(module, "optimized_attention", function)
+    texts = [tiny.text_for(name, length=length, seed=length) for length in (7, 4)]
+    with open_denoiser(tiny.load_model(name), texts[0]) as denoiser:
+        assert passes(denoiser, texts, name) == [2]
 
 
 def test_latents_are_normalised_once_and_keep_their_axes() -> None:

@@ -135,6 +135,9 @@ def randomise(network: torch.nn.Module) -> None:
         else:
             value = noise * 0.02 + (0.0 if name.endswith("bias") else 1.0)
         parameter.data = value.to(parameter.dtype)
+    # SD3's is a buffer of whatever lay in memory.
+    if "pos_embed" in dict(network.named_buffers()):
+        network.pos_embed.copy_(torch.randn(network.pos_embed.shape, generator=generator) * 0.02)
 
 
 def text_for(name: str, length: int = 6, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -145,9 +148,6 @@ def text_for(name: str, length: int = 6, seed: int = 0) -> dict[str, torch.Tenso
     pooled = {"flux": 32, "hunyuan_video": 768, "sdxl": 128, "sd3": 32}.get(name)
     if pooled:
         text["pooled_output"] = torch.randn(1, pooled, generator=generator)
-    if name == "hunyuan_video":
-        text["attention_mask"] = torch.ones(1, length, dtype=torch.long)
-        text["attention_mask"][:, -2:] = 0
     return text
 
 
