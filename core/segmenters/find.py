@@ -113,7 +113,17 @@ def _files(folders: Iterable[Path], suffixes: frozenset[str]) -> set[str]:
 
 
 def _walk(folder: Path) -> Iterable[Path]:
-    """Every file under the folder, through links too, but hidden ones, such as the caches that downloads leave."""
+    """Every file under the folder, through links too, but hidden ones, such as the caches that downloads leave.
+
+    A link to a directory in which it lies itself is not followed.
+    """
+    above: dict[str, frozenset[str]] = {os.fspath(folder): frozenset({os.path.realpath(folder)})}
     for directory, subdirectories, names in os.walk(folder, followlinks=True):
-        subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
+        own, open_ones = above.pop(directory), list[str]()
+        for name in subdirectories:
+            real = os.path.realpath(path := os.path.join(directory, name))
+            if not name.startswith(".") and real not in own:
+                open_ones.append(name)
+                above[path] = own | {real}
+        subdirectories[:] = open_ones
         yield from (Path(directory, name) for name in names if not name.startswith("."))

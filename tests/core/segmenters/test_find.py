@@ -66,6 +66,15 @@ def test_linked_folders_are_followed_as_comfyui_does(tmp_path: Path) -> None:
     assert find_person_segmenters([tmp_path / "sams"], []) == ["link/a.pth"]
 
 
+def test_links_that_lead_back_are_followed_once(tmp_path: Path) -> None:
+    touch(tmp_path / "sams/a.pth", tmp_path / "other/b.pth")
+    (tmp_path / "sams/itself").symlink_to(tmp_path / "sams", target_is_directory=True)
+    (tmp_path / "sams/there").symlink_to(tmp_path / "other", target_is_directory=True)
+    (tmp_path / "sams/there_too").symlink_to(tmp_path / "other", target_is_directory=True)
+    (tmp_path / "other/and_back").symlink_to(tmp_path / "sams", target_is_directory=True)
+    assert find_person_segmenters([tmp_path / "sams"], []) == ["a.pth", "there/b.pth", "there_too/b.pth"]
+
+
 def test_face_packs_are_listed_from_both_places(tmp_path: Path) -> None:
     touch(tmp_path / "models" / "buffalo_l" / "det.onnx", tmp_path / "antelopev2" / "det.onnx", tmp_path / "x.onnx")
     (tmp_path / "models" / "empty").mkdir()
