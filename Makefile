@@ -11,13 +11,18 @@ demo: setup
 	$(BIN)/maskloss models --demo-photographs $(DEMO)/input
 	$(BIN)/maskloss run workflows/api/demo.json --input $(DEMO)/input --output $(DEMO)/output
 
-test: .venv/.dev models
+test: .venv/.dev models node_modules/.package-lock.json
+	npm test --silent
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered
 
 check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+node_modules/.package-lock.json: package-lock.json
+	npm ci --silent
+	@touch $@
 
 models: .venv/.demo
 	$(BIN)/maskloss models --install

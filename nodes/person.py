@@ -127,7 +127,9 @@ class MaskLossInstanceMask(Node):
         report = as_json(one_or_all([decision.to_json() for _, decision in found]))
         mask = mask_from_masks([mask_HW for mask_HW, _ in found])
         boxes = one_or_all([_bounding_box(mask_HW) for mask_HW, _ in found])
-        return shown((mask, image_from_pictures(overlays), report, boxes), overlays, "faces", text=[report])
+        clickable = [_clickable(decision, rgb_HWC) for rgb_HWC, (_, decision) in zip(pictures, found, strict=True)]
+        result = (mask, image_from_pictures(overlays), report, boxes)
+        return shown(result, overlays, "faces", text=[report], faces=clickable)
 
 
 class MaskLossApplyInstanceMask(Node):
@@ -196,6 +198,23 @@ def _pick(
     masks = candidates if segmenter is None else segmenter.segment(rgb_HWC, faces)
     size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
     return pick_person(size, faces, masks, recognizer, identity, rules)
+
+
+def _clickable(decision: PersonDecision, rgb_HWC: np.ndarray) -> dict[str, object]:
+    """The decision for the front end, which shows the picture at any size: boxes as shares of it, within [0, 1]."""
+    height, width = rgb_HWC.shape[:2]
+    faces = [
+        {
+            "index": score.index,
+            "box": [
+                round(min(max(at / side, 0.0), 1.0), 4) for at, side in zip(score.box, (width, height) * 2, strict=True)
+            ],
+            "similarity": None if score.similarity is None else round(score.similarity, 4),
+            "chosen": score.chosen,
+        }
+        for score in decision.faces
+    ]
+    return {"faces": faces, "reason": decision.reason}
 
 
 def _bounding_box(mask_HW: np.ndarray) -> dict[str, int]:

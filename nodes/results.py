@@ -23,13 +23,13 @@ def as_json(report: object) -> str:
 
 
 def shown(
-    result: tuple[Any, ...], pictures: Sequence[np.ndarray] = (), name: str = "preview", **texts: Sequence[str]
+    result: tuple[Any, ...], pictures: Sequence[np.ndarray] = (), name: str = "preview", **more: Sequence[object]
 ) -> dict[str, Any]:
-    """A node's result with its `ui`: previews of `pictures` under "images" and lists of texts by name.
+    """A node's result with its `ui`: previews of `pictures` under "images", and lists of texts or JSON by name.
 
     A node passes the same names on every call, because ComfyUI merges by the first call's keys.
     """
-    ui: dict[str, list[Any]] = {name: list(lines) for name, lines in texts.items()}
+    ui: dict[str, list[Any]] = {key: list(values) for key, values in more.items()}
     return {"ui": {"images": current_host().show(pictures, name), **ui}, "result": result}
 
 

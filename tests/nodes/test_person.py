@@ -131,6 +131,23 @@ def test_only_the_person_is_in_the_mask(identity: Identity) -> None:
     assert overlay.shape == (1, HEIGHT, WIDTH, 3)
 
 
+def test_the_front_end_gets_each_pictures_faces_as_shares_of_it(identity: Identity) -> None:
+    pictures = torch.cat([picture(20, 205), picture(20)])
+    answer = MaskLossInstanceMask().run(
+        image=pictures, recognizer=Blobs(), identity=identity, person_segmenter=Columns(), on_no_match="empty"
+    )
+    both, alone = answer["ui"]["faces"]
+    assert len(answer["ui"]["images"]) == 2
+    said = json.loads(answer["result"][2])
+    assert [face["index"] for face in both["faces"]] == [0, 1]
+    assert [face["chosen"] for face in both["faces"] + alone["faces"]] == [False, True, False]
+    for told, reported in zip(both["faces"], said[0]["faces"], strict=True):
+        x0, y0, x1, y1 = reported["box"]
+        assert told["box"] == pytest.approx([x0 / WIDTH, y0 / HEIGHT, x1 / WIDTH, y1 / HEIGHT], abs=1e-4)
+        assert told["similarity"] == reported["similarity"]
+    assert (both["reason"], alone["reason"]) == (said[0]["reason"], said[1]["reason"])
+
+
 def test_nobody_is_kept_where_the_person_is_not(identity: Identity) -> None:
     parts = {"image": picture(20), "recognizer": Blobs(), "identity": identity, "person_segmenter": Columns()}
     with pytest.raises(PersonError, match="face 0 at"):

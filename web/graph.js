@@ -1,0 +1,58 @@
+/** Finding nodes and widgets in ComfyUI's graph. */
+
+/** The node with an execution id, which names the way through subgraphs ("1:2:3"), or null. */
+export function nodeAt(rootGraph, executionId) {
+  let graph = rootGraph;
+  let node = null;
+  for (const id of String(executionId).split(":")) {
+    node = graph?.getNodeById(id) ?? graph?.getNodeById(Number(id)) ?? null;
+    if (node === null) return null;
+    graph = node.subgraph;
+  }
+  return node;
+}
+
+/** What a node gave out last, of ComfyUI's results by place: "12", or in a subgraph "<its id>:12". */
+export function outputOf(nodeOutputs, node, rootGraph) {
+  const place = node.graph === rootGraph ? `${node.id}` : `${node.graph?.id}:${node.id}`;
+  return nodeOutputs[place];
+}
+
+/** The widget of a name, or undefined. */
+export function widgetOf(node, name) {
+  return node.widgets?.find((widget) => widget.name === name);
+}
+
+/** A widget's value; undefined where there is no such widget or its value comes over a wire. */
+export function valueOf(node, name) {
+  const wired = node.inputs?.some((input) => (input.widget?.name ?? input.name) === name && input.link != null);
+  return wired ? undefined : widgetOf(node, name)?.value;
+}
+
+/**
+ * Show `element` as the last widget of a node, in both renderers, without a value: neither the workflow nor the prompt
+ * knows of it. `height()` is the least height in CSS pixels.
+ */
+export function addPart(node, name, element, height) {
+  const options = { serialize: false, hideOnZoom: false, getMinHeight: height, margin: 8 };
+  const widget = node.addDOMWidget(name, name, element, options);
+  widget.serialize = false;
+  return widget;
+}
+
+/** Have `called` run behind what the node does in `method` already. */
+export function alsoOn(node, method, called) {
+  const before = node[method];
+  node[method] = function (...given) {
+    const result = before?.apply(this, given);
+    called(...given);
+    return result;
+  };
+}
+
+/** Make a node at least as tall as its widgets need; never smaller, never narrower. */
+export function grow(node) {
+  const [width, height] = node.computeSize();
+  if (node.size[1] < height) node.setSize([Math.max(node.size[0], width), height]);
+  node.setDirtyCanvas?.(true, true);
+}

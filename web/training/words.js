@@ -1,0 +1,66 @@
+/** Numbers and states in words, in the language of the front end. */
+
+const WORDS = {
+  en: {
+    loss: "loss",
+    inside: "inside",
+    outside: "outside",
+    validation: "validation",
+    rate: "learning rate",
+    coverage: "coverage",
+    step: "step",
+    left: "left",
+    sample: "sample of step",
+    waiting: "The curves appear here when training runs.",
+    running: "training",
+    finished: "finished",
+    interrupted: "interrupted; queue again to go on",
+    failed: "failed",
+    units: ["h", "min", "s"],
+  },
+  zh: {
+    loss: "损失",
+    inside: "蒙版内",
+    outside: "蒙版外",
+    validation: "验证",
+    rate: "学习率",
+    coverage: "覆盖率",
+    step: "步",
+    left: "后完成",
+    sample: "采样预览，步数",
+    waiting: "训练开始后，曲线会显示在这里。",
+    running: "训练中",
+    finished: "已完成",
+    interrupted: "已中断；再次加入队列即可继续",
+    failed: "失败",
+    units: ["小时", "分", "秒"],
+  },
+};
+
+/** The words of a locale such as "zh" or "zh-TW"; English where there are none. */
+export function wordsOf(locale) {
+  return WORDS[locale?.split("-")[0]] ?? WORDS.en;
+}
+
+/** "0.0432", "1.2e-4": four significant digits at most. */
+export function inDigits(value) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size < 1e-3 || size >= 1e5) return value.toExponential(2).replace(/\.?0+e/, "e");
+  return String(Number(value.toPrecision(4)));
+}
+
+/** "2 h 05 min", "3 min 12 s", "8 s". */
+export function inTime(seconds, [hours, minutes, second]) {
+  const whole = Math.max(0, Math.round(seconds));
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const padded = (number) => String(number).padStart(2, "0");
+  if (h > 0) return `${h} ${hours} ${padded(m)} ${minutes}`;
+  return m > 0 ? `${m} ${minutes} ${padded(s)} ${second}` : `${s} ${second}`;
+}
+
+/** "1,234" as the locale writes it. */
+export function inThousands(number, locale) {
+  return new Intl.NumberFormat(locale ?? "en").format(number);
+}
