@@ -32,7 +32,22 @@ class LossKind(str, Enum):
     HUBER = "huber"
 
 
-_Choice = TypeVar("_Choice", Normalization, LossKind)
+class PriorTeacher(str, Enum):
+    """What prior preservation holds the outside to: the base model, or the average of the adapter so far."""
+
+    BASE = "base"
+    EMA = "ema"
+
+
+class PriorSchedule(str, Enum):
+    """How `prior_weight` goes over the run: as it is, from 0 up to it, or from it down to 0."""
+
+    CONSTANT = "constant"
+    RISE = "rise"
+    FALL = "fall"
+
+
+_Choice = TypeVar("_Choice", Normalization, LossKind, PriorTeacher, PriorSchedule)
 
 
 def chosen_normalization(value: Normalization | str) -> Normalization:
@@ -63,6 +78,9 @@ class MaskLossSettings:
     prior_weight   weight of prior preservation outside the mask, 0 = off.                  ≥ 0
     prior_threshold  outside = raw weight below this; 0 = outside is 1 − processed weight.  [0, 1]
     strict         an entry without a mask is an error instead of counting fully.
+    prior_teacher  what the outside is held to: the base model, or the adapter's moving average.
+    prior_schedule how prior_weight goes over the run's steps.
+    prior_ema_decay  of the ema teacher, per optimizer step.                                 [0, 1)
     """
 
     gamma: float = 1.0
@@ -77,11 +95,16 @@ class MaskLossSettings:
     prior_weight: float = 0.0
     prior_threshold: float = 0.0
     strict: bool = False
+    prior_teacher: PriorTeacher = PriorTeacher.BASE
+    prior_schedule: PriorSchedule = PriorSchedule.CONSTANT
+    prior_ema_decay: float = 0.999
 
     def __post_init__(self) -> None:
         # By value too: a plain "batch" or "huber" would otherwise act as another choice without a word.
         object.__setattr__(self, "normalization", chosen_normalization(self.normalization))
         object.__setattr__(self, "loss", _one_of(LossKind, "loss", self.loss))
+        object.__setattr__(self, "prior_teacher", _one_of(PriorTeacher, "prior_teacher", self.prior_teacher))
+        object.__setattr__(self, "prior_schedule", _one_of(PriorSchedule, "prior_schedule", self.prior_schedule))
         # `not (a < b)` instead of `a >= b`, so that NaN is refused too.
         if not 0 < self.gamma < math.inf:
             raise SettingError(f"mask_gamma must be > 0; found {self.gamma}")
@@ -99,6 +122,8 @@ class MaskLossSettings:
             raise SettingError(f"prior_weight must be 0 (off) or positive; found {self.prior_weight}")
         if not 0 <= self.prior_threshold <= 1:
             raise SettingError(f"prior_threshold must be in range [0, 1], 0 = off; found {self.prior_threshold}")
+        if not 0 <= self.prior_ema_decay < 1:
+            raise SettingError(f"prior_ema_decay must be in range [0, 1); found {self.prior_ema_decay}")
         if self.probability == 0:
             raise SettingError("probability 0 would never use the mask; leave mask_loss unconnected for plain training")
 
@@ -108,9 +133,17 @@ class MaskLossSettings:
         idle: list[str] = []
         if self.huber_delta != defaults.huber_delta and self.loss is not LossKind.HUBER:
             idle.append(f"huber_delta={self.huber_delta} has no effect while loss is {self.loss.value}")
-        if self.prior_threshold > 0 and self.prior_weight == 0:
-            idle.append(f"prior_threshold={self.prior_threshold} has no effect while prior_weight is 0")
+        if self.prior_weight == 0:
+            for name in ("prior_threshold", "prior_teacher", "prior_schedule", "prior_ema_decay"):
+                if getattr(self, name) != getattr(defaults, name):
+                    idle.append(f"{name}={_shown(getattr(self, name))} has no effect while prior_weight is 0")
+        elif self.prior_ema_decay != defaults.prior_ema_decay and self.prior_teacher is not PriorTeacher.EMA:
+            idle.append(f"prior_ema_decay={self.prior_ema_decay} has no effect while prior_teacher is base")
         return tuple(idle)
+
+
+def _shown(value: object) -> object:
+    return value.value if isinstance(value, Enum) else value
 
 
 PRESETS: dict[str, MaskLossSettings] = {

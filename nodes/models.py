@@ -9,7 +9,7 @@ from ..core.cache.encoders import LatentEncoder, TextEncoder
 from ..core.cache.store import LatentCache
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
-from ..core.host.denoiser import open_denoiser
+from ..core.host.denoiser import model_identity, open_denoiser
 from ..core.host.encoders import ComfyLatentEncoder, ComfyTextEncoder
 from ..core.train.denoiser import Denoiser
 
@@ -22,6 +22,11 @@ def latent_encoder(vae: Any) -> LatentEncoder:
 def text_encoder(clip: Any) -> TextEncoder:
     """Of a CLIP socket."""
     return clip if isinstance(clip, DemoTextEncoder) else ComfyTextEncoder(clip)
+
+
+def identity_of(model: Any) -> str:
+    """The `identity` of what `opened` will give."""
+    return model.identity if isinstance(model, DemoDenoiser) else model_identity(model)
 
 
 def opened(model: Any, cache: LatentCache) -> AbstractContextManager[Denoiser]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import mask_weights
-from ..core.mask_weights import LossKind, Normalization
+from ..core.mask_weights import LossKind, Normalization, PriorSchedule, PriorTeacher
 from ..core.train.config import Algorithm, LoraConfig, OptimizerConfig, Schedule
 from ..core.train.optimizers import OptimizerName, parse_optimizer_args
 from .checks import verdict
@@ -36,9 +36,12 @@ class MaskLossSettings(Node):
                 "loss": COMBO(LossKind, "Squared error, or Huber, which is milder to outliers."),
                 "huber_delta": FLOAT(1.0, 0.001, 100, 0.005, "Where Huber turns from square to straight."),
                 "area_beta": FLOAT(0.0, 0, 4, 0.05, "Multiplies a sample's loss by (mean weight)^beta; 0 = off."),
-                "prior_weight": FLOAT(0.0, 0, 100, 0.05, "Holds what lies outside to the base model; 0 = off."),
+                "prior_weight": FLOAT(0.0, 0, 100, 0.05, "Holds what lies outside to the teacher; 0 = off."),
                 "prior_threshold": FLOAT(0.0, 0, 1, 0.01, "Outside = weight below this; 0 = one minus the weight."),
                 "strict": BOOLEAN(False, "A picture without a mask is an error instead of counting fully."),
+                "prior_teacher": COMBO(PriorTeacher, "The base model, or the LoRA's own moving average."),
+                "prior_schedule": COMBO(PriorSchedule, "prior_weight as it is, rising to it, or falling from it to 0."),
+                "prior_ema_decay": FLOAT(0.999, 0, 0.99999, 0.00001, "How slowly the ema teacher follows, per step."),
             }
         }
 
@@ -67,6 +70,9 @@ class MaskLossSettings(Node):
         prior_weight: float = 0.0,
         prior_threshold: float = 0.0,
         strict: bool = False,
+        prior_teacher: str = "base",
+        prior_schedule: str = "constant",
+        prior_ema_decay: float = 0.999,
     ) -> tuple[mask_weights.MaskLossSettings]:
         return (
             mask_weights.MaskLossSettings(
@@ -82,6 +88,9 @@ class MaskLossSettings(Node):
                 prior_weight=prior_weight,
                 prior_threshold=prior_threshold,
                 strict=strict,
+                prior_teacher=PriorTeacher(prior_teacher),
+                prior_schedule=PriorSchedule(prior_schedule),
+                prior_ema_decay=prior_ema_decay,
             ),
         )
 

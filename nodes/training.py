@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from ..core.host import current_host
 from ..core.host.observer import HostObserver
+from ..core.host.sampling import ComfySampling
 from ..core.mask_weights import MaskLossSettings
 from ..core.paths import PathKind, numbered_path, resolve_read, resolve_write
 from ..core.train.config import (
@@ -23,10 +24,10 @@ from ..core.train.config import (
     TrainConfig,
     TrainingDtype,
 )
-from ..core.train.loop import train
+from ..core.train.loop import finished_run, train
 from ..core.train.lora_file import KeyFormat, LoraWeights, load_lora, save_lora
 from .checks import verdict
-from .models import opened
+from .models import identity_of, opened
 from .node import Node
 from .results import changed
 from .sockets import (
@@ -42,6 +43,7 @@ from .sockets import (
     LORA_CONFIG,
     LOSS_SETTINGS,
     OPTIMIZER,
+    SAMPLING,
     SEED,
     SOCKET,
     STRING,
@@ -71,6 +73,7 @@ class MaskLossTrainLora(Node):
                 "mask_loss": SOCKET(LOSS_SETTINGS, "How masks act; unconnected = plain unmasked training."),
                 "lora_config": SOCKET(LORA_CONFIG, "The adapter; unconnected = its defaults."),
                 "optimizer": SOCKET(OPTIMIZER, "Unconnected = AdamW with its defaults."),
+                "sampling": SOCKET(SAMPLING, "Pictures of the LoRA while it is trained; from Sampling."),
                 "validation_cache": SOCKET(CACHE, "Its loss is measured and never trained on."),
                 "initial_lora": SOCKET("LORA_MODEL", "Where to start from instead of nothing."),
                 "batch_size": INT(1, 1, 256, "Samples in one forward pass."),
@@ -106,6 +109,7 @@ class MaskLossTrainLora(Node):
         mask_loss: MaskLossSettings | None = None,
         lora_config: LoraConfig | None = None,
         optimizer: OptimizerConfig | None = None,
+        sampling: ComfySampling | None = None,
         validation_cache: LatentCache | None = None,
         initial_lora: Mapping[str, torch.Tensor] | None = None,
         batch_size: int = 1,
@@ -143,12 +147,15 @@ class MaskLossTrainLora(Node):
         )
         host = current_host()
         output = resolve_write(host.folders(), output_name, "output_name")
-        watched = HostObserver(host, steps, output_name)
         configs = (lora_config or LoraConfig(), optimizer or OptimizerConfig(), config)
-        with watched, opened(model, cache) as denoiser:
-            result = train(denoiser, cache, mask_loss, *configs, output, watched, validation_cache, initial_lora)
+        with HostObserver(host, steps, output_name) as watched:
+            what = (cache, mask_loss, *configs, output, watched, validation_cache, initial_lora)
+            result = finished_run(identity_of(model), *what)
+            if result is None:
+                with opened(model, cache) as denoiser:
+                    result = train(denoiser, *what, sampling)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}
-        ui = {"text": watched.said, "maskloss": [summary]}
+        ui = {"text": watched.said, "maskloss": [summary], "images": watched.shown}
         return {"ui": ui, "result": (result.lora, result.loss_map, result.steps, str(result.path))}
 
 
@@ -219,4 +226,45 @@ class MaskLossDemoModels(Node):
         return DemoDenoiser(seed), DemoLatentEncoder(), DemoTextEncoder()
 
 
-NODES = (MaskLossTrainLora, MaskLossSaveLora, MaskLossLoadLora, MaskLossDemoModels)
+class MaskLossSampling(Node):
+    TITLE = "Sampling"
+    CATEGORY = "MaskLoss/Train"
+    DESCRIPTION = "Pictures of the LoRA while it is trained, by ComfyUI's own sampler: connect it to Train LoRA."
+    SEARCH_ALIASES = ("sample pictures", "preview", "training preview", "sample images")
+    RETURN_TYPES = (SAMPLING,)
+    RETURN_NAMES = ("sampling",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "positive": SOCKET("CONDITIONING", "The prompt to sample, such as one with the person's name."),
+                "latent": SOCKET("LATENT", "An empty latent of the size to sample; of a batch, each one."),
+                "vae": SOCKET("VAE", "Decodes the samples."),
+                "sampler": SOCKET("SAMPLER", "From KSamplerSelect or another sampler node."),
+                "sigmas": SOCKET("SIGMAS", "From BasicScheduler or another scheduler node."),
+            },
+            "optional": {
+                "negative": SOCKET("CONDITIONING", "Unconnected = no guidance, and cfg does not act."),
+                "cfg": FLOAT(5.0, 0, 100, 0.1, "Guidance by the negative prompt."),
+                "seed": SEED("Fixes the noise, so that pictures of a run can be compared."),
+                "every": INT(100, 1, MAX_STEPS, "Steps between two samples; there is one before the first step too."),
+            },
+        }
+
+    def run(
+        self,
+        positive: Sequence[Any],
+        latent: Mapping[str, Any],
+        vae: Any,
+        sampler: Any,
+        sigmas: torch.Tensor,
+        negative: Sequence[Any] | None = None,
+        cfg: float = 5.0,
+        seed: int = 0,
+        every: int = 100,
+    ) -> tuple[ComfySampling]:
+        return (ComfySampling(positive, latent, vae, sampler, sigmas, negative, cfg, seed, every),)
+
+
+NODES = (MaskLossTrainLora, MaskLossSampling, MaskLossSaveLora, MaskLossLoadLora, MaskLossDemoModels)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
+import numpy as np
+
 from ..train.config import LossPoint
 from ..train.loss_log import ValidationPoint
 from .host import Host
@@ -18,12 +20,14 @@ class HostObserver:
     """A TrainObserver: progress with the loss inside and outside the mask, every text said to the user, and the
     course for the graph editor's panel. To be used in a `with` block, whose end says how the run ended.
 
-    `said` keeps the texts in order. The host's interrupt comes through `check` and `step`.
+    `said` keeps the texts in order, `shown` the newest sample picture, in a list as `ui` results hold it. The host's
+    interrupt comes through `check`, `step` and `sampled`.
     """
 
     def __init__(self, host: Host, total_steps: int, name: str) -> None:
         """`name` is the run's output name, as the user gave it."""
         self.said: list[str] = []
+        self.shown: list[dict[str, str]] = []
         self._host = host
         self._progress = host.progress()
         self._at = (0, total_steps, "")
@@ -64,6 +68,13 @@ class HostObserver:
     def validated(self, step: int, value: float) -> None:
         if self._live:
             self._live.validated(step, value)
+
+    def sampled(self, step: int, picture: np.ndarray) -> None:
+        self.shown = self._host.show([picture], "sample")
+        if self._live:
+            self._live.sampled(step, self.shown[0])
+        self._tell()
+        self._progress.update(*self._at, picture)
 
     def step(self, point: LossPoint, total_steps: int) -> None:
         parts = [f"loss {point.loss:.4f}"]

@@ -46,11 +46,13 @@ class OnExisting(str, Enum):
 
 
 class TrainingDtype(str, Enum):
-    """Precision of the model's arithmetic. `auto` is bf16 on a CUDA device that has it, else fp32."""
+    """Precision of the model's arithmetic. `auto` is bf16 on a CUDA device that has it, else fp32; fp16 trains with a
+    scaled loss."""
 
     AUTO = "auto"
     BF16 = "bf16"
     FP32 = "fp32"
+    FP16 = "fp16"
 
 
 class LoraDtype(str, Enum):

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from ..cache.store import LatentCache
+from ..images import load_image, save_image
 from ..mask_weights import MaskLossSettings
 from .checks import check_training, split_cache
-from .config import LoraConfig, LossPoint, OptimizerConfig, TrainConfig
+from .config import LoraConfig, LossPoint, OnExisting, OptimizerConfig, TrainConfig
 from .curves import Curves
 from .denoiser import Denoiser
 from .lora_file import LoraWeights, load_lora, save_lora
@@ -19,11 +20,14 @@ from .loss_log import LossLog, LossMap, ValidationPoint, loss_map
 from .metadata import lora_metadata
 from .observer import SilentObserver, TrainObserver
 from .order import TrainingOrder
+from .prior import prior_weight_at
+from .read_ahead import ReadAhead
 from .run import RunFiles, choose_run, run_identity
+from .sampling import SAMPLING_FAILURES, PictureSampler, sample_is_due
 from .state import Identity, SavedState, TrainState
-from .step import RegionSums, micro_batch_loss, refuse_non_finite
+from .step import MicroResult, RegionSums, micro_batch_loss, refuse_non_finite
 from .validation import validation_loss
-from .window import plan_window
+from .window import MicroBatch, Window, plan_window
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,17 +57,56 @@ def train(
     observer: TrainObserver | None = None,
     validation_cache: LatentCache | None = None,
     initial_lora: Mapping[str, torch.Tensor] | None = None,
+    sampling: PictureSampler | None = None,
 ) -> TrainResult:
     """Train a LoRA into `<output>.safetensors`, or return it when this very run is on disk already.
 
-    Without `settings` every latent cell counts the same. The state and a loadable LoRA are on disk whenever this
-    returns or raises after training began, so a later call with the same arguments goes on. Raises TrainingError,
-    CacheError, MaskMissingError, NonFiniteLossError, and whatever `observer` raises.
+    Without `settings` every latent cell counts the same. With `sampling` pictures come beside the LoRA, and training is
+    the same to the last bit. The state and a loadable LoRA are on disk whenever this returns or raises after training
+    began, so a later call with the same arguments goes on. Raises TrainingError, CacheError, MaskMissingError,
+    NonFiniteLossError, DiskError, and whatever `observer` raises.
     """
     # Inside a node everything runs in inference_mode, whose tensors cannot be differentiated.
     with torch.inference_mode(False), torch.enable_grad():
-        run = _Run(denoiser, cache, settings, lora, optimizer, config, observer or SilentObserver(), validation_cache)
+        told = observer or SilentObserver()
+        run = _Run(denoiser, cache, settings, lora, optimizer, config, told, validation_cache, sampling)
         return run.train(output, initial_lora)
+
+
+def finished_run(
+    model: str,
+    cache: LatentCache,
+    settings: MaskLossSettings | None,
+    lora: LoraConfig,
+    optimizer: OptimizerConfig,
+    config: TrainConfig,
+    output: Path,
+    observer: TrainObserver,
+    validation_cache: LatentCache | None = None,
+    initial_lora: Mapping[str, torch.Tensor] | None = None,
+) -> TrainResult | None:
+    """What `train` would return from disk, found without the model; None where it has something to do or to refuse.
+
+    `model` is the `identity` that its denoiser will have.
+    """
+    caches = [cache] if validation_cache is None else [cache, validation_cache]
+    if config.on_existing is OnExisting.OVERWRITE or any(each.stale or each.stale_now() for each in caches):
+        return None
+    identity = run_identity(model, cache, settings, lora, optimizer, config, validation_cache, initial_lora)
+    files, saved = choose_run(output, identity, config.on_existing)
+    if saved is None or saved.step < config.steps or not files.lora.exists():
+        return None
+    observer.begin(saved.points, saved.validation)
+    _say_finished(files, saved, observer)
+    return TrainResult(load_lora(files.lora), tuple(saved.points), saved.step, files.lora, tuple(saved.validation))
+
+
+def _say_finished(files: RunFiles, saved: SavedState, observer: TrainObserver) -> None:
+    observer.say(f"{files.lora} is this very run, finished after {saved.step} steps: nothing to train.")
+    newest = files.newest_sample()
+    if newest is not None:
+        step, path = newest
+        observer.sampled(step, load_image(path)[0])
 
 
 class _Run:
@@ -77,17 +120,18 @@ class _Run:
         config: TrainConfig,
         observer: TrainObserver,
         validation_cache: LatentCache | None,
+        sampling: PictureSampler | None,
     ) -> None:
         self.denoiser, self.cache, self.settings, self.config = denoiser, cache, settings, config
         self.lora, self.optimizer, self.observer = lora, optimizer, observer
-        self.validation_cache = validation_cache
+        self.validation_cache, self.sampling = validation_cache, sampling
         self.split = split_cache(cache, validation_cache, config)
         self.named: set[str] = set()
 
     def train(self, output: Path, initial_lora: Mapping[str, torch.Tensor] | None) -> TrainResult:
         notes = check_training(self.denoiser, self.cache, self.split, self.settings, self.config)
         identity = run_identity(
-            self.denoiser,
+            self.denoiser.identity,
             self.cache,
             self.settings,
             self.lora,
@@ -96,7 +140,7 @@ class _Run:
             self.validation_cache,
             initial_lora,
         )
-        state = TrainState(self.denoiser, self.lora, self.optimizer, self.config, initial_lora)
+        state = TrainState(self.denoiser, self.settings, self.lora, self.optimizer, self.config, initial_lora)
         files, saved = choose_run(output, identity, self.config.on_existing)
         if saved:
             state.restore(saved)
@@ -117,51 +161,89 @@ class _Run:
         return self._result(state, files)
 
     def _steps(self, state: TrainState, files: RunFiles, identity: Identity, log: LossLog, curves: Curves) -> None:
-        config, entries = self.config, self.split.training
-        order = TrainingOrder(
-            [entry.latent_shape for entry in entries],
-            [entry.repeats for entry in entries],
-            config.batch_size,
-            config.seed,
-        )
-        per_step = config.gradient_accumulation_steps
+        config, order = self.config, self._order()
+        per_step, per_epoch = config.gradient_accumulation_steps, order.batches_per_epoch
         if state.step == 0:
             self._validate(state, log, curves)
-        while state.step < config.steps:
-            first = state.step * per_step
-            batches = [order.batch(position) for position in range(first, first + per_step)]
-            window = plan_window(batches, self.cache, entries, self.settings, config, self.denoiser)
+        self._sample(state, files)
+        with ReadAhead(lambda step: self._window(order, step), state.step, config.steps) as windows:
+            while state.step < config.steps:
+                window = windows.take(self.observer.check)
+                point = self._optimizer_step(state, window)
+                log.add(point)
+                curves.add(point)
+                self._name_empty(window.near_zero)
+                last = state.step == config.steps
+                save = config.save_every > 0 and state.step % config.save_every == 0 and not last
+                epoch_ends = state.step * per_step // per_epoch > (state.step - 1) * per_step // per_epoch
+                if save or last or epoch_ends:
+                    self._validate(state, log, curves)
+                if save:
+                    self._save(state, files, identity)
+                    save_lora(files.numbered(state.step), self._lora(state))
+                self.observer.step(point, config.steps)
+                self._sample(state, files)
+
+    def _order(self) -> TrainingOrder:
+        entries = self.split.training
+        shapes, repeats = [entry.latent_shape for entry in entries], [entry.repeats for entry in entries]
+        return TrainingOrder(shapes, repeats, self.config.batch_size, self.config.seed)
+
+    def _window(self, order: TrainingOrder, step: int) -> Window:
+        """What optimizer step `step` (0-based) trains on; read in the background."""
+        per_step = self.config.gradient_accumulation_steps
+        batches = [order.batch(position) for position in range(step * per_step, (step + 1) * per_step)]
+        return plan_window(batches, self.cache, self.split.training, self.settings, self.config, self.denoiser)
+
+    def _optimizer_step(self, state: TrainState, window: Window) -> LossPoint:
+        # More than once only where fp16's loss scale was too large.
+        while True:
             state.zero_grad()
             loss, sums = 0.0, RegionSums()
             for micro in window.micro_batches:
                 self.observer.check()
-                with self.denoiser.recording(config.gradient_checkpointing):
-                    result = micro_batch_loss(
-                        micro,
-                        window,
-                        self.denoiser,
-                        state.adapters,
-                        self.cache,
-                        self.settings,
-                        config.training_dtype,
-                        config.gradient_checkpointing,
-                    )
-                    refuse_non_finite(result, micro, state.step + 1)
-                    result.loss.backward()
+                result = self._backward(state, window, micro)
                 loss, sums = loss + float(result.loss.detach()), sums + result.sums
             grad_norm = state.clip()
-            point = state.update(loss, *sums.means, window.coverage, grad_norm, window.near_zero)
-            log.add(point)
-            curves.add(point)
-            self._name_empty(window.near_zero)
-            last = state.step == config.steps
-            save = config.save_every > 0 and state.step % config.save_every == 0 and not last
-            if save or last or (first + per_step) // order.batches_per_epoch > first // order.batches_per_epoch:
-                self._validate(state, log, curves)
-            if save:
-                self._save(state, files, identity)
-                save_lora(files.numbered(state.step), self._lora(state))
-            self.observer.step(point, config.steps)
+            if grad_norm is not None:
+                return state.update(loss, *sums.means, window.coverage, grad_norm, window.near_zero)
+
+    def _backward(self, state: TrainState, window: Window, micro: MicroBatch) -> MicroResult:
+        config, settings = self.config, self.settings
+        prior_weight = prior_weight_at(settings, state.step, config.steps) if settings else 0.0
+        with self.denoiser.recording(config.gradient_checkpointing):
+            result = micro_batch_loss(
+                micro,
+                window,
+                self.denoiser,
+                state.adapters,
+                state.teacher,
+                settings,
+                prior_weight,
+                config.training_dtype,
+                config.gradient_checkpointing,
+            )
+            refuse_non_finite(result, micro, state.step + 1)
+            state.scaled(result.loss).backward()
+        return result
+
+    def _sample(self, state: TrainState, files: RunFiles) -> None:
+        """Draw a picture where one is due and not there yet (a run may have been stopped while it was drawn)."""
+        sampling, path = self.sampling, files.sample(state.step)
+        if sampling is None or path.exists() or not sample_is_due(state.step, self.config.steps, sampling.every):
+            return
+        state.adapters.set_dropout_seeds(())
+        try:
+            with state.adapters.holding(state.result_values):
+                picture = sampling.picture(self.denoiser, self.observer.check)
+            save_image(path, picture)
+        except SAMPLING_FAILURES as problem:
+            # Before the first step nothing is lost, and what is connected wrongly should be known now.
+            if state.step == 0:
+                raise
+            self.observer.say(f"WARNING: no sample picture after step {state.step}: {problem}. Training goes on.")
+            return
+        self.observer.sampled(state.step, picture)
 
     def _validate(self, state: TrainState, log: LossLog, curves: Curves) -> None:
         """Evaluate unless there is nothing to, or it was done at this step already."""
@@ -204,7 +286,7 @@ class _Run:
         save_lora(files.lora, self._lora(state))
 
     def _finished(self, state: TrainState, files: RunFiles, saved: SavedState) -> TrainResult:
-        self.observer.say(f"{files.lora} is this very run, finished after {saved.step} steps: nothing to train.")
+        _say_finished(files, saved, self.observer)
         if not files.lora.exists():
             save_lora(files.lora, self._lora(state))
         return self._result(state, files)

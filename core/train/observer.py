@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+
 from .config import LossPoint
 from .loss_log import ValidationPoint
 
@@ -33,6 +35,10 @@ class TrainObserver(Protocol):
         """The evaluation after `step` optimizer steps, told before that step's point."""
         ...
 
+    def sampled(self, step: int, picture: np.ndarray) -> None:
+        """The sample picture after `step` optimizer steps, uint8 RGB; its file is written."""
+        ...
+
 
 class SilentObserver:
     """Nobody watches."""
@@ -50,4 +56,7 @@ class SilentObserver:
         return None
 
     def validated(self, step: int, value: float) -> None:
+        return None
+
+    def sampled(self, step: int, picture: np.ndarray) -> None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -17,16 +18,17 @@ from ..cache.store import LatentCache
 from ..errors import TrainingError
 from ..mask_weights import MaskLossSettings
 from .config import LoraConfig, OnExisting, OptimizerConfig, TrainConfig
-from .denoiser import Denoiser
 from .state import Identity, SavedState, load_state
 
 _SUFFIX = ".safetensors"
+_SAMPLE = re.compile(r"step_(\d{6,})\.png")
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of one run, all beside each other: `<output>.safetensors`, `.state`, `.jsonl`, numbered LoRAs; only
-    TensorBoard's are in `tensorboard/<name>`, so that it shows all runs of a folder together."""
+    """The files of one run, all beside each other: `<output>.safetensors`, `.state`, `.jsonl`, numbered LoRAs, sample
+    pictures in `<output>.samples`; only TensorBoard's are in `tensorboard/<name>`, so that it shows all runs of a
+    folder together."""
 
     output: Path
 
@@ -46,6 +48,15 @@ class RunFiles:
     def curves(self) -> Path:
         return self.output.parent / "tensorboard" / self.output.name
 
+    def sample(self, step: int) -> Path:
+        """The picture sampled after `step` optimizer steps."""
+        return self._with(".samples") / f"step_{step:06d}.png"
+
+    def newest_sample(self) -> tuple[int, Path] | None:
+        """The last picture that was sampled, with its step."""
+        steps = [int(found[1]) for path in self._samples() if (found := _SAMPLE.fullmatch(path.name))]
+        return (max(steps), self.sample(max(steps))) if steps else None
+
     def numbered(self, step: int) -> Path:
         """The LoRA as it was after `step` optimizer steps."""
         return self._with(f"-step{step:08d}{_SUFFIX}")
@@ -58,15 +69,18 @@ class RunFiles:
             digits = path.name.removeprefix(f"{self.output.name}-step").removesuffix(_SUFFIX)
             if len(digits) == 8 and digits.isdigit():
                 path.unlink()
-        for path in self.curves.glob("events.out.tfevents.*"):
+        for path in (*self.curves.glob("events.out.tfevents.*"), *self._samples()):
             path.unlink()
+
+    def _samples(self) -> list[Path]:
+        return [path for path in self._with(".samples").glob("step_*.png") if _SAMPLE.fullmatch(path.name)]
 
     def _with(self, ending: str) -> Path:
         return self.output.with_name(self.output.name + ending)
 
 
 def run_identity(
-    denoiser: Denoiser,
+    model: str,
     cache: LatentCache,
     settings: MaskLossSettings | None,
     lora: LoraConfig,
@@ -75,9 +89,10 @@ def run_identity(
     validation_cache: LatentCache | None,
     initial_lora: Mapping[str, torch.Tensor] | None,
 ) -> Identity:
-    """Everything that a run depends on but the number of steps, flat, as JSON keeps it."""
+    """Everything that a run depends on but the number of steps, flat, as JSON keeps it. `model` is what the denoiser
+    calls its `identity`."""
     identity: Identity = {
-        "model": denoiser.identity,
+        "model": model,
         "cache": cache.fingerprint,
         "validation_cache": validation_cache.fingerprint if validation_cache else "none",
         "initial_lora": tensors_hash(initial_lora) if initial_lora is not None else "none",

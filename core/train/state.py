@@ -14,14 +14,17 @@ import torch
 
 from ..errors import NonFiniteLossError, TrainingError
 from ..files import written_whole
+from ..mask_weights import MaskLossSettings
 from .adapters import LoraAdapters
-from .config import LoraConfig, LoraDtype, LossPoint, OptimizerConfig, TrainConfig
+from .config import LoraConfig, LoraDtype, LossPoint, OptimizerConfig, TrainConfig, TrainingDtype
 from .denoiser import Denoiser
 from .loss_log import ValidationPoint, points_from_json, points_to_json
+from .loss_scale import LossScale
 from .optimizers import MovingAverage, build_optimizer, effective_rate, evaluated_values, learning_rate_at
 from .order import stream_seed
+from .prior import Teacher
 
-_FORMAT = "maskloss-state-1"
+_FORMAT = "maskloss-state-2"
 
 Identity = dict[str, str | int | float | bool]
 
@@ -35,6 +38,8 @@ class SavedState:
     adapter: list[torch.Tensor]
     optimizer: dict[str, Any]
     average: list[torch.Tensor]
+    teacher: list[torch.Tensor]
+    loss_scale: tuple[float, int]
     points: list[LossPoint]
     validation: list[ValidationPoint]
 
@@ -45,6 +50,7 @@ class TrainState:
     def __init__(
         self,
         denoiser: Denoiser,
+        settings: MaskLossSettings | None,
         lora: LoraConfig,
         optimizer: OptimizerConfig,
         config: TrainConfig,
@@ -64,6 +70,8 @@ class TrainState:
         self._steps = config.steps
         self._optimizer = build_optimizer(optimizer, self._parameters)
         self._average = MovingAverage(optimizer.ema_decay, self._parameters) if optimizer.ema_decay > 0 else None
+        self.teacher = Teacher(settings, self.adapters)
+        self._loss_scale = LossScale() if config.training_dtype is TrainingDtype.FP16 else None
 
     @property
     def result_values(self) -> list[torch.Tensor]:
@@ -76,11 +84,23 @@ class TrainState:
         """Forget gradients, as before a window."""
         self._optimizer.zero_grad(set_to_none=True)
 
-    def clip(self) -> float:
-        """Clip the gradient where asked; its norm before that. NonFiniteLossError when it is not finite."""
+    def scaled(self, loss: torch.Tensor) -> torch.Tensor:
+        """The loss to go backward from."""
+        return self._loss_scale.scaled(loss) if self._loss_scale else loss
+
+    def clip(self) -> float | None:
+        """Clip the gradient where asked; its norm before that. NonFiniteLossError when it is not finite; but None when
+        it overflowed because of fp16's loss scale, which is smaller now, and the step is to be tried again."""
         limit = self._config.max_grad_norm if self._config.max_grad_norm > 0 else float("inf")
+        if self._loss_scale:
+            self._loss_scale.unscale(self._parameters)
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, limit))
-        if not norm < float("inf"):
+        if norm < float("inf"):
+            if self._loss_scale:
+                self._loss_scale.succeeded()
+        elif self._loss_scale and self._loss_scale.overflowed():
+            return None
+        else:
             raise NonFiniteLossError(
                 f"The gradient became {norm} in step {self.step + 1}; the LoRA is as it was before this step. "
                 "Lower the learning rate or train in fp32."
@@ -105,6 +125,7 @@ class TrainState:
         rate = effective_rate(self._optimizer)
         if self._average:
             self._average.update(self._parameters, self.step)
+        self.teacher.follow(self.step)
         self.step += 1
         point = LossPoint(self.step, loss, inside, outside, coverage, rate, grad_norm, near_zero)
         self.points.append(point)
@@ -119,6 +140,10 @@ class TrainState:
             if self._average:
                 for mine, value in zip(self._average.values, saved.average, strict=True):
                     mine.copy_(value)
+            for mine, value in zip(self.teacher.values, saved.teacher, strict=True):
+                mine.copy_(value)
+        if self._loss_scale:
+            self._loss_scale.restore(saved.loss_scale)
         self._optimizer.load_state_dict(saved.optimizer)
         self.step = saved.step
         self.points, self.validation = list(saved.points), list(saved.validation)
@@ -132,6 +157,8 @@ class TrainState:
             "adapter": [parameter.detach().cpu() for parameter in self._parameters],
             "optimizer": self._optimizer.state_dict(),
             "average": [value.cpu() for value in self._average.values] if self._average else [],
+            "teacher": [value.cpu() for value in self.teacher.values],
+            "loss_scale": self._loss_scale.saved if self._loss_scale else (1.0, 0),
             "course": json.dumps({"points": points_to_json(self.points), "validation": self.validation}),
         }
         with written_whole(path) as temporary:
@@ -154,6 +181,8 @@ def load_state(path: Path) -> SavedState:
         content["adapter"],
         content["optimizer"],
         content["average"],
+        content["teacher"],
+        content["loss_scale"],
         points_from_json(course["points"]),
         [(step, value) for step, value in course["validation"]],
     )

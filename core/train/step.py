@@ -5,19 +5,18 @@ Shapes: B batch, C channels, T latent frames, h, w latent grid. Sums are float32
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 
-from ..cache.store import LatentCache
 from ..errors import NonFiniteLossError
 from ..loss import elementwise_error, loss_share, weighted_sums
 from ..mask_weights import MaskLossSettings, Normalization
 from .adapters import LoraAdapters
 from .config import TrainingDtype
 from .denoiser import Denoiser
+from .prior import Teacher
 from .window import MicroBatch, Window
 
 
@@ -60,6 +59,8 @@ class MicroResult:
 def precision(denoiser: Denoiser, dtype: TrainingDtype) -> AbstractContextManager[object]:
     """The context in which the model computes."""
     device = denoiser.device.type
+    if dtype is TrainingDtype.FP16:
+        return torch.autocast(device, dtype=torch.float16)
     wanted = dtype is TrainingDtype.BF16
     if dtype is TrainingDtype.AUTO:
         wanted = device == "cuda" and torch.cuda.is_bf16_supported()
@@ -71,44 +72,35 @@ def micro_batch_loss(
     window: Window,
     denoiser: Denoiser,
     adapters: LoraAdapters,
-    cache: LatentCache,
+    teacher: Teacher,
     settings: MaskLossSettings | None,
+    prior_weight: float,
     dtype: TrainingDtype,
     checkpoint: bool,
 ) -> MicroResult:
-    """Run the model on a micro-batch and weigh its error."""
+    """Run the model on a micro-batch and weigh its error; `prior_weight` is that of prior preservation in this step."""
     device = denoiser.device
     rules = settings or MaskLossSettings()
-    clean, noise, t, text = model_inputs(micro, denoiser, cache)
+    clean = denoiser.normalise(micro.raw_BCThw.to(device))
+    noise, t = micro.noise_BCThw.to(device), micro.t_B.to(device)
+    taught = None
+    if prior_weight > 0:
+        with teacher.teaching(), precision(denoiser, dtype):
+            taught = denoiser.predict(clean, noise, t, micro.text, False)
     adapters.set_dropout_seeds(micro.dropout_seeds)
     with precision(denoiser, dtype):
-        difference = denoiser.predict(clean, noise, t, text, checkpoint)
+        difference = denoiser.predict(clean, noise, t, micro.text, checkpoint)
     error = elementwise_error(difference, rules)
     share = loss_share(error, micro.weights_B1Thw.to(device), rules.normalization, micro.scale_B.to(device))
     loss = share / float(window.divisor)  # a number, because the divisor is float64, which Apple GPUs lack
-    if rules.prior_weight > 0:
-        with torch.no_grad(), adapters.disabled(), precision(denoiser, dtype):
-            base = denoiser.predict(clean, noise, t, text, False)
+    if taught is not None:
         # Both differences are against the same target, so theirs is that of the two predictions.
-        drift = elementwise_error(difference - base, rules)
+        drift = elementwise_error(difference - taught, rules)
         prior = loss_share(drift, micro.prior_B1Thw.to(device), Normalization.PER_SAMPLE)
-        loss = loss + rules.prior_weight * prior / float(window.prior_divisor)
+        loss = loss + prior_weight * prior / float(window.prior_divisor)
     finite = torch.isfinite(error.detach().sum(dim=(1, 2, 3, 4))).tolist()
     non_finite = tuple(entry.name for entry, good in zip(micro.entries, finite, strict=True) if not good)
     return MicroResult(loss, region_sums(error, micro.mask_B1Thw.to(device)), non_finite)
-
-
-def model_inputs(
-    micro: MicroBatch, denoiser: Denoiser, cache: LatentCache
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[Mapping[str, torch.Tensor]]]:
-    """Normalised latents, noise and t on the model's device, and each sample's caption."""
-    raw = torch.stack([cache.latent(entry) for entry in micro.entries])
-    text: list[Mapping[str, torch.Tensor]] = [
-        cache.empty_text() if dropped else cache.text(entry)
-        for entry, dropped in zip(micro.entries, micro.without_caption, strict=True)
-    ]
-    device = denoiser.device
-    return denoiser.normalise(raw.to(device)), micro.noise_BCThw.to(device), micro.t_B.to(device), text
 
 
 def region_sums(error_BCThw: torch.Tensor, mask_B1Thw: torch.Tensor) -> RegionSums:

@@ -1,4 +1,5 @@
-"""One optimizer step's samples, planned before the first forward pass: what is drawn, the weights, and the divisor.
+"""One optimizer step's samples, read and planned before the first forward pass: what is drawn, the weights, and the
+divisor.
 
 Shapes: B batch, C channels, T latent frames, h, w latent grid. Weights are float32 in [0, 1].
 Every draw of a sample comes from its own generator, seeded by the run's seed, the epoch and which occurrence of which
@@ -8,7 +9,7 @@ item it is. So it does not matter how a window is cut into micro-batches, nor wh
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,14 +27,16 @@ from .order import Occurrence, stream_seed
 class MicroBatch:
     """Samples of one latent shape that go through the model together.
 
-    `mask` is the cached mask (after invert), `weights` what the loss uses, `prior` the region held to the base model
-    (all zero when prior preservation is off), `scale_B` a factor of each sample's loss.
+    `raw` are the latents as the autoencoder gave them, `text` each sample's caption or the empty one. `mask` is the
+    cached mask (after invert), `weights` what the loss uses, `prior` the region held to the base model (all zero when
+    prior preservation is off), `scale_B` a factor of each sample's loss.
     """
 
     entries: tuple[CacheEntry, ...]
+    raw_BCThw: torch.Tensor
+    text: tuple[Mapping[str, torch.Tensor], ...]
     noise_BCThw: torch.Tensor
     t_B: torch.Tensor
-    without_caption: tuple[bool, ...]
     dropout_seeds: tuple[int, ...]
     mask_B1Thw: torch.Tensor
     weights_B1Thw: torch.Tensor
@@ -60,7 +63,10 @@ def plan_window(
     config: TrainConfig,
     denoiser: Denoiser,
 ) -> Window:
-    """Draw and weigh all samples of a window. Without `settings` every weight is 1."""
+    """Read, draw and weigh all samples of a window. Without `settings` every weight is 1.
+
+    CacheError naming a file that cannot be read.
+    """
     micro_batches = tuple(plan_micro_batch(batch, cache, entries, settings, config, denoiser) for batch in batches)
     normalization = settings.normalization if settings else Normalization.PER_SAMPLE
     divisor = torch.zeros((), dtype=torch.float64)
@@ -111,8 +117,12 @@ def plan_micro_batch(
         scale = torch.where(masked_B, area_scale(raw, settings), torch.ones(len(batch)))
     if config.min_snr_gamma > 0:
         scale = scale * min_snr_weight(denoiser, t_B, config.min_snr_gamma)
-    dropped = tuple((draws_B3[:, 2] < config.caption_dropout).tolist())
-    return MicroBatch(chosen, noise, t_B, dropped, seeds, mask, weights, prior, scale)
+    latents = torch.stack([cache.latent(entry) for entry in chosen])
+    dropped = (draws_B3[:, 2] < config.caption_dropout).tolist()
+    text = tuple(
+        cache.empty_text() if without else cache.text(entry) for entry, without in zip(chosen, dropped, strict=True)
+    )
+    return MicroBatch(chosen, latents, text, noise, t_B, seeds, mask, weights, prior, scale)
 
 
 def draw_samples(seeds: Sequence[int], shape: tuple[int, int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:

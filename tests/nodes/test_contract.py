@@ -85,7 +85,8 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "MaskLossSettings": (
         "",
         "gamma=1.0 min_weight=0.0 blur=0 invert=False probability=1.0 normalization='per_sample' loss='mse' "
-        "huber_delta=1.0 area_beta=0.0 prior_weight=0.0 prior_threshold=0.0 strict=False",
+        "huber_delta=1.0 area_beta=0.0 prior_weight=0.0 prior_threshold=0.0 strict=False "
+        "prior_teacher='base' prior_schedule='constant' prior_ema_decay=0.999",
         ("MASKLOSS_LOSS",),
     ),
     "MaskLossSettingsPreset": ("", "preset*='person'", ("MASKLOSS_LOSS",)),
@@ -100,8 +101,13 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "ema_decay=0.0 optimizer_args=''",
         ("MASKLOSS_OPTIMIZER",),
     ),
+    "MaskLossSampling": (
+        "positive* latent* vae* sampler* sigmas* negative",
+        "cfg=5.0 seed=0 every=100",
+        ("MASKLOSS_SAMPLING",),
+    ),
     "MaskLossTrainLora": (
-        "model* cache* mask_loss lora_config optimizer validation_cache initial_lora",
+        "model* cache* mask_loss lora_config optimizer sampling validation_cache initial_lora",
         "steps*=1000 batch_size=1 gradient_accumulation_steps=1 seed=0 timestep_sampling='uniform' timestep_min=0.0 "
         "timestep_max=1.0 gradient_checkpointing=True caption_dropout=0.0 validation_split=0.0 save_every=0 "
         "output_name='loras/maskloss/lora' on_existing='resume' training_dtype='auto' lora_dtype='fp32' "

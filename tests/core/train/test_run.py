@@ -156,7 +156,7 @@ def test_output_may_be_given_with_its_suffix(cache, tmp_path):
 def test_identity_covers_every_setting_but_steps_and_on_existing(cache):
     config = TrainConfig()
     identity = run_identity(
-        DemoDenoiser(), cache, MaskLossSettings(), LORA, OptimizerConfig(), config, cache, {"k": torch.ones(1)}
+        DemoDenoiser().identity, cache, MaskLossSettings(), LORA, OptimizerConfig(), config, cache, {"k": torch.ones(1)}
     )
     for group, kind in (("mask_loss", MaskLossSettings), ("lora", LoraConfig), ("optimizer", OptimizerConfig)):
         assert all(f"{group}.{field.name}" in identity for field in dataclasses.fields(kind))
