@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..data.files import hash_of, status_of
 from ..errors import CacheError
-from ..files import sha256_file, write_bytes
+from ..files import write_bytes
 from .entries import CacheEntry, Source
 from .index_columns import EntryTable
 
@@ -29,6 +31,10 @@ class CacheIndex:
     entries: Sequence[CacheEntry] = field(default=())
     text_encoder: str | None = None
     complete: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.entries, EntryTable):
+            object.__setattr__(self, "entries", EntryTable.of(self.entries))
 
 
 def read_index(directory: Path) -> CacheIndex:
@@ -81,8 +87,7 @@ def write_index_file(path: Path, index: CacheIndex) -> None:
 
 def stamp(role: str, path: Path, sha256: str) -> Source:
     """A source as it is now; `sha256` is that of its content."""
-    status = path.stat()
-    return Source(role, path.resolve(), status.st_size, status.st_mtime_ns, sha256)
+    return Source(role, path.resolve(), *status_of(path), sha256)
 
 
 def changed_and_missing(entries: Sequence[CacheEntry]) -> tuple[list[tuple[str, Source]], list[str]]:
@@ -90,7 +95,7 @@ def changed_and_missing(entries: Sequence[CacheEntry]) -> tuple[list[tuple[str, 
     are no longer there. Files are read only where size or time of change differ."""
     changed: list[tuple[str, Source]] = []
     missing: dict[str, None] = {}
-    seen: dict[str, os.stat_result | None] = {}
+    seen: dict[str, tuple[int, int] | None] = {}
     hashes: dict[str, str] = {}
     table = _table(entries)
     for name, number, path, size, mtime_ns in table.sources():
@@ -99,9 +104,9 @@ def changed_and_missing(entries: Sequence[CacheEntry]) -> tuple[list[tuple[str, 
         status = seen[path]
         if status is None:
             missing[name] = None
-        elif (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
+        elif status != (size, mtime_ns):
             source = table.source(number, name)
-            hashes[path] = hashes.get(path) or sha256_file(source.path)
+            hashes[path] = hashes.get(path) or hash_of(source.path)
             if hashes[path] != source.sha256:
                 changed.append((name, source))
     return changed, list(missing)
@@ -128,8 +133,9 @@ def _table(entries: Sequence[CacheEntry]) -> EntryTable:
     return entries if isinstance(entries, EntryTable) else EntryTable.of(entries)
 
 
-def _status(path: str) -> os.stat_result | None:
+def _status(path: str) -> tuple[int, int] | None:
     try:
-        return os.stat(path)
+        status = os.stat(path)
+        return status_of(Path(path)) if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -5,6 +5,8 @@ A name is a file's "/"-separated path below its directory, without suffix.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -49,13 +51,25 @@ def need_directory(directory: Path, setting: str) -> None:
 
 
 def hash_of(path: Path) -> str:
-    """Hex SHA-256 of a dataset's file. PathError when it is not there (any more) or cannot be read."""
+    """Hex SHA-256 of a dataset's file, or of a folder's files with their names. PathError when it is not there (any
+    more) or cannot be read."""
     try:
+        if path.is_dir():
+            return _hash_of_folder(path)
         return sha256_file(path)
     except OSError as error:
         raise PathError(
             f"{path} cannot be read ({error.strerror}); it was there when the folder was scanned, so scan again."
         ) from error
+
+
+def status_of(path: Path) -> tuple[int, int]:
+    """Bytes and time of change (ns) of a file; of a folder, all its files' bytes and the latest change, its own too."""
+    status = path.stat()
+    if not path.is_dir():
+        return status.st_size, status.st_mtime_ns
+    inside = [file.stat() for file in _files_in(path)]
+    return sum(each.st_size for each in inside), max(each.st_mtime_ns for each in (status, *inside))
 
 
 class NameIndex:
@@ -66,19 +80,34 @@ class NameIndex:
     """
 
     def __init__(
-        self, directory: Path, suffixes: Sequence[str], kind: str, wanted: Sequence[str], recursive: bool = True
+        self,
+        directory: Path,
+        suffixes: Sequence[str],
+        kind: str,
+        wanted: Sequence[str],
+        recursive: bool = True,
+        folders_of: Sequence[str] = (),
     ) -> None:
-        """`kind` is the word for the files in messages, `wanted` the names of all photographs."""
+        """`kind` is the word for the files in messages, `wanted` the names of all photographs and videos. A folder that
+        holds files with the suffixes `folders_of` can belong to one as well."""
         self._kind = kind
         self._exact: defaultdict[str, list[Path]] = defaultdict(list)
         self._folded: defaultdict[str, list[Path]] = defaultdict(list)
         lowered = tuple(suffix.lower() for suffix in suffixes)
+        folders: set[Path] = set()
         for file in list_files(directory, recursive):
             if file.path.suffix.lower() in lowered:
-                self._exact[file.name].append(file.path)
-                self._folded[file.name.lower()].append(file.path)
+                self._add(file.name, file.path)
+            folder = file.path.parent
+            if file.path.suffix.lower() in folders_of and folder != directory and folder not in folders:
+                folders.add(folder)
+                self._add(folder.relative_to(directory).as_posix(), folder)
         self._wanted_folded = _counts(name.lower() for name in wanted)
         self._wanted_flat = _counts(PurePosixPath(name).name.lower() for name in wanted)
+
+    def _add(self, name: str, path: Path) -> None:
+        self._exact[name].append(path)
+        self._folded[name.lower()].append(path)
 
     def find(self, name: str) -> Path | None:
         """The file that belongs to the photograph `name`, or None. DatasetError when two could."""
@@ -116,3 +145,14 @@ def _open(folder: Path, shut: set[Path]) -> bool:
 
 def _refuse(error: OSError) -> None:
     raise PathError(f"The folder {error.filename} cannot be read ({error.strerror}); check its permissions.")
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _hash_of_folder(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in _files_in(folder):
+        digest.update(json.dumps([path.name, sha256_file(path)]).encode())
+    return digest.hexdigest()

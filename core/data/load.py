@@ -1,19 +1,24 @@
 """Reading one item: its pixels, and its weights by the mask policy.
 
-alpha → file → none. An all-opaque alpha yields to a mask file; where there is none, it counts as full weight from
-alpha. `_HW`, `_HWC` pixel grid. Sizes are (width, height).
+Photographs: alpha → file → none. An all-opaque alpha yields to a mask file; where there is none, it counts as full
+weight from alpha. Videos: file → none, their alpha is not used. `_HW`, `_HWC`, `_THWC` pixel grid. Sizes are
+(width, height).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..alpha import uint8_to_weights
 from ..errors import MaskMissingError
-from ..images import has_alpha, load_image, load_mask
-from ..resample import check_same_aspect, fit_mask
+from ..images import has_alpha, image_size, load_image, load_mask
+from ..resample import Size, check_same_aspect, fit_image, fit_mask
+from ..video.clips import Clip, resampled
+from ..video.masks import check_mask_frames, read_mask_frames
+from ..video.reader import probe, read_frames
 from .items import DatasetItem, MaskOrigin
 
 
@@ -34,6 +39,15 @@ class LoadedItem:
     def full_weights_HW(self) -> np.ndarray:
         """The weights, all 1 where there is no mask; float32."""
         return np.ones(self.rgb_HWC.shape[:2], np.float32) if self.weights_HW is None else self.weights_HW
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedClip:
+    """rgb_THWC: uint8 at the bucket's size. weights_THW: float32 in [0, 1] alike, or None where there is no mask."""
+
+    rgb_THWC: np.ndarray
+    weights_THW: np.ndarray | None
+    origin: MaskOrigin
 
 
 def load_item(item: DatasetItem) -> LoadedItem:
@@ -57,9 +71,77 @@ def load_item(item: DatasetItem) -> LoadedItem:
     return LoadedItem(rgb_HWC, None, MaskOrigin.NONE)
 
 
+def load_clip(item: DatasetItem, clip: Clip, bucket: Size) -> LoadedClip:
+    """Read a clip of a video, each frame brought to the bucket as it comes, with its weights.
+
+    VideoError and ImageError when a file cannot be read or does not fit; MaskMissingError as `load_item`.
+    """
+    size_THW = len(clip.frames), bucket[1], bucket[0]
+    places = np.asarray(clip.frames)
+    rgb_THWC = np.empty((*size_THW, 3), np.uint8)
+    for number, rgb_HWC in read_frames(item.media_path, clip.frames):
+        rgb_THWC[places == number] = fit_image(rgb_HWC, bucket)
+    weights_THW: np.ndarray | None = None
+    for number, weights_HW in read_weights(item, clip.frames, bucket):
+        weights_THW = np.empty(size_THW, np.float32) if weights_THW is None else weights_THW
+        weights_THW[places == number] = weights_HW
+    return LoadedClip(rgb_THWC, weights_THW, MaskOrigin.NONE if weights_THW is None else MaskOrigin.FILE)
+
+
+def read_weights(
+    item: DatasetItem, frames: Sequence[int], size: Size | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (frame number, weights_HW float32 in [0, 1]) of a video's `frames`, brought to `size` as a bucket or at the
+    video's own; nothing where it has no mask. Errors as `load_clip`."""
+    if item.mask_path is None:
+        if item.settings.require_mask:
+            raise _mask_missing(item)
+        return
+    info = probe(item.media_path)
+    for number, mask_HW in read_mask_frames(item.mask_path, info, frames):
+        check_same_aspect(item.name, info.size, (mask_HW.shape[1], mask_HW.shape[0]))
+        yield number, fit_mask(uint8_to_weights(mask_HW), info.size, size or info.size)
+
+
+def load_frame(item: DatasetItem, number: int) -> LoadedItem:
+    """One frame of a video upright, with its weights. Errors as `load_clip`."""
+    ((_, rgb_HWC),) = read_frames(item.media_path, [number])
+    weights = [weights_HW for _, weights_HW in read_weights(item, [number])]
+    return LoadedItem(rgb_HWC, weights[0], MaskOrigin.FILE) if weights else LoadedItem(rgb_HWC, None, MaskOrigin.NONE)
+
+
+def load_still(item: DatasetItem) -> LoadedItem:
+    """A photograph, or a video's middle frame: something to look at. Errors as `load_item` and `load_clip`."""
+    return load_frame(item, probe(item.media_path).frames // 2) if item.is_video else load_item(item)
+
+
+def frames_at_target_rate(item: DatasetItem) -> tuple[int, ...]:
+    """Numbers of the frames that show a video at its `target_fps`. VideoError when it cannot be read."""
+    settings = item.settings.video
+    return resampled(settings.times_of(probe(item.media_path).times), settings.target_fps)
+
+
+def media_size(item: DatasetItem) -> Size:
+    """(width, height) upright, by the headers. ImageError when the file cannot be read."""
+    return probe(item.media_path).size if item.is_video else image_size(item.media_path)
+
+
+def checked_size(item: DatasetItem) -> Size:
+    """(width, height) upright, by the headers. ImageError when a file cannot be read or the mask file is of another
+    aspect, VideoError when it is of another number of frames."""
+    size = media_size(item)
+    if item.mask_path is not None:
+        by_frame = item.is_video
+        mask_size = (
+            check_mask_frames(item.mask_path, probe(item.media_path)) if by_frame else image_size(item.mask_path)
+        )
+        check_same_aspect(item.name, size, mask_size)
+    return size
+
+
 def expected_origin(item: DatasetItem) -> MaskOrigin:
     """Where the weights will come from, by the headers alone; an alpha that turns out to be opaque yields to a file."""
-    if item.settings.alpha_mask and has_alpha(item.media_path):
+    if item.settings.alpha_mask and not item.is_video and has_alpha(item.media_path):
         return MaskOrigin.ALPHA
     return MaskOrigin.NONE if item.mask_path is None else MaskOrigin.FILE
 

@@ -1,6 +1,7 @@
-"""A folder of photographs becomes a dataset: masks, captions and control images are found by name.
+"""A folder of photographs and videos becomes a dataset: masks, captions and control images are found by name.
 
-Sizes are (width, height). Only headers are read here; pixels are read by `load.py`.
+Sizes are (width, height). Only headers are read here, and of videos where their frames lie; pixels are read by
+`load.py`.
 """
 
 from __future__ import annotations
@@ -12,21 +13,22 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..errors import DatasetError, PathError, SettingError
-from ..images import IMAGE_SUFFIXES, image_size
-from ..resample import check_same_aspect
+from ..images import IMAGE_SUFFIXES
+from ..video.reader import VIDEO_SUFFIXES, probe
 from .buckets import bucket_for
 from .files import FoundFile, NameIndex, list_files, need_directory
-from .items import Dataset, DatasetItem, LoadSettings, MaskOrigin
-from .load import expected_origin
+from .items import Dataset, DatasetItem, LeftOut, LoadSettings
+from .load import checked_size, expected_origin
+from .scan_report import ScanReport, look_at_video, named
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
 # Photographs of a kind that Pillow cannot open: named in the report, so that they are not missed in silence.
 UNREAD_SUFFIXES = (".heic", ".heif", ".jxl", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd")
 
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Where a dataset's files lie. Directories that are None are not used; captions then lie beside the images."""
+    """Where a dataset's files lie. Directories that are None are not used; captions then lie beside the images. Without
+    `images` or `videos`, files of that kind are passed by."""
 
     directory: Path
     mask_directory: Path | None = None
@@ -36,6 +38,8 @@ class DatasetConfig:
     recursive: bool = False
     num_repeats: int = 1
     settings: LoadSettings = field(default_factory=LoadSettings)
+    images: bool = True
+    videos: bool = True
 
     def __post_init__(self) -> None:
         if self.num_repeats < 1:
@@ -56,54 +60,8 @@ class DatasetConfig:
         return "." + self.caption_extension.strip().lstrip(".")
 
 
-@dataclass(frozen=True)
-class ScanReport:
-    """What a scan found. Names are items' names; `not_read` are file names; `buckets` counts items by their bucket."""
-
-    masks: dict[str, MaskOrigin]
-    buckets: dict[tuple[int, int], int]
-    without_caption: tuple[str, ...]
-    not_read: tuple[str, ...]
-    mask_directory: Path | None
-
-    @property
-    def unmatched(self) -> tuple[str, ...]:
-        """Items for which neither alpha nor a mask file was found."""
-        return tuple(name for name, origin in self.masks.items() if origin is MaskOrigin.NONE)
-
-    def messages(self) -> tuple[str, ...]:
-        """What a person has to know, one sentence each."""
-        lines: list[str] = []
-        if self.mask_directory is not None and self.unmatched:
-            lines.append(f"{len(self.unmatched)} images have no matching mask file")
-        if self.without_caption:
-            lines.append(f"{len(self.without_caption)} images have no caption: {_named(self.without_caption)}")
-        if self.not_read:
-            lines.append(f"{len(self.not_read)} files were not read (no supported image): {_named(self.not_read)}")
-        return tuple(lines)
-
-    def to_json(self) -> dict[str, object]:
-        """{"items": [{"name", "mask", "caption"}], "counts", "buckets", "not_read", "messages"}."""
-        bare = set(self.without_caption)
-        origins = Counter(self.masks.values())
-        return {
-            "items": [
-                {"name": name, "mask": origin.value, "caption": name not in bare} for name, origin in self.masks.items()
-            ],
-            "counts": {
-                "images": len(self.masks),
-                **{f"mask_{origin.value}": origins[origin] for origin in MaskOrigin},
-                "without_caption": len(self.without_caption),
-                "not_read": len(self.not_read),
-            },
-            "buckets": {f"{width}x{height}": count for (width, height), count in sorted(self.buckets.items())},
-            "not_read": list(self.not_read),
-            "messages": list(self.messages()),
-        }
-
-
 def scan_dataset(config: DatasetConfig, masks_follow: bool = False) -> tuple[Dataset, ScanReport]:
-    """Find the photographs below a directory and what belongs to each.
+    """Find the photographs and videos below a directory and what belongs to each.
 
     `masks_follow`: masks are built by a later step, so that `require_mask` without a source is no error yet.
     PathError, DatasetError and ImageError in one sentence each; nothing is written.
@@ -114,18 +72,34 @@ def scan_dataset(config: DatasetConfig, masks_follow: bool = False) -> tuple[Dat
         raise DatasetError(
             "require_mask=true but no mask source configured; set mask_directory or alpha_mask, or turn it off."
         )
-    photographs, not_read = _photographs(config)
-    names = [file.name for file in photographs]
-    masks = _index(config.mask_directory, "mask_directory", IMAGE_SUFFIXES, "mask", names)
-    controls = _index(config.control_directory, "control_directory", IMAGE_SUFFIXES, "control", names)
+    media, not_read = _media(config)
+    names = [file.name for file in media]
+    masks, video_masks = _mask_indexes(config, media, names)
+    controls = _index(config.control_directory, "control_directory", "control", names)
     captions = _caption_index(config, names)
-    items = tuple(_item(config, file, masks, controls, captions) for file in photographs)
-    return Dataset(items), ScanReport(
-        masks={item.name: expected_origin(item) for item in items},
-        buckets=dict(Counter(_checked_bucket(item) for item in items)),
-        without_caption=tuple(item.name for item in items if item.caption_path is None),
+    items = [_item(config, file, masks, video_masks, controls, captions) for file in media]
+    videos = {item.name: look_at_video(probe(item.media_path), settings.video) for item in items if item.is_video}
+    reasons = {name: video.why_none for name, video in videos.items()}
+    kept = tuple(item for item in items if not reasons.get(item.name))
+    left_out = tuple(LeftOut(item, reason) for item in items if (reason := reasons.get(item.name)))
+    if not kept:
+        raise DatasetError(
+            f"No video of {config.directory} gives a clip ({left_out[0].item.name}: {left_out[0].reason}); lower "
+            "target_frames."
+        )
+    buckets: Counter[tuple[int, int]] = Counter()
+    for item in kept:
+        clips = videos[item.name].clips if item.is_video else (1,)
+        buckets[bucket_for(checked_size(item), item.settings)] += len(clips)
+    return Dataset(kept, left_out), ScanReport(
+        masks={item.name: expected_origin(item) for item in kept},
+        buckets=dict(buckets),
+        without_caption=tuple(item.name for item in kept if item.caption_path is None),
         not_read=not_read,
         mask_directory=config.mask_directory,
+        alpha_mask=settings.alpha_mask,
+        videos=videos,
+        target_fps=settings.video.target_fps,
     )
 
 
@@ -140,35 +114,46 @@ def read_caption(path: Path) -> str:
         ) from error
 
 
-def _photographs(config: DatasetConfig) -> tuple[list[FoundFile], tuple[str, ...]]:
+def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[str, ...]]:
     closed = [path for path in (config.mask_directory, config.control_directory) if path is not None]
-    photographs: list[FoundFile] = []
+    media: list[FoundFile] = []
     not_read: list[str] = []
+    wanted = (*(IMAGE_SUFFIXES if config.images else ()), *(VIDEO_SUFFIXES if config.videos else ()))
     for file in list_files(config.directory, config.recursive, closed):
         suffix = file.path.suffix.lower()
-        if suffix in IMAGE_SUFFIXES:
-            photographs.append(file)
-        elif suffix in VIDEO_SUFFIXES + UNREAD_SUFFIXES:
+        if suffix in wanted:
+            media.append(file)
+        elif suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES or suffix in UNREAD_SUFFIXES:
             not_read.append(file.path.relative_to(config.directory).as_posix())
-    for first, second in pairwise(photographs):
+    for first, second in pairwise(media):
         if first.name == second.name:
             raise DatasetError(
-                f"Two images share the name {first.name}: {first.path} and {second.path}; rename or remove one."
+                f"Two files share the name {first.name}: {first.path} and {second.path}; rename or remove one."
             )
-    if not photographs:
-        unread = f" ({len(not_read)} files there are not read: {_named(not_read)})" if not_read else ""
+    if not media:
+        kinds = " or ".join(kind for kind, read in (("images", config.images), ("videos", config.videos)) if read)
+        unread = f" ({len(not_read)} files there are not read: {named(not_read)})" if not_read else ""
         below = "" if config.recursive else "; set recursive for those in subfolders"
-        raise DatasetError(f"The image directory {config.directory} holds no images{unread}{below}.")
-    return photographs, tuple(not_read)
+        raise DatasetError(f"The image directory {config.directory} holds no {kinds}{unread}{below}.")
+    return media, tuple(not_read)
 
 
-def _index(
-    directory: Path | None, setting: str, suffixes: Sequence[str], kind: str, names: Sequence[str]
-) -> NameIndex | None:
+def _mask_indexes(
+    config: DatasetConfig, media: Sequence[FoundFile], names: Sequence[str]
+) -> tuple[NameIndex | None, NameIndex | None]:
+    """Where photographs' masks are found, and videos', which may be videos or folders too."""
+    directory = config.mask_directory
+    masks = _index(directory, "mask_directory", "mask", names)
+    if directory is None or all(file.path.suffix.lower() not in VIDEO_SUFFIXES for file in media):
+        return masks, None
+    return masks, NameIndex(directory, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES), "mask", names, folders_of=IMAGE_SUFFIXES)
+
+
+def _index(directory: Path | None, setting: str, kind: str, names: Sequence[str]) -> NameIndex | None:
     if directory is None:
         return None
     need_directory(directory, setting)
-    return NameIndex(directory, suffixes, kind, names)
+    return NameIndex(directory, IMAGE_SUFFIXES, kind, names)
 
 
 def _caption_index(config: DatasetConfig, names: Sequence[str]) -> NameIndex:
@@ -179,9 +164,15 @@ def _caption_index(config: DatasetConfig, names: Sequence[str]) -> NameIndex:
 
 
 def _item(
-    config: DatasetConfig, file: FoundFile, masks: NameIndex | None, controls: NameIndex | None, captions: NameIndex
+    config: DatasetConfig,
+    file: FoundFile,
+    masks: NameIndex | None,
+    video_masks: NameIndex | None,
+    controls: NameIndex | None,
+    captions: NameIndex,
 ) -> DatasetItem:
     caption_path = captions.find(file.name)
+    masks = video_masks if file.path.suffix.lower() in VIDEO_SUFFIXES else masks
     return DatasetItem(
         name=file.name,
         media_path=file.path,
@@ -192,15 +183,3 @@ def _item(
         repeats=config.num_repeats,
         caption_path=caption_path,
     )
-
-
-def _checked_bucket(item: DatasetItem) -> tuple[int, int]:
-    size = image_size(item.media_path)
-    if item.mask_path is not None:
-        check_same_aspect(item.name, size, image_size(item.mask_path))
-    return bucket_for(size, item.settings)
-
-
-def _named(names: Sequence[str], limit: int = 5) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

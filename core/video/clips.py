@@ -6,6 +6,7 @@ The rules are musubi-tuner's, so that caches agree: positions and lengths count 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ class FrameExtraction(str, Enum):
 @dataclass(frozen=True)
 class VideoSettings:
     """How a video becomes clips. Lengths and strides are in frames at `target_fps` (frames per second; 0 = every frame
-    of the source). `frame_stride` acts with slide, `frame_sample` with uniform, `max_frames` with full."""
+    of the source). `frame_stride` acts with slide, `frame_sample` with uniform, `max_frames` with full. `source_fps`
+    stands in for what the files say of their rate; 0 = what they say."""
 
     target_frames: tuple[int, ...] = (1,)
     extraction: FrameExtraction = FrameExtraction.HEAD
@@ -46,6 +48,7 @@ class VideoSettings:
     frame_sample: int = 1
     max_frames: int = 129
     target_fps: float = 16.0
+    source_fps: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.target_frames or min(self.target_frames) < 1:
@@ -56,13 +59,19 @@ class VideoSettings:
             value: int = getattr(self, name)
             if value < 1:
                 raise SettingError(f"{name} is {value}; it must be at least 1.")
-        if not 0 <= self.target_fps <= 1000:
-            raise SettingError(f"target_fps is {self.target_fps}; give frames per second, or 0 for the source's own.")
+        for name in ("target_fps", "source_fps"):
+            rate: float = getattr(self, name)
+            if not 0 <= rate <= 1000:
+                raise SettingError(f"{name} is {rate}; give frames per second, or 0 for the source's own.")
 
     @property
     def lengths(self) -> tuple[int, ...]:
         """`target_frames` as 4k+1, rounded down, ascending, each once."""
         return tuple(sorted({_rounded(frames) for frames in self.target_frames}))
+
+    def times_of(self, times: Sequence[float]) -> Sequence[float]:
+        """When frames that are shown at `times` (s) count as shown, under `source_fps`."""
+        return [number / self.source_fps for number in range(len(times))] if self.source_fps else times
 
 
 @dataclass(frozen=True)
@@ -79,9 +88,17 @@ class Clip:
         return f"{self.position:05d}-{len(self.frames):03d}"
 
 
+def parse_target_frames(text: str) -> tuple[int, ...]:
+    """ "1, 25, 45" to (1, 25, 45). SettingError for anything else."""
+    pieces = [piece for piece in re.split(r"[\s,;]+", text) if piece]
+    if not pieces or not all(piece.isdecimal() and int(piece) > 0 for piece in pieces):
+        raise SettingError(f"target_frames is {text!r}; write frame counts such as 1 or 1, 25, 45")
+    return tuple(int(piece) for piece in pieces)
+
+
 def clips_of(times: Sequence[float], settings: VideoSettings) -> tuple[Clip, ...]:
     """The clips of a video whose frames are shown at `times` (s, ascending from 0), by length, then by position."""
-    frames = resampled(times, settings.target_fps)
+    frames = resampled(settings.times_of(times), settings.target_fps)
     found = dict.fromkeys(_cuts(len(frames), settings))
     return tuple(Clip(start, frames[start : start + length]) for start, length in found)
 
@@ -90,7 +107,7 @@ def too_long(times: Sequence[float], settings: VideoSettings) -> tuple[int, ...]
     """The lengths that the video is too short for, ascending."""
     if settings.extraction is FrameExtraction.FULL:
         return ()
-    count = len(resampled(times, settings.target_fps))
+    count = len(resampled(settings.times_of(times), settings.target_fps))
     return tuple(length for length in settings.lengths if length > count)
 
 

@@ -30,11 +30,12 @@ def test_a_folder_with_masks_captions_and_controls(tmp_path: Path, photograph: D
     assert (second.name, second.mask_path, second.caption, second.control_path) == ("b", None, "", None)
     assert report.messages() == ("1 images have no matching mask file", "1 images have no caption: b")
     assert report.to_json()["counts"] == {
-        "images": 2, "mask_alpha": 0, "mask_file": 1, "mask_none": 1, "without_caption": 1, "not_read": 0,
+        "images": 2, "videos": 0, "clips": 0, "clip_frames": 0,
+        "mask_alpha": 0, "mask_file": 1, "mask_none": 1, "without_caption": 1, "not_read": 0,
     }  # fmt: skip
     assert report.to_json()["items"] == [
-        {"name": "a", "mask": "file", "caption": True},
-        {"name": "b", "mask": "none", "caption": False},
+        {"name": "a", "mask": "file", "caption": True, "frames": 1, "clips": 1},
+        {"name": "b", "mask": "none", "caption": False, "frames": 1, "clips": 1},
     ]
     assert report.to_json()["buckets"] == {"1184x880": 2}
 
@@ -66,7 +67,7 @@ def test_the_same_letters_win_over_other_case(tmp_path: Path, photograph: Draw, 
 def test_two_images_of_one_stem_are_named(tmp_path: Path, photograph: Draw) -> None:
     photograph("set/a.jpg")
     photograph("set/a.png")
-    with pytest.raises(DatasetError, match=r"Two images share the name a: .*a\.jpg and .*a\.png"):
+    with pytest.raises(DatasetError, match=r"Two files share the name a: .*a\.jpg and .*a\.png"):
         scan_dataset(DatasetConfig(tmp_path / "set"))
 
 
@@ -98,13 +99,13 @@ def test_companions_in_the_image_directory_itself_are_refused(tmp_path: Path, ph
         DatasetConfig(tmp_path / "set", **{setting: tmp_path / "set"})
 
 
-def test_videos_and_unreadable_kinds_are_named_not_passed_over(tmp_path: Path, photograph: Draw) -> None:
+def test_unreadable_kinds_are_named_not_passed_over(tmp_path: Path, photograph: Draw) -> None:
     photograph("set/a.jpg")
-    (tmp_path / "set/clip.mp4").write_bytes(b"video")
     (tmp_path / "set/phone.HEIC").write_bytes(b"heic")
+    (tmp_path / "set/raw.nef").write_bytes(b"nef")
     report = scan_dataset(DatasetConfig(tmp_path / "set"))[1]
-    assert report.not_read == ("clip.mp4", "phone.HEIC")
-    assert "2 files were not read (no supported image): clip.mp4, phone.HEIC" in report.messages()
+    assert report.not_read == ("phone.HEIC", "raw.nef")
+    assert "2 files were not read (no supported image): phone.HEIC, raw.nef" in report.messages()
 
 
 def test_an_empty_or_missing_directory_says_so(tmp_path: Path) -> None:
@@ -114,10 +115,10 @@ def test_an_empty_or_missing_directory_says_so(tmp_path: Path) -> None:
     with pytest.raises(PathError, match="is a file; give the folder"):
         scan_dataset(DatasetConfig(tmp_path / "file"))
     (tmp_path / "set").mkdir()
-    with pytest.raises(DatasetError, match="holds no images; set recursive"):
+    with pytest.raises(DatasetError, match="holds no images or videos; set recursive"):
         scan_dataset(DatasetConfig(tmp_path / "set"))
-    (tmp_path / "set/clip.mp4").write_bytes(b"video")
-    with pytest.raises(DatasetError, match=r"holds no images \(1 files there are not read: clip.mp4\)"):
+    (tmp_path / "set/phone.heic").write_bytes(b"heic")
+    with pytest.raises(DatasetError, match=r"holds no images or videos \(1 files there are not read: phone.heic\)"):
         scan_dataset(DatasetConfig(tmp_path / "set"))
 
 

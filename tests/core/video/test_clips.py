@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from maskloss.core.errors import SettingError
-from maskloss.core.video.clips import Clip, FrameExtraction, VideoSettings, clips_of, is_slower, resampled, too_long
+from maskloss.core.video.clips import Clip, FrameExtraction, VideoSettings, clips_of, is_slower, parse_target_frames, resampled, too_long
 
 
 def steady(count: int, fps: float) -> tuple[float, ...]:
@@ -106,6 +106,19 @@ def test_a_clip_names_source_frames_and_ends_its_name_as_musubi_does() -> None:
     assert clips[1].suffix == "00005-005"
 
 
+def test_a_source_rate_stands_in_for_what_the_file_says() -> None:
+    settings = VideoSettings((5,), target_fps=16, source_fps=32)
+    assert clips_of(steady(20, 16), settings) == (Clip(0, (0, 2, 4, 6, 8)),)
+    assert too_long(steady(8, 16), settings) == (5,)
+
+
+def test_target_frames_are_read_from_text() -> None:
+    assert parse_target_frames(" 1, 25;45\n") == (1, 25, 45)
+    for wrong in ("", "a", "1.5", "0", "-4", "1, x"):
+        with pytest.raises(SettingError, match="write frame counts such as 1 or 1, 25, 45"):
+            parse_target_frames(wrong)
+
+
 def test_one_frame_is_a_clip() -> None:
     assert clips_of((0.0,), VideoSettings()) == (Clip(0, (0,)),)
 
@@ -120,6 +133,7 @@ def test_one_frame_is_a_clip() -> None:
         ({"max_frames": 0}, "max_frames is 0"),
         ({"target_fps": -1.0}, "target_fps is -1.0; give frames per second, or 0"),
         ({"target_fps": float("nan")}, "target_fps is nan"),
+        ({"source_fps": -1.0}, "source_fps is -1.0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(setting: dict[str, object], said: str) -> None:

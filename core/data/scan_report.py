@@ -1,0 +1,140 @@
+"""What a scan found: which items have masks and captions, which clips the videos give, and what was passed by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..video.clips import VideoSettings, clips_of, is_slower, too_long
+from ..video.reader import VideoInfo
+from .items import MaskOrigin
+
+
+@dataclass(frozen=True)
+class FoundVideo:
+    """What a video gives. `missing` are the lengths that it is too short for; `slower`: it has fewer frames per second
+    than asked; `note` tells of frames that cannot be decoded."""
+
+    frames: int
+    clips: tuple[int, ...]
+    missing: tuple[int, ...]
+    slower: bool
+    note: str
+
+    @property
+    def why_none(self) -> str:
+        """Why it gives no clip, or empty."""
+        if self.clips:
+            return ""
+        return f"it has {self.frames} frames, too few for target_frames {', '.join(map(str, self.missing))}"
+
+
+def look_at_video(info: VideoInfo, settings: VideoSettings) -> FoundVideo:
+    """What a video of this kind gives under these settings."""
+    times = settings.times_of(info.times)
+    return FoundVideo(
+        frames=info.frames,
+        clips=tuple(len(clip.frames) for clip in clips_of(info.times, settings)),
+        missing=too_long(info.times, settings),
+        slower=is_slower(times, settings.target_fps),
+        note=info.note,
+    )
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What a scan found. Names are items' names; `not_read` are file names; `buckets` counts items by their bucket, a
+    video once for each clip. `videos` has those too that give no clip and were left out."""
+
+    masks: Mapping[str, MaskOrigin]
+    buckets: Mapping[tuple[int, int], int]
+    without_caption: tuple[str, ...]
+    not_read: tuple[str, ...]
+    mask_directory: Path | None
+    alpha_mask: bool = False
+    videos: Mapping[str, FoundVideo] = field(default_factory=dict)
+    target_fps: float = 0.0
+
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """Items for which neither alpha nor a mask file was found."""
+        return tuple(name for name, origin in self.masks.items() if origin is MaskOrigin.NONE)
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Videos that give no clip, and why."""
+        return {name: video.why_none for name, video in self.videos.items() if not video.clips}
+
+    def messages(self) -> tuple[str, ...]:
+        """What a person has to know, one sentence each."""
+        lines: list[str] = []
+        for kind, names in self._by_kind(self.unmatched if self.mask_directory is not None else ()):
+            lines.append(f"{len(names)} {kind} have no matching mask file")
+        for kind, names in self._by_kind(self.without_caption):
+            lines.append(f"{len(names)} {kind} have no caption: {named(names)}")
+        if self.not_read:
+            lines.append(f"{len(self.not_read)} files were not read (no supported image): {named(self.not_read)}")
+        return (*lines, *self._about_videos())
+
+    def to_json(self) -> dict[str, object]:
+        """{"items": [{"name", "mask", "caption", "frames", "clips"}], "counts", "buckets", "not_read", "left_out",
+        "messages"}. A photograph has 1 frame and is 1 clip; `clip_frames` are those of all the videos' clips."""
+        bare = set(self.without_caption)
+        origins = Counter(self.masks.values())
+        lengths = [length for video in self.videos.values() for length in video.clips]
+        videos = sum(name in self.videos for name in self.masks)
+        return {
+            "items": [
+                {"name": name, "mask": origin.value, "caption": name not in bare, **self._amounts(name)}
+                for name, origin in self.masks.items()
+            ],
+            "counts": {
+                "images": len(self.masks) - videos,
+                "videos": videos,
+                "clips": len(lengths),
+                "clip_frames": sum(lengths),
+                **{f"mask_{origin.value}": origins[origin] for origin in MaskOrigin},
+                "without_caption": len(self.without_caption),
+                "not_read": len(self.not_read),
+            },
+            "buckets": {f"{width}x{height}": count for (width, height), count in sorted(self.buckets.items())},
+            "not_read": list(self.not_read),
+            "left_out": [f"{name}: {reason}" for name, reason in self.left_out.items()],
+            "messages": list(self.messages()),
+        }
+
+    def _amounts(self, name: str) -> dict[str, int]:
+        video = self.videos.get(name)
+        return {"frames": 1, "clips": 1} if video is None else {"frames": video.frames, "clips": len(video.clips)}
+
+    def _by_kind(self, names: Sequence[str]) -> list[tuple[str, list[str]]]:
+        images = [name for name in names if name not in self.videos]
+        videos = [name for name in names if name in self.videos]
+        return [(kind, some) for kind, some in (("images", images), ("videos", videos)) if some]
+
+    def _about_videos(self) -> list[str]:
+        if not self.videos:
+            return []
+        lengths = [length for video in self.videos.values() for length in video.clips]
+        lines = [f"{len(self.videos)} videos give {len(lengths)} clips of {sum(lengths)} frames."]
+        if gone := self.left_out:
+            lines.append(f"{len(gone)} videos give no clip and are left out: {named(list(gone))}")
+        if short := [name for name, video in self.videos.items() if video.clips and video.missing]:
+            lines.append(f"{len(short)} videos are too short for some of target_frames: {named(short)}")
+        if slow := [name for name, video in self.videos.items() if video.slower]:
+            lines.append(
+                f"{len(slow)} videos have fewer than {self.target_fps:g} frames per second; theirs are taken as they "
+                f"are and run faster: {named(slow)}"
+            )
+        if self.alpha_mask:
+            lines.append(f"alpha_mask does not act on the {len(self.videos)} videos; they use mask files.")
+        lines += [f"{name}: {video.note}" for name, video in self.videos.items() if video.note]
+        return lines
+
+
+def named(names: Sequence[str], limit: int = 5) -> str:
+    """The first names, and how many more."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
