@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--set", action="append", default=[], metavar="ID.INPUT=VALUE", help="override one input")
     run.add_argument("--input", type=Path, metavar="DIR", help="where relative paths are read (default: here)")
     run.add_argument("--output", type=Path, metavar="DIR", help="where everything is written (default: here)")
+    run.add_argument(
+        "--shard", metavar="I/N", help="cache share I of N, and stop there: one share for each machine or process"
+    )
     run.set_defaults(command=_run)
 
     submit = commands.add_parser("submit", help="queue an API-format prompt on a ComfyUI server and follow it")
@@ -85,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     from .run import run_file
 
-    run_file(options.file, options.set, options.input, options.output)
+    run_file(options.file, options.set, options.input, options.output, options.shard)
 
 
 def _submit(options: argparse.Namespace) -> None:

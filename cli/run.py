@@ -6,25 +6,41 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..core.data.share import Share
 from ..core.errors import PathError
 from ..core.host import LocalHost
 from ..nodes import NODE_CLASS_MAPPINGS
 from .builtin_nodes import BUILTIN_NODES
-from .prompt import Registry, override, read_prompt
+from .prompt import PromptNode, Registry, override, read_prompt
 from .runner import NodeResult, run_prompt
+from .shares import until_cache
 
 REGISTRY: Registry = {**BUILTIN_NODES, **NODE_CLASS_MAPPINGS}
 
 
-def run_file(file: Path, settings: Sequence[str], input_directory: Path | None, output_directory: Path | None) -> None:
-    """Run the prompt in `file` with the overrides `settings`; texts for people go to stdout, the rest to stderr."""
+def run_file(
+    file: Path,
+    settings: Sequence[str],
+    input_directory: Path | None,
+    output_directory: Path | None,
+    shard: str | None = None,
+) -> None:
+    """Run the prompt in `file` with the overrides `settings`; texts for people go to stdout, the rest to stderr. With
+    `shard`, such as "1/2", only that share is cached, and what stands behind the cache is left out."""
     if input_directory is not None and not input_directory.is_dir():
         raise PathError(f"--input {input_directory} is not a directory; give the folder with your photographs")
     prompt = read_prompt(file)
     override(prompt, settings, REGISTRY)
-    results = run_prompt(prompt, REGISTRY, LocalHost(input_directory, output_directory))
+    share = None if shard is None else Share.parse(shard)
+    behind: list[PromptNode] = []
+    if share is not None:
+        prompt, behind = until_cache(prompt, REGISTRY)
+    results = run_prompt(prompt, REGISTRY, LocalHost(input_directory, output_directory, share))
     for result in results.values():
         _tell(result)
+    if behind:
+        labels = ", ".join(node.label for node in behind)
+        print(f"not run in a share: {labels}; run this file without --shard when all shares are finished")
 
 
 def _tell(result: NodeResult) -> None:

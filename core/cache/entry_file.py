@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ..errors import CacheError
-from ..files import written_whole
+from ..files import write_bytes
 
 REFERENCE_FORMAT = "1.0.1"
 LATENTS = "latents_"
@@ -62,8 +62,13 @@ def write_entry(
         stored = _stored(weights_1Thw, storage)
         tensors[_key(WEIGHTS, stored)] = alone(stored)
     own = {"format_version": REFERENCE_FORMAT, "frame_count": str(frames), "latent_size": f"{width}x{height}"}
-    with written_whole(path) as temporary:
-        save_file(tensors, temporary, metadata={**own, **metadata})
+    write_tensors(path, tensors, {**own, **metadata})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file whole or not at all. DiskError naming it when the disk is full or refuses."""
+    # Not safetensors' own writing: on a full disk it raises what does not say so.
+    write_bytes(path, save(dict(tensors), dict(metadata)))
 
 
 def read_header(path: Path) -> EntryHeader:

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import accumulate, islice, repeat
+from operator import eq
 from pathlib import Path
 from typing import Any, overload
 
@@ -107,6 +108,8 @@ class EntryTable(Sequence[CacheEntry]):
         return (self._entry(row) for row in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, EntryTable):
+            return _alike(self._columns, other._columns) and _alike(self._sources, other._sources)
         if not isinstance(other, Sequence):
             return NotImplemented
         return len(self) == len(other) and all(one == another for one, another in zip(self, other, strict=True))
@@ -178,6 +181,12 @@ def _after(name: str, file: str) -> str:
 
 def _whole(name: str, after: str) -> str:
     return after[len(_WHOLE) :] if after.startswith(_WHOLE) else name + after
+
+
+def _alike(columns: Mapping[str, Sequence[Any]], others: Mapping[str, Sequence[Any]]) -> bool:
+    return columns.keys() == others.keys() and all(
+        len(column) == len(others[name]) and all(map(eq, column, others[name])) for name, column in columns.items()
+    )
 
 
 def _last(name: str) -> str:

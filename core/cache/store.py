@@ -29,7 +29,8 @@ class LatentCache:
     """An open cache. Tensors are read, and checked, when they are asked for.
 
     `encoder` and `text_encoder` are identities (None: no text is cached). With `reference` the files are the reference
-    system's, and `notes` say what they do not tell.
+    system's, and `notes` say what they do not tell. With `is_share` the entries are those of one share, of a cache that
+    others may still be filling.
     """
 
     directory: Path
@@ -39,6 +40,7 @@ class LatentCache:
     text_encoder: str | None = None
     reference: ReferenceArchitecture | None = None
     notes: tuple[str, ...] = ()
+    is_share: bool = False
 
     @property
     def fingerprint(self) -> str:

@@ -7,22 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from ..errors import CacheError
-from ..files import write_json, written_whole
+from ..files import locked, write_json
 from ..progress import SILENT, Progress
 from .encoders import TextEncoder
-from .entry_file import alone, read_tensors
+from .entry_file import alone, read_metadata, write_tensors
 from .index import read_index, write_index
 from .reference_files import TEXT_MARK
-from .store import LatentCache, open_cache, text_file_name
+from .store import LatentCache, text_file_name
 
 
 def cache_text(
     cache: LatentCache, encoder: TextEncoder, progress: Progress = SILENT
 ) -> tuple[LatentCache, dict[str, object]]:
     """Encode what is not there yet: each distinct caption, and always the empty one.
+
+    Of a share only that share's captions are encoded; the last share to finish makes the text known to the cache.
 
     Returns the cache with its text, and the report {"items": [{"caption", "state": encoded|unchanged, "used_by":
     names}], "counts"}. CacheError when the encoder's values are not finite, with the caption's name, and when another
@@ -44,14 +45,18 @@ def cache_text(
     progress.update(len(used_by), len(used_by))
     _note_encoder(cache, encoder.identity)
     counts = {state: list(states.values()).count(state) for state in ("encoded", "unchanged")}
-    return open_cache(cache.directory), {
+    return replace(cache, text_encoder=encoder.identity), {
         "items": [{"caption": text, "state": states[text], "used_by": names} for text, names in used_by.items()],
         "counts": {"captions": len(used_by), "without_caption": len(used_by[""]), **counts},
     }
 
 
 def _check_current(cache: LatentCache) -> None:
-    if cache.reference is None and read_index(cache.directory).entries != cache.entries:
+    if cache.reference is not None or cache.is_share:
+        return
+    index = read_index(cache.directory)
+    # Unfinished means that another process is at work there, which does not change the captions of this one.
+    if index.complete and index.entries != cache.entries:
         raise CacheError(
             f"The cache {cache.directory} was filled anew since it was opened; run CacheLatents again, and give each "
             "dataset a cache_directory of its own."
@@ -63,16 +68,22 @@ def _note_encoder(cache: LatentCache, identity: str) -> None:
         # An index of ours would hide what the other trainer caches there later.
         write_json(cache.directory / TEXT_MARK, {"text_encoder": identity})
         return
-    index = read_index(cache.directory)
-    if index.text_encoder != identity:
-        write_index(cache.directory, replace(index, text_encoder=identity))
+    with locked(cache.directory):
+        index = read_index(cache.directory)
+        if cache.is_share:
+            whole = replace(cache, entries=index.entries, text_encoder=identity)
+            if not index.complete or whole.missing_captions():
+                return  # another share is to come, and will find everything there
+        if index.text_encoder != identity:
+            write_index(cache.directory, replace(index, text_encoder=identity))
 
 
 def _is_whole(path: Path) -> bool:
+    """Whether the embeddings are there; their length is checked with the header, their values were when written."""
     if not path.exists():
         return False
     try:
-        read_tensors(path)
+        read_metadata(path)
     except CacheError:
         return False
     return True
@@ -85,6 +96,5 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor], caption: str, encode
                 f"The text encoder gave values that are not finite for the caption {caption!r} ({key}); try it in "
                 "float32."
             )
-    with written_whole(path) as temporary:
-        stored = {key: alone(tensor) for key, tensor in tensors.items()}
-        save_file(stored, temporary, metadata={"maskloss_caption": caption, "maskloss_text_encoder": encoder})
+    stored = {key: alone(tensor) for key, tensor in tensors.items()}
+    write_tensors(path, stored, {"maskloss_caption": caption, "maskloss_text_encoder": encoder})

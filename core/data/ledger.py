@@ -2,23 +2,25 @@
 
 It makes a step idempotent on disk. Unchanged work is skipped, changed work redone, and a file that a person put there
 or edited is told apart from ours by its hash. Entries go to a journal first, line by line, so that a step that is
-killed loses nothing and takes no half-finished file for someone else's.
+killed loses nothing and takes no half-finished file for someone else's. Each process has a journal of its own, so that
+several may fill one directory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import threading
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
 from ..errors import DatasetError
-from ..files import sha256_file, write_json
+from ..files import is_abandoned, locked, process_tag, sha256_file, sweep, write_json
 from .files import MASK_LEDGER
 from .items import DatasetItem
 
@@ -49,6 +51,10 @@ class Ledger:
 
     def __init__(self, path: Path, step: str, records: dict[str, Record]) -> None:
         self._path, self._step, self._records = path, step, records
+        self._noted: dict[str, Record] = {}
+        self._seen = _listing(path)
+        # Several ledgers may be open in one process as well.
+        self._journal_path = path.with_name(f"{path.stem}-{process_tag()}-{secrets.token_hex(3)}.journal")
         self._journal: TextIO | None = None
         self._lock = threading.Lock()
 
@@ -58,6 +64,12 @@ class Ledger:
 
     def state(self, name: str, target: Path, fingerprint: str) -> FileState:
         """What lies at `target` now, given what it would be made from."""
+        state = self._state(name, target, fingerprint)
+        if state in (FileState.FOREIGN, FileState.EDITED) and self._look_again():
+            return self._state(name, target, fingerprint)
+        return state
+
+    def _state(self, name: str, target: Path, fingerprint: str) -> FileState:
         record = self._records.get(name)
         if record is None or record.sha256 is None:
             if target.exists():
@@ -87,22 +99,38 @@ class Ledger:
         self._journal.close()
         self._journal = None
         self._write()
-        _journal_path(self._path).unlink(missing_ok=True)
+        self._journal_path.unlink(missing_ok=True)
 
     def _note(self, name: str, record: Record) -> None:
         with self._lock:
-            self._records[name] = record
+            self._records[name] = self._noted[name] = record
             if self._journal is None:
                 # The ledger itself comes first: its presence marks the directory as ours for whoever scans next.
                 self._write()
-                # What an earlier journal held is in it now, and a line torn by a kill would spoil the next one.
-                self._journal = _journal_path(self._path).open("w", encoding="utf-8")
+                self._journal = self._journal_path.open("w", encoding="utf-8")
             self._journal.write(json.dumps({"name": name, **asdict(record)}) + "\n")
             self._journal.flush()
 
     def _write(self) -> None:
-        items = {name: asdict(record) for name, record in sorted(self._records.items())}
-        write_json(self._path, {"step": self._step, "items": items})
+        """Everything that any process noted, into one file; journals of processes that are gone are in it then."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self._path.parent):
+            gone = [path for path in _journals(self._path) if is_abandoned(path)]
+            records = {**_stored(self._path, self._step), **self._noted}
+            items = {name: asdict(record) for name, record in sorted(records.items())}
+            write_json(self._path, {"step": self._step, "items": items})
+            for path in gone:
+                path.unlink(missing_ok=True)
+
+    def _look_again(self) -> bool:
+        """Take in what other processes noted since; False where they noted nothing."""
+        with self._lock:
+            listing = _listing(self._path)
+            if listing == self._seen:
+                return False
+            self._seen = listing
+            self._records = {**_stored(self._path, self._step), **self._noted}
+            return True
 
 
 @contextmanager
@@ -112,20 +140,8 @@ def open_ledger(directory: Path, step: str, file_name: str = MASK_LEDGER) -> Gen
     DatasetError when the directory belongs to another step or its ledger is damaged.
     """
     path = directory / file_name
-    records: dict[str, Record] = {}
-    if path.exists():
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            owner = stored["step"]
-            records = {name: Record(**record) for name, record in stored["items"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DatasetError(
-                f"{path} is damaged ({error}); delete it, and set overwrite to have the files beside it made again."
-            ) from error
-        if owner != step:
-            raise DatasetError(f"{directory} holds what {owner} wrote; choose another directory for {step}.")
-    records.update(_journalled(_journal_path(path)))
-    ledger = Ledger(path, step, records)
+    sweep(directory)
+    ledger = Ledger(path, step, _stored(path, step))
     try:
         yield ledger
     finally:
@@ -150,14 +166,46 @@ def target_for(item: DatasetItem, directory: Path) -> Path:
     return target
 
 
-def _journal_path(path: Path) -> Path:
-    return path.with_suffix(".journal")
+def _stored(path: Path, step: str) -> dict[str, Record]:
+    """What the ledger and all journals beside it say."""
+    records: dict[str, Record] = {}
+    journals = _journals(path)
+    if path.exists():
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            owner = stored["step"]
+            records = {name: Record(**record) for name, record in stored["items"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DatasetError(
+                f"{path} is damaged ({error}); delete it, and set overwrite to have the files beside it made again."
+            ) from error
+        if owner != step:
+            raise DatasetError(f"{path.parent} holds what {owner} wrote; choose another directory for {step}.")
+    for journal in journals:
+        records.update(_journalled(journal))
+    return records
+
+
+def _journals(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.stem}-*.journal"))
+
+
+def _listing(path: Path) -> list[tuple[str, int, int]]:
+    """What tells whether another process noted something since."""
+    found: list[tuple[str, int, int]] = []
+    for each in (path, *_journals(path)):
+        with suppress(FileNotFoundError):
+            status = each.stat()
+            found.append((each.name, status.st_size, status.st_mtime_ns))
+    return found
 
 
 def _journalled(path: Path) -> Iterable[tuple[str, Record]]:
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return  # its process is done, and the ledger holds it now
+    for line in lines:
         try:
             entry = json.loads(line)
         except ValueError:

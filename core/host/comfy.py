@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..data.share import Share
 from ..files import write_bytes
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
@@ -43,6 +44,9 @@ class ComfyHost:
         standard = [Path(folder_paths.models_dir) / name for name in kind.folder_names]
         registered = [folder for name in kind.folder_names for folder in _registered(folder_paths, name)]
         return once([*registered, *standard, *own_model_folders(kind)])
+
+    def share(self) -> Share | None:
+        return None
 
     def progress(self) -> Progress:
         context = _executing_context()

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..bundled.registry import models_directory
+from ..data.share import Share
 from ..paths import Folders
 from ..progress import Progress
 
@@ -46,6 +47,10 @@ class Host(Protocol):
 
     def model_folders(self, kind: ModelKind) -> tuple[Path, ...]:
         """Where weights of this kind are looked for, the first one first; not all of these folders need be there."""
+        ...
+
+    def share(self) -> Share | None:
+        """Which share of its datasets this prompt works on, where several machines divide them; None for all."""
         ...
 
     def progress(self) -> Progress:

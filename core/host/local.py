@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.share import Share
 from ..images import save_image
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
@@ -26,13 +27,16 @@ class LocalHost:
     prompt keeps them up to date.
     """
 
-    def __init__(self, input_directory: Path | None = None, output_directory: Path | None = None) -> None:
+    def __init__(
+        self, input_directory: Path | None = None, output_directory: Path | None = None, share: Share | None = None
+    ) -> None:
         self._folders = Folders(
             input=(input_directory or Path.cwd()).absolute(),
             output=(output_directory or Path.cwd()).absolute(),
             roots=roots_from_environment(),
             absolute_allowed=True,
         )
+        self._share = share
         self.label = ""
         self.classes: frozenset[str] | None = None
 
@@ -41,6 +45,9 @@ class LocalHost:
 
     def model_folders(self, kind: ModelKind) -> tuple[Path, ...]:
         return own_model_folders(kind)
+
+    def share(self) -> Share | None:
+        return self._share
 
     def progress(self) -> Progress:
         return LineProgress(self.label)

@@ -72,7 +72,7 @@ def test_a_killed_step_is_taken_up_from_its_journal(tmp_path: Path) -> None:
         (tmp_path / f"{name}.png").write_text("ours")
     ledger.finish("done", "one", tmp_path / "done.png", {})
     ledger.begin("begun", "one")
-    journal = tmp_path / ".maskloss_masks.journal"
+    (journal,) = tmp_path.glob(".maskloss_masks-*.journal")
     journal.write_text(journal.read_text() + '{"name": "torn", "finge')
     assert (tmp_path / ".maskloss_masks.json").exists(), "the directory is marked before the first file"
     assert state(tmp_path, "done", "one") is FileState.UNCHANGED
@@ -82,12 +82,13 @@ def test_a_killed_step_is_taken_up_from_its_journal(tmp_path: Path) -> None:
 
 def test_a_step_killed_twice_loses_nothing(tmp_path: Path) -> None:
     # The first kill leaves a torn line; what the second run notes must not be hung onto it.
-    journal = tmp_path / ".maskloss_masks.journal"
     for names in ("ab", "cd"):
+        before = set(tmp_path.glob("*.journal"))
         ledger = open_ledger(tmp_path, "Step").__enter__()
         for name in names:
             (tmp_path / f"{name}.png").write_text("ours")
             ledger.finish(name, "one", tmp_path / f"{name}.png", {})
+        (journal,) = set(tmp_path.glob("*.journal")) - before
         journal.write_text(journal.read_text() + '{"name": "torn", "finge')
     assert [state(tmp_path, name, "one") for name in "abcd"] == [FileState.UNCHANGED] * 4
 

@@ -1,0 +1,76 @@
+"""Several machines fill one cache: each notes its entries in a file of its own, and the last one makes the index.
+
+`shares/{job}-{i}-of-{n}.json` is an index of one share. `job` tells what is cached, so that shares of different
+datasets, models or settings never become one cache.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..data.items import Dataset
+from ..data.ledger import fingerprint_of
+from ..data.share import Share
+from ..errors import CacheError
+from ..files import locked
+from .entries import CacheEntry
+from .index import CacheIndex, read_index, read_index_file, write_index, write_index_file
+
+SHARES_DIRECTORY = "shares"
+_JOB_LENGTH = 16
+
+
+def share_job(dataset: Dataset, *settings: object) -> str:
+    """What all shares of one cache agree on: the names of all photographs, those of other shares among them, and the
+    settings."""
+    names = sorted([*(item.name for item in dataset.items), *(left.item.name for left in dataset.left_out)])
+    return fingerprint_of(*names, *settings)[:_JOB_LENGTH]
+
+
+def begin_share(directory: Path, share: Share, job: str) -> None:
+    """Take back what an earlier run of this share noted: until it is done again, the cache is not whole."""
+    _path(directory, share, job).unlink(missing_ok=True)
+
+
+def finish_share(directory: Path, share: Share, job: str, part: CacheIndex) -> tuple[int, ...]:
+    """Note what this share holds; where all are there, write the index of the whole.
+
+    Returns the numbers of the shares that are not finished: none of them when the cache is whole now.
+    """
+    write_index_file(_path(directory, share, job), part)
+    with locked(directory):
+        paths = {number: _path(directory, Share(number, share.of), job) for number in range(1, share.of + 1)}
+        missing = tuple(number for number, path in paths.items() if not path.exists())
+        if missing:
+            return missing
+        before = index_before(directory)
+        entries = [entry for path in paths.values() for entry in read_index_file(path).entries]
+        whole = replace(part, entries=in_order(entries), text_encoder=None if before is None else before.text_encoder)
+        if whole != before:
+            write_index(directory, whole)
+    return ()
+
+
+def forget_shares(directory: Path) -> None:
+    """Remove what shares noted, once an index of the whole stands for them."""
+    shutil.rmtree(directory / SHARES_DIRECTORY, ignore_errors=True)
+
+
+def index_before(directory: Path) -> CacheIndex | None:
+    """The index that is there. None where there is none or it is damaged: the files themselves say what they hold."""
+    try:
+        return read_index(directory)
+    except CacheError:
+        return None
+
+
+def in_order(entries: Sequence[CacheEntry]) -> tuple[CacheEntry, ...]:
+    """The order of an index, by name: the same however the work was divided."""
+    return tuple(sorted(entries, key=lambda entry: entry.name))
+
+
+def _path(directory: Path, share: Share, job: str) -> Path:
+    return directory / SHARES_DIRECTORY / f"{job}-{share.number}-of-{share.of}.json"
