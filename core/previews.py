@@ -14,7 +14,7 @@ import torch
 from .cache.store import CacheEntry, LatentCache
 from .data.items import Dataset, DatasetItem
 from .data.load import load_item
-from .draw.overlay import heat_map, weights_overlay
+from .draw.overlay import heat_map, weights_overlay, with_weights_legend
 from .draw.sheet import contact_sheet, shrink
 from .errors import CacheError, DatasetError, ImageError
 from .images import load_image
@@ -23,6 +23,7 @@ from .progress import SILENT, Progress
 from .resample import fit_image, to_latent_grid
 
 CELL_PX = 320
+HEAT_OPACITY = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +35,16 @@ class WeightPreview:
 
 
 def preview_weights(
-    weights_HW: np.ndarray, settings: MaskLossSettings | None, stride_px: int, rgb_HWC: np.ndarray | None = None
+    weights_HW: np.ndarray,
+    settings: MaskLossSettings | None,
+    stride_px: int,
+    rgb_HWC: np.ndarray | None = None,
+    opacity: float = HEAT_OPACITY,
 ) -> WeightPreview:
     """Weights (float32 in [0, 1]) as a model whose latent cells are `stride_px` wide would see them.
 
     `settings` are applied as in training; None leaves the weights as they are. The heat map lies over `rgb_HWC`, of the
-    same size, when it is given. Raises ImageError when sizes differ.
+    same size, when it is given, and then `opacity` in [0, 1] is its share. Raises ImageError when sizes differ.
     """
     height, width = weights_HW.shape
     grid = (max(1, height // stride_px), max(1, width // stride_px))
@@ -48,7 +53,8 @@ def preview_weights(
     statistics = _statistics(raw_B1Thw, used_hw)
     if settings is not None:
         statistics["messages"] = list(settings.without_effect())
-    return WeightPreview(heat_map(used_hw, (width, height), rgb_HWC), statistics)
+    picture_HWC = with_weights_legend(heat_map(used_hw, (width, height), rgb_HWC, opacity), used_hw)
+    return WeightPreview(picture_HWC, statistics)
 
 
 def dataset_sheet(

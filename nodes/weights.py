@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..core.alpha import merge_alpha
-from ..core.draw.overlay import parts_overlay, weights_overlay
+from ..core.draw.overlay import PARTS_OPACITY, WEIGHTS_OPACITY, parts_overlay, weights_overlay
 from ..core.errors import ImageError, SettingError
 from ..core.files import write_text
 from ..core.host import current_host
@@ -18,13 +18,14 @@ from ..core.mask_weights import MaskLossSettings
 from ..core.parts.part_map import SCHEMES, PartMap, PartSegmenter
 from ..core.parts.tiers import TierWeights, parse_class_weights, weigh_parts
 from ..core.paths import numbered_path, resolve_write
-from ..core.previews import preview_weights
+from ..core.previews import HEAT_OPACITY, preview_weights
 from ..core.segmenters.class_map import ClassMapEncoding, parts_from_class_map
 from .checks import verdict
 from .node import Node
 from .results import as_json, one_or_all, saved, shown
 from .sockets import (
     COMBO,
+    FLOAT,
     IMAGE,
     INT,
     LOSS_SETTINGS,
@@ -58,13 +59,16 @@ class MaskLossSegmentParts(Node):
             "required": {
                 "image": IMAGE("The picture."),
                 "segmenter": SOCKET(PART_SEGMENTER, "From Load Part Segmenter."),
-            }
+            },
+            "optional": {"overlay_opacity": _opacity(PARTS_OPACITY)},
         }
 
-    def run(self, image: torch.Tensor, segmenter: PartSegmenter) -> dict[str, Any]:
+    def run(
+        self, image: torch.Tensor, segmenter: PartSegmenter, overlay_opacity: float = PARTS_OPACITY
+    ) -> dict[str, Any]:
         pictures = pictures_from_image(image)
         parts = tuple(segmenter.segment(rgb_HWC) for rgb_HWC in pictures)
-        overlays = [parts_overlay(rgb_HWC, part_map) for rgb_HWC, part_map in zip(pictures, parts, strict=True)]
+        overlays = [parts_overlay(*pair, overlay_opacity) for pair in zip(pictures, parts, strict=True)]
         return shown((parts, image_from_pictures(overlays)), overlays, "parts")
 
 
@@ -143,6 +147,7 @@ class MaskLossWeightedMask(Node):
                 "image": IMAGE("Only for the overlay."),
                 **{tier: MASK(f"Replaces the {tier} of parts; counts from 0.5.") for tier in ("face", "hair", "body")},
                 **tier_inputs(),
+                "overlay_opacity": _opacity(WEIGHTS_OPACITY),
             }
         }
 
@@ -162,6 +167,7 @@ class MaskLossWeightedMask(Node):
         body_weight: int = 128,
         background_weight: int = 0,
         class_weights: str = "",
+        overlay_opacity: float = WEIGHTS_OPACITY,
     ) -> dict[str, Any]:
         classes = parse_class_weights(class_weights)
         tiers = TierWeights(face_weight, hair_weight, body_weight, background_weight, classes)
@@ -169,9 +175,9 @@ class MaskLossWeightedMask(Node):
         pictures = [np.zeros((*weights[0].shape, 3), np.uint8)] if image is None else pictures_from_image(image)
         check_same_size("weights", weights[0], "image", pictures[0])
         both = broadcast({"weights": weights, "image": pictures})
-        overlays = [
-            weights_overlay(rgb_HWC, one_HW) for rgb_HWC, one_HW in zip(both["image"], both["weights"], strict=True)
-        ]
+        # Without a picture there is nothing that the colours should let through.
+        opacity = 1.0 if image is None else overlay_opacity
+        overlays = [weights_overlay(*pair, opacity) for pair in zip(both["image"], both["weights"], strict=True)]
         return shown((mask_from_masks(both["weights"]), image_from_pictures(overlays)), overlays, "weights")
 
 
@@ -225,6 +231,7 @@ class MaskLossPreviewWeights(Node):
                 "image": IMAGE("Shown under the heat map."),
                 "mask_loss": SOCKET(LOSS_SETTINGS, "Applied as in training; unconnected = the weights as they are."),
                 "stride": INT(8, 1, 64, "Pixels per latent cell."),
+                "overlay_opacity": _opacity(HEAT_OPACITY),
             },
         }
 
@@ -234,16 +241,21 @@ class MaskLossPreviewWeights(Node):
         image: torch.Tensor | None = None,
         mask_loss: MaskLossSettings | None = None,
         stride: int = 8,
+        overlay_opacity: float = HEAT_OPACITY,
     ) -> dict[str, Any]:
         masks = masks_from_mask(weights, "weights")
         both = broadcast({"weights": masks, "image": [None] if image is None else pictures_from_image(image)})
         previews = [
-            preview_weights(mask_HW, mask_loss, stride, rgb)
+            preview_weights(mask_HW, mask_loss, stride, rgb, overlay_opacity)
             for mask_HW, rgb in zip(both["weights"], both["image"], strict=True)
         ]
         statistics = as_json(one_or_all([preview.statistics for preview in previews]))
         pictures = [preview.picture_HWC for preview in previews]
         return shown((image_from_pictures(pictures), statistics), pictures, "weights", text=[statistics])
+
+
+def _opacity(default: float) -> tuple[str, dict[str, Any]]:
+    return FLOAT(default, 0, 1, 0.05, "How much the colours cover the picture; 0 = not at all.")
 
 
 def _tier_sources(

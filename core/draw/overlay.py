@@ -32,6 +32,8 @@ CLASS_COLOURS: tuple[RGB, ...] = (
     (70, 90, 220),
 )
 LEGEND_TIERS = 8
+PARTS_OPACITY = 0.6
+WEIGHTS_OPACITY = 0.5
 
 
 def face_overlay(rgb_HWC: np.ndarray, decision: PersonDecision) -> np.ndarray:
@@ -54,13 +56,11 @@ def face_overlay(rgb_HWC: np.ndarray, decision: PersonDecision) -> np.ndarray:
     return np.asarray(picture)
 
 
-def parts_overlay(rgb_HWC: np.ndarray, parts: PartMap, opacity: float = 0.6) -> np.ndarray:
-    """The parts in colour over the picture, with a legend of those present; the background stays as it is, dimmed."""
+def parts_overlay(rgb_HWC: np.ndarray, parts: PartMap, opacity: float = PARTS_OPACITY) -> np.ndarray:
+    """The parts in colour over the picture, with a legend of those present; the background is dimmed."""
     _same_size("The part map", rgb_HWC, parts.label_HW)
     colours = part_colours(parts)
     tinted_HWC = _blend(rgb_HWC, colours[parts.label_HW], opacity)
-    background_HW = parts.label_HW == 0
-    tinted_HWC[background_HW] = (rgb_HWC[background_HW] * 0.5).astype(np.uint8)
     present = [int(index) for index in np.unique(parts.label_HW) if index]
     entries = [(_rgb(colours[index]), parts.scheme.names[index]) for index in present]
     if parts.approximate:
@@ -81,16 +81,20 @@ def part_colours(parts: PartMap) -> np.ndarray:
     return colours
 
 
-def weights_overlay(rgb_HWC: np.ndarray, weights_HW: np.ndarray, opacity: float = 0.5) -> np.ndarray:
+def weights_overlay(rgb_HWC: np.ndarray, weights_HW: np.ndarray, opacity: float = WEIGHTS_OPACITY) -> np.ndarray:
     """Weights in [0, 1] as colour over the picture, dark for 0 to pale yellow for 1, with the tiers that occur."""
     _same_size("The weights", rgb_HWC, weights_HW)
-    tinted_HWC = _blend(rgb_HWC, weight_colours(weights_HW), opacity)
-    values = np.unique(np.round(weights_HW * 255).astype(int))[::-1]
+    return with_weights_legend(_blend(rgb_HWC, weight_colours(weights_HW), opacity), weights_HW)
+
+
+def with_weights_legend(picture_HWC: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The picture with a legend of the weights (in [0, 1], any shape) that occur, or of round ones where many do."""
+    values = np.unique(np.round(np.clip(weights, 0, 1) * 255).astype(int))[::-1]
     if len(values) > LEGEND_TIERS:
         values = np.array([255, 191, 128, 64, 0])
     colours_NC = weight_colours(values[None] / 255.0)[0]
     entries = [(_rgb(colour), f"{value / 255:.2f} ({value})") for colour, value in zip(colours_NC, values, strict=True)]
-    return with_legend(tinted_HWC, entries)
+    return with_legend(picture_HWC, entries)
 
 
 def heat_map(

@@ -37,6 +37,17 @@ def test_weights_are_seen_as_the_model_sees_them() -> None:
         preview_weights(weights_HW, None, 8, np.zeros((5, 5, 3), np.uint8))
 
 
+def test_a_heat_map_has_a_legend_of_the_weights_that_training_uses() -> None:
+    weights_HW = np.zeros((64, 128), np.float32)
+    plain = preview_weights(weights_HW, None, 8).picture_HWC
+    raised = preview_weights(weights_HW, MaskLossSettings(min_weight=0.5), 8).picture_HWC
+    assert len(np.unique(plain[:32].reshape(-1, 3), axis=0)) == len(np.unique(raised[:32].reshape(-1, 3), axis=0)) == 1
+    # The swatch has the colour of the cells, which the darkened ground below them has not.
+    for picture_HWC in (raised, preview_weights(weights_HW + 1, None, 8).picture_HWC):
+        assert (picture_HWC[40:] == picture_HWC[0, 0]).all(axis=-1).any()
+    assert not (plain[40:] == raised[0, 0]).all(axis=-1).any()
+
+
 def test_a_sheet_shows_items_from_offset_on(dataset: Dataset) -> None:
     both, one = dataset_sheet(dataset, 2), dataset_sheet(dataset, 2, offset=1)
     assert both.dtype == np.uint8

@@ -25,14 +25,14 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "directory='' face_index=-1",
         ("MASKLOSS_IDENTITY", "IMAGE", "STRING"),
     ),
-    "MaskLossSegmentParts": ("image* segmenter*", "", ("MASKLOSS_PARTS", "IMAGE")),
+    "MaskLossSegmentParts": ("image* segmenter*", "overlay_opacity=0.6", ("MASKLOSS_PARTS", "IMAGE")),
     "MaskLossPartsFromClassMap": (
         "class_map*",
         "scheme*='maskloss_4' encoding='id/(classes-1)'",
         ("MASKLOSS_PARTS",),
     ),
     "MaskLossPartsToMask": ("parts*", "classes*='face,hair,body'", ("MASK",)),
-    "MaskLossWeightedMask": ("parts image face hair body", TIERS, ("MASK", "IMAGE")),
+    "MaskLossWeightedMask": ("parts image face hair body", f"{TIERS} overlay_opacity=0.5", ("MASK", "IMAGE")),
     "MaskLossInstanceMask": (
         "image* recognizer* identity person_segmenter candidates",
         "min_similarity=0.0 margin=0.05 on_no_match='error' face_index=-1",
@@ -40,7 +40,7 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "MaskLossApplyInstanceMask": ("weights* instance*", "dilate_px=0 feather_px=0", ("MASK",)),
     "MaskLossMergeAlpha": ("image* weights*", "filename_prefix='maskloss/rgba' caption=''", ("IMAGE", "STRING")),
-    "MaskLossPreviewWeights": ("weights* image mask_loss", "stride=8", ("IMAGE", "STRING")),
+    "MaskLossPreviewWeights": ("weights* image mask_loss", "stride=8 overlay_opacity=0.7", ("IMAGE", "STRING")),
     "MaskLossLoadDataset": (
         "",
         "directory*='' mask_directory='' alpha_mask=False require_mask=False caption_directory='' "

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from maskloss.core.draw.overlay import FACE_COLOUR, weight_colours
 from maskloss.core.errors import ImageError, SettingError
 from maskloss.core.host import LocalHost, use_host
 from maskloss.core.mask_weights import MaskLossSettings
@@ -142,3 +143,34 @@ def test_preview_says_what_training_would_use() -> None:
     assert "huber_delta" in statistics["messages"][0]
     _, plain = MaskLossPreviewWeights().run(weights=weights.repeat(2, 1, 1), image=torch.zeros(1, 16, 24, 3))["result"]
     assert [row["least"] for row in json.loads(plain)] == [0.0, 0.0]
+
+
+def test_overlay_opacity_changes_pictures_and_nothing_else() -> None:
+    image = torch.full((1, 64, 64, 3), 0.4)
+    weights = torch.zeros(64, 64)
+    weights[:, 32:] = 1
+
+    def seen(opacity: float) -> list[torch.Tensor]:
+        segment = MaskLossSegmentParts().run(image=image, segmenter=Brightest(), overlay_opacity=opacity)
+        parts, preview = segment["result"]
+        tiers, overlay = MaskLossWeightedMask().run(face=weights, image=image, overlay_opacity=opacity)["result"]
+        heat_map, text = MaskLossPreviewWeights().run(weights=weights, image=image, overlay_opacity=opacity)["result"]
+        assert parts[0].label_HW.all()
+        assert torch.equal(tiers[0], weights)
+        assert json.loads(text)["coverage"] == 0.5
+        return [preview, overlay, heat_map]
+
+    least = torch.tensor(weight_colours(np.zeros((1, 1)))[0, 0] / 255.0).float()
+    colours = [torch.tensor(FACE_COLOUR) / 255, least, least]
+    for without, alone, colour in zip(seen(0.0), seen(1.0), colours, strict=True):
+        # The legend takes the lowest part.
+        assert torch.allclose(without[0, :32], torch.tensor(0.4), atol=0.01)
+        assert torch.allclose(alone[0, :32, :8], colour, atol=0.01)
+
+
+def test_weights_without_a_picture_have_their_full_colours() -> None:
+    weights = torch.ones(64, 64)
+    _, overlay = MaskLossWeightedMask().run(face=weights, overlay_opacity=0.1)["result"]
+    assert torch.allclose(
+        overlay[0, 0, 0] * 255, torch.tensor(weight_colours(np.ones((1, 1)))[0, 0].astype(np.float32))
+    )
