@@ -28,9 +28,14 @@ class LatentEncoder(Protocol):
         """Pixels per latent cell along each side."""
         ...
 
+    @property
+    def temporal_stride(self) -> int:
+        """Frames per latent frame after the first, which stands alone; 0: a model of pictures, which has no clips."""
+        ...
+
     def encode(self, rgb_BTHWC: torch.Tensor) -> torch.Tensor:
-        """(B,T,H,W,3) float32 in [0, 1] to (B,C,T',h,w) float32 on the CPU, raw. Frames are separate pictures to an
-        image model (T' = T)."""
+        """(B,T,H,W,3) float32 in [0, 1] to (B,C,T',h,w) float32 on the CPU, raw, T' = 1 + (T − 1) / stride. Frames are
+        separate pictures to a model of pictures (T' = T)."""
         ...
 
 

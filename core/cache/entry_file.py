@@ -23,6 +23,7 @@ LATENTS = "latents_"
 WEIGHTS = "mask_weights_"
 LATENT_FINGERPRINT = "maskloss_latent_fingerprint"
 MASK_FINGERPRINT = "maskloss_mask_fingerprint"
+CLIP_FRAMES = "maskloss_clip_frames"
 
 
 class MaskStorage(str, Enum):

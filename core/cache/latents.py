@@ -1,6 +1,6 @@
 """A dataset's pictures become latents on disk, with their mask weights on the latent grid.
 
-Shapes: `_HWC`, `_BTHWC` pixels; `_CThw`, `_1Thw` the latent grid. Sizes are (width, height).
+Shapes: `_THWC`, `_BTHWC` pixels; `_CThw`, `_1Thw` the latent grid. Sizes are (width, height). A photograph has T = 1.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import numpy as np
 import torch
 
 from ..data.items import Dataset, MaskOrigin
-from ..data.load import LoadedItem, check_required, load_item
+from ..data.load import LoadedClip, check_required, expected_origin, load_clip, load_clip_weights, load_item
 from ..errors import CacheError, DatasetError, PathError, SettingError
 from ..images import load_image
 from ..progress import SILENT, Progress
-from ..resample import fit_image, fit_mask, to_latent_grid
+from ..resample import Size, fit_image, fit_mask, to_latent_grid
 from .encoders import LatentEncoder
 from .entries import CacheEntry
 from .entry_file import (
+    CLIP_FRAMES,
     LATENT_FINGERPRINT,
     MASK_FINGERPRINT,
     EntryHeader,
@@ -45,11 +46,12 @@ def cache_latents(
     one_frame: OneFrame | None = None,
     progress: Progress = SILENT,
 ) -> tuple[LatentCache, dict[str, object]]:
-    """Cache every item of `dataset` in `directory`; what is there and still true stays untouched.
+    """Cache every photograph of `dataset`, and every clip of its videos, in `directory`; what is there and still true
+    stays untouched.
 
     A changed mask rewrites the weights and keeps the latent; a changed image, bucket or encoder encodes again. Pictures
-    of one bucket go through the encoder `batch_size` at a time. Broken off, the next call goes on where this one
-    stopped, and until then the cache does not open.
+    of one bucket, and clips of one bucket and length, go through the encoder `batch_size` at a time. Broken off, the
+    next call goes on where this one stopped, and until then the cache does not open.
 
     Returns the cache and the report {"items": [{"name", "state": encoded|weights rewritten|unchanged, "origin",
     "coverage", "bucket", "latent"}], "counts", "orphans": files of no item, "messages"}. MaskMissingError, ImageError
@@ -70,7 +72,8 @@ def cache_latents(
     plans: list[ItemPlan] = []
     for item in dataset.items:
         progress.update(0, len(dataset.items), f"looking at {item.name}")
-        plans.append(plan_item(item, rules))
+        plans += plan_item(item, rules)
+    _check_names(plans)
     _make(plans, rules, batch_size, progress)
     entries = tuple(_entry(plan, rules) for plan in plans)
     before = _index_before(directory)
@@ -92,7 +95,7 @@ def _make(plans: Sequence[ItemPlan], rules: CachingRules, batch_size: int, progr
         unfinished = CacheIndex(encoder.architecture, encoder.identity, (), text_encoder, complete=False)
         write_index(rules.directory, unfinished)
     for batch in _batches(work, batch_size):
-        progress.update(done, len(plans), batch[0].item.name)
+        progress.update(done, len(plans), batch[0].name)
         header = batch[0].header
         if header is None:
             _encode(batch, rules)
@@ -103,15 +106,19 @@ def _make(plans: Sequence[ItemPlan], rules: CachingRules, batch_size: int, progr
 
 
 def _batches(work: Sequence[ItemPlan], batch_size: int) -> Iterator[Sequence[ItemPlan]]:
-    """What only needs its weights, one by one; then what needs its latent, batches of one bucket."""
+    """What only needs its weights, one by one; then what needs its latent, batches of one bucket and length."""
     for plan in work:
         if plan.action is Action.WEIGHTS:
             yield [plan]
-    to_encode = sorted((plan for plan in work if plan.action is Action.ENCODE), key=lambda plan: plan.bucket)
-    for _, group in groupby(to_encode, key=lambda plan: plan.bucket):
+    to_encode = sorted((plan for plan in work if plan.action is Action.ENCODE), key=_shape)
+    for _, group in groupby(to_encode, key=_shape):
         same = list(group)
         for start in range(0, len(same), batch_size):
             yield same[start : start + batch_size]
+
+
+def _shape(plan: ItemPlan) -> tuple[Size, int]:
+    return plan.bucket, plan.frames
 
 
 def _rewrite_weights(plan: ItemPlan, header: EntryHeader, rules: CachingRules) -> None:
@@ -120,59 +127,81 @@ def _rewrite_weights(plan: ItemPlan, header: EntryHeader, rules: CachingRules) -
     except CacheError:
         _encode([plan], rules)  # the header is whole, the latent is not
         return
-    _write(plan, rules, latent_CThw, load_item(plan.item))
+    if plan.clip is None:
+        loaded = _photograph(plan)
+        _write(plan, rules, latent_CThw, loaded.weights_THW, loaded.origin)
+    else:
+        weights_THW = load_clip_weights(plan.item, plan.clip, plan.bucket)
+        _write(plan, rules, latent_CThw, weights_THW, expected_origin(plan.item))
 
 
 def _encode(plans: Sequence[ItemPlan], rules: CachingRules) -> None:
-    loaded = [load_item(plan.item) for plan in plans]
-    fitted = [fit_image(item.rgb_HWC, plan.bucket) for item, plan in zip(loaded, plans, strict=True)]
+    loaded = [
+        _photograph(plan) if plan.clip is None else load_clip(plan.item, plan.clip, plan.bucket) for plan in plans
+    ]
+    fitted = [item.rgb_THWC for item in loaded]
     if rules.one_frame is None:
         latents_BCThw = _encoded(fitted, plans, rules.encoder)
     else:
-        controls = [_control(plan, rgb_HWC) for plan, rgb_HWC in zip(plans, fitted, strict=True)]
+        controls = [_control(plan, rgb_THWC) for plan, rgb_THWC in zip(plans, fitted, strict=True)]
         target = _encoded(fitted, plans, rules.encoder)
         control = _encoded(controls, plans, rules.encoder)
         frames = [target if index == rules.one_frame.target_index else control for index in rules.one_frame.frames]
         latents_BCThw = torch.cat(frames, dim=2)
     for plan, latent_CThw, item in zip(plans, latents_BCThw, loaded, strict=True):
-        _write(plan, rules, latent_CThw, item)
+        _write(plan, rules, latent_CThw, item.weights_THW, item.origin)
 
 
-def _encoded(pictures: Sequence[np.ndarray], plans: Sequence[ItemPlan], encoder: LatentEncoder) -> torch.Tensor:
-    rgb_BTHWC = torch.from_numpy(np.stack(pictures))[:, None].float() / 255
+def _photograph(plan: ItemPlan) -> LoadedClip:
+    """A photograph and its weights at the bucket's size, as a clip of one frame."""
+    loaded = load_item(plan.item)
+    rgb_THWC = fit_image(loaded.rgb_HWC, plan.bucket)[None]
+    if loaded.weights_HW is None:
+        return LoadedClip(rgb_THWC, None, loaded.origin)
+    return LoadedClip(rgb_THWC, fit_mask(loaded.weights_HW, loaded.size, plan.bucket)[None], loaded.origin)
+
+
+def _encoded(clips: Sequence[np.ndarray], plans: Sequence[ItemPlan], encoder: LatentEncoder) -> torch.Tensor:
+    rgb_BTHWC = torch.from_numpy(np.stack(clips)).float() / 255
     with torch.no_grad():
         latents_BCThw = encoder.encode(rgb_BTHWC).float().cpu()
-    width, height = plans[0].bucket
+    (width, height), frames = _shape(plans[0])
     stride = encoder.spatial_stride
-    grid = (height // stride, width // stride)
-    if latents_BCThw.ndim != 5 or len(latents_BCThw) != len(plans) or tuple(latents_BCThw.shape[2:]) != (1, *grid):
+    grid = (1 + (frames - 1) // max(1, encoder.temporal_stride), height // stride, width // stride)
+    if latents_BCThw.ndim != 5 or len(latents_BCThw) != len(plans) or tuple(latents_BCThw.shape[2:]) != grid:
         raise CacheError(
             f"The encoder {encoder.identity} gave latents of shape {tuple(latents_BCThw.shape)} for {len(plans)} "
-            f"pictures of {width}x{height}; (B, C, 1, {grid[0]}, {grid[1]}) was expected: its stride is not {stride}."
+            f"{f'clips of {frames} frames' if frames > 1 else 'pictures'} of {width}x{height}; (B, C, {grid[0]}, "
+            f"{grid[1]}, {grid[2]}) was expected: its stride is not {stride}"
+            f"{f', or in time not {encoder.temporal_stride}' if frames > 1 else ''}."
         )
     for plan, latent in zip(plans, latents_BCThw, strict=True):
         if not bool(torch.isfinite(latent).all()):
-            raise CacheError(f"The encoder gave values that are not finite for {plan.item.name}; try it in float32.")
+            raise CacheError(f"The encoder gave values that are not finite for {plan.name}; try it in float32.")
     return latents_BCThw
 
 
-def _control(plan: ItemPlan, own_HWC: np.ndarray) -> np.ndarray:
+def _control(plan: ItemPlan, own_THWC: np.ndarray) -> np.ndarray:
     if plan.item.control_path is None:
-        return own_HWC
-    return fit_image(load_image(plan.item.control_path)[0], plan.bucket)
+        return own_THWC
+    return fit_image(load_image(plan.item.control_path)[0], plan.bucket)[None]
 
 
-def _write(plan: ItemPlan, rules: CachingRules, latent_CThw: torch.Tensor, loaded: LoadedItem) -> None:
-    frames, height, width = latent_CThw.shape[1:]
+def _write(
+    plan: ItemPlan,
+    rules: CachingRules,
+    latent_CThw: torch.Tensor,
+    weights_THW: np.ndarray | None,
+    origin: MaskOrigin,
+) -> None:
     weights_1Thw: torch.Tensor | None = None
     coverage = 1.0
-    if loaded.weights_HW is not None:
-        weights_HW = fit_mask(loaded.weights_HW, loaded.size, plan.bucket)
-        target_hw = to_latent_grid(torch.from_numpy(weights_HW)[None, None, None], (height, width))[0, 0, 0]
-        position = 0 if rules.one_frame is None else rules.one_frame.target_position
-        weights_1Thw = torch.ones(1, frames, height, width)
-        weights_1Thw[0, position] = target_hw
-        coverage = float(target_hw.double().mean())
+    if weights_THW is not None:
+        height, width = latent_CThw.shape[2:]
+        stride = max(1, rules.encoder.temporal_stride)
+        target_1Thw = to_latent_grid(torch.from_numpy(weights_THW)[None, None], (height, width), stride)[0]
+        weights_1Thw = target_1Thw if rules.one_frame is None else _among_controls(target_1Thw, rules.one_frame)
+        coverage = float(target_1Thw.double().mean())
     metadata = {
         "architecture": rules.encoder.architecture,
         "width": str(plan.image_size[0]),
@@ -182,22 +211,38 @@ def _write(plan: ItemPlan, rules: CachingRules, latent_CThw: torch.Tensor, loade
         "maskloss_encoder": rules.encoder.identity,
         LATENT_FINGERPRINT: plan.latent_fingerprint,
         MASK_FINGERPRINT: plan.mask_fingerprint,
-        "maskloss_origin": loaded.origin.value,
+        "maskloss_origin": origin.value,
         "maskloss_coverage": repr(coverage),
         "maskloss_bucket": f"{plan.bucket[0]}x{plan.bucket[1]}",
         "maskloss_source": plan.item.media_path.name,
     }
+    if plan.clip is not None:
+        metadata["frame_count"] = str(plan.frames)
+        metadata[CLIP_FRAMES] = ",".join(str(number) for number in plan.clip.frames)
     if rules.one_frame is not None:
         metadata["maskloss_frames"] = ",".join(str(index) for index in rules.one_frame.frames)
         metadata["maskloss_target_index"] = str(rules.one_frame.target_index)
     write_entry(plan.path, latent_CThw, weights_1Thw, rules.storage, metadata)
 
 
+def _among_controls(target_11hw: torch.Tensor, one_frame: OneFrame) -> torch.Tensor:
+    """The target frame's weights at its place; the frames that are given have full weight."""
+    weights_1Thw = torch.ones(1, len(one_frame.frames), *target_11hw.shape[2:])
+    weights_1Thw[:, one_frame.target_position] = target_11hw[:, 0]
+    return weights_1Thw
+
+
+def _check_names(plans: Sequence[ItemPlan]) -> None:
+    twice = [name for name, count in Counter(plan.name for plan in plans).items() if count > 1]
+    if twice:
+        raise DatasetError(f"A photograph is called {twice[0]}, as a clip of a video is; rename the photograph.")
+
+
 def _entry(plan: ItemPlan, rules: CachingRules) -> CacheEntry:
     header = read_header(plan.path)
     one_frame = rules.one_frame
     return CacheEntry(
-        name=plan.item.name,
+        name=plan.name,
         file=plan.file,
         origin=MaskOrigin(header.metadata["maskloss_origin"]),
         coverage=float(header.metadata["maskloss_coverage"]),

@@ -13,8 +13,12 @@ from ..data.buckets import bucket_for
 from ..data.files import hash_of
 from ..data.items import DatasetItem
 from ..data.ledger import fingerprint_of
+from ..data.load import checked_size
 from ..errors import CacheError, SettingError
 from ..images import image_size
+from ..resample import Size
+from ..video.clips import Clip, clips_of
+from ..video.reader import probe
 from .encoders import LatentEncoder
 from .entries import Source
 from .entry_file import (
@@ -77,9 +81,12 @@ class CachingRules:
 
 @dataclass(frozen=True)
 class ItemPlan:
-    """One item's work. `header` is that of the file that is there, when its latent can be kept."""
+    """The work for one entry: a photograph, or a clip of a video. `name` is the entry's; `header` is that of the file
+    that is there, when its latent can be kept."""
 
     item: DatasetItem
+    clip: Clip | None
+    name: str
     image_size: tuple[int, int]
     bucket: tuple[int, int]
     path: Path
@@ -90,10 +97,18 @@ class ItemPlan:
     action: Action
     header: EntryHeader | None
 
+    @property
+    def frames(self) -> int:
+        """How many frames are encoded together."""
+        return 1 if self.clip is None else len(self.clip.frames)
 
-def plan_item(item: DatasetItem, rules: CachingRules) -> ItemPlan:
-    """Hash the item's files and compare with what is cached. SettingError when the encoder cannot take the bucket."""
-    size = image_size(item.media_path)
+
+def plan_item(item: DatasetItem, rules: CachingRules) -> tuple[ItemPlan, ...]:
+    """Hash the item's files, each once, and compare with what is cached: one plan, or one for each clip of a video.
+
+    SettingError when the encoder cannot take the bucket or the clips; ImageError when mask and item do not fit.
+    """
+    size = checked_size(item) if item.is_video else image_size(item.media_path)
     bucket = bucket_for(size, item.settings)
     stride = rules.encoder.spatial_stride
     if bucket[0] % stride or bucket[1] % stride:
@@ -102,15 +117,52 @@ def plan_item(item: DatasetItem, rules: CachingRules) -> ItemPlan:
             f"use a resolution and a bucket_step that are."
         )
     sources = _sources(item, rules.one_frame)
+    if not item.is_video:
+        return (_plan(item, None, size, bucket, sources, rules),)
+    clips = clips_of(probe(item.media_path).times, item.settings.video)
+    for clip in clips:
+        _check_clip(item, len(clip.frames), rules)
+    return tuple(_plan(item, clip, size, bucket, sources, rules) for clip in clips)
+
+
+def _check_clip(item: DatasetItem, frames: int, rules: CachingRules) -> None:
+    stride = rules.encoder.temporal_stride
+    if rules.one_frame is not None:
+        raise SettingError(
+            f"{item.name} is a video, and one_frame is for photographs; turn it off or leave videos out."
+        )
+    if frames > 1 and stride == 0:
+        raise SettingError(
+            f"{item.name} gives clips of {frames} frames, but this VAE ({rules.encoder.architecture}) is a picture "
+            "model's and would take them for separate pictures; set target_frames to 1, or connect a video model's VAE."
+        )
+    if stride and (frames - 1) % stride:
+        raise SettingError(
+            f"{item.name} gives clips of {frames} frames, but this VAE ({rules.encoder.architecture}) joins {stride} "
+            f"at a time after the first; give target_frames of 1 + n·{stride}."
+        )
+
+
+def _plan(
+    item: DatasetItem,
+    clip: Clip | None,
+    size: Size,
+    bucket: Size,
+    sources: tuple[Source, ...],
+    rules: CachingRules,
+) -> ItemPlan:
     hashes = {source.role: source.sha256 for source in sources}
+    clip_frames = () if clip is None else (clip.frames,)
     latent_fingerprint = fingerprint_of(
         FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, rules.one_frame, hashes.get("control", ""),
+        *clip_frames,
     )  # fmt: skip
-    alpha = hashes["image"] if item.settings.alpha_mask else ""
+    alpha = hashes["image"] if item.settings.alpha_mask and clip is None else ""
     mask_fingerprint = fingerprint_of(
-        FORMAT_VERSION, alpha, hashes.get("mask", ""), rules.storage.value, size, bucket, rules.one_frame,
+        FORMAT_VERSION, alpha, hashes.get("mask", ""), rules.storage.value, size, bucket, rules.one_frame, *clip_frames,
     )  # fmt: skip
-    file = entry_file_name(item.name, size, rules.encoder.architecture)
+    name = item.name if clip is None else f"{item.name}_{clip.suffix}"
+    file = entry_file_name(name, size, rules.encoder.architecture)
     path = rules.directory / file
     header = _header(path, latent_fingerprint)
     action = Action.ENCODE
@@ -118,8 +170,8 @@ def plan_item(item: DatasetItem, rules: CachingRules) -> ItemPlan:
         same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint
         action = Action.NOTHING if same else Action.WEIGHTS
     return ItemPlan(
-        item, size, bucket, path, file, latent_fingerprint, mask_fingerprint, sources, action, header
-    )  # fmt: skip
+        item, clip, name, size, bucket, path, file, latent_fingerprint, mask_fingerprint, sources, action, header
+    )
 
 
 def _header(path: Path, latent_fingerprint: str) -> EntryHeader | None:

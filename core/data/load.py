@@ -76,16 +76,22 @@ def load_clip(item: DatasetItem, clip: Clip, bucket: Size) -> LoadedClip:
 
     VideoError and ImageError when a file cannot be read or does not fit; MaskMissingError as `load_item`.
     """
-    size_THW = len(clip.frames), bucket[1], bucket[0]
     places = np.asarray(clip.frames)
-    rgb_THWC = np.empty((*size_THW, 3), np.uint8)
+    rgb_THWC = np.empty((len(clip.frames), bucket[1], bucket[0], 3), np.uint8)
     for number, rgb_HWC in read_frames(item.media_path, clip.frames):
         rgb_THWC[places == number] = fit_image(rgb_HWC, bucket)
+    weights_THW = load_clip_weights(item, clip, bucket)
+    return LoadedClip(rgb_THWC, weights_THW, expected_origin(item))
+
+
+def load_clip_weights(item: DatasetItem, clip: Clip, bucket: Size) -> np.ndarray | None:
+    """The weights of `load_clip` alone, without decoding the video."""
+    places = np.asarray(clip.frames)
     weights_THW: np.ndarray | None = None
     for number, weights_HW in read_weights(item, clip.frames, bucket):
-        weights_THW = np.empty(size_THW, np.float32) if weights_THW is None else weights_THW
+        weights_THW = np.empty((len(places), bucket[1], bucket[0]), np.float32) if weights_THW is None else weights_THW
         weights_THW[places == number] = weights_HW
-    return LoadedClip(rgb_THWC, weights_THW, MaskOrigin.NONE if weights_THW is None else MaskOrigin.FILE)
+    return weights_THW
 
 
 def read_weights(

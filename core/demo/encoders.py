@@ -30,6 +30,7 @@ class DemoLatentEncoder:
     identity = "maskloss-demo-dct-1"
     architecture = "demo"
     spatial_stride = BLOCK_PX
+    temporal_stride = 1
 
     def encode(self, rgb_BTHWC: torch.Tensor) -> torch.Tensor:
         """(B,T,H,W,3) float32 in [0, 1] to raw latents (B,16,T,H/8,W/8) float32 on the CPU.

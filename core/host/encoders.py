@@ -14,8 +14,7 @@ import torch
 from ..errors import CacheError, ImageError
 from .fingerprint import patcher_fingerprint
 
-# Short names that end the cache's file names, by the VAE's class, axes and channels. Weights do not tell more: SD 1.5
-# and SDXL share a network, so do Flux and SD3, and WAN and Qwen-Image ("qi" in the reference system).
+# Short names that end the cache's file names, by the VAE's class, axes and channels. Weights do not tell more.
 _SHORT_NAMES = {
     ("WanVAE", 3, 16): "wan",
     ("WanVAE", 3, 48): "wan22",
@@ -25,13 +24,18 @@ _SHORT_NAMES = {
     ("AutoencoderKL", 2, 16): "flux",
     ("AutoencodingEngine", 2, 16): "flux",
 }
+# Models that share their VAE's network with the one it goes by. Qwen-Image is "qi" in the reference system.
+SAME_NETWORK = {"sd": ("sdxl",), "flux": ("sd3",), "wan": ("qi",)}
 
 
 class ComfyLatentEncoder:
-    """A ComfyUI VAE for pictures or videos, at any stride. `architecture` overrides the short name that it goes by."""
+    """A ComfyUI VAE for pictures or videos, at any stride.
+
+    `architecture`: the short name that it shall go by, where several models share its network; empty: the first's.
+    """
 
     def __init__(self, vae: Any, architecture: str = "") -> None:
-        """CacheError when the object is no VAE that encodes pictures."""
+        """CacheError when the object is no VAE that encodes pictures, or not that architecture's."""
         network = getattr(vae, "first_stage_model", None)
         if network is None or vae.latent_dim not in (2, 3) or getattr(vae, "extra_1d_channel", None):
             raise CacheError(
@@ -44,10 +48,16 @@ class ComfyLatentEncoder:
         self._joins_frames = vae.latent_dim == 3 and not getattr(vae, "not_video", False)
         kind = type(network).__name__
         channels = int(vae.latent_channels)
-        self.architecture = architecture or _SHORT_NAMES.get(
-            (kind, int(vae.latent_dim), channels), f"{kind.lower()}{channels}"
-        )
+        own = _SHORT_NAMES.get((kind, int(vae.latent_dim), channels), f"{kind.lower()}{channels}")
+        names = (own, *SAME_NETWORK.get(own, ()))
+        if architecture and architecture not in names:
+            raise CacheError(
+                f"This VAE is not {architecture}'s: it goes by {' or '.join(names)}; set architecture to auto, or "
+                "connect the other VAE."
+            )
+        self.architecture = architecture or own
         self.spatial_stride = int(vae.spacial_compression_encode())
+        self.temporal_stride = int(vae.temporal_compression_decode() or 1) if self._joins_frames else 0
         precision = str(vae.vae_dtype).removeprefix("torch.")
         self.identity = f"comfy-{kind}-{precision}-{patcher_fingerprint(vae.patcher)}"
 
