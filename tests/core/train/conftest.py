@@ -147,6 +147,7 @@ def run(cache, tmp_path):
         denoiser: DemoDenoiser | None = None,
         validation_cache=None,
         initial_lora=None,
+        sampling=None,
         **config: object,
     ) -> TrainResult:
         chosen = TrainConfig(**{"steps": 4, "gradient_checkpointing": False, **config})
@@ -161,6 +162,7 @@ def run(cache, tmp_path):
             watcher,
             validation_cache,
             initial_lora,
+            sampling,
         )
 
     return start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, LossPoint, OptimizerConfig
@@ -22,6 +23,7 @@ class Watcher(SilentObserver):
     def __init__(self, stop_after: int | None = None, stop_at_check: int | None = None) -> None:
         self.texts: list[str] = []
         self.points: list[LossPoint] = []
+        self.samples: list[tuple[int, np.ndarray]] = []
         self.checks = 0
         self._stop_after, self._stop_at_check = stop_after, stop_at_check
 
@@ -32,6 +34,9 @@ class Watcher(SilentObserver):
         self.checks += 1
         if self.checks == self._stop_at_check:
             raise Stop
+
+    def sampled(self, step: int, picture: np.ndarray) -> None:
+        self.samples.append((step, picture))
 
     def step(self, point: LossPoint, total_steps: int) -> None:
         self.points.append(point)
