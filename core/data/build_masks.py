@@ -23,6 +23,7 @@ from .each_item import Advance, each_item
 from .files import hash_of
 from .items import Dataset, DatasetItem
 from .ledger import FileState, Ledger, Record, fingerprint_of, open_ledger, target_for
+from .licences import FORBIDS_BIOMETRICS
 from .tiered import TieredMask, tiered_mask
 from .video_tiers import write_video_tiers
 
@@ -52,8 +53,8 @@ def build_masks(
     masks are the same for any number.
 
     Returns the dataset with these masks, and the report {"items": [{"name", "state": written|unchanged|kept, "reason",
-    "coverage", "tiers": {tier: share of the picture}, "approximate", "video"}], "counts"}. Errors of reading,
-    segmenting and writing name the photograph or the file.
+    "coverage", "tiers": {tier: share of the picture}, "approximate", "video", "forbids_biometrics": the segmenter,
+    where its licence does}], "counts"}. Errors of reading, segmenting and writing name the photograph or the file.
     """
     if video_every < 1:
         raise SettingError(f"video_every must be at least 1 frame, got {video_every}.")
@@ -118,6 +119,8 @@ class _Building:
         return fingerprint, None
 
     def _finish(self, item: DatasetItem, fingerprint: str, details: Mapping[str, object]) -> Row:
+        if getattr(self._segmenter, "forbids_biometrics", False):
+            details = {**details, FORBIDS_BIOMETRICS: self._segmenter.name}
         self._ledger.finish(item.name, fingerprint, self._targets[item.name], details)
         return {"name": item.name, "state": "written", **details}
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from ..errors import DatasetError, SettingError
 from ..people.faces import FaceRecognizer
@@ -18,10 +19,12 @@ from ..people.identity import Identity, MatchRules, OnNoMatch
 from ..people.instances import PersonSegmenter
 from ..progress import SILENT, Progress
 from ..workers import worker_count
+from .build_masks import STEP as BUILD_STEP
 from .each_item import Advance, each_item
 from .items import Dataset, DatasetItem, LeftOut
 from .keeping import STEP, Keeping, KeepingInVideo, Shared, with_mask
 from .ledger import open_ledger, target_for
+from .licences import biometrics_warnings
 from .person_report import LEFT_OUT, PersonRow, person_report
 from .person_search import PersonSearch, open_instances
 
@@ -43,7 +46,7 @@ def keep_person(
     progress: Progress = SILENT,
     video_every: int = VIDEO_EVERY,
     workers: int | None = None,
-) -> tuple[Dataset, dict[str, object]]:
+) -> tuple[Dataset, dict[str, Any]]:
     """Write `<output_directory>/<name>.png`, the weights where the person is and 0 elsewhere, for every item.
 
     A video's are in one `<name>.mkv`, one mask per frame; every `video_every`-th is looked at. An item without a mask
@@ -54,7 +57,8 @@ def keep_person(
 
     Returns the dataset without the items that are left out (they are in `left_out`), and the report {"items": [{"name",
     "state": written|unchanged|kept|left out, "faces", "decision", "reason", "area", "coverage", "video"}], doubtful
-    ones first, "counts", "text"}. PersonError names the item; SettingError and DatasetError say what does not fit.
+    ones first, "counts", "text", "warnings": [sentences about licences]}. PersonError names the item; SettingError and
+    DatasetError say what does not fit.
     """
     if video_every < 1:
         raise SettingError(f"video_every must be at least 1 frame, got {video_every}.")
@@ -78,7 +82,8 @@ def keep_person(
             left_out.append(LeftOut(replace(item, person=row.decision), row.reason))
         else:
             items.append(with_mask(item, target_for(item, output_directory), row.decision))
-    return Dataset(tuple(items), dataset.left_out + tuple(left_out)), person_report(rows)
+    report = {**person_report(rows), "warnings": list(biometrics_warnings(dataset, BUILD_STEP))}
+    return Dataset(tuple(items), dataset.left_out + tuple(left_out)), report
 
 
 def _check(

@@ -148,6 +148,14 @@ def open_ledger(directory: Path, step: str, file_name: str = MASK_LEDGER) -> Gen
         ledger.close()
 
 
+def records_in(directory: Path, step: str) -> Mapping[str, Record]:
+    """What `step` noted in `directory`, by item name; nothing where the directory is not its own."""
+    try:
+        return _stored(directory / MASK_LEDGER, step)
+    except DatasetError:
+        return {}
+
+
 def fingerprint_of(*parts: object) -> str:
     """Hex SHA-256 over the parts' written forms, each kept apart from the next."""
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()

@@ -108,6 +108,8 @@ class Sam3:
 class Sam3PersonSegmenter:
     """Implements PersonSegmenter: one mask for each person found, whoever's face it has."""
 
+    needs_faces = False
+
     def __init__(self, sam3: Sam3, people: Prompt) -> None:
         self._sam3, self._people = sam3, people
         self.name = f"SAM 3 ({people.text})"

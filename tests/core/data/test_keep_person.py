@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
 from maskloss.core.data.keep_person import keep_person
+from maskloss.core.data.ledger import open_ledger
 from maskloss.core.data.load import load_item
 from maskloss.core.errors import DatasetError, ImageError, PersonError, SettingError
 from maskloss.core.images import load_mask
@@ -138,6 +139,14 @@ def test_the_others_lose_all_weight_and_the_person_none(step: Step, group: Datas
     )  # fmt: skip
     assert row["area"] == pytest.approx((30 * 30 + 40 * 70) / (120 * 200), abs=1e-6)
     assert row["coverage"] == pytest.approx(kept_HW.mean() / 255, abs=1e-6)
+
+
+def test_masks_whose_licence_forbids_biometrics_are_warned_about(step: Step, group: DatasetItem) -> None:
+    assert step(group)[1]["warnings"] == []
+    with open_ledger(group.mask_path.parent, "BuildMasks") as ledger:
+        ledger.finish("group", "", group.mask_path, {"forbids_biometrics": "sapiens2 seg"})
+    (warning,) = step(group)[1]["warnings"]
+    assert "built by sapiens2 seg, whose licence forbids biometric processing" in warning
 
 
 def test_a_photograph_without_the_person_is_left_out_and_nobody_kept(
