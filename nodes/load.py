@@ -103,13 +103,8 @@ class MaskLossPartSegmenter(ModelLoader):
     @staticmethod
     def notes(model: Any) -> tuple[str, ...]:
         notes = ModelLoader.notes(model)
-        classes = current_host().running_classes() or frozenset()
-        if getattr(model, "forbids_biometrics", False) and MaskLossFaceRecognizer.__name__ in classes:
-            notes += (
-                f"{model.name} is used in one workflow with {MaskLossFaceRecognizer.TITLE}, but its licence forbids "
-                "biometric processing: use another part segmenter where people are told apart by their faces.",
-            )
-        return notes
+        beside = MaskLossFaceRecognizer.__name__ in (current_host().running_classes() or frozenset())
+        return (*notes, _not_for_faces(model)) if beside and _forbids_biometrics(model) else notes
 
 
 class MaskLossPersonSegmenter(ModelLoader):
@@ -134,6 +129,15 @@ class MaskLossFaceRecognizer(ModelLoader):
     FIND = staticmethod(find_face_packs)
     LOAD = staticmethod(load_face_recognizer)
     PLACES = "insightface packs in models/insightface/models"
+
+    @staticmethod
+    def notes(model: Any) -> tuple[str, ...]:
+        # ComfyUI does not run the part segmenter's loader again when a recogniser is added to a workflow.
+        loader = MaskLossPartSegmenter
+        named = [inputs.get("model") for inputs in current_host().running_inputs(loader.__name__)]
+        there = [name for name in named if isinstance(name, str) and loader.VALIDATE_INPUTS(name) is True]
+        parts = [each for each in map(loader.make, there) if _forbids_biometrics(each)]
+        return (*ModelLoader.notes(model), *map(_not_for_faces, parts))
 
 
 class MaskLossSam3Segmenters(Node):
@@ -178,6 +182,17 @@ class MaskLossSam3Segmenters(Node):
         people = sam3.prompt("person_prompt", person_prompt)
         faces, hair = sam3.prompt("face_prompt", face_prompt), sam3.prompt("hair_prompt", hair_prompt)
         return Sam3PersonSegmenter(sam3, people), Sam3PartSegmenter(sam3, people, faces, hair)
+
+
+def _forbids_biometrics(part_segmenter: Any) -> bool:
+    return bool(getattr(part_segmenter, "forbids_biometrics", False))
+
+
+def _not_for_faces(part_segmenter: Any) -> str:
+    return (
+        f"{part_segmenter.name} is used in one workflow with {MaskLossFaceRecognizer.TITLE}, but its licence forbids "
+        "biometric processing: use another part segmenter where people are told apart by their faces."
+    )
 
 
 @lru_cache(maxsize=16)

@@ -84,6 +84,11 @@ class ComfyHost:
         if server is not None:
             server.send_sync(event, dict(content))
 
+    def running_inputs(self, node_class: str) -> tuple[Mapping[str, Any], ...]:
+        context = _executing_context()
+        prompt = (None if context is None else _running_prompt(context.prompt_id)) or {}
+        return tuple(node["inputs"] for node in prompt.values() if node["class_type"] == node_class)
+
     def say(self, text: str) -> None:
         logging.getLogger("maskloss").info(text)
         context = _executing_context()

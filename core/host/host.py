@@ -80,6 +80,10 @@ class Host(Protocol):
         """Tell the graph editor, where there is one; `content` is JSON."""
         ...
 
+    def running_inputs(self, node_class: str) -> tuple[Mapping[str, Any], ...]:
+        """The inputs of each node of a class in the running prompt; none where that cannot be known."""
+        ...
+
     def say(self, text: str) -> None:
         """Tell the user something that stays: a banner or a warning, one or more lines."""
         ...

@@ -74,6 +74,10 @@ class LocalHost:
     def send(self, event: str, content: Mapping[str, Any]) -> None:
         return None
 
+    def running_inputs(self, node_class: str) -> tuple[Mapping[str, Any], ...]:
+        # Every node runs anew, so none has to speak for one whose result is kept from before.
+        return ()
+
     def say(self, text: str) -> None:
         sys.stderr.write("".join(f"  {line}\n" for line in text.splitlines()))
 

@@ -113,6 +113,8 @@ def test_absolute_paths_are_closed_on_a_network(comfy: SimpleNamespace, tmp_path
 def test_what_the_running_prompt_says(comfy: SimpleNamespace) -> None:
     assert ComfyHost().given_inputs() == {"x", "y"}
     assert ComfyHost().running_classes() == {"A", "B"}
+    assert [set(inputs) for inputs in ComfyHost().running_inputs("A")] == [{"x", "y"}]
+    assert ComfyHost().running_inputs("C") == ()
     comfy.context.node_id = "3.0.1"
     assert ComfyHost().given_inputs() is None, "a node that another one expanded into"
     comfy.context.prompt_id = "gone"
@@ -120,6 +122,7 @@ def test_what_the_running_prompt_says(comfy: SimpleNamespace) -> None:
     comfy.context = None
     assert ComfyHost().given_inputs() is None
     assert ComfyHost().running_classes() is None
+    assert ComfyHost().running_inputs("A") == ()
 
 
 def test_progress_shows_a_preview_and_a_text_and_stops_at_once(comfy: SimpleNamespace) -> None:

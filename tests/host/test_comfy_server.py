@@ -22,6 +22,7 @@ import maskloss
 import numpy as np
 import pytest
 import torch
+from maskloss.core.parts.part_map import SCHEMES
 from PIL import Image
 
 pytestmark = pytest.mark.comfy
@@ -90,6 +91,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         (base / "models" / folder).mkdir(parents=True)
     (base / "models/sams/deep/tiny.pth").write_bytes(b"x")
     torch.jit.script(AllFace()).save(str(base / "models/sapiens/toy.pt2"))
+    names = dict(enumerate(SCHEMES["sapiens2_29"].names))
+    for path, text in {
+        "sapiens2/seg/config.json": json.dumps({"model_type": "sapiens2", "id2label": names}),
+        "sapiens2/seg/preprocessor_config.json": "{}",
+        "sapiens2/seg/model.safetensors": "",
+        "insightface/models/pack/recognition.onnx": "",
+    }.items():
+        (base / "models" / path).parent.mkdir(parents=True, exist_ok=True)
+        (base / "models" / path).write_text(text)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -272,6 +282,18 @@ def training(steps: int) -> dict[str, Any]:
             output_name="loras/served",
         ),
     }  # fmt: skip
+
+
+def test_a_licence_that_forbids_biometrics_is_said_whichever_loader_comes_later(server: Server) -> None:
+    """Nothing of these models is read: their files are empty."""
+    prompt = {"1": node("MaskLossPartSegmenter", model="seg"), "2": node("PreviewAny", source=["1", 0])}
+    assert server.run(prompt)["outputs"]["1"]["text"] == ["The Sapiens2 licence forbids biometric processing."]
+    prompt |= {"3": node("MaskLossFaceRecognizer", model="pack"), "4": node("PreviewAny", source=["3", 0])}
+    history = server.run(prompt)
+    weights, warning = history["outputs"]["3"]["text"]
+    assert "The weights of pack are licensed for non-commercial research only" in weights
+    assert "sapiens2 seg is used in one workflow with Load Face Recognizer" in warning
+    assert warning in server.log.read_text()
 
 
 def sam3(**prompts: str) -> dict[str, Any]:
