@@ -22,11 +22,11 @@ def inspect(directory: Path, deep: bool) -> None:
         )
 
 
-def export(directory: Path, output: Path, architecture: str) -> None:
+def export(directory: Path, output: Path, architecture: str, with_text: bool) -> None:
     """Write the cache for musubi-tuner and say what came out."""
     host = LocalHost()
     host.label = "export"
-    report = export_reference(open_cache(directory), output, architecture, host.progress())
+    report = export_reference(open_cache(directory), output, architecture, host.progress(), with_text)
     print(f"{report['counts']['entries']} files are in {output}")
     print("\n".join(report["messages"]))
 

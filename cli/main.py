@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--architecture", default="", metavar="TAG", help="wan, qi (Qwen-Image) or hv (default: the cache's own)"
     )
+    export.add_argument("--no-text", action="store_true", help="leave the captions to the other trainer")
     export.set_defaults(command=_export_cache)
     return parser
 
@@ -118,4 +119,4 @@ def _inspect_cache(options: argparse.Namespace) -> None:
 def _export_cache(options: argparse.Namespace) -> None:
     from .cache import export
 
-    export(options.directory, options.output, options.architecture)
+    export(options.directory, options.output, options.architecture, not options.no_text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,21 +13,24 @@ from ..data.items import MaskOrigin
 from ..errors import CacheError, SettingError
 from ..progress import SILENT, Progress
 from .entries import CacheEntry
-from .entry_file import MaskStorage, entry_file_name, write_entry
-from .reference_files import CHANNELS, ReferenceArchitecture
+from .entry_file import MaskStorage, entry_file_name, write_entry, write_tensors
+from .export_text import reference_text, text_metadata, why_no_text
+from .reference_files import CHANNELS, ReferenceArchitecture, text_file_of
 from .store import LatentCache
 
 
 def export_reference(
-    cache: LatentCache, directory: Path, architecture: str = "", progress: Progress = SILENT
+    cache: LatentCache, directory: Path, architecture: str = "", progress: Progress = SILENT, with_text: bool = True
 ) -> dict[str, Any]:
     """Write every entry into `directory`, all in one folder, in the form of `architecture` (empty: the cache's own).
 
     WAN's and Qwen-Image's latents are normalised, HunyuanVideo's raw. Where any entry has weights, one without gets
-    full ones, as the reference system writes them. Text is left out: each trainer embeds captions in its own way.
+    full ones, as the reference system writes them. Captions go along where ComfyUI's text encoder of that very model
+    embedded them; without `with_text`, or where another did, the other trainer has to.
 
     Returns {"items": [{"name", "file", "weights": own|full|none}], "counts", "messages"}. CacheError when the cache is
-    stale, of an unknown architecture or for one-frame training, or a file is there already; nothing is written then.
+    stale, of an unknown architecture or for one-frame training, a caption means something else in ComfyUI, or a file is
+    there already; nothing is written then.
     """
     target = _target(cache, architecture)
     if cache.stale:
@@ -37,7 +41,11 @@ def export_reference(
     if any(entry.target_index is not None for entry in cache.entries):
         raise CacheError(f"{cache.directory} is for one-frame training, which has no counterpart; cache it without.")
     files = _file_names(cache, target)
-    there = [directory / file for file in files.values() if (directory / file).exists()]
+    why_not = why_no_text(cache, target) if with_text else "as asked"
+    captions = {} if why_not else _caption_files(cache, files, target)
+    for caption in set(captions.values()):
+        reference_text(cache, caption, target)  # what cannot be exported is said before anything is written
+    there = [directory / file for file in (*files.values(), *captions) if (directory / file).exists()]
     if there:
         raise CacheError(f"{there[0]} is there already ({len(there)} such files); export into a new folder.")
     masked = any(entry.origin is not MaskOrigin.NONE for entry in cache.entries)
@@ -47,12 +55,15 @@ def export_reference(
         kind = "none" if not masked else "full" if entry.origin is MaskOrigin.NONE else "own"
         _write(cache, entry, directory / files[entry.name], target, kind)
         rows.append({"name": entry.name, "file": files[entry.name], "weights": kind})
+    for file, caption in captions.items():
+        write_tensors(directory / file, reference_text(cache, caption, target), text_metadata(caption, target))
     progress.update(len(rows), len(rows))
     counts = Counter(row["weights"] for row in rows)
-    messages = ["Captions are not exported; cache them with the other trainer."]
+    messages = [f"Captions are not exported ({why_not}); cache them with the other trainer."] if why_not else []
     if counts["full"]:
         messages.append(f"{counts['full']} items had no mask (no alpha + no file). Filled with full-weight (255).")
-    return {"items": rows, "counts": {"entries": len(rows), **counts}, "messages": messages}
+    told = {"captions": len(captions)} if captions else {}
+    return {"items": rows, "counts": {"entries": len(rows), **counts, **told}, "messages": messages}
 
 
 def _target(cache: LatentCache, architecture: str) -> ReferenceArchitecture:
@@ -83,6 +94,16 @@ def _file_names(cache: LatentCache, target: ReferenceArchitecture) -> dict[str, 
     if twice:
         raise CacheError(f"Two entries would be written to {twice[0]}; rename one of the photographs.")
     return names
+
+
+def _caption_files(cache: LatentCache, files: Mapping[str, str], target: ReferenceArchitecture) -> dict[str, str]:
+    """By the name of its file: each caption. The clips of a video share one."""
+    captions: dict[str, str] = {}
+    for entry in cache.entries:
+        file = text_file_of(files[entry.name], target)
+        if captions.setdefault(file, entry.caption) != entry.caption:
+            raise CacheError(f"Two captions would be written to {file}; give the clips of a video one caption.")
+    return captions
 
 
 def _write(cache: LatentCache, entry: CacheEntry, path: Path, target: ReferenceArchitecture, kind: str) -> None:

@@ -109,6 +109,11 @@ def read_reference(directory: Path) -> ReferenceDirectory | None:
     return ReferenceDirectory(architecture, entries, read_text_mark(directory), bare)
 
 
+def text_file_of(file: str, architecture: ReferenceArchitecture) -> str:
+    """The name of the file with the caption that belongs to the latents in `file`."""
+    return f"{_CLIP.sub('', _matched(Path(file))['key'])}_{architecture.value}_te.safetensors"
+
+
 def read_text_mark(directory: Path) -> str | None:
     """The identity of the text encoder whose embeddings lie beside their files; None before Cache Text ran."""
     path = directory / TEXT_MARK
@@ -171,7 +176,7 @@ def _entry(path: Path, header: EntryHeader, architecture: ReferenceArchitecture)
         image_size=(int(name["width"]), int(name["height"])),
         bucket=(width * STRIDE_PX, height * STRIDE_PX),
         latent_shape=(channels, frames, height, width),
-        caption=_caption(path.with_name(f"{_CLIP.sub('', name['key'])}_{architecture.value}_te.safetensors")),
+        caption=_caption(path.with_name(text_file_of(path.name, architecture))),
         latent_fingerprint=stamp,
         mask_fingerprint=stamp,
         file_bytes=status.st_size,

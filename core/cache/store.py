@@ -81,11 +81,11 @@ class LatentCache:
 
     def text(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
         """The embeddings of the entry's caption. CacheError when CacheText has not run since it changed."""
-        return self._text(entry.caption)
+        return self.captioned(entry.caption)
 
     def empty_text(self) -> dict[str, torch.Tensor]:
         """The embeddings of the empty caption. CacheError as `text`."""
-        return self._text("")
+        return self.captioned("")
 
     def stale_now(self) -> tuple[StaleEntry, ...]:
         """The entries whose sources changed, looked at again: a cache may stay open for hours while files change."""
@@ -109,7 +109,8 @@ class LatentCache:
         counts = Counter(entry.origin for entry in self.entries)
         return {origin: counts[origin] for origin in MaskOrigin}
 
-    def _text(self, caption: str) -> dict[str, torch.Tensor]:
+    def captioned(self, caption: str) -> dict[str, torch.Tensor]:
+        """The embeddings of a caption. CacheError as `text`."""
         if self.text_encoder is None:
             raise CacheError(f"The cache {self.directory} holds no text; run CacheText on it.")
         path = self.directory / text_file_name(self.text_encoder, caption)
