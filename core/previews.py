@@ -5,24 +5,29 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from .cache.store import CacheEntry, LatentCache
 from .data.items import Dataset, DatasetItem
-from .data.load import load_item
-from .draw.overlay import heat_map, weights_overlay, with_weights_legend
+from .data.load import load_still
+from .draw.overlay import face_overlay, heat_map, weights_overlay, with_weights_legend
 from .draw.sheet import contact_sheet, shrink
 from .errors import CacheError, DatasetError, ImageError
 from .images import load_image
 from .mask_weights import MaskLossSettings, transform_weights
+from .people.identity import doubt, list_scores
 from .progress import SILENT, Progress
 from .resample import fit_image, to_latent_grid
 
 CELL_PX = 320
+CAPTION_LETTERS, CAPTION_LINES = 40, 4
 HEAT_OPACITY = 0.7
 
 
@@ -60,16 +65,39 @@ def preview_weights(
 def dataset_sheet(
     dataset: Dataset, columns: int, offset: int = 0, limit: int = 32, progress: Progress = SILENT
 ) -> np.ndarray:
-    """A contact sheet of `limit` items from `offset` on, each under its weights. DatasetError when there are none."""
-    items = dataset.items[offset : offset + limit]
+    """A contact sheet of `limit` items from `offset` on, each under its weights, a video by its middle frame.
+
+    Where one person was kept the doubtful ones come first, those that were left out among them, with their faces'
+    scores. DatasetError when there are none.
+    """
+    gone = {left.item.name: left.reason for left in dataset.left_out}
+    everything = sorted(
+        (*(left.item for left in dataset.left_out), *dataset.items),
+        key=lambda item: (item.name not in gone, doubt(item.person)),
+    )
+    items = everything[offset : offset + limit]
     if not items:
         raise DatasetError(
-            f"offset is {offset} and the dataset holds {len(dataset.items)} items; there is nothing to show"
+            f"offset is {offset} and the dataset holds {len(everything)} items; there is nothing to show"
         )
+    return _sheet(items, gone, columns, progress)
+
+
+def masks_sheet(dataset: Dataset, report: Mapping[str, Any], columns: int, limit: int) -> np.ndarray:
+    """A contact sheet of `limit` items whose masks were just built, those first in which no face was found, then those
+    with the smallest one. `report` is `build_masks`'s. DatasetError when the dataset is empty."""
+    faces = {row["name"]: row["tiers"]["face"] if "tiers" in row else 1.0 for row in report["items"]}
+    items = sorted(dataset.items, key=lambda item: faces[item.name])[:limit]
+    if not items:
+        raise DatasetError("the dataset holds no items; there is nothing to show")
+    return _sheet(items, {}, columns, SILENT)
+
+
+def _sheet(items: Sequence[DatasetItem], gone: Mapping[str, str], columns: int, progress: Progress) -> np.ndarray:
     cells: list[tuple[np.ndarray, str]] = []
     for number, item in enumerate(items):
         progress.update(number, len(items), item.name)
-        cells.append(_dataset_cell(item))
+        cells.append(_dataset_cell(item, gone.get(item.name)))
     progress.update(len(items), len(items))
     return contact_sheet(cells, columns, CELL_PX)
 
@@ -121,18 +149,27 @@ def _statistics(raw_B1Thw: torch.Tensor, used_hw: np.ndarray) -> dict[str, objec
     }
 
 
-def _dataset_cell(item: DatasetItem) -> tuple[np.ndarray, str]:
-    loaded = load_item(item)
+def _dataset_cell(item: DatasetItem, left_out: str | None) -> tuple[np.ndarray, str]:
+    if left_out is not None:
+        # Nothing of its mask counts any more.
+        bare = replace(item.settings, alpha_mask=False, require_mask=False)
+        item = replace(item, mask_path=None, settings=bare)
+    loaded = load_still(item)
     small_HWC = shrink(loaded.rgb_HWC, CELL_PX)
+    scale = small_HWC.shape[1] / loaded.size[0]
     lines = [item.name]
-    if loaded.weights_HW is None:
-        lines.append("no mask")
-    else:
+    if loaded.weights_HW is not None:
         lines.append(f"{loaded.origin.value}, coverage {float(loaded.weights_HW.mean()):.0%}")
         weights_HW = torch.from_numpy(loaded.weights_HW)[None, None, None]
         small_HWC = weights_overlay(small_HWC, to_latent_grid(weights_HW, small_HWC.shape[:2])[0, 0, 0].numpy())
+    elif left_out is None:
+        lines.append("no mask")
     if item.person is not None:
-        lines.append(item.person.outcome.value)
+        if not item.is_video:  # a video's faces are those of another frame than the one shown
+            small_HWC = face_overlay(small_HWC, item.person, scale)
+        lines.append(f"{item.person.outcome.value}: {list_scores(item.person)}")
+    if left_out is not None:
+        lines += textwrap.wrap(left_out, CAPTION_LETTERS)[:CAPTION_LINES]
     return small_HWC, "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..core.data.build_masks import build_masks
+from ..core.data.build_masks import VIDEO_EVERY, build_masks
 from ..core.data.exchange import hand_out, set_masks
 from ..core.data.items import Dataset
 from ..core.data.keep_person import keep_person
@@ -22,6 +22,7 @@ from ..core.paths import resolve_write
 from ..core.people.faces import FaceRecognizer
 from ..core.people.identity import Identity, MatchRules, OnNoMatch
 from ..core.people.instances import PersonSegmenter
+from ..core.previews import dataset_sheet, masks_sheet
 from .checks import verdict
 from .node import Node
 from .results import as_json, told
@@ -38,12 +39,16 @@ from .sockets import (
     PERSON_SEGMENTER,
     SOCKET,
     STRING,
+    Declaration,
     image_from_pictures,
     mask_from_masks,
     masks_from_mask,
     only,
     tier_inputs,
 )
+
+# What the nodes show when they are done: the most doubtful ones of any number.
+SHEET_COLUMNS, SHEET_LIMIT = 4, 12
 
 
 class MaskLossDatasetBuildMasks(Node):
@@ -63,9 +68,11 @@ class MaskLossDatasetBuildMasks(Node):
                 "segmenter": SOCKET(PART_SEGMENTER, "From Load Part Segmenter."),
             },
             "optional": {
+                "person_segmenter": SOCKET(PERSON_SEGMENTER, "Whoever it finds and the segmenter misses is body too."),
                 **tier_inputs(),
                 "output_directory": STRING("", "Under output; empty = maskloss/masks/<the photographs' folder>."),
                 "overwrite": BOOLEAN(False, "Replace masks that are there already."),
+                "video_every": video_every(),
             },
         }
 
@@ -77,6 +84,7 @@ class MaskLossDatasetBuildMasks(Node):
         self,
         dataset: Dataset,
         segmenter: PartSegmenter,
+        person_segmenter: PersonSegmenter | None = None,
         face_weight: int = 255,
         hair_weight: int = 80,
         body_weight: int = 128,
@@ -84,12 +92,18 @@ class MaskLossDatasetBuildMasks(Node):
         class_weights: str = "",
         output_directory: str = "",
         overwrite: bool = False,
+        video_every: int = VIDEO_EVERY,
     ) -> dict[str, Any]:
         classes = parse_class_weights(class_weights)
         tiers = TierWeights(face_weight, hair_weight, body_weight, background_weight, classes)
-        output = _output_directory(output_directory, "masks", dataset, segmenter.identity, tiers)
-        dataset, report = build_masks(dataset, segmenter, tiers, output, overwrite, current_host().progress())
-        return told((dataset, as_json(report)))
+        people = () if person_segmenter is None else (person_segmenter.identity,)
+        output = _output_directory(output_directory, "masks", dataset, segmenter.identity, tiers, *people)
+        host = current_host()
+        dataset, report = build_masks(
+            dataset, segmenter, tiers, output, overwrite, host.progress(), person_segmenter, video_every
+        )
+        sheet_HWC = masks_sheet(dataset, report, SHEET_COLUMNS, SHEET_LIMIT)
+        return told((dataset, as_json(report)), pictures=[sheet_HWC], name="masks")
 
 
 class MaskLossDatasetKeepPerson(Node):
@@ -122,6 +136,7 @@ class MaskLossDatasetKeepPerson(Node):
                 "output_directory": STRING("", "Under output; empty = maskloss/person/<the photographs' folder>."),
                 "overwrite": BOOLEAN(False, "Replace files that were edited by hand."),
                 "choices": STRING("", "name=face_index per line, for photographs where you choose.", multiline=True),
+                "video_every": video_every(),
             },
         }
 
@@ -144,6 +159,7 @@ class MaskLossDatasetKeepPerson(Node):
         output_directory: str = "",
         overwrite: bool = False,
         choices: str = "",
+        video_every: int = VIDEO_EVERY,
     ) -> dict[str, Any]:
         host = current_host()
         written = instance_directory.strip()
@@ -162,8 +178,10 @@ class MaskLossDatasetKeepPerson(Node):
             overwrite,
             parse_choices(choices),
             host.progress(),
+            video_every,
         )
-        return told((dataset, as_json(report)), [str(report["text"])])
+        sheet_HWC = dataset_sheet(dataset, SHEET_COLUMNS, limit=SHEET_LIMIT)
+        return told((dataset, as_json(report)), [*report["warnings"], report["text"]], [sheet_HWC], "person")
 
 
 class MaskLossDatasetItems(Node):
@@ -230,6 +248,11 @@ class MaskLossDatasetSetMasks(Node):
         output = _output_directory(only(output_directory, "output_directory"), "set_masks", given)
         changed, report = set_masks(given, lines, weights, output, current_host().progress())
         return told((changed, as_json(report)))
+
+
+def video_every() -> Declaration:
+    """How often a video is looked at."""
+    return INT(VIDEO_EVERY, 1, 1000, "Of a video every n-th frame is looked at; the others keep the mask before them.")
 
 
 def parse_choices(text: str) -> dict[str, int]:

@@ -33,12 +33,19 @@ def shown(
     return {"ui": {"images": current_host().show(pictures, name), **ui}, "result": result}
 
 
-def told(result: tuple[Any, ...], messages: Sequence[str] = ()) -> dict[str, Any]:
-    """A result whose last value is a report, shown as text; `messages` are said to the user as well."""
+def told(
+    result: tuple[Any, ...], messages: Sequence[str] = (), pictures: Sequence[np.ndarray] = (), name: str = "preview"
+) -> dict[str, Any]:
+    """A result whose last value is a report, shown as text; `messages` are said to the user as well.
+
+    With `pictures` their previews are there too, on every call of that node or on none.
+    """
     if messages:
         current_host().say("\n".join(messages))
     report = str(result[-1])
     short = report if len(report) <= MAX_TEXT else report[:MAX_TEXT] + " …"
+    if pictures:
+        return shown(result, pictures, name, text=[short])
     return {"ui": {"text": [short]}, "result": result}
 
 

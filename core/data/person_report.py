@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..people.identity import FaceScore, Outcome, PersonDecision, doubt
+from ..people.identity import FaceScore, Outcome, PersonDecision, doubt, list_scores
 
 LEFT_OUT = "left out"
 
@@ -77,8 +77,4 @@ def _table(rows: Sequence[PersonRow]) -> str:
 def _scores(row: PersonRow) -> str:
     if row.decision is None:
         return "given by hand"
-    scores = [
-        ("-" if face.similarity is None else f"{face.similarity:.2f}") + ("*" if face.chosen else "")
-        for face in row.decision.faces
-    ]
-    return f"{len(scores)} faces [{' '.join(scores)}]"
+    return f"{len(row.decision.faces)} faces [{list_scores(row.decision)}]"

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw
@@ -36,19 +38,23 @@ PARTS_OPACITY = 0.6
 WEIGHTS_OPACITY = 0.5
 
 
-def face_overlay(rgb_HWC: np.ndarray, decision: PersonDecision) -> np.ndarray:
-    """Every face in a box with its number and similarity; the chosen one green, the others red."""
+def face_overlay(rgb_HWC: np.ndarray, decision: PersonDecision, scale: float = 1.0) -> np.ndarray:
+    """Every face in a box with its number and similarity; the chosen one green, the others red.
+
+    scale: how large `rgb_HWC` is, measured by the picture that was decided about.
+    """
+    faces = [replace(score, box=tuple(edge * scale for edge in score.box)) for score in decision.faces]
     height, width = rgb_HWC.shape[:2]
     picture = Image.fromarray(rgb_HWC)
     draw = ImageDraw.Draw(picture)
     line = max(2, round((width * height) ** 0.5 / 250))
-    for score in decision.faces:
+    for score in faces:
         x0, y0, x1, y1 = score.box
         draw.rectangle((x0, y0, x1, y1), outline=_colour(score), width=line)
     size_px = letter_size((width, height))
     taken: list[tuple[float, float, float, float]] = []
     # The chosen face's label first, so that it has the best place.
-    for score in sorted(decision.faces, key=lambda each: not each.chosen):
+    for score in sorted(faces, key=lambda each: not each.chosen):
         text = str(score.index) if score.similarity is None else f"{score.index}: {score.similarity:.2f}"
         box = _free_place(score.box, label_size(text, size_px), (width, height), taken)
         taken.append(box)

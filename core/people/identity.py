@@ -246,6 +246,14 @@ def doubt(decision: PersonDecision | None) -> tuple[int, float]:
     return order.index(decision.outcome), min(alike[0] - each for each in (decision.needed, *alike[1:2]))
 
 
+def list_scores(decision: PersonDecision) -> str:
+    """The faces' similarities from left to right, the chosen one's with a star: "0.31 0.62* 0.36"."""
+    return " ".join(
+        ("-" if face.similarity is None else f"{face.similarity:.2f}") + ("*" if face.chosen else "")
+        for face in decision.faces
+    )
+
+
 def describe_scores(scores: Sequence[FaceScore]) -> str:
     """Every face with its place and similarity, in words."""
     if not scores:

@@ -51,14 +51,14 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "MaskLossLoadDatasetConfig": ("", "path*=''", ("MASKLOSS_DATASET", "STRING")),
     "MaskLossMergeDatasets": ("first* second*", "first_weight=1.0 second_weight=1.0", ("MASKLOSS_DATASET",)),
     "MaskLossDatasetBuildMasks": (
-        "dataset* segmenter*",
-        f"{TIERS} output_directory='' overwrite=False",
+        "dataset* segmenter* person_segmenter",
+        f"{TIERS} output_directory='' overwrite=False video_every=4",
         ("MASKLOSS_DATASET", "STRING"),
     ),
     "MaskLossDatasetKeepPerson": (
         "dataset* recognizer* identity* person_segmenter*",
         "min_similarity=0.0 margin=0.05 on_no_match='skip' dilate_px=0 feather_px=0 instance_directory='' "
-        "output_directory='' overwrite=False choices=''",
+        "output_directory='' overwrite=False choices='' video_every=4",
         ("MASKLOSS_DATASET", "STRING"),
     ),
     "MaskLossDatasetItems": ("dataset*", "offset=0 limit=8", ("IMAGE", "MASK", "STRING")),

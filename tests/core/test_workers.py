@@ -1,0 +1,72 @@
+"""Work at once gives the same results in the same order, holds little, and stops when told to."""
+
+import threading
+from contextlib import closing
+
+import cv2
+import pytest
+import torch
+from maskloss.core.workers import MAX_WORKERS, in_order, worker_count
+
+
+class Parallel:
+    parallel = True
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_results_come_in_the_order_of_the_pieces(workers: int) -> None:
+    first_may_end = threading.Event()
+
+    def work(piece: int) -> int:
+        if piece == 0 and workers > 1:
+            assert first_may_end.wait(10), "the second piece is worked on while the first one is"
+        first_may_end.set()
+        return piece * 10
+
+    assert list(in_order(work, range(9), workers)) == [piece * 10 for piece in range(9)]
+
+
+def test_no_more_pieces_are_taken_than_can_be_held() -> None:
+    taken = 0
+
+    def pieces():
+        nonlocal taken
+        for piece in range(100):
+            taken += 1
+            yield piece
+
+    with closing(in_order(lambda piece: piece, pieces(), 2)) as results:
+        assert next(results) == 0
+        assert taken == 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_first_error_in_order_is_raised_and_nothing_new_is_begun(workers: int) -> None:
+    begun: list[int] = []
+
+    def work(piece: int) -> int:
+        begun.append(piece)
+        if piece == 2:
+            raise ValueError("the third")
+        return piece
+
+    results = in_order(work, range(50), workers)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="the third"):
+        next(results)
+    assert len(begun) <= 2 + 2 * workers
+
+
+def test_the_libraries_use_one_thread_meanwhile_and_as_many_as_before_afterwards() -> None:
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    inside = list(in_order(lambda _: (cv2.getNumThreads(), torch.get_num_threads()), range(4), 2))
+    assert set(inside) == {(1, 1)}
+    assert (cv2.getNumThreads(), torch.get_num_threads()) == before
+    with closing(in_order(lambda piece: piece, range(9), 2)) as results:
+        next(results)
+    assert (cv2.getNumThreads(), torch.get_num_threads()) == before
+
+
+def test_only_models_that_say_so_are_used_by_several_threads() -> None:
+    assert worker_count(Parallel(), object()) == 1
+    assert 1 <= worker_count(Parallel(), Parallel()) <= MAX_WORKERS
