@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from maskloss.core.errors import CacheError, ImageError
+from maskloss.core.cache.latents import cache_latents
+from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.errors import CacheError, ImageError, SettingError
 from maskloss.core.host.encoders import ComfyLatentEncoder, ComfyTextEncoder, embeddings_to_cond
+from maskloss.core.video.clips import VideoSettings
+from maskloss.core.video.masks import MaskVideoWriter
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
 
@@ -36,6 +43,7 @@ def test_pictures_become_raw_latents_of_five_axes(vaes: dict[str, Any], name: st
     assert latents.device.type == "cpu"
     assert not latents.is_inference()
     assert (encoder.architecture, encoder.spatial_stride) == (name, stride)
+    assert encoder.temporal_stride == (0 if name in ("sd", "flux") else 4)
     # ComfyUI's node encodes one picture at a time and gives the same.
     with torch.inference_mode():
         alone = vaes[name].encode(rgb[1]).reshape(latents[1].shape)
@@ -79,6 +87,44 @@ def test_identity_follows_the_weights(vaes: dict[str, Any]) -> None:
 
 def test_the_short_name_can_be_given(vaes: dict[str, Any]) -> None:
     assert ComfyLatentEncoder(vaes["wan"], architecture="qi").architecture == "qi"
+    assert ComfyLatentEncoder(vaes["sd"], architecture="sdxl").architecture == "sdxl"
+    with pytest.raises(CacheError, match="This VAE is not hv's: it goes by wan or qi; set architecture to auto"):
+        ComfyLatentEncoder(vaes["wan"], architecture="hv")
+
+
+@pytest.mark.parametrize("name", ["wan", "hv"])
+def test_a_clip_and_its_masks_are_cached(
+    vaes: dict[str, Any], tmp_path: Path, make_video: Callable[..., Path], name: str
+) -> None:
+    generator = np.random.default_rng(0)
+    frames = [generator.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(10)]
+    path = make_video(tmp_path / "a.mkv", frames, codec="ffv1", pix_fmt="bgr0")
+    with MaskVideoWriter(tmp_path / "mask.mkv", (64, 64), [number / 16 for number in range(10)]) as masks:
+        for number in range(10):
+            masks.add(np.full((64, 64), 25 * number, np.uint8))
+    settings = LoadSettings((64, 64), video=VideoSettings((9,)))
+    encoder = ComfyLatentEncoder(vaes[name])
+    dataset = Dataset((DatasetItem("a", path, settings, tmp_path / "mask.mkv"),))
+    cache, _ = cache_latents(dataset, encoder, tmp_path / "cache")
+    (entry,) = cache.entries
+    assert entry.file == f"a_00000-009_0064x0064_{name}.safetensors"
+    assert entry.latent_shape == (16, 3, 8, 8)
+    clip = torch.from_numpy(np.stack(frames[:9]))[None].float() / 255
+    # What ComfyUI's VAE Encode gives for the same frames.
+    with torch.inference_mode():
+        expected = vaes[name].encode(clip[0])
+    torch.testing.assert_close(cache.latent(entry)[None], expected.clone().float(), rtol=1e-3, atol=1e-3)
+    weights_1Thw = cache.weights(entry)
+    assert weights_1Thw is not None
+    means = weights_1Thw.mean(dim=(0, 2, 3)).tolist()
+    assert means == pytest.approx([0, 2.5 * 25 / 255, 6.5 * 25 / 255], abs=5e-4)
+
+
+def test_a_picture_vae_takes_no_clips(vaes: dict[str, Any], tmp_path: Path, make_video: Callable[..., Path]) -> None:
+    path = make_video(tmp_path / "a.mp4", [np.zeros((64, 64, 3), np.uint8)] * 6)
+    item = DatasetItem("a", path, LoadSettings((64, 64), video=VideoSettings((5,))))
+    with pytest.raises(SettingError, match=r"clips of 5 frames, but this VAE \(sd\) is a picture model's"):
+        cache_latents(Dataset((item,)), ComfyLatentEncoder(vaes["sd"]), tmp_path / "cache")
 
 
 def test_what_is_no_picture_vae_is_refused(vaes: dict[str, Any]) -> None:
