@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 import re
 import sys
 from collections import Counter
@@ -19,6 +20,7 @@ from typing import Any
 
 from ..errors import DatasetError, PathError
 from ..paths import Folders, PathKind, resolve_beside
+from ..video.clips import FrameExtraction, VideoSettings
 from .items import Dataset, LoadSettings
 from .merge import join_datasets
 from .scan import DatasetConfig, ScanReport, scan_dataset
@@ -32,12 +34,23 @@ class _Kind(str, Enum):
     BOUND = "a whole number of at least 0"
     COUNT = "a whole number above 0"
     SIZE = "a whole number above 0 or [width, height]"
+    COUNTS = "a list of whole numbers above 0, such as [1, 25, 45]"
+    RATE = "a number above 0"
+    EXTRACTION = "one of " + ", ".join(extraction.value for extraction in FrameExtraction)
 
 
+_DIRECTORIES = ("image_directory", "video_directory")
+_VIDEO = {
+    "target_frames": _Kind.COUNTS,
+    "frame_extraction": _Kind.EXTRACTION,
+    **dict.fromkeys(("frame_stride", "frame_sample", "max_frames"), _Kind.COUNT),
+    **dict.fromkeys(("source_fps", "target_fps"), _Kind.RATE),
+}
 _ACTING = {
     **dict.fromkeys(
-        ("image_directory", "mask_directory", "caption_directory", "control_directory", "caption_extension"), _Kind.TEXT
+        (*_DIRECTORIES, "mask_directory", "caption_directory", "control_directory", "caption_extension"), _Kind.TEXT
     ),
+    **_VIDEO,
     **dict.fromkeys(("alpha_mask", "require_mask", "enable_bucket", "bucket_no_upscale", "recursive"), _Kind.SWITCH),
     **dict.fromkeys(("min_bucket_reso", "max_bucket_reso"), _Kind.BOUND),
     **dict.fromkeys(("bucket_reso_steps", "num_repeats"), _Kind.COUNT),
@@ -50,8 +63,7 @@ _ELSEWHERE = {
     "shuffle_caption": "it has no effect, because captions are cached as they are",
     "keep_tokens": "it has no effect, because captions are cached as they are",
 }
-_VIDEO = ("video_directory", "video_jsonl_file", "target_frames", "frame_extraction", "frame_stride", "frame_sample",
-          "max_frames", "source_fps", "target_fps")  # fmt: skip
+_JSONL = ("image_jsonl_file", "video_jsonl_file")
 
 
 @dataclass(frozen=True)
@@ -87,12 +99,14 @@ def read_config(path: Path, folders: Folders) -> ConfigFile:
     general = _table(content.get("general", {}), path, "[general]")
     tables = content.get("datasets", [])
     if not isinstance(tables, list) or not tables:
-        raise DatasetError(f"{path} has no [[datasets]]; add one with an image_directory.")
-    if "image_directory" in general:
-        raise DatasetError(f"{path} has image_directory in [general]; it belongs into a [[datasets]] of its own.")
+        raise DatasetError(f"{path} has no [[datasets]]; add one with an image_directory or a video_directory.")
+    for name in _DIRECTORIES:
+        if name in general:
+            raise DatasetError(f"{path} has {name} in [general]; it belongs into a [[datasets]] of its own.")
     datasets: list[DatasetConfig] = []
     for number, table in enumerate(tables, 1):
         own = _table(table, path, f"[[datasets]] number {number}")
+        _check_kind(own, path, number)
         datasets.append(_dataset({**general, **own}, path, number, folders))
     return ConfigFile(path, tuple(datasets), _messages(general, tables, path))
 
@@ -153,9 +167,10 @@ def _table(table: object, path: Path, where: str) -> Mapping[str, Any]:
     if not isinstance(table, dict):
         raise DatasetError(f"{where} of {path} is no table of settings; write it as a heading with settings below.")
     for name, value in table.items():
-        if name in _VIDEO:
+        if name in _JSONL:
             raise DatasetError(
-                f"{where} of {path} has {name}, but this version reads images only; take the videos' settings out."
+                f"{where} of {path} has {name}, and lists of files are not read; put the files into a folder and give "
+                f"{name.replace('jsonl_file', 'directory')}, with captions as text files."
             )
         if name in _ELSEWHERE:
             continue
@@ -166,10 +181,22 @@ def _table(table: object, path: Path, where: str) -> Mapping[str, Any]:
     return table
 
 
+def _check_kind(own: Mapping[str, Any], path: Path, number: int) -> None:
+    """DatasetError unless the dataset is one of images or of videos, and sets what acts on these."""
+    where = f"[[datasets]] number {number} of {path}"
+    given = [name for name in _DIRECTORIES if name in own]
+    if not given:
+        raise DatasetError(f"{where} has no image_directory and no video_directory; name its photographs or videos.")
+    if len(given) > 1:
+        raise DatasetError(f"{where} has image_directory and video_directory; give each a [[datasets]] of its own.")
+    for name in own:
+        if name in _VIDEO and given[0] == "image_directory":
+            raise DatasetError(f"{where} has {name} beside an image_directory; it acts on a video_directory only.")
+
+
 def _dataset(values: Mapping[str, Any], path: Path, number: int, folders: Folders) -> DatasetConfig:
-    where = f"image_directory of [[datasets]] number {number}"
-    if "image_directory" not in values:
-        raise DatasetError(f"[[datasets]] number {number} of {path} has no image_directory; name its photographs.")
+    (kind,) = (name for name in _DIRECTORIES if name in values)
+    where = f"{kind} of [[datasets]] number {number}"
 
     def folder(key: str, name: str) -> Path | None:
         text = values.get(key, "")
@@ -185,9 +212,10 @@ def _dataset(values: Mapping[str, Any], path: Path, number: int, folders: Folder
         max_bucket=values.get("max_bucket_reso", 0),
         alpha_mask=values.get("alpha_mask", False),
         require_mask=values.get("require_mask", False),
+        video=_video(values),
     )
     return DatasetConfig(
-        directory=resolve_beside(folders, path.parent, values["image_directory"], where, PathKind.DIRECTORY),
+        directory=resolve_beside(folders, path.parent, values[kind], where, PathKind.DIRECTORY),
         mask_directory=folder("mask_directory", f"mask_directory of [[datasets]] number {number}"),
         caption_directory=folder("caption_directory", f"caption_directory of [[datasets]] number {number}"),
         caption_extension=values.get("caption_extension", DatasetConfig.caption_extension),
@@ -195,6 +223,22 @@ def _dataset(values: Mapping[str, Any], path: Path, number: int, folders: Folder
         recursive=values.get("recursive", False),
         num_repeats=values.get("num_repeats", 1),
         settings=settings,
+        images=kind == "image_directory",
+        videos=kind == "video_directory",
+    )
+
+
+def _video(values: Mapping[str, Any]) -> VideoSettings:
+    # Without source_fps the reference system takes every frame; with it, the model's rate, which is WAN's most often.
+    rated = "source_fps" in values
+    return VideoSettings(
+        target_frames=tuple(values.get("target_frames", VideoSettings.target_frames)),
+        extraction=FrameExtraction(values.get("frame_extraction", VideoSettings.extraction)),
+        frame_stride=values.get("frame_stride", VideoSettings.frame_stride),
+        frame_sample=values.get("frame_sample", VideoSettings.frame_sample),
+        max_frames=values.get("max_frames", VideoSettings.max_frames),
+        target_fps=values.get("target_fps", VideoSettings.target_fps if rated else 0.0),
+        source_fps=values.get("source_fps", 0.0),
     )
 
 
@@ -203,6 +247,12 @@ def _fits(value: object, kind: _Kind) -> bool:
         return isinstance(value, str)
     if kind is _Kind.SWITCH:
         return isinstance(value, bool)
+    if kind is _Kind.EXTRACTION:
+        return value in {extraction.value for extraction in FrameExtraction}
+    if kind is _Kind.RATE:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+    if kind is _Kind.COUNTS:
+        return isinstance(value, list) and bool(value) and all(_fits(number, _Kind.COUNT) for number in value)
     numbers = value if kind is _Kind.SIZE and isinstance(value, list) and len(value) == 2 else [value]
     least = 0 if kind is _Kind.BOUND else 1
     return all(isinstance(number, int) and not isinstance(number, bool) and number >= least for number in numbers)
@@ -218,6 +268,12 @@ def _messages(general: Mapping[str, Any], tables: list[Mapping[str, Any]], path:
         bare = sum(name not in general and name not in table for table in tables)
         if bare:
             lines.append(f"{path.name} leaves {name} out for {bare} of {len(tables)} datasets; it is {used}.")
+    rates = [{**general, **table} for table in tables if "video_directory" in table]
+    if any("source_fps" in rate and "target_fps" not in rate for rate in rates):
+        lines.append(
+            f"{path.name} sets source_fps without target_fps; {VideoSettings.target_fps:g} frames per second are "
+            "taken, as WAN wants (HunyuanVideo: target_fps = 24)."
+        )
     return tuple(lines)
 
 

@@ -2,13 +2,16 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from maskloss.core.data.config_file import read_config, scan_config
 from maskloss.core.data.items import MaskOrigin
 from maskloss.core.errors import DatasetError, PathError, SettingError
 from maskloss.core.paths import Folders
+from maskloss.core.video.clips import FrameExtraction, VideoSettings
 
 # The example of the reference system's guide, with relative folders.
 GUIDE = """
@@ -103,7 +106,9 @@ def test_every_acting_key_reaches_its_setting(folders: Folders, write, photograp
     assert (item.name, item.caption, item.repeats) == ("sub/a", "ohwx", 3)
     assert item.mask_path is not None
     assert item.control_path is not None
-    assert report["items"] == [{"name": "sub/a", "mask": MaskOrigin.ALPHA.value, "caption": True}]
+    assert report["items"] == [
+        {"name": "sub/a", "mask": MaskOrigin.ALPHA.value, "caption": True, "frames": 1, "clips": 1}
+    ]
 
 
 def test_datasets_keep_their_own_settings_and_names_stay_unique(folders: Folders, write, photograph) -> None:
@@ -155,8 +160,15 @@ def test_what_is_left_out_is_as_in_the_reference_system_and_said(folders: Folder
         ("[general]\nenable_buckets = true", r"\[general\] of .*enable_buckets; did you mean enable_bucket\?"),
         ("[general]\nzzz = 1\n", "unknown key zzz; known are image_directory, "),
         ("[generals]\n", "unknown key generals; did you mean general"),
-        ("[general]\ntarget_frames = [1, 25]", "has target_frames, but this version reads images only"),
-        ("[[datasets]]\nvideo_directory = 'x'", "has video_directory, but this version reads images only"),
+        ("[[datasets]]\nvideo_jsonl_file = 'x'", "has video_jsonl_file, and lists of files are not read; .*video_d"),
+        ("[[datasets]]\nvideo_directory = 'x'\nimage_directory = 'y'", "has image_directory and video_directory; give"),
+        ("[general]\nvideo_directory = 'x'\n[[datasets]]\n", r"video_directory in \[general\]"),
+        ("[[datasets]]\nimage_directory = 'x'\nmax_frames = 5", "has max_frames beside an image_directory"),
+        ("[general]\ntarget_frames = 25", r"target_frames = 25; it must be a list of whole numbers above 0"),
+        ("[general]\ntarget_frames = [1, 0]", "it must be a list of whole numbers above 0"),
+        ("[general]\nframe_extraction = 'tail'", "it must be one of head, chunk, slide, uniform, full"),
+        ("[general]\nsource_fps = 0", "source_fps = 0; it must be a number above 0"),
+        ("[general]\nframe_stride = 0", "frame_stride = 0; it must be a whole number above 0"),
         ("[general]\nresolution = 64", r"has no \[\[datasets\]\]"),
         ("[general]\nimage_directory = 'x'\n[[datasets]]\n", r"image_directory in \[general\]"),
         ("[[datasets]]\nresolution = 64", "number 1 of .* has no image_directory"),
@@ -173,6 +185,53 @@ def test_what_is_left_out_is_as_in_the_reference_system_and_said(folders: Folder
 def test_what_cannot_be_meant_is_refused(folders: Folders, write, text: str, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         read_config(write(text), folders)
+
+
+def test_a_dataset_of_videos(folders: Folders, write, photograph, make_video: Callable[..., Path]) -> None:
+    photograph("input/project/set/poster.png")
+    clip = photograph("input/project/set/other.png").with_name("a.mp4")
+    make_video(clip, [np.zeros((48, 64, 3), np.uint8)] * 40, fps=32)
+    text = """
+[general]
+target_frames = [1, 5]
+resolution = [64, 48]
+[[datasets]]
+video_directory = 'set'
+frame_extraction = 'slide'
+frame_stride = 8
+frame_sample = 3
+max_frames = 33
+source_fps = 30.0
+target_fps = 15
+[[datasets]]
+image_directory = 'set'
+"""
+    config = read_config(write(text), folders)
+    assert config.datasets[0].settings.video == VideoSettings((1, 5), FrameExtraction.SLIDE, 8, 3, 33, 15, 30.0)
+    dataset, report = scan_config(config)
+    assert [(item.name, item.is_video) for item in dataset.items] == [("a", True), ("other", False), ("poster", False)]
+    assert report["counts"]["clips"] == 3 + 2
+    assert [part["not_read"] for part in report["datasets"]] == [["other.png", "poster.png"], ["a.mp4"]]
+
+
+@pytest.mark.parametrize(
+    ("rates", "target", "source", "told"),
+    [
+        ("", 0, 0, False),
+        ("source_fps = 30.0", 16, 30, True),
+        ("target_fps = 24", 24, 0, False),
+        ("source_fps = 30.0\ntarget_fps = 24", 24, 30, False),
+    ],
+)
+def test_frame_rates_mean_what_they_mean_to_the_reference_system(
+    folders: Folders, write, tmp_path: Path, rates: str, target: float, source: float, told: bool
+) -> None:
+    (tmp_path / "input/project/set").mkdir(parents=True)
+    config = read_config(write(f"[[datasets]]\nvideo_directory = 'set'\n{rates}"), folders)
+    video = config.datasets[0].settings.video
+    assert (video.target_fps, video.source_fps) == (target, source)
+    said = "set.toml sets source_fps without target_fps; 16 frames per second are taken, as WAN wants (HunyuanVideo: "
+    assert any(line.startswith(said) for line in config.messages) is told
 
 
 def test_settings_that_contradict_each_other(folders: Folders, write, photograph) -> None:
