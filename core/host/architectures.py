@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from ..train.algorithms import is_linear
+
 _STREAMS = r"^(double_blocks\.\d+\.(img|txt)_(attn|mlp)\.|single_blocks\.\d+\.linear[12]$)"
 _UNET = r"\.(attn[12]\.to_(q|k|v|out\.0)|ff\.net\.(0\.proj|2)|proj_in|proj_out)$"
 _WAN = r"^blocks\.\d+\.(self_attn|cross_attn|ffn)\."
@@ -81,7 +83,7 @@ def repeated_blocks(network: nn.Module) -> tuple[nn.Module, ...]:
         for children in network.children()
         if isinstance(children, nn.ModuleList)
         for block in children
-        if any(isinstance(module, nn.Linear) for module in block.modules())
+        if any(is_linear(module) for module in block.modules())
     )
 
 

@@ -103,7 +103,7 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, block: _Block, anchor: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         ctx.block = block
-        ctx.autocast = _autocast_state(tensors)
+        ctx.autocast = autocast_state(tensors)
         ctx.save_for_backward(*tensors)
         with torch.no_grad():
             return tuple(block.run(block.inputs(tensors)))
@@ -125,7 +125,7 @@ class _Recomputed(torch.autograd.Function):
         return (None, None, *(tensor.grad for tensor in inputs))
 
 
-def _autocast_state(tensors: Sequence[torch.Tensor]) -> dict[str, Any]:
+def autocast_state(tensors: Sequence[torch.Tensor]) -> dict[str, Any]:
     """The autocast in force where the block runs, so that it runs again in the same precision."""
     device = tensors[0].device.type if tensors else "cpu"
     return {

@@ -20,11 +20,14 @@ from .conditioning import condition
 from .fingerprint import patcher_fingerprint
 from .gradient_check import check_gradients
 from .padding import OVERRIDE, hiding
+from .recast import casting_again
 from .weights import DifferentiableWeights
 
 # Below it the model's estimate of the clean latent says too little about its error to be divided by sigma.
 _LEAST_SIGMA = 1e-3
 _CHECKED_CELLS = 8
+# Of a device's memory, kept free of weights for activations, gradients and the optimizer.
+_SHARE_TO_TRAIN_IN = 0.3
 # Prediction types by the name of ComfyUI's class; a subclass of one (EDM, X0, IMG_TO_IMG_FLOW, …) is another type.
 _FAMILIES = {"CONST": Family.FLOW, "EPS": Family.EPS, "V_PREDICTION": Family.V}
 _FLOW_SCHEDULES = ("ModelSamplingDiscreteFlow", "ModelSamplingFlux")
@@ -172,14 +175,13 @@ def open_denoiser(
 
     `example` is some caption's embeddings (such as `cache.empty_text()`), with which the gradients are checked.
     `guidance` is what a guidance-distilled model is told where the embeddings say nothing; None = as in sampling.
-    TrainingError, by name, for a prediction type that is not supported, a model that does not fit into the device's
-    memory as a whole, and for wrong gradients.
+    TrainingError, by name, for a prediction type or an input that is not supported, and for wrong gradients.
     """
     management: Any = importlib.import_module("comfy.model_management")
     _check_supported(model)
     with ExitStack() as stack:
-        patcher = _whole_patcher(model, management, stack)
-        _load_whole(patcher, management)
+        patcher = _loadable_patcher(model, management, stack)
+        _load(patcher, management)
         patcher.pre_run()
         stack.callback(patcher.cleanup)
         stack.callback(setattr, management, "in_training", getattr(management, "in_training", False))
@@ -187,6 +189,7 @@ def open_denoiser(
         management.in_training = True
         stack.enter_context(torch.inference_mode(False))
         weights = stack.enter_context(DifferentiableWeights(patcher.model))
+        stack.enter_context(casting_again(patcher.model.diffusion_model))
         checkpointing = BlockCheckpointing(repeated_blocks(patcher.model.diffusion_model))
         stack.enter_context(checkpointing.installed())
         denoiser = ComfyDenoiser(patcher, checkpointing, guidance, lambda: _lent(patcher, weights, management))
@@ -235,23 +238,19 @@ def _lent(patcher: Any, weights: DifferentiableWeights, management: Any) -> Gene
         stack.callback(patcher.pre_run)
         stack.callback(setattr, management, "in_training", management.in_training)
         stack.enter_context(weights.aside())
-        stack.callback(_load_whole, patcher, management)
+        stack.callback(_load, patcher, management)
         management.in_training = False
         yield patcher
 
 
-def _whole_patcher(model: Any, management: Any, stack: ExitStack) -> Any:
-    """The patcher whose weights can all lie on its device.
-
-    Where ComfyUI streams weights through buffers that it uses again, a layer would keep such a buffer for the way back
-    and meet other weights there.
-    """
+def _loadable_patcher(model: Any, management: Any, stack: ExitStack) -> Any:
+    """The patcher without ComfyUI's dynamic memory, which moves weights under our feet."""
     patcher = model
     if getattr(model, "is_dynamic", bool)():
         if model.cached_patcher_init is None:
             raise TrainingError(
-                "The loader of this model offers no way to load it as a whole; load it with ComfyUI's own loader, or "
-                "start ComfyUI with --disable-dynamic-vram."
+                "The loader of this model offers no way to load it without dynamic memory; load it with ComfyUI's own "
+                "loader, or start ComfyUI with --disable-dynamic-vram."
             )
         patcher = model.clone(disable_dynamic=True)
         stack.callback(management.unload_model_and_clones, patcher)
@@ -260,14 +259,16 @@ def _whole_patcher(model: Any, management: Any, stack: ExitStack) -> Any:
     return patcher
 
 
-def _load_whole(patcher: Any, management: Any) -> None:
-    """All weights onto the patcher's device. TrainingError where they do not fit."""
-    management.load_models_gpu([patcher], force_full_load=True)
-    if patcher.model.model_lowvram:
-        raise TrainingError(
-            f"{type(patcher.model).__name__} does not fit into the memory of {patcher.load_device} as a whole, and "
-            "streamed weights would give wrong gradients; load it in fp8, or train a smaller model."
-        )
+def _load(patcher: Any, management: Any) -> None:
+    """All weights onto the patcher's device, or as many as leave room to train; layers fetch the rest as they run."""
+    device = patcher.load_device
+    if management.is_device_cpu(device):
+        management.load_models_gpu([patcher], force_full_load=True)
+        return
+    room = management.get_total_memory(device) * _SHARE_TO_TRAIN_IN
+    free = management.get_free_memory(device) + patcher.loaded_size()
+    fits = patcher.model_size() + room <= free
+    management.load_models_gpu([patcher], memory_required=room, force_full_load=fits)
 
 
 def _small_pass(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> Callable[[], object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,18 @@ import torch
 from torch import nn
 
 from ..errors import TrainingError
+from ..train.algorithms import is_linear
 from .checkpointing import BlockCheckpointing, mutation_allowed
 
 _MAX_RELATIVE_ERROR = 1e-4
 # The same operations run twice, but kernels of low precision may add in another order.
 _MAX_RELATIVE_ERROR_LOW_PRECISION = 2e-2
+# Against a difference quotient, whose own error grows with rounding; a wrong gradient is nearly always far off.
+_MAX_SLOPE_ERROR = 2e-3
+_MAX_SLOPE_ERROR_LOW_PRECISION = 0.3
+# Steps of those differences, relative to the inputs. One of them is so long that the difference stands out of the
+# rounding, and so short that the block is almost straight; no step makes a wrong gradient right.
+_STEPS, _STEPS_LOW_PRECISION = (1e-3, 2e-4), (3e-2, 1e-2, 3e-3, 1e-3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +33,8 @@ class _Call:
 
 
 def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]) -> None:
-    """Compare checkpointed with plain gradients on the first block of each class, and learn which classes change saved
-    values in place.
+    """Compare, on the first block of each class, checkpointed with plain gradients, and these with the block's slope
+    by central differences; and learn which classes change saved values in place.
 
     `run` is a small forward pass that reaches the blocks. Checkpointing must be installed. TrainingError when the
     gradients differ or a block has no backward pass.
@@ -35,6 +42,8 @@ def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]
     for call in _calls(checkpointing.blocks, run):
         kind = type(call.block)
         try:
+            if _overwrites(call):
+                raise _wrong(f"{kind.__name__} would be made with values that are overwritten meanwhile")
             checkpointing.mutating.discard(kind)
             try:
                 plain = _gradients(call, mutating=False)
@@ -50,15 +59,57 @@ def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]
                 f"{kind.__name__} of this model cannot be differentiated here ({problem}); choose another attention "
                 "backend or weight format, and see whether a node has patched the model."
             ) from problem
+        low = _is_low(call)
         error = float((checkpointed - plain).norm() / plain.norm().clamp(min=1e-30))
-        low = any(p.dtype in (torch.float16, torch.bfloat16) for p in call.block.parameters())
         limit = _MAX_RELATIVE_ERROR_LOW_PRECISION if low else _MAX_RELATIVE_ERROR
         if not error <= limit:
-            raise TrainingError(
-                f"The gradients of {kind.__name__} come out wrong with gradient checkpointing (relative error "
-                f"{error:.1e}, at most {limit:.0e} is right), so training would learn nonsense; remove what patches "
-                "the model, and report the model."
-            )
+            found = f"relative error {error:.1e}, at most {limit:.0e} is right"
+            raise _wrong(f"{kind.__name__} come out wrong with gradient checkpointing ({found})")
+        error = min(_slope_error(call, plain, step) for step in (_STEPS_LOW_PRECISION if low else _STEPS))
+        limit = _MAX_SLOPE_ERROR_LOW_PRECISION if low else _MAX_SLOPE_ERROR
+        if not error <= limit:
+            found = f"relative error {error:.1e}, at most {limit:.0e} is right"
+            raise _wrong(f"{kind.__name__} are not its slope ({found})")
+
+
+def _wrong(what: str) -> TrainingError:
+    return TrainingError(
+        f"The gradients of {what}, so training would learn nonsense; remove what patches the model, load it without "
+        "offloading, and report the model."
+    )
+
+
+def _overwrites(call: _Call) -> bool:
+    """Whether something kept for the way back is overwritten behind autograd's back, as weights in a cast buffer are.
+
+    That can hardly be seen in the gradient of a block whose way around its layers (`x + …`) carries the most.
+    """
+    kept: list[tuple[torch.Tensor, int, float]] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append((tensor, tensor._version, _sum(tensor)))
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        args = [value.clone().requires_grad_(True) if _is_real(value) else value for value in call.args]
+        kwargs = {
+            name: value.clone().requires_grad_(True) if _is_real(value) else value
+            for name, value in call.kwargs.items()
+        }
+        result = call.block(*_copied(args), **dict(zip(kwargs, _copied(list(kwargs.values())), strict=True)))
+        changed = any(tensor._version == version and _sum(tensor) != value for tensor, version, value in kept)
+        del result
+    return changed
+
+
+def _sum(tensor: torch.Tensor) -> float:
+    return float(tensor.detach().to(torch.float64).nan_to_num().abs().sum())
+
+
+def _is_low(call: _Call) -> bool:
+    """Whether it computes with so few digits that equal operations give unequal numbers."""
+    values = [value for value in (*call.args, *call.kwargs.values()) if _is_real(value)]
+    return any(value.dtype not in (torch.float32, torch.float64) for value in (*call.block.parameters(), *values))
 
 
 def _calls(blocks: Sequence[nn.Module], run: Callable[[], object]) -> list[_Call]:
@@ -92,7 +143,7 @@ def _gradients(call: _Call, mutating: bool) -> torch.Tensor:
     inputs: list[torch.Tensor] = []
 
     def fresh(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        if not _is_real(value):
             return value
         inputs.append(value.clone().requires_grad_(True))
         return inputs[-1]
@@ -101,16 +152,50 @@ def _gradients(call: _Call, mutating: bool) -> torch.Tensor:
     kwargs = {name: fresh(value) for name, value in call.kwargs.items()}
     with torch.enable_grad(), _gains(call.block) as gains, mutation_allowed() if mutating else nullcontext():
         # Not the leaves themselves: a block may write to its inputs.
-        result = call.block(*_copied(args), **dict(zip(kwargs, _copied(list(kwargs.values())), strict=True)))
-        outputs = [each for each in (result if isinstance(result, tuple) else (result,)) if torch.is_tensor(each)]
-        generator = torch.Generator().manual_seed(0)
-        loss = sum(
-            (output.float() * torch.randn(output.shape, generator=generator).to(output.device)).sum()
-            for output in outputs
-        )
-        torch.autograd.backward([loss])  # type: ignore[list-item]
+        loss = _projection(call.block(*_copied(args), **dict(zip(kwargs, _copied(list(kwargs.values())), strict=True))))
+        torch.autograd.backward([loss])
     leaves = [*inputs, *gains]
     return torch.cat([torch.zeros(leaf.numel()) if leaf.grad is None else _flat(leaf.grad) for leaf in leaves])
+
+
+def _slope_error(call: _Call, gradient: torch.Tensor, relative_step: float) -> float:
+    """How far the gradient's length is from the slope along it, by central differences; relative."""
+    values = [value for value in (*call.args, *call.kwargs.values()) if _is_real(value)]
+    gains = sum(is_linear(module) for module in call.block.modules())
+    moves = gradient.split([*(value.numel() for value in values), *([1] * gains)])
+    size = sum(float(value.float().square().sum()) for value in values) ** 0.5
+    length = float(gradient.norm())
+    step = relative_step * size / max(length, 1e-30)
+    ends: list[float] = []
+    for sign in (1, -1):
+        moved = iter(moves)
+
+        def along(value: Any, sign: int = sign, moved: Iterator[torch.Tensor] = moved) -> Any:
+            if not _is_real(value):
+                return value
+            return value + (sign * step * next(moved)).reshape(value.shape).to(value)
+
+        args = [along(value) for value in call.args]
+        kwargs = {name: along(value) for name, value in call.kwargs.items()}
+        factors = [1.0 + sign * step * float(move) for move in moves[len(values) :]]
+        with torch.no_grad(), _gains(call.block, factors):
+            ends.append(float(_projection(call.block(*args, **kwargs)).double()))
+    slope = (ends[0] - ends[1]) / (2 * step)
+    return abs(slope - length**2) / max(length**2, 1e-30)
+
+
+def _projection(result: Any) -> torch.Tensor:
+    """A fixed number made of all that a block returns."""
+    outputs = [each for each in (result if isinstance(result, tuple) else (result,)) if torch.is_tensor(each)]
+    generator = torch.Generator().manual_seed(0)
+    parts = [
+        (output.float() * torch.randn(output.shape, generator=generator).to(output.device)).sum() for output in outputs
+    ]
+    return torch.stack(parts).sum()
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def _copied(values: Sequence[Any]) -> list[Any]:
@@ -122,9 +207,10 @@ def _flat(gradient: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def _gains(block: nn.Module) -> Generator[list[torch.Tensor]]:
-    """A factor of 1 with a gradient on the result of each linear layer, where an adapter would act."""
-    gains: list[torch.Tensor] = []
+def _gains(block: nn.Module, factors: Sequence[float] | None = None) -> Generator[list[torch.Tensor]]:
+    """A factor (of 1, unless given) with a gradient on the result of each linear layer, where an adapter would act."""
+    linear = [module for module in block.modules() if is_linear(module)]
+    gains = [torch.tensor(factor, requires_grad=True) for factor in factors or [1.0] * len(linear)]
 
     def hook(gain: torch.Tensor) -> Callable[..., torch.Tensor]:
         def scale(_layer: nn.Module, _args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
@@ -133,9 +219,6 @@ def _gains(block: nn.Module) -> Generator[list[torch.Tensor]]:
         return scale
 
     with ExitStack() as hooks:
-        for module in block.modules():
-            if isinstance(module, nn.Linear):
-                gain = torch.ones((), requires_grad=True)
-                gains.append(gain)
-                hooks.callback(module.register_forward_hook(hook(gain)).remove)
+        for module, gain in zip(linear, gains, strict=True):
+            hooks.callback(module.register_forward_hook(hook(gain)).remove)
         yield gains

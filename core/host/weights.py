@@ -10,14 +10,15 @@ import torch
 from torch import nn
 
 from ..errors import TrainingError
+from .recast import is_casting_layer, is_plain
 
 
 class DifferentiableWeights:
     """Inside, parameters and buffers that are inference tensors stand aside for normal ones over the same memory.
 
     Nodes run in inference mode, and autograd refuses to save what was made there. Afterwards the module holds the very
-    objects that it held before. Enter it with inference mode off. TrainingError for a kind of tensor that has no plain
-    memory (quantised formats).
+    objects that it held before. Enter it with inference mode off. Quantised weights of ComfyUI's own layers stay, for
+    `casting_again` keeps none of them. TrainingError for any other kind of tensor that has no plain memory.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -30,7 +31,7 @@ class DifferentiableWeights:
             for path, owner in self._module.named_modules():
                 for table in (vars(owner)["_parameters"], vars(owner)["_buffers"]):
                     for name, tensor in table.items():
-                        if tensor is not None and tensor.is_inference():
+                        if tensor is not None and tensor.is_inference() and not _stays(owner, tensor):
                             alias = aliases.get(id(tensor))
                             if alias is None:
                                 alias = aliases[id(tensor)] = _alias(tensor, f"{path}.{name}")
@@ -61,9 +62,12 @@ class DifferentiableWeights:
             table[name] = tensor
 
 
+def _stays(owner: nn.Module, tensor: torch.Tensor) -> bool:
+    return is_casting_layer(owner) and not is_plain(tensor)
+
+
 def _alias(tensor: torch.Tensor, name: str) -> torch.Tensor:
-    plain = type(tensor) in (torch.Tensor, nn.Parameter) and type(tensor.data) is torch.Tensor
-    if not plain or tensor.layout is not torch.strided:
+    if not is_plain(tensor) or tensor.layout is not torch.strided:
         raise TrainingError(
             f"{name} is stored as {type(tensor.data).__name__}, a quantised format that cannot be trained on yet; load "
             "the model in bf16, fp16, fp32 or plain fp8."

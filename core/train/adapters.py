@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import TrainingError
-from .algorithms import AdaptedLayer, Adapter, build_adapter, supported_convolution
+from .algorithms import AdaptedLayer, Adapter, build_adapter, is_linear, supported_convolution
 from .config import LoraConfig
 from .lora_file import KEY_PREFIX, PARTS, kohya_name
 
@@ -28,7 +28,7 @@ def target_layers(module: nn.Module, config: LoraConfig, default_targets: str) -
     TrainingError when nothing matches, or when `conv` is asked for and no convolution matches.
     """
     pattern = re.compile(config.targets or default_targets)
-    linear = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
+    linear = {name: layer for name, layer in module.named_modules() if is_linear(layer)}
     convolutions = {name: layer for name, layer in module.named_modules() if supported_convolution(layer)}
     if config.conv and not any(pattern.search(name) for name in convolutions):
         raise TrainingError(

@@ -80,7 +80,7 @@ class _Lora(Adapter):
 
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
         down, up = self.parts["lora_down.weight"], self.parts["lora_up.weight"]
-        if isinstance(self.layer, nn.Linear):
+        if is_linear(self.layer):
             return F.linear(F.linear(x, down), up)
         return _function(self.layer)(_convolved(self.layer, x, down), up)
 
@@ -107,7 +107,7 @@ class _Dora(_Lora):
         factor, bias = self.parts["dora_scale"].flatten() / self._norm, self.layer.bias
         # Where the base's row is all zero there is no magnitude to learn, and any would be divided by epsilon.
         factor = torch.where(self._norm > _EPSILON, factor, torch.ones_like(factor))
-        if not isinstance(self.layer, nn.Linear):
+        if not is_linear(self.layer):
             trailing = tuple(1 for _ in self.layer.kernel_size)
             factor, bias = factor.reshape(-1, *trailing), None if bias is None else bias.reshape(-1, *trailing)
         unbiased = output if bias is None else output - bias.to(output)
@@ -139,7 +139,7 @@ class _Loha(Adapter):
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
         w1_a, w1_b, w2_a, w2_b = self.parts.values()
         weight = (w1_a @ w1_b) * (w2_a @ w2_b)
-        if isinstance(self.layer, nn.Linear):
+        if is_linear(self.layer):
             return F.linear(x, weight)
         return _convolved(self.layer, x, weight.reshape(self.layer.weight.shape))
 
@@ -174,7 +174,7 @@ class _Lokr(Adapter):
 
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
         w1 = self.parts["lokr_w1"]
-        if isinstance(self.layer, nn.Linear):
+        if is_linear(self.layer):
             # y[l,k] = Σ w1[l,m] w2[k,n] x[m,n], the input cut into m rows of n.
             return (w1 @ self._second(x.unflatten(-1, (w1.shape[1], -1)))).flatten(-2)
         parts = x.unflatten(1, (w1.shape[1], -1)).flatten(0, 1)
@@ -184,7 +184,7 @@ class _Lokr(Adapter):
     def _second(self, x: torch.Tensor) -> torch.Tensor:
         """w2 · x."""
         pair = (self.parts["lokr_w2_b"], self.parts["lokr_w2_a"]) if "lokr_w2_a" in self.parts else None
-        if isinstance(self.layer, nn.Linear):
+        if is_linear(self.layer):
             return F.linear(F.linear(x, pair[0]), pair[1]) if pair else F.linear(x, self.parts["lokr_w2"])
         kernel = self.layer.kernel_size
         first = pair[0] if pair else self.parts["lokr_w2"]
@@ -212,6 +212,14 @@ def build_adapter(
         Algorithm.LOKR: _Lokr,
     }
     return kinds[config.algorithm](layer, config, generator, device, dtype)
+
+
+def is_linear(layer: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether it is a linear layer, or one in all but its class, as quantised ones are: a matrix and its two sizes."""
+    sizes = (getattr(layer, "in_features", None), getattr(layer, "out_features", None))
+    return isinstance(layer, nn.Linear) or (
+        all(isinstance(size, int) for size in sizes) and getattr(getattr(layer, "weight", None), "ndim", 0) == 2
+    )
 
 
 def supported_convolution(layer: nn.Module) -> TypeGuard[Convolution]:
@@ -243,7 +251,7 @@ def _row_norms(name: str, layer: AdaptedLayer) -> torch.Tensor:
 
 def _sizes(layer: AdaptedLayer) -> tuple[int, int, tuple[int, ...]]:
     """Outputs, inputs, kernel; a linear layer has none."""
-    if isinstance(layer, nn.Linear):
+    if is_linear(layer):
         return layer.out_features, layer.in_features, ()
     return layer.out_channels, layer.in_channels, tuple(layer.kernel_size)
 

@@ -176,6 +176,32 @@ def test_the_check_learns_what_writes_in_place_and_refuses_wrong_gradients() -> 
         checked([stateful], lambda: stateful(x))
 
 
+def test_the_check_refuses_a_wrong_backward_pass() -> None:
+    """Checkpointed and plain agree, but neither is the slope."""
+
+    class Halved(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+            return gradient / 2
+
+    class Wrong(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return Halved.apply(self.linear(x))
+
+    block, x = Wrong(), torch.randn(4, 8)
+    checkpointing = BlockCheckpointing([block])
+    with checkpointing.installed(), pytest.raises(TrainingError, match="Wrong are not its slope"):
+        check_gradients(checkpointing, lambda: block(x))
+
+
 # What Qwen-Image's last block makes of the text, nobody reads.
 _UNREAD = ("attn.add_q_proj", "attn.to_add_out", "txt_mlp.net.0.proj", "txt_mlp.net.2")
 IDLE = {"qwen_image": {f"transformer_blocks.1.{layer}" for layer in _UNREAD}}
