@@ -24,6 +24,10 @@ WEIGHTS = "mask_weights_"
 LATENT_FINGERPRINT = "maskloss_latent_fingerprint"
 MASK_FINGERPRINT = "maskloss_mask_fingerprint"
 CLIP_FRAMES = "maskloss_clip_frames"
+ORIGIN = "maskloss_origin"
+COVERAGE = "maskloss_coverage"
+# What the sources were when they were hashed, so that they are not read again while they stay so.
+SOURCES_SEEN = "maskloss_sources"
 
 
 class MaskStorage(str, Enum):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data.files import hash_of, status_of
 from ..errors import CacheError
 from ..files import write_bytes
-from .entries import CacheEntry, Source
+from .entries import CacheEntry
 from .index_columns import EntryTable
 
 INDEX_FILE = "maskloss_index.json"
@@ -85,33 +83,6 @@ def write_index_file(path: Path, index: CacheIndex) -> None:
     write_bytes(path, text.encode(*_ENCODING))
 
 
-def stamp(role: str, path: Path, sha256: str) -> Source:
-    """A source as it is now; `sha256` is that of its content."""
-    return Source(role, path.resolve(), *status_of(path), sha256)
-
-
-def changed_and_missing(entries: Sequence[CacheEntry]) -> tuple[list[tuple[str, Source]], list[str]]:
-    """Sources that are there with another content, each with its entry's name, and names of entries with sources that
-    are no longer there. Files are read only where size or time of change differ."""
-    changed: list[tuple[str, Source]] = []
-    missing: dict[str, None] = {}
-    seen: dict[str, tuple[int, int] | None] = {}
-    hashes: dict[str, str] = {}
-    table = _table(entries)
-    for name, number, path, size, mtime_ns in table.sources():
-        if path not in seen:
-            seen[path] = _status(path)
-        status = seen[path]
-        if status is None:
-            missing[name] = None
-        elif status != (size, mtime_ns):
-            source = table.source(number, name)
-            hashes[path] = hashes.get(path) or hash_of(source.path)
-            if hashes[path] != source.sha256:
-                changed.append((name, source))
-    return changed, list(missing)
-
-
 def orphan_files(directory: Path, entries: Sequence[CacheEntry]) -> tuple[str, ...]:
     """Entries' files of no entry, "/"-separated below `directory`, sorted; text is not looked at."""
     used = {file for file, _ in _table(entries).files()}
@@ -131,11 +102,3 @@ def entry_files(entries: Sequence[CacheEntry]) -> Iterator[tuple[str, int]]:
 
 def _table(entries: Sequence[CacheEntry]) -> EntryTable:
     return entries if isinstance(entries, EntryTable) else EntryTable.of(entries)
-
-
-def _status(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-        return status_of(Path(path)) if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)
-    except (FileNotFoundError, NotADirectoryError):
-        return None

@@ -5,12 +5,11 @@ Sizes are (width, height).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from ..data.buckets import bucket_for
-from ..data.files import hash_of
 from ..data.items import DatasetItem
 from ..data.ledger import fingerprint_of
 from ..data.load import checked_size
@@ -22,14 +21,16 @@ from ..video.reader import probe
 from .encoders import LatentEncoder
 from .entries import Source
 from .entry_file import (
+    COVERAGE,
     LATENT_FINGERPRINT,
     MASK_FINGERPRINT,
+    ORIGIN,
     EntryHeader,
     MaskStorage,
     entry_file_name,
     read_header,
 )
-from .index import stamp
+from .sources import look_at
 
 FORMAT_VERSION = "1"
 
@@ -81,8 +82,8 @@ class CachingRules:
 
 @dataclass(frozen=True)
 class ItemPlan:
-    """The work for one entry: a photograph, or a clip of a video. `name` is the entry's; `header` is that of the file
-    that is there, when its latent can be kept."""
+    """The work for one entry: a photograph, or a clip of a video. `name` is the entry's; `seen` spares the next
+    plan the hashing; `header` is that of a file that stays, with no more than the index needs of it."""
 
     item: DatasetItem
     clip: Clip | None
@@ -94,6 +95,7 @@ class ItemPlan:
     latent_fingerprint: str
     mask_fingerprint: str
     sources: tuple[Source, ...]
+    seen: str
     action: Action
     header: EntryHeader | None
 
@@ -104,7 +106,8 @@ class ItemPlan:
 
 
 def plan_item(item: DatasetItem, rules: CachingRules) -> tuple[ItemPlan, ...]:
-    """Hash the item's files, each once, and compare with what is cached: one plan, or one for each clip of a video.
+    """Compare the item's files with what is cached: one plan, or one for each clip of a video. Files are hashed, each
+    once, except those that are in size and times as they were when an entry that is there was made.
 
     SettingError when the encoder cannot take the bucket or the clips; ImageError when mask and item do not fit.
     """
@@ -116,13 +119,17 @@ def plan_item(item: DatasetItem, rules: CachingRules) -> tuple[ItemPlan, ...]:
             f"{item.name} is to be trained at {bucket[0]}x{bucket[1]}, but the sides must be multiples of {stride} px; "
             f"use a resolution and a bucket_step that are."
         )
-    sources = _sources(item, rules.one_frame)
-    if not item.is_video:
-        return (_plan(item, None, size, bucket, sources, rules),)
-    clips = clips_of(probe(item.media_path).times, item.settings.video)
+    clips: tuple[Clip | None, ...] = (None,)
+    if item.is_video:
+        clips = clips_of(probe(item.media_path).times, item.settings.video)
     for clip in clips:
-        _check_clip(item, len(clip.frames), rules)
-    return tuple(_plan(item, clip, size, bucket, sources, rules) for clip in clips)
+        if clip is not None:
+            _check_clip(item, len(clip.frames), rules)
+    files = [_entry_file(item, clip, size, rules) for clip in clips]
+    sources, seen = look_at(_paths(item, rules.one_frame), rules.directory / files[0]) if files else ((), "")
+    return tuple(
+        _plan(item, clip, file, size, bucket, sources, seen, rules) for clip, file in zip(clips, files, strict=True)
+    )
 
 
 def _check_clip(item: DatasetItem, frames: int, rules: CachingRules) -> None:
@@ -146,9 +153,11 @@ def _check_clip(item: DatasetItem, frames: int, rules: CachingRules) -> None:
 def _plan(
     item: DatasetItem,
     clip: Clip | None,
+    file: str,
     size: Size,
     bucket: Size,
     sources: tuple[Source, ...],
+    seen: str,
     rules: CachingRules,
 ) -> ItemPlan:
     hashes = {source.role: source.sha256 for source in sources}
@@ -161,17 +170,30 @@ def _plan(
     mask_fingerprint = fingerprint_of(
         FORMAT_VERSION, alpha, hashes.get("mask", ""), rules.storage.value, size, bucket, rules.one_frame, *clip_frames,
     )  # fmt: skip
-    name = item.name if clip is None else f"{item.name}_{clip.suffix}"
-    file = entry_file_name(name, size, rules.encoder.architecture)
     path = rules.directory / file
     header = _header(path, latent_fingerprint)
-    action = Action.ENCODE
+    action, kept = Action.ENCODE, None
     if header is not None:
         same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint
         action = Action.NOTHING if same else Action.WEIGHTS
+        kept = _short(header) if same else None
     return ItemPlan(
-        item, clip, name, size, bucket, path, file, latent_fingerprint, mask_fingerprint, sources, action, header
-    )
+        item, clip, _name(item, clip), size, bucket, path, file, latent_fingerprint, mask_fingerprint, sources,
+        "" if action is Action.NOTHING else seen, action, kept,
+    )  # fmt: skip
+
+
+def _name(item: DatasetItem, clip: Clip | None) -> str:
+    return item.name if clip is None else f"{item.name}_{clip.suffix}"
+
+
+def _entry_file(item: DatasetItem, clip: Clip | None, size: Size, rules: CachingRules) -> str:
+    return entry_file_name(_name(item, clip), size, rules.encoder.architecture)
+
+
+def _short(header: EntryHeader) -> EntryHeader:
+    # Of 100,000 entries whole headers would take hundreds of megabytes.
+    return replace(header, metadata={key: header.metadata.get(key, "") for key in (ORIGIN, COVERAGE)})
 
 
 def _header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
@@ -185,11 +207,12 @@ def _header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
     return header if header.metadata.get(LATENT_FINGERPRINT) == latent_fingerprint else None
 
 
-def _sources(item: DatasetItem, one_frame: OneFrame | None) -> tuple[Source, ...]:
-    paths: list[tuple[str, Path | None]] = [
-        ("image", item.media_path),
-        ("mask", item.mask_path),
-        ("caption", item.caption_path),
-        ("control", None if one_frame is None else item.control_path),
-    ]
-    return tuple(stamp(role, path, hash_of(path)) for role, path in paths if path is not None)
+def _paths(item: DatasetItem, one_frame: OneFrame | None) -> dict[str, Path]:
+    """The item's files by their role."""
+    paths = {
+        "image": item.media_path,
+        "mask": item.mask_path,
+        "caption": item.caption_path,
+        "control": None if one_frame is None else item.control_path,
+    }
+    return {role: path for role, path in paths.items() if path is not None}

@@ -16,8 +16,8 @@ from ..data.ledger import fingerprint_of
 from ..data.share import Share
 from ..errors import CacheError
 from ..files import locked
-from .entries import CacheEntry
 from .index import CacheIndex, read_index, read_index_file, write_index, write_index_file
+from .index_columns import EntryTable
 
 SHARES_DIRECTORY = "shares"
 _JOB_LENGTH = 16
@@ -48,10 +48,26 @@ def finish_share(directory: Path, share: Share, job: str, part: CacheIndex) -> t
             return missing
         before = index_before(directory)
         entries = [entry for path in paths.values() for entry in read_index_file(path).entries]
-        whole = replace(part, entries=in_order(entries), text_encoder=None if before is None else before.text_encoder)
+        entries.sort(key=lambda entry: entry.name)  # the same order however the work was divided
+        text_encoder = None if before is None else before.text_encoder
+        whole = replace(part, entries=EntryTable.of(entries), text_encoder=text_encoder)
         if whole != before:
             write_index(directory, whole)
     return ()
+
+
+def share_messages(share: Share, entries: int, missing: Sequence[int], directory: Path) -> list[str]:
+    """What came out of a share, for people."""
+    lines = [f"Share {share}: {entries} entries are cached."]
+    if missing:
+        numbers = ", ".join(f"{number}/{share.of}" for number in missing)
+        lines.append(
+            f"The cache {directory} opens when all shares of this dataset and these settings are finished; not yet: "
+            f"{numbers}."
+        )
+    else:
+        lines.append(f"All {share.of} shares are finished: the cache {directory} is complete.")
+    return lines
 
 
 def forget_shares(directory: Path) -> None:
@@ -65,11 +81,6 @@ def index_before(directory: Path) -> CacheIndex | None:
         return read_index(directory)
     except CacheError:
         return None
-
-
-def in_order(entries: Sequence[CacheEntry]) -> tuple[CacheEntry, ...]:
-    """The order of an index, by name: the same however the work was divided."""
-    return tuple(sorted(entries, key=lambda entry: entry.name))
 
 
 def _path(directory: Path, share: Share, job: str) -> Path:

@@ -20,8 +20,9 @@ from ..data.items import MaskOrigin
 from ..errors import CacheError
 from .entries import CacheEntry, StaleEntry
 from .entry_file import read_latent, read_tensors, read_weights
-from .index import INDEX_FILE, TEXT_DIRECTORY, CacheIndex, changed_and_missing, entry_files, read_index
+from .index import INDEX_FILE, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
 from .reference_files import ReferenceArchitecture, read_reference
+from .sources import changed_and_missing
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import maskloss.core.cache.plan as plan_module
+import maskloss.core.cache.sources as sources_module
 import maskloss.core.data.load as load_module
 import numpy as np
 import pytest
@@ -197,8 +197,8 @@ def test_a_video_is_hashed_once_however_many_clips_it_gives(
     tmp_path: Path, video: Callable[..., DatasetItem], joining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[str] = []
-    hash_of = plan_module.hash_of
-    monkeypatch.setattr(plan_module, "hash_of", lambda path: (hashed.append(path.name), hash_of(path))[1])
+    hash_of = sources_module.hash_of
+    monkeypatch.setattr(sources_module, "hash_of", lambda path: (hashed.append(path.name), hash_of(path))[1])
     item = video("a", mask=growing_mask(tmp_path / "a.mkv"), target_frames=(5,), extraction=FrameExtraction.SLIDE)
     assert len(cache_latents(Dataset((item,)), joining, tmp_path / "cache")[0].entries) == 8
     assert sorted(hashed) == ["a.mkv", "a.mp4"]

@@ -1,0 +1,212 @@
+"""What a cache lacks is made: pictures are loaded ahead, encoded, and written with their weights.
+
+Shapes: `_THWC`, `_BTHWC` pixels; `_CThw`, `_1Thw` the latent grid. Sizes are (width, height). A photograph has T = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import chain, groupby
+
+import numpy as np
+import torch
+
+from ..data.items import MaskOrigin
+from ..data.load import LoadedClip, expected_origin, load_clip, load_clip_weights, load_item
+from ..errors import CacheError
+from ..images import load_image
+from ..progress import Progress
+from ..resample import Size, fit_image, fit_mask, to_latent_grid
+from ..workers import in_order, worker_count
+from .encoders import LatentEncoder
+from .entry_file import (
+    CLIP_FRAMES,
+    COVERAGE,
+    LATENT_FINGERPRINT,
+    MASK_FINGERPRINT,
+    ORIGIN,
+    SOURCES_SEEN,
+    read_header,
+    read_latent,
+    write_entry,
+)
+from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame
+
+Batch = Sequence[ItemPlan]
+
+
+def make_missing(plans: Sequence[ItemPlan], rules: CachingRules, batch_size: int, progress: Progress) -> list[ItemPlan]:
+    """Do what the plans say. What another process made in the meantime is left as it is.
+
+    Returns the plans as they came out, in their order: those that were found made are `Action.NOTHING`. CacheError and
+    the errors of loading name the item.
+    """
+    work = [plan for plan in plans if plan.action is not Action.NOTHING]
+    done = len(plans) - len(work)
+    found: set[str] = set()
+    for plan in (plan for plan in work if plan.action is Action.WEIGHTS):
+        progress.update(done, len(plans), plan.name)
+        if _is_made(plan):
+            found.add(plan.name)
+        else:
+            _rewrite_weights(plan, rules)
+        done += 1
+    for is_clips, batches in groupby(_batches(work, batch_size), key=lambda batch: batch[0].frames > 1):
+        some = list(batches)
+        # A clip is large, and its encoder slow: only photographs are loaded ahead.
+        workers = 1 if is_clips else worker_count()
+        with closing(in_order(_loaded, chain.from_iterable(some), workers)) as ahead:
+            for batch in some:
+                progress.update(done, len(plans), batch[0].name)
+                loaded = [(plan, next(ahead)) for plan in batch]
+                found.update(plan.name for plan, clip in loaded if clip is None)
+                if missing := [(plan, clip) for plan, clip in loaded if clip is not None]:
+                    _encode(missing, rules)
+                done += len(batch)
+    progress.update(done, len(plans))
+    return [replace(plan, action=Action.NOTHING) if plan.name in found else plan for plan in plans]
+
+
+def _batches(work: Sequence[ItemPlan], batch_size: int) -> Iterator[Batch]:
+    """What needs its latent: batches of one bucket and length, photographs before clips."""
+    to_encode = sorted((plan for plan in work if plan.action is Action.ENCODE), key=_shape)
+    for _, group in groupby(to_encode, key=_shape):
+        same = list(group)
+        for start in range(0, len(same), batch_size):
+            yield same[start : start + batch_size]
+
+
+def _shape(plan: ItemPlan) -> tuple[int, Size]:
+    return plan.frames, plan.bucket
+
+
+def _is_made(plan: ItemPlan) -> bool:
+    if not plan.path.exists():
+        return False
+    try:
+        metadata = read_header(plan.path).metadata
+    except CacheError:
+        return False
+    wanted = {LATENT_FINGERPRINT: plan.latent_fingerprint, MASK_FINGERPRINT: plan.mask_fingerprint}
+    return all(metadata.get(tag) == fingerprint for tag, fingerprint in wanted.items())
+
+
+def _loaded(plan: ItemPlan) -> LoadedClip | None:
+    """What is to be encoded, or None where that has been made since it was planned."""
+    return None if _is_made(plan) else _read(plan)
+
+
+def _read(plan: ItemPlan) -> LoadedClip:
+    return _photograph(plan) if plan.clip is None else load_clip(plan.item, plan.clip, plan.bucket)
+
+
+def _rewrite_weights(plan: ItemPlan, rules: CachingRules) -> None:
+    try:
+        latent_CThw = read_latent(plan.path, read_header(plan.path).latent_shape, plan.latent_fingerprint)
+    except CacheError:
+        _encode([(plan, _read(plan))], rules)  # the header was whole, the latent is not
+        return
+    if plan.clip is None:
+        loaded = _photograph(plan)
+        _write(plan, rules, latent_CThw, loaded.weights_THW, loaded.origin)
+    else:
+        weights_THW = load_clip_weights(plan.item, plan.clip, plan.bucket)
+        _write(plan, rules, latent_CThw, weights_THW, expected_origin(plan.item))
+
+
+def _encode(loaded: Sequence[tuple[ItemPlan, LoadedClip]], rules: CachingRules) -> None:
+    plans = [plan for plan, _ in loaded]
+    fitted = [clip.rgb_THWC for _, clip in loaded]
+    if rules.one_frame is None:
+        latents_BCThw = _encoded(fitted, plans, rules.encoder)
+    else:
+        controls = [_control(plan, rgb_THWC) for plan, rgb_THWC in zip(plans, fitted, strict=True)]
+        target = _encoded(fitted, plans, rules.encoder)
+        control = _encoded(controls, plans, rules.encoder)
+        frames = [target if index == rules.one_frame.target_index else control for index in rules.one_frame.frames]
+        latents_BCThw = torch.cat(frames, dim=2)
+    for (plan, clip), latent_CThw in zip(loaded, latents_BCThw, strict=True):
+        _write(plan, rules, latent_CThw, clip.weights_THW, clip.origin)
+
+
+def _photograph(plan: ItemPlan) -> LoadedClip:
+    """A photograph and its weights at the bucket's size, as a clip of one frame."""
+    loaded = load_item(plan.item)
+    rgb_THWC = fit_image(loaded.rgb_HWC, plan.bucket)[None]
+    if loaded.weights_HW is None:
+        return LoadedClip(rgb_THWC, None, loaded.origin)
+    return LoadedClip(rgb_THWC, fit_mask(loaded.weights_HW, loaded.size, plan.bucket)[None], loaded.origin)
+
+
+def _encoded(clips: Sequence[np.ndarray], plans: Batch, encoder: LatentEncoder) -> torch.Tensor:
+    rgb_BTHWC = torch.from_numpy(np.stack(clips)).float() / 255
+    with torch.no_grad():
+        latents_BCThw = encoder.encode(rgb_BTHWC).float().cpu()
+    frames, (width, height) = _shape(plans[0])
+    stride = encoder.spatial_stride
+    grid = (1 + (frames - 1) // max(1, encoder.temporal_stride), height // stride, width // stride)
+    if latents_BCThw.ndim != 5 or len(latents_BCThw) != len(plans) or tuple(latents_BCThw.shape[2:]) != grid:
+        raise CacheError(
+            f"The encoder {encoder.identity} gave latents of shape {tuple(latents_BCThw.shape)} for {len(plans)} "
+            f"{f'clips of {frames} frames' if frames > 1 else 'pictures'} of {width}x{height}; (B, C, {grid[0]}, "
+            f"{grid[1]}, {grid[2]}) was expected: its stride is not {stride}"
+            f"{f', or in time not {encoder.temporal_stride}' if frames > 1 else ''}."
+        )
+    for plan, latent in zip(plans, latents_BCThw, strict=True):
+        if not bool(torch.isfinite(latent).all()):
+            raise CacheError(f"The encoder gave values that are not finite for {plan.name}; try it in float32.")
+    return latents_BCThw
+
+
+def _control(plan: ItemPlan, own_THWC: np.ndarray) -> np.ndarray:
+    if plan.item.control_path is None:
+        return own_THWC
+    return fit_image(load_image(plan.item.control_path)[0], plan.bucket)[None]
+
+
+def _write(
+    plan: ItemPlan,
+    rules: CachingRules,
+    latent_CThw: torch.Tensor,
+    weights_THW: np.ndarray | None,
+    origin: MaskOrigin,
+) -> None:
+    weights_1Thw: torch.Tensor | None = None
+    coverage = 1.0
+    if weights_THW is not None:
+        height, width = latent_CThw.shape[2:]
+        stride = max(1, rules.encoder.temporal_stride)
+        target_1Thw = to_latent_grid(torch.from_numpy(weights_THW)[None, None], (height, width), stride)[0]
+        weights_1Thw = target_1Thw if rules.one_frame is None else _among_controls(target_1Thw, rules.one_frame)
+        coverage = float(target_1Thw.double().mean())
+    metadata = {
+        "architecture": rules.encoder.architecture,
+        "width": str(plan.image_size[0]),
+        "height": str(plan.image_size[1]),
+        "maskloss_version": FORMAT_VERSION,
+        "maskloss_latents": "raw",
+        "maskloss_encoder": rules.encoder.identity,
+        LATENT_FINGERPRINT: plan.latent_fingerprint,
+        MASK_FINGERPRINT: plan.mask_fingerprint,
+        ORIGIN: origin.value,
+        COVERAGE: repr(coverage),
+        "maskloss_bucket": f"{plan.bucket[0]}x{plan.bucket[1]}",
+        "maskloss_source": plan.item.media_path.name,
+        SOURCES_SEEN: plan.seen,
+    }
+    if plan.clip is not None:
+        metadata["frame_count"] = str(plan.frames)
+        metadata[CLIP_FRAMES] = ",".join(str(number) for number in plan.clip.frames)
+    if rules.one_frame is not None:
+        metadata["maskloss_frames"] = ",".join(str(index) for index in rules.one_frame.frames)
+        metadata["maskloss_target_index"] = str(rules.one_frame.target_index)
+    write_entry(plan.path, latent_CThw, weights_1Thw, rules.storage, metadata)
+
+
+def _among_controls(target_11hw: torch.Tensor, one_frame: OneFrame) -> torch.Tensor:
+    """The target frame's weights at its place; the frames that are given have full weight."""
+    weights_1Thw = torch.ones(1, len(one_frame.frames), *target_11hw.shape[2:])
+    weights_1Thw[:, one_frame.target_position] = target_11hw[:, 0]
+    return weights_1Thw
