@@ -55,9 +55,13 @@ def write_person(
     wanted = segmented_frames(info.frames, every)
     person = PersonInVideo(search.recognizer, search.identity, search.segmenter, search.rules)
     tally = _Tally()
+
+    def looked(number: int) -> None:
+        advance(1, f"{item.name}: frame {number + 1} of {info.frames}")
+
     with (
         MaskVideoWriter(target, info.size, info.times) as writer,
-        closing(person.follow(read_frames(item.media_path, wanted), workers)) as findings,
+        closing(person.follow(read_frames(item.media_path, wanted), workers, looked)) as findings,
     ):
         before: FrameFinding | None = None
         for finding in findings:
@@ -65,7 +69,6 @@ def write_person(
             if before is not None:
                 _write_between(writer, before, finding)
             before = finding
-            advance(1, f"{item.name}: frame {finding.number + 1} of {info.frames}")
         if before is not None:
             writer.add(_as_uint8(before))
     return tally.decide(item.name, search.rules.on_no_match), tally.counts(info, len(wanted))

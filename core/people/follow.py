@@ -93,10 +93,13 @@ class PersonInVideo:
         self._rules = replace(rules, on_no_match=OnNoMatch.EMPTY)
         self._needed = rules.min_similarity or recognizer.default_min_similarity
 
-    def follow(self, frames: Iterable[tuple[int, np.ndarray]], workers: int) -> Generator[FrameFinding]:
+    def follow(
+        self, frames: Iterable[tuple[int, np.ndarray]], workers: int, looked: Callable[[int], None]
+    ) -> Generator[FrameFinding]:
         """What each (number, rgb_HWC uint8) of `frames` shows of the person, in their order.
 
-        `workers` frames are looked at at once. At most CARRY_FRAMES findings are held, however long the video.
+        `workers` frames are looked at at once, and `looked` is told the number of each when that is done. At most
+        CARRY_FRAMES findings are held, however long the video.
         """
         window: deque[FrameFinding] = deque()
         with closing(in_order(self._look, frames, workers)) as looks:
@@ -106,6 +109,7 @@ class PersonInVideo:
                 elif window:
                     self._carry(window[-1], finding)
                 window.append(finding)
+                looked(finding.number)
                 if len(window) > CARRY_FRAMES:
                     yield window.popleft()
         yield from window

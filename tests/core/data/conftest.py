@@ -1,6 +1,6 @@
 """Small real picture files for the dataset's tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,5 +52,18 @@ def mask(tmp_path: Path) -> Draw:
         exif[0x0112] = orientation
         Image.fromarray(pixels).save(path, exif=exif)
         return path
+
+    return draw
+
+
+@pytest.fixture
+def video(tmp_path: Path, make_video: Callable[..., Path]) -> Draw:
+    """video("set/a.mkv", frames): a lossless one of these frames_THWC, or of so many of noise."""
+
+    def draw(relative: str, frames: int | Sequence[np.ndarray] = 5) -> Path:
+        if isinstance(frames, int):
+            random = np.random.default_rng(frames)
+            frames = [random.integers(0, 256, (30, 40, 3), dtype=np.uint8) for _ in range(frames)]
+        return make_video(tmp_path / relative, frames, codec="ffv1", pix_fmt="bgr0")
 
     return draw

@@ -4,10 +4,9 @@ The people here are blocks of one colour with a bright face on top; a real, if s
 them, so that the whole road from pixels to the written mask is walked.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
@@ -16,55 +15,12 @@ from maskloss.core.data.ledger import open_ledger
 from maskloss.core.data.load import load_item
 from maskloss.core.errors import DatasetError, ImageError, PersonError, SettingError
 from maskloss.core.images import load_mask
-from maskloss.core.people.faces import Face
 from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch, Outcome
-from maskloss.core.people.instances import PersonMask
 from PIL import Image
 
-RED, GREEN, BLUE, PINK = (250, 10, 10), (10, 250, 10), (10, 10, 250), (250, 20, 10)
+from .colour_people import BLUE, GREEN, PINK, RED, ColourRecognizer, ColumnSegmenter
+
 SKIP = MatchRules(on_no_match=OnNoMatch.SKIP)
-
-
-class ColourRecognizer:
-    name = "colours"
-    identity = "colours-1"
-    default_min_similarity = 0.9
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def detect(self, rgb_HWC: np.ndarray) -> list[Face]:
-        self.calls += 1
-        bright_HW = (rgb_HWC.max(axis=2) >= 240).astype(np.uint8)
-        _, labels_HW, stats, _ = cv2.connectedComponentsWithStats(bright_HW)
-        faces = []
-        for label in sorted(range(1, len(stats)), key=lambda label: stats[label][0]):
-            x, y, w, h = (float(value) for value in stats[label][:4])
-            inside = np.array([(0.3, 0.3), (0.7, 0.3), (0.5, 0.5), (0.5, 0.7), (0.1, 0.4), (0.9, 0.4)])
-            embedding = rgb_HWC[labels_HW == label].mean(axis=0).astype(np.float32)
-            faces.append(Face(len(faces), (x, y, x + w, y + h), 0.9, inside * (w, h) + (x, y), None, embedding))
-        return faces
-
-    def similarity(self, a: np.ndarray, b: np.ndarray) -> float:
-        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
-
-
-class ColumnSegmenter:
-    name = "columns"
-    identity = "columns-1"
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def segment(self, rgb_HWC: np.ndarray, faces: Sequence[Face]) -> list[PersonMask]:
-        self.calls += 1
-        masks = []
-        for face in faces:
-            mask_HW = np.zeros(rgb_HWC.shape[:2], np.float32)
-            columns = slice(int(face.box[0]) - 5, int(face.box[2]) + 5)
-            mask_HW[:, columns] = rgb_HWC[:, columns].any(axis=2)
-            masks.append(PersonMask(mask_HW, face.index))
-        return masks
 
 
 @pytest.fixture

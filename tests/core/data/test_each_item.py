@@ -1,0 +1,44 @@
+"""Progress counts photographs and frames, and rows keep the items' order."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from maskloss.core.data.each_item import Advance, each_item, segmented_frames
+from maskloss.core.data.items import DatasetItem, LoadSettings
+
+
+class Watching:
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int, str]] = []
+
+    def update(self, done: int, total: int, text: str = "", preview_HWC: np.ndarray | None = None) -> None:
+        self.seen.append((done, total, text))
+
+
+def test_every_nth_frame_and_the_last() -> None:
+    assert segmented_frames(9, 4) == [0, 4, 8]
+    assert segmented_frames(10, 4) == [0, 4, 8, 9]
+    assert segmented_frames(1, 4) == [0]
+    assert segmented_frames(3, 1) == [0, 1, 2]
+
+
+def test_photographs_first_then_videos_frame_by_frame(
+    photograph: Callable[..., Path], video: Callable[..., Path]
+) -> None:
+    items = [
+        DatasetItem(path.stem, path, LoadSettings())
+        for path in (photograph("set/a.png"), video("set/b.mkv", frames=6), photograph("set/c.png"))
+    ] + [DatasetItem("d", video("set/d.mkv", frames=5), LoadSettings())]
+    watching = Watching()
+
+    def work(item: DatasetItem, advance: Advance) -> str:
+        if item.name == "b":
+            advance(1, "frame 1")
+        return item.name.upper()
+
+    rows = each_item(items, lambda item: item.name, work, 4, 2, watching)
+    assert rows == ["a", "B", "c", "D"]
+    assert watching.seen == [
+        (0, 7, "a"), (1, 7, "c"), (2, 7, "b"), (3, 7, "frame 1"), (5, 7, "d"), (7, 7, ""),
+    ]  # fmt: skip
