@@ -9,14 +9,24 @@ from ..core.cache.encoders import LatentEncoder, TextEncoder
 from ..core.cache.store import LatentCache
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
+from ..core.errors import CacheError
 from ..core.host.denoiser import model_identity, open_denoiser
-from ..core.host.encoders import ComfyLatentEncoder, ComfyTextEncoder
+from ..core.host.encoders import SAME_NETWORK, ComfyLatentEncoder, ComfyTextEncoder
+from ..core.train.config import TrainingDtype
 from ..core.train.denoiser import Denoiser
 
+AUTO = "auto"
+# What a cache can be named after, where a VAE alone does not tell.
+ARCHITECTURES = (AUTO, *(name for own, others in SAME_NETWORK.items() for name in (own, *others)))
 
-def latent_encoder(vae: Any) -> LatentEncoder:
-    """Of a VAE socket."""
-    return vae if isinstance(vae, DemoLatentEncoder) else ComfyLatentEncoder(vae)
+
+def latent_encoder(vae: Any, architecture: str = AUTO) -> LatentEncoder:
+    """Of a VAE socket. CacheError when the VAE is not that architecture's; `AUTO`: what the VAE goes by."""
+    if not isinstance(vae, DemoLatentEncoder):
+        return ComfyLatentEncoder(vae, "" if architecture == AUTO else architecture)
+    if architecture != AUTO:
+        raise CacheError(f"The demo VAE is not {architecture}'s; set architecture to {AUTO}.")
+    return vae
 
 
 def text_encoder(clip: Any) -> TextEncoder:
@@ -29,6 +39,8 @@ def identity_of(model: Any) -> str:
     return model.identity if isinstance(model, DemoDenoiser) else model_identity(model)
 
 
-def opened(model: Any, cache: LatentCache) -> AbstractContextManager[Denoiser]:
+def opened(model: Any, cache: LatentCache, dtype: TrainingDtype) -> AbstractContextManager[Denoiser]:
     """A MODEL socket's model, ready to be trained on `cache` inside of the context, and as it was after it."""
-    return nullcontext(model) if isinstance(model, DemoDenoiser) else open_denoiser(model, cache.empty_text())
+    if isinstance(model, DemoDenoiser):
+        return nullcontext(model)
+    return open_denoiser(model, cache.empty_text(), dtype=dtype)

@@ -152,7 +152,7 @@ class MaskLossTrainLora(Node):
             what = (cache, mask_loss, *configs, output, watched, validation_cache, initial_lora)
             result = finished_run(identity_of(model), *what)
             if result is None:
-                with opened(model, cache) as denoiser:
+                with opened(model, cache, config.training_dtype) as denoiser:
                     result = train(denoiser, *what, sampling)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}
         ui = {"text": watched.said, "maskloss": [summary], "images": watched.shown}

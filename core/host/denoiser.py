@@ -13,7 +13,9 @@ from typing import Any
 import torch
 
 from ..errors import TrainingError
+from ..train.config import TrainingDtype
 from ..train.denoiser import Family
+from ..train.step import arithmetic
 from .architectures import TextRule, architecture_of, repeated_blocks
 from .checkpointing import BlockCheckpointing, mutation_allowed
 from .conditioning import condition
@@ -47,6 +49,7 @@ class ComfyDenoiser:
         patcher: Any,
         checkpointing: BlockCheckpointing,
         guidance: float | None,
+        identity: str,
         lent: Callable[[], AbstractContextManager[Any]],
     ) -> None:
         self.lent = lent
@@ -65,7 +68,7 @@ class ComfyDenoiser:
         self.latent_channels = int(self._model.latent_format.latent_channels)
         self.default_targets = self._architecture.targets
         self.lora_architecture = self._architecture.name
-        self.identity = _identity(patcher, self._sampling, guidance)
+        self.identity = identity
 
     def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
         """`process_latent_in`, once. TrainingError when channels or frames do not fit the model."""
@@ -169,18 +172,23 @@ def model_identity(model: Any, guidance: float | None = None) -> str:
 
 @contextmanager
 def open_denoiser(
-    model: Any, example: Mapping[str, torch.Tensor], guidance: float | None = None
+    model: Any,
+    example: Mapping[str, torch.Tensor],
+    guidance: float | None = None,
+    dtype: TrainingDtype | None = None,
 ) -> Generator[ComfyDenoiser]:
     """Load a ComfyUI MODEL for training; afterwards, also after an exception, it is as it was and samples the same.
 
     `example` is some caption's embeddings (such as `cache.empty_text()`), with which the gradients are checked.
     `guidance` is what a guidance-distilled model is told where the embeddings say nothing; None = as in sampling.
-    TrainingError, by name, for a prediction type or an input that is not supported, and for wrong gradients.
+    A model that samples in a 16-bit type other than `dtype` computes in fp32 meanwhile (under autocast where `dtype` is
+    one); None = as in sampling. TrainingError, by name, for a prediction type or an input that is not supported, and
+    for wrong gradients.
     """
     management: Any = importlib.import_module("comfy.model_management")
     _check_supported(model)
     with ExitStack() as stack:
-        patcher = _loadable_patcher(model, management, stack)
+        patcher = _computing_in(dtype, _loadable_patcher(model, management, stack), management, stack)
         _load(patcher, management)
         patcher.pre_run()
         stack.callback(patcher.cleanup)
@@ -192,7 +200,9 @@ def open_denoiser(
         stack.enter_context(casting_again(patcher.model.diffusion_model))
         checkpointing = BlockCheckpointing(repeated_blocks(patcher.model.diffusion_model))
         stack.enter_context(checkpointing.installed())
-        denoiser = ComfyDenoiser(patcher, checkpointing, guidance, lambda: _lent(patcher, weights, management))
+        identity = model_identity(model, guidance)
+        lent = lambda: _lent(patcher, weights, management)  # noqa: E731
+        denoiser = ComfyDenoiser(patcher, checkpointing, guidance, identity, lent)
         check_gradients(checkpointing, _small_pass(denoiser, example))
         yield denoiser
 
@@ -259,6 +269,22 @@ def _loadable_patcher(model: Any, management: Any, stack: ExitStack) -> Any:
     return patcher
 
 
+def _computing_in(dtype: TrainingDtype | None, patcher: Any, management: Any, stack: ExitStack) -> Any:
+    """The patcher, or a clone that computes in fp32 because its own 16-bit type is not the wanted one."""
+    wanted = None if dtype is None else arithmetic(dtype, torch.device(patcher.load_device))
+    if wanted is None or _own_dtype(patcher) in (wanted, torch.float32):
+        return patcher
+    clone = patcher.clone()
+    clone.set_model_compute_dtype(torch.float32)
+    stack.callback(management.unload_model_and_clones, clone)
+    return clone
+
+
+def _own_dtype(patcher: Any) -> torch.dtype:
+    """What the model computes in when it samples, whether or not the user's choice of it is applied at the moment."""
+    return patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()
+
+
 def _load(patcher: Any, management: Any) -> None:
     """All weights onto the patcher's device, or as many as leave room to train; layers fetch the rest as they run."""
     device = patcher.load_device
@@ -291,7 +317,7 @@ def _transformer_options(patcher: Any) -> dict[str, Any]:
 
 def _identity(patcher: Any, sampling: Any, guidance: float | None) -> str:
     kind = type(patcher.model).__name__
-    precision = str(patcher.model.get_dtype_inference()).removeprefix("torch.")
+    precision = str(_own_dtype(patcher)).removeprefix("torch.")
     schedule = f"shift{sampling.shift:g}" if hasattr(sampling, "shift") else f"{float(sampling.sigma_max):.4g}"
     told = "" if guidance is None else f"-guidance{guidance:g}"
     return f"comfy-{kind}-{precision}-{schedule}{told}-{patcher_fingerprint(patcher, 'diffusion_model.')}"

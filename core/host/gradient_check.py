@@ -18,11 +18,11 @@ _MAX_RELATIVE_ERROR = 1e-4
 # The same operations run twice, but kernels of low precision may add in another order.
 _MAX_RELATIVE_ERROR_LOW_PRECISION = 2e-2
 # Against a difference quotient, whose own error grows with rounding; a wrong gradient is nearly always far off.
-_MAX_SLOPE_ERROR = 2e-3
+_MAX_SLOPE_ERROR = 1e-2
 _MAX_SLOPE_ERROR_LOW_PRECISION = 0.3
 # Steps of those differences, relative to the inputs. One of them is so long that the difference stands out of the
 # rounding, and so short that the block is almost straight; no step makes a wrong gradient right.
-_STEPS, _STEPS_LOW_PRECISION = (1e-3, 2e-4), (3e-2, 1e-2, 3e-3, 1e-3)
+_STEPS, _STEPS_LOW_PRECISION = (1e-3, 2e-4, 5e-5), (3e-2, 1e-2, 3e-3, 1e-3)
 
 
 @dataclass(frozen=True, eq=False)

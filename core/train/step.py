@@ -56,15 +56,20 @@ class MicroResult:
     non_finite: tuple[str, ...]
 
 
+def arithmetic(dtype: TrainingDtype, device: torch.device) -> torch.dtype:
+    """The type that `dtype` means on a device."""
+    if dtype is TrainingDtype.AUTO:
+        able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if able else torch.float32
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[dtype.value]
+
+
 def precision(denoiser: Denoiser, dtype: TrainingDtype) -> AbstractContextManager[object]:
     """The context in which the model computes."""
-    device = denoiser.device.type
-    if dtype is TrainingDtype.FP16:
-        return torch.autocast(device, dtype=torch.float16)
-    wanted = dtype is TrainingDtype.BF16
-    if dtype is TrainingDtype.AUTO:
-        wanted = device == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(device, dtype=torch.bfloat16, enabled=wanted)
+    chosen = arithmetic(dtype, denoiser.device)
+    if chosen is torch.float32:
+        return torch.autocast(denoiser.device.type, enabled=False)
+    return torch.autocast(denoiser.device.type, dtype=chosen)
 
 
 def micro_batch_loss(

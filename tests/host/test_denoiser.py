@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from maskloss.core.errors import TrainingError
-from maskloss.core.host.denoiser import ComfyDenoiser, open_denoiser, prediction_family
+from maskloss.core.host.denoiser import ComfyDenoiser, model_identity, open_denoiser, prediction_family
 from maskloss.core.train.adapters import LoraAdapters
-from maskloss.core.train.config import LoraConfig
+from maskloss.core.train.config import LoraConfig, TrainingDtype
 from maskloss.core.train.denoiser import Family
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
@@ -309,4 +309,32 @@ def test_frozen_weights_may_be_of_low_precision(name: str, dtype: torch.dtype) -
                 parameter.grad = None
     assert torch.isfinite(gradients[0]).all()
     assert (gradients[0] - gradients[1]).norm() < 1e-2 * gradients[0].norm()
+    assert torch.equal(tiny.sampled(model, name), before)
+
+
+@pytest.mark.parametrize("own", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["wan", "flux"])
+def test_fp32_arithmetic_is_fp32_on_a_16_bit_model(name: str, own: torch.dtype) -> None:
+    with torch.inference_mode():
+        network = tiny.load_model(name).model.diffusion_model
+        weights = {key: value.to(own) for key, value in network.state_dict().items()}
+        exact = comfy.sd.load_diffusion_model_state_dict(
+            {key: value.float() for key, value in weights.items()}, model_options={"dtype": torch.float32}
+        )
+        model = comfy.sd.load_diffusion_model_state_dict(weights, model_options={"dtype": own})
+    model.set_model_compute_dtype(own)
+    before = tiny.sampled(model, name)
+    text = tiny.text_for(name)
+
+    def predicted(of: Any, dtype: TrainingDtype | None) -> tuple[torch.Tensor, str]:
+        with open_denoiser(of, text, dtype=dtype) as denoiser, torch.no_grad():
+            return denoiser.predict(*inputs(name, batch=1), [text], False), denoiser.identity
+
+    expected, _ = predicted(exact, TrainingDtype.FP32)
+    for dtype in (TrainingDtype.FP32, TrainingDtype.AUTO):
+        found, identity = predicted(model, dtype)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        assert identity == model_identity(model)
+    rough, _ = predicted(model, None)
+    assert (rough - expected).abs().max() > 1e-3, "as in sampling, which is what this is about"
     assert torch.equal(tiny.sampled(model, name), before)
