@@ -17,7 +17,7 @@ from ..core.mask_weights import MaskLossSettings
 from ..core.paths import PathKind, resolve_read, resolve_write
 from ..core.previews import cache_sheet
 from .checks import verdict
-from .models import latent_encoder, text_encoder
+from .models import ARCHITECTURES, AUTO, latent_encoder, text_encoder
 from .node import Node
 from .results import as_json, changed, shown, told
 from .sockets import (
@@ -59,7 +59,8 @@ class MaskLossCacheLatents(Node):
                 "one_frame": BOOLEAN(False, "Control image and photograph as frames of one video latent."),
                 "target_index": INT(1, 0, 1000, "Frame index of the photograph, with one_frame."),
                 "control_indices": STRING("0", "Frame indices of the control image, with one_frame."),
-                "batch_size": INT(1, 1, 64, "Photographs encoded at a time."),
+                "batch_size": INT(1, 1, 64, "Photographs, or clips, encoded at a time."),
+                "architecture": COMBO(ARCHITECTURES, "Which model, where several share a VAE; names the files."),
             },
         }
 
@@ -77,13 +78,15 @@ class MaskLossCacheLatents(Node):
         target_index: int = 1,
         control_indices: str = "0",
         batch_size: int = 1,
+        architecture: str = AUTO,
     ) -> dict[str, Any]:
         host = current_host()
         directory = resolve_write(host.folders(), cache_directory, "cache_directory")
         frames = OneFrame(target_index, parse_indices(control_indices)) if one_frame else None
         storage = MaskStorage(mask_storage)
+        encoder = latent_encoder(vae, architecture)
         cache, report = cache_latents(
-            dataset, latent_encoder(vae), directory, storage, batch_size, frames, host.progress()
+            dataset, encoder, directory, storage, batch_size, frames, host.progress(), host.share()
         )
         return told((cache, as_json(report)), report["messages"])
 

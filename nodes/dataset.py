@@ -1,4 +1,4 @@
-"""A folder of photographs: scanning, alpha, contact sheet."""
+"""A folder of photographs and videos: scanning, alpha, contact sheet."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from ..core.errors import UserError
 from ..core.host import current_host
 from ..core.paths import PathKind, listing_digest, resolve_read, resolve_write
 from ..core.previews import dataset_sheet
+from ..core.video.clips import FrameExtraction, VideoSettings, parse_target_frames
+from .checks import verdict
 from .node import Node
 from .results import as_json, changed, shown, told
 from .sockets import (
     BOOLEAN,
+    COMBO,
     DATASET,
     FLOAT,
     INT,
@@ -29,13 +32,14 @@ from .sockets import (
 # Classes after which items have masks that LoadDataset cannot see yet.
 MASK_BUILDERS = frozenset({"MaskLossDatasetBuildMasks", "MaskLossDatasetSetMasks"})
 MAX_PX = 16384
+MAX_FRAMES = 100_000
 
 
 class MaskLossLoadDataset(Node):
     TITLE = "Load Dataset"
     CATEGORY = "MaskLoss/Dataset"
-    DESCRIPTION = "Photographs with their masks and captions, found by name."
-    SEARCH_ALIASES = ("training images", "image folder", "captions", "buckets")
+    DESCRIPTION = "Photographs and videos with their masks and captions, found by name."
+    SEARCH_ALIASES = ("training images", "image folder", "video folder", "captions", "buckets")
     RETURN_TYPES = (DATASET, "STRING")
     RETURN_NAMES = ("dataset", "report")
     HAS_INTERMEDIATE_OUTPUT = True
@@ -43,9 +47,9 @@ class MaskLossLoadDataset(Node):
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
-            "required": {"directory": STRING("", "Folder of photographs, under input or output.")},
+            "required": {"directory": STRING("", "Folder of photographs and videos, under input or output.")},
             "optional": {
-                "mask_directory": STRING("", "Folder of masks with the photographs' names; white is full weight."),
+                "mask_directory": STRING("", "Folder of masks with their names; white is full weight."),
                 "alpha_mask": BOOLEAN(False, "Take alpha as the mask."),
                 "require_mask": BOOLEAN(False, "A photograph without a mask is an error."),
                 "caption_directory": STRING("", "Folder of captions; empty = beside the photographs."),
@@ -60,8 +64,18 @@ class MaskLossLoadDataset(Node):
                 "bucket_step": INT(16, 8, 256, "Bucket sides are multiples of this.", 8),
                 "min_bucket": INT(0, 0, MAX_PX, "Least bucket side; 0 = no bound.", 8),
                 "max_bucket": INT(0, 0, MAX_PX, "Greatest bucket side; 0 = no bound.", 8),
+                "target_frames": STRING("1", "Videos: clip lengths in frames, such as 1, 25, 45; 4k+1, rounded down."),
+                "frame_extraction": COMBO(FrameExtraction, "Videos: where clips are taken from."),
+                "frame_stride": INT(1, 1, MAX_FRAMES, "Videos, slide: frames from the start of a clip to the next's."),
+                "frame_sample": INT(1, 1, MAX_FRAMES, "Videos, uniform: clips of each length."),
+                "max_frames": INT(129, 1, MAX_FRAMES, "Videos, full: frames at most."),
+                "target_fps": FLOAT(16.0, 0, 240, 0.001, "Frames per second: WAN 16, HunyuanVideo 24; 0 = all frames."),
             },
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, target_frames: str | None = None) -> bool | str:
+        return True if target_frames is None else verdict(lambda: parse_target_frames(target_frames))
 
     @classmethod
     def IS_CHANGED(
@@ -93,9 +107,17 @@ class MaskLossLoadDataset(Node):
         bucket_step: int = 16,
         min_bucket: int = 0,
         max_bucket: int = 0,
+        target_frames: str = "1",
+        frame_extraction: str = "head",
+        frame_stride: int = 1,
+        frame_sample: int = 1,
+        max_frames: int = 129,
+        target_fps: float = 16.0,
     ) -> dict[str, Any]:
         resolution = (resolution_width, resolution_height)
         buckets = (enable_bucket, bucket_no_upscale, bucket_step, min_bucket, max_bucket)
+        lengths, extraction = parse_target_frames(target_frames), FrameExtraction(frame_extraction)
+        video = VideoSettings(lengths, extraction, frame_stride, frame_sample, max_frames, target_fps)
         config = DatasetConfig(
             directory=_read_directory(directory, "directory"),
             mask_directory=_optional_directory(mask_directory, "mask_directory"),
@@ -104,10 +126,10 @@ class MaskLossLoadDataset(Node):
             control_directory=_optional_directory(control_directory, "control_directory"),
             recursive=recursive,
             num_repeats=num_repeats,
-            settings=LoadSettings(resolution, *buckets, alpha_mask, require_mask),
+            settings=LoadSettings(resolution, *buckets, alpha_mask, require_mask, video),
         )
         dataset, report = scan_dataset(config, _masks_follow())
-        return told((dataset, as_json(report.to_json())), report.messages())
+        return told((_shared(dataset), as_json(report.to_json())), report.messages())
 
 
 class MaskLossLoadDatasetConfig(Node):
@@ -136,7 +158,7 @@ class MaskLossLoadDatasetConfig(Node):
         folders = current_host().folders()
         config = read_config(resolve_read(folders, path, "path", PathKind.FILE), folders)
         dataset, report = scan_config(config, _masks_follow())
-        return told((dataset, as_json(report)), report["messages"])
+        return told((_shared(dataset), as_json(report)), report["messages"])
 
 
 class MaskLossMergeDatasets(Node):
@@ -223,6 +245,12 @@ class MaskLossPreviewDataset(Node):
     def run(self, dataset: Dataset, columns: int = 4, limit: int = 32, offset: int = 0) -> dict[str, Any]:
         sheet_HWC = dataset_sheet(dataset, columns, offset, limit, current_host().progress())
         return shown((image_from_pictures([sheet_HWC]),), [sheet_HWC], "dataset")
+
+
+def _shared(dataset: Dataset) -> Dataset:
+    """This machine's share, where several divide the work."""
+    share = current_host().share()
+    return dataset if share is None else share.take(dataset)
 
 
 def _masks_follow() -> bool:

@@ -63,6 +63,8 @@ _ELSEWHERE = {
     "shuffle_caption": "it has no effect, because captions are cached as they are",
     "keep_tokens": "it has no effect, because captions are cached as they are",
 }
+# What the report tells of each dataset.
+_OF_EACH = ("counts", "buckets", "not_read", "left_out")
 _JSONL = ("image_jsonl_file", "video_jsonl_file")
 
 
@@ -114,8 +116,9 @@ def read_config(path: Path, folders: Folders) -> ConfigFile:
 def scan_config(config: ConfigFile, masks_follow: bool = False) -> tuple[Dataset, dict[str, object]]:
     """Scan every dataset of the file and join them; names that clash are prefixed by their folders.
 
-    Returns the dataset and the report {"items": [{"name", "mask", "caption"}], "counts", "datasets": [{"directory",
-    "counts", "buckets", "not_read"}], "messages"}. Errors as `scan_dataset`, which `masks_follow` is passed to.
+    Returns the dataset and the report {"items": [{"name", "mask", "caption", "frames", "clips"}], "counts",
+    "datasets": [{"directory", "counts", "buckets", "not_read", "left_out"}], "messages"}. Errors as `scan_dataset`,
+    which `masks_follow` is passed to.
     """
     scanned = [scan_dataset(one, masks_follow) for one in config.datasets]
     dataset = join_datasets([part for part, _ in scanned])
@@ -128,7 +131,7 @@ def scan_config(config: ConfigFile, masks_follow: bool = False) -> tuple[Dataset
         "items": [{**row, "name": item.name} for item, row in zip(dataset.items, rows, strict=True)],
         "counts": dict(counts),
         "datasets": [
-            {"directory": str(one.directory), **{key: part[key] for key in ("counts", "buckets", "not_read")}}
+            {"directory": str(one.directory), **{key: part[key] for key in _OF_EACH}}
             for one, part in zip(config.datasets, parts, strict=True)
         ],
         "messages": [*config.messages, *_scan_messages(config, [report for _, report in scanned])],
