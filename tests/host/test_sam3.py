@@ -13,6 +13,7 @@ import torch
 from maskloss.core.errors import SettingError
 from maskloss.core.host.sam3 import Sam3, Sam3PartSegmenter, Sam3PersonSegmenter, check_prompt
 from maskloss.nodes.load import MaskLossSam3Segmenters
+from maskloss.nodes.sockets import masks_from_mask
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
 from . import tiny_sam3
@@ -136,6 +137,24 @@ def test_several_words_are_looked_for_one_after_the_other(models: tuple[Any, Any
         man, woman = people.segment(rgb_HWC, [])
     assert (man.probability_HW > 0.5).mean(axis=1)[[20, 60, 100]].tolist() == [1, 0, 0]
     assert (woman.probability_HW > 0.5).mean(axis=1)[[20, 60, 100]].tolist() == [0, 0, 1]
+
+
+def test_sam_3_1_finds_people_and_its_tracks_are_masks_of_frames() -> None:
+    from comfy_extras.nodes_sam3 import SAM3_TrackToMask, SAM3_VideoTrack
+
+    model, clip = tiny_sam3.load_sam3(version="SAM31")
+    people, _ = segmenters((model, clip))
+    rgb_HWC = np.zeros((37, 61, 3), np.uint8)
+    rgb_HWC[:, 30:, 0] = 255
+    with planted(model, ((0,),)):
+        (person,) = people.segment(rgb_HWC, [])
+    assert (person.probability_HW > 0.5).mean(axis=0)[[15, 45]].tolist() == [0, 1]
+    with torch.inference_mode():
+        frames = torch.from_numpy(np.stack([rgb_HWC, rgb_HWC]) / np.float32(255))
+        tracks = SAM3_VideoTrack.execute(frames, model, initial_mask=frames[:1, :, :, 0]).result[0]
+        masks = masks_from_mask(SAM3_TrackToMask.execute(tracks).result[0], "masks")
+    assert [mask_HW.shape for mask_HW in masks] == [(37, 61)] * 2
+    assert masks[0].max() == 1
 
 
 def test_nothing_is_left_behind(models: tuple[Any, Any]) -> None:

@@ -16,13 +16,13 @@ import comfy.text_encoders.sam3_clip as sam3_clip
 import torch
 
 _WIDTH = 64
-_NETWORK = {"image_model": "SAM3", "d_model": 32, "embed_dim": _WIDTH, "num_queries": 6, "depth": 1, "mlp_ratio": 1.0}
+_NETWORK = {"d_model": 32, "mem_dim": 32, "embed_dim": _WIDTH, "num_queries": 6, "depth": 1, "mlp_ratio": 1.0}
 _TEXT = {"num_hidden_layers": 1, "hidden_size": _WIDTH, "intermediate_size": 64, "num_attention_heads": 1}
 
 
-def load_sam3(seed: int = 0) -> tuple[Any, Any]:
-    """MODEL and CLIP as Load Checkpoint gives them."""
-    configuration = comfy.supported_models.SAM3(dict(_NETWORK))
+def load_sam3(seed: int = 0, version: str = "SAM3") -> tuple[Any, Any]:
+    """MODEL and CLIP as Load Checkpoint gives them. version: SAM3, or SAM31, which tracks in videos."""
+    configuration = getattr(comfy.supported_models, version)({"image_model": version, **_NETWORK})
     configuration.set_inference_dtype(torch.float32, None)
     options = {"sam3_clip_model_config": {**sam3_clip.SAM3_CLIP_CONFIG, **_TEXT}}
     target = comfy.supported_models_base.ClipTarget(sam3_clip.SAM3TokenizerWrapper, sam3_clip.SAM3ClipModelWrapper)
