@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..core.cache.export import export_reference
-from ..core.cache.inspection import EntryCheck, Inspection, inspect_cache
+from ..core.cache.inspection import EntryCheck, Inspection, inspect_cache, prune_cache
 from ..core.cache.store import open_cache
 from ..core.errors import CacheError
 from ..core.host import LocalHost
@@ -31,6 +31,17 @@ def export(directory: Path, output: Path, architecture: str, with_text: bool) ->
     print("\n".join(report["messages"]))
 
 
+def prune(directory: Path, remove: bool) -> None:
+    """Print the files that nothing uses, and delete them when told to."""
+    pruning = prune_cache(directory, remove)
+    for file in pruning.ours:
+        print(f"{'removed' if remove else 'unused'}     {file}")
+    for file in pruning.others:
+        print(f"left alone  {file}: not written by this pack, or damaged")
+    size = f"{len(pruning.ours)} files, {pruning.ours_bytes / 1e6:.1f} MB"
+    print(f"{size} removed" if remove else f"{size}; with --remove they are deleted")
+
+
 def _lines(inspection: Inspection) -> Iterator[str]:
     cache, entries = inspection.cache, inspection.cache.entries
     yield f"cache       {cache.directory}: {len(entries)} entries for {cache.architecture}, encoder {cache.encoder}"
@@ -53,7 +64,7 @@ def _lines(inspection: Inspection) -> Iterator[str]:
     for name in cache.moved:
         yield f"moved       {name}: its sources are no longer there, which is no fault"
     for orphan in (*inspection.orphans, *inspection.unused_text):
-        yield f"orphan      {orphan}: of no entry; it is not used and may be deleted"
+        yield f"orphan      {orphan}: of no entry, not used; `maskloss cache prune` removes it"
     yield from (f"note        {note}" for note in cache.notes)
 
 

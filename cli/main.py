@@ -25,6 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"maskloss: {error}", file=sys.stderr)
         return EXIT_USER
+    except BrokenPipeError:
+        # Whoever reads us has seen enough (`… | head`); flushing at the end would say so once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
     except KeyboardInterrupt:
         print("maskloss: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -71,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("directory", type=Path, help="the cache; musubi-tuner's and blissful-tuner's too")
     inspect.add_argument("--deep", action="store_true", help="read every tensor, not only what the files say they hold")
     inspect.set_defaults(command=_inspect_cache)
+    prune = actions.add_parser("prune", help="list the files of a cache that no item and no caption uses any more")
+    prune.add_argument("directory", type=Path, help="the cache")
+    prune.add_argument("--remove", action="store_true", help="delete them; what this pack did not write stays")
+    prune.set_defaults(command=_prune_cache)
     export = actions.add_parser("export", help="write a cache as the files that another trainer reads")
     export.add_argument("directory", type=Path, help="the cache")
     export.add_argument("output", type=Path, help="a new folder for the files")
@@ -114,6 +122,12 @@ def _inspect_cache(options: argparse.Namespace) -> None:
     from .cache import inspect
 
     inspect(options.directory, options.deep)
+
+
+def _prune_cache(options: argparse.Namespace) -> None:
+    from .cache import prune
+
+    prune(options.directory, options.remove)
 
 
 def _export_cache(options: argparse.Namespace) -> None:

@@ -24,6 +24,8 @@ WEIGHTS = "mask_weights_"
 LATENT_FINGERPRINT = "maskloss_latent_fingerprint"
 MASK_FINGERPRINT = "maskloss_mask_fingerprint"
 CLIP_FRAMES = "maskloss_clip_frames"
+VERSION = "maskloss_version"
+TEXT_ENCODER = "maskloss_text_encoder"
 ORIGIN = "maskloss_origin"
 COVERAGE = "maskloss_coverage"
 # What the sources were when they were hashed, so that they are not read again while they stay so.

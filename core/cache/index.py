@@ -16,6 +16,7 @@ from .index_columns import EntryTable
 INDEX_FILE = "maskloss_index.json"
 INDEX_FORMAT = 2
 TEXT_DIRECTORY = "text"
+SHARES_DIRECTORY = "shares"
 # A file name that is no UTF-8 stands in a path as lone surrogates, which have to come back as they were.
 _ENCODING = "utf-8", "surrogatepass"
 

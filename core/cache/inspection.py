@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..data.items import MaskOrigin
 from ..errors import CacheError, PathError
+from ..files import sweep
 from .entries import CacheEntry, StaleEntry
-from .entry_file import LATENT_FINGERPRINT, MASK_FINGERPRINT, read_header
+from .entry_file import LATENT_FINGERPRINT, MASK_FINGERPRINT, TEXT_ENCODER, VERSION, read_header, read_metadata
 from .index import INDEX_FILE, orphan_files, read_index
 from .store import LatentCache, open_cache, text_file_name
 
@@ -74,6 +75,43 @@ def inspect_cache(directory: Path, deep: bool = False) -> Inspection:
         orphans=orphans,
         unused_text=_unused_text(cache),
     )
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Files below a cache's directory that nothing uses: `ours` were written by this pack, `others` are left alone."""
+
+    ours: tuple[str, ...]
+    others: tuple[str, ...]
+    ours_bytes: int
+
+
+def prune_cache(directory: Path, remove: bool = False) -> Pruning:
+    """Find the entries of no item and the text of no caption, and with `remove` delete those that are ours.
+
+    Files that killed processes left half-written go as well. CacheError where the cache does not open: what is not
+    finished may still need them.
+    """
+    cache = open_cache(directory)
+    unused = () if cache.reference is not None else orphan_files(directory, cache.entries)
+    ours: list[str] = []
+    others: list[str] = []
+    for file in (*unused, *_unused_text(cache)):
+        (ours if _is_ours(directory / file) else others).append(file)
+    size = sum((directory / file).stat().st_size for file in ours)
+    if remove:
+        for file in ours:
+            (directory / file).unlink(missing_ok=True)
+        sweep(directory)
+    return Pruning(tuple(ours), tuple(others), size)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        metadata = read_metadata(path)
+    except CacheError:
+        return False  # damaged: whose it was cannot be told
+    return VERSION in metadata or TEXT_ENCODER in metadata
 
 
 def _check(cache: LatentCache, entry: CacheEntry, deep: bool) -> EntryCheck:

@@ -21,7 +21,7 @@ from ..data.items import MaskOrigin
 from ..data.ledger import fingerprint_of
 from ..errors import CacheError
 from .entries import CacheEntry
-from .entry_file import REFERENCE_FORMAT, EntryHeader, read_header, read_metadata, read_weights
+from .entry_file import REFERENCE_FORMAT, VERSION, EntryHeader, read_header, read_metadata, read_weights
 
 STRIDE_PX = 8
 CHANNELS = 16
@@ -132,7 +132,7 @@ def _named_files(directory: Path) -> Iterator[Path]:
 
 
 def _is_theirs(header: EntryHeader) -> bool:
-    return "maskloss_version" not in header.metadata
+    return VERSION not in header.metadata
 
 
 def _architecture(path: Path, header: EntryHeader) -> ReferenceArchitecture:

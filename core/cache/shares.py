@@ -16,10 +16,9 @@ from ..data.ledger import fingerprint_of
 from ..data.share import Share
 from ..errors import CacheError
 from ..files import locked
-from .index import CacheIndex, read_index, read_index_file, write_index, write_index_file
+from .index import SHARES_DIRECTORY, CacheIndex, read_index, read_index_file, write_index, write_index_file
 from .index_columns import EntryTable
 
-SHARES_DIRECTORY = "shares"
 _JOB_LENGTH = 16
 
 

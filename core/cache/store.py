@@ -20,7 +20,7 @@ from ..data.items import MaskOrigin
 from ..errors import CacheError
 from .entries import CacheEntry, StaleEntry
 from .entry_file import read_latent, read_tensors, read_weights
-from .index import INDEX_FILE, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
+from .index import INDEX_FILE, SHARES_DIRECTORY, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
 from .reference_files import ReferenceArchitecture, read_reference
 from .sources import changed_and_missing
 
@@ -144,7 +144,11 @@ def open_cache(directory: Path) -> LatentCache:
 def open_index(directory: Path, index: CacheIndex) -> LatentCache:
     """The cache in `directory` as `index` describes it. CacheError as `open_cache`."""
     if not index.complete:
-        raise CacheError(f"Caching into {directory} was broken off; run CacheLatents again, it goes on from there.")
+        shares = sorted(path.stem.partition("-")[2] for path in (directory / SHARES_DIRECTORY).glob("*.json"))
+        found = f", or not all of its shares are finished (only {', '.join(shares)})" if shares else ""
+        raise CacheError(
+            f"Caching into {directory} was broken off{found}; run CacheLatents again, it goes on from there."
+        )
     if not index.entries:
         raise CacheError(f"The cache {directory} is empty; run CacheLatents on a dataset that has items.")
     start = f"{directory}/"

@@ -12,7 +12,7 @@ from ..errors import CacheError
 from ..files import locked, write_json
 from ..progress import SILENT, Progress
 from .encoders import TextEncoder
-from .entry_file import alone, read_metadata, write_tensors
+from .entry_file import TEXT_ENCODER, alone, read_metadata, write_tensors
 from .index import read_index, write_index
 from .reference_files import TEXT_MARK
 from .store import LatentCache, text_file_name
@@ -97,4 +97,4 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor], caption: str, encode
                 "float32."
             )
     stored = {key: alone(tensor) for key, tensor in tensors.items()}
-    write_tensors(path, stored, {"maskloss_caption": caption, "maskloss_text_encoder": encoder})
+    write_tensors(path, stored, {"maskloss_caption": caption, TEXT_ENCODER: encoder})
