@@ -1,0 +1,103 @@
+"""Work for processes of their own, which tests start at once, kill, or give a full disk.
+
+They come from a fork server that has loaded everything but computed nothing: forking the test's own process would take
+torch's threads along.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from maskloss.core.cache.latents import cache_latents
+from maskloss.core.cache.text import cache_text
+from maskloss.core.data.items import Dataset, LoadSettings
+from maskloss.core.data.ledger import open_ledger
+from maskloss.core.data.merge_alpha import merge_dataset_alpha
+from maskloss.core.data.scan import DatasetConfig, scan_dataset
+from maskloss.core.data.share import Share
+from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.core.cache.processes"])
+SECONDS = 60
+
+
+class SlowEncoder(DemoLatentEncoder):
+    """The demo autoencoder, a few milliseconds slower."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def encode(self, rgb_BTHWC: torch.Tensor) -> torch.Tensor:
+        time.sleep(self._seconds)
+        return super().encode(rgb_BTHWC)
+
+
+def folder_dataset(root: Path, part: slice = slice(None)) -> Dataset:
+    """The photographs in `root`/set with their masks in `root`/masks."""
+    settings = LoadSettings(resolution=(64, 64))
+    config = DatasetConfig(root / "set", root / "masks", settings=settings)
+    return Dataset(scan_dataset(config)[0].items[part])
+
+
+def cache_it(root: Path, directory: Path, seconds: float, share: Share | None, part: slice) -> None:
+    dataset = folder_dataset(root, part)
+    if share is not None:
+        dataset = share.take(dataset)
+    cache, _ = cache_latents(dataset, SlowEncoder(seconds), directory, share=share)
+    cache_text(cache, DemoTextEncoder())
+
+
+def merge_it(root: Path, directory: Path) -> None:
+    merge_dataset_alpha(folder_dataset(root), directory)
+
+
+def note_it(directory: Path, names: list[str]) -> None:
+    """As a step does that fills a folder."""
+    with open_ledger(directory, "Step") as ledger:
+        for name in names:
+            target = directory / f"{name}.png"
+            state = ledger.state(name, target, "one")
+            ledger.begin(name, "one")
+            target.write_text(name)
+            ledger.finish(name, "one", target, {"state": state.value})
+
+
+def with_file_limit(bytes_: int, pipe: Any, work: Callable[..., None], *arguments: Any) -> None:
+    """Send what `work` raises when no file may grow beyond `bytes_`, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
+    try:
+        work(*arguments)
+    except Exception as error:  # noqa: BLE001 - told to the test
+        pipe.send((type(error).__name__, str(error)))
+    else:
+        pipe.send(("", ""))
+
+
+def started(work: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """`work` in a process of its own that has reached its first line."""
+    ready = _CONTEXT.Event()
+    process = _CONTEXT.Process(target=_run, args=(ready, work, arguments), daemon=True)
+    process.start()
+    assert ready.wait(SECONDS)
+    return process
+
+
+def pipe() -> tuple[Any, Any]:
+    """(read, write) between processes."""
+    return _CONTEXT.Pipe(duplex=False)
+
+
+def _run(ready: Any, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    ready.set()
+    work(*arguments)
