@@ -76,6 +76,8 @@ class MaskLossReferenceFaces(Node):
         identity, report, crops = reference_identity(
             only(recognizer, "recognizer"), named, only(face_index, "face_index")
         )
+        for warning in report["warnings"]:
+            current_host().say(warning)
         text = as_json(report)
         return shown((identity, image_from_pictures(crops), text), crops, "reference", text=[text])
 

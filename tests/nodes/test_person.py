@@ -91,6 +91,13 @@ def test_references_from_images_and_a_directory_make_one_identity(tmp_path: Path
     assert answer["ui"]["text"] == [report]
 
 
+def test_references_that_disagree_are_said_at_run_time(capsys: pytest.CaptureFixture[str]) -> None:
+    MaskLossReferenceFaces().run(recognizer=[Blobs()], images=[picture(0), picture(255)])
+    assert "image 1 and image 2 agree by 0.54 only (0.90 is one person)" in capsys.readouterr().err
+    with pytest.raises(SettingError, match="recognizer holds 2 values; connect one"):
+        MaskLossReferenceFaces().run(recognizer=[Blobs(), Blobs()], images=[picture(0)])
+
+
 def test_references_that_do_not_say_who(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="No reference picture"):
         MaskLossReferenceFaces().run(recognizer=[Blobs()])
@@ -124,7 +131,7 @@ def test_only_the_person_is_in_the_mask(identity: Identity) -> None:
     assert float(mask.sum()) == 50 * 90
     said = json.loads(report)
     assert [face["chosen"] for face in said["faces"]] == [False, True]
-    assert set(said) == {"faces", "decision", "reason", "area"}
+    assert set(said) == {"faces", "decision", "needed", "reason", "area"}
     assert set(said["faces"][0]) == {"index", "box", "similarity", "chosen"}
     assert said["decision"] == "match"
     assert said["area"] == pytest.approx(50 * 90 / (WIDTH * HEIGHT))

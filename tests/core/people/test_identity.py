@@ -233,6 +233,11 @@ def test_identity_from_two_pictures() -> None:
     assert [(crop.shape, crop.dtype) for crop in crops] == [((256, 256, 3), np.uint8)] * 2
 
 
+def test_an_identity_of_no_numbers_is_a_bug() -> None:
+    with pytest.raises(InternalError, match="an embedding is not finite"):
+        Identity(np.array([[np.nan, 1.0]], np.float32), "r", ("a.jpg",))
+
+
 def test_references_that_disagree_are_warned_of() -> None:
     _, report, _ = reference_identity(RECOGNIZER, [("a.jpg", picture(1, 4, 0)), ("b.jpg", picture(1, 4, 80))])
     assert report["warnings"] == [
