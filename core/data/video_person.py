@@ -1,7 +1,7 @@
 """One person's masks for every frame of a video, and the weights cut by them; frame after frame.
 
-Between two frames that were looked at, the mask of the first holds where that of the second overlaps it: a person who
-walked off, or a cut to somebody else, leaves nothing behind. `_HW`, `_HWC` pixel grid.
+A frame between two that were looked at has what both their masks share, where these overlap: somebody who moves covers
+it all the while, and a person who walked off, or a cut to somebody else, leaves nothing behind. `_HW` pixel grid.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _chosen(finding: FrameFinding) -> float:
 
 
 def _write_between(writer: MaskVideoWriter, before: FrameFinding, finding: FrameFinding) -> None:
-    """The mask of `before` for its own frame, and for those up to `finding` as long as the person stays."""
+    """The mask of `before` for its own frame, and for those up to `finding` what both share while the person stays."""
     mask_HW = _as_uint8(before)
     writer.add(mask_HW)
     stays = (
@@ -165,7 +165,7 @@ def _write_between(writer: MaskVideoWriter, before: FrameFinding, finding: Frame
         and finding.sighting is not None
         and overlap(before.sighting.mask_hw, finding.sighting.mask_hw) >= MIN_OVERLAP
     )
-    held_HW = mask_HW if stays else np.zeros_like(mask_HW)
+    held_HW = np.minimum(mask_HW, _as_uint8(finding)) if stays else np.zeros_like(mask_HW)
     for _ in range(before.number + 1, finding.number):
         writer.add(held_HW)
 
