@@ -158,7 +158,9 @@ def _check_cache(denoiser: Denoiser, cache: LatentCache) -> None:
     if one_frame:
         raise CacheError(
             f"The cache {cache.directory} is for one-frame training ({_listing(one_frame)}), which this trainer does "
-            "not do; cache the dataset with one_frame off."
+            "not do: it takes an image-to-video model that is given the control frames beside the noise, and a grey "
+            "picture's latent in place of the target, which the cache does not hold. Cache the dataset with one_frame "
+            "off."
         )
     channels = {entry.latent_shape[0] for entry in cache.entries}
     if channels != {denoiser.latent_channels}:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import DiskError
 from ..files import write_text
 from .config import LossPoint
 
@@ -51,7 +52,7 @@ class LossLog:
         write_text(path, "".join(f"{line}\n" for _, _, line in sorted(lines)))
 
     def add(self, point: LossPoint) -> None:
-        """Append an optimizer step."""
+        """Append an optimizer step. DiskError when the disk is full or refuses."""
         self._append(json.dumps(asdict(point), allow_nan=False))
 
     def add_validation(self, step: int, value: float) -> None:
@@ -59,8 +60,14 @@ class LossLog:
         self._append(_validation_line(step, value))
 
     def _append(self, line: str) -> None:
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+        try:
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
+        except OSError as problem:
+            raise DiskError(
+                f"{self._path} cannot be written ({problem.strerror or problem}); make room on that disk and see that "
+                "files may be written there, then queue again: training goes on from its last save."
+            ) from problem
 
 
 def _validation_line(step: int, value: float) -> str:

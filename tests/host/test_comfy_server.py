@@ -24,9 +24,12 @@ import pytest
 import torch
 from maskloss.core.parts.part_map import SCHEMES
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
 
 pytestmark = pytest.mark.comfy
 
+HERE = Path(__file__).parent
 SECONDS_TO_START = 180
 SECONDS_TO_RUN = 120
 
@@ -83,6 +86,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         (base / folder).mkdir()
     (base / "custom_nodes/ComfyUI-MaskLoss").symlink_to(Path(maskloss.__file__).parent)
     (base / "custom_nodes/tiny_sam3.py").symlink_to(Path(__file__).with_name("tiny_sam3.py"))
+    # Tiny models for the sockets that real files would be too large for; see tiny_nodes.py.
+    (base / "custom_nodes/tiny_nodes.py").write_bytes((HERE / "tiny_nodes.py").read_bytes())
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(base / "input/photo.png")
     (base / "input/photos").mkdir()
@@ -106,8 +111,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = base / "server.log"
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
     options = ["--cpu", "--port", str(port), "--base-directory", str(base), "--disable-api-nodes"]
+    environment = {**os.environ, "TINY_NODES_ROOT": str(HERE)}
     with log.open("wb") as stream:
-        process = subprocess.Popen([python, "main.py", *options], cwd=checkout, stdout=stream, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [python, "main.py", *options], cwd=checkout, env=environment, stdout=stream, stderr=subprocess.STDOUT
+        )
     try:
         started = Server(f"http://127.0.0.1:{port}", base, log)
         _wait_for(started, process)
@@ -270,7 +278,51 @@ def test_the_course_of_a_training_node_is_served(server: Server) -> None:
     assert all(isinstance(row[column], float) for row in kept["points"] for column in (1, 2, 4, 6, 7))
 
 
-def training(steps: int) -> dict[str, Any]:
+def test_an_interrupt_keeps_what_was_learnt_and_the_next_queue_goes_on(server: Server) -> None:
+    endless = server.post(training(steps=1_000_000, output_name="loras/cut"))
+    deadline = time.monotonic() + SECONDS_TO_RUN
+    run: dict[str, Any] = {"points": []}
+    while len(run["points"]) < 5 and time.monotonic() < deadline:
+        time.sleep(0.2)
+        runs = [kept for kept in server.get("/maskloss/training")["runs"] if kept["run"] == "loras/cut"]
+        run = runs[0] if runs else run
+    assert (run["state"], run["prompt"]) == ("running", endless["prompt_id"])
+    assert run["eta"] > 0
+    urllib.request.urlopen(urllib.request.Request(server.url + "/interrupt", method="POST"), timeout=30).close()
+    while not server.get(f"/history/{endless['prompt_id']}") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    (run,) = [kept for kept in server.get("/maskloss/training")["runs"] if kept["run"] == "loras/cut"]
+    assert run["state"] == "interrupted"
+    steps = run["points"][-1][0]
+    assert metadata_of(server.base / "output/loras/cut.safetensors")["ss_steps"] == str(steps)
+
+    history = server.run(training(steps=steps + 2, output_name="loras/cut"))
+    assert any(f"Going on after step {steps} of {steps + 2}." in text for text in history["outputs"]["6"]["text"])
+    assert history["outputs"]["6"]["maskloss"][0]["steps"] == steps + 2
+
+
+def test_comfyuis_own_nodes_take_what_training_gives(server: Server) -> None:
+    prompt = training(steps=4, output_name="loras/native")
+    prompt |= {
+        "7": node("SaveLoRA", lora=["6", 0], prefix="loras/resaved"),
+        "8": node("LossGraphNode", loss=["6", 1], filename_prefix="loss"),
+    }
+    history = server.run(prompt)
+    assert history["status"]["status_str"] == "success", failure(history)
+    (picture,) = history["outputs"]["8"]["images"]
+    assert picture["filename"]
+    (resaved,) = (server.base / "output/loras").glob("resaved*.safetensors")
+    ours, theirs = (load_file(path) for path in (server.base / "output/loras/native.safetensors", resaved))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()
+
+
+def training(steps: int, output_name: str = "loras/served") -> dict[str, Any]:
     return {
         "1": node("MaskLossDemoModels"),
         "2": node("MaskLossLoadDataset", directory="photos", alpha_mask=True, resolution_width=64),
@@ -279,7 +331,7 @@ def training(steps: int) -> dict[str, Any]:
         "5": node("MaskLossSettings"),
         "6": node(
             "MaskLossTrainLora", model=["1", 0], cache=["4", 0], mask_loss=["5", 0], steps=steps,
-            output_name="loras/served",
+            output_name=output_name,
         ),
     }  # fmt: skip
 

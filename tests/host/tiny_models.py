@@ -96,6 +96,12 @@ _ARCHITECTURES: dict[str, tuple[str, dict[str, Any], bool]] = {
     "sd3": ("SD3", _SD3, False),
 }
 ARCHITECTURES = tuple(_ARCHITECTURES)
+# Further models, which are given more than text beside the noise.
+_ARCHITECTURES |= {
+    "wan_i2v": ("WAN21_I2V", {**_WAN, "in_dim": 36, "model_type": "i2v"}, False),
+    "sd15_inpaint": ("SD15", {**_SD15, "in_channels": 9}, False),
+    "flux_fill": ("FluxInpaint", {**_FLUX, "in_channels": 96}, False),
+}
 
 _loaded: dict[tuple[str, torch.dtype], Any] = {}
 _clips: dict[str, Any] = {}
@@ -187,7 +193,7 @@ def load_vae(name: str) -> Any:
         vae = load_vae("wan")
         vae.first_stage_model = network
         vae.latent_channels, vae.latent_dim = channels, axes
-        vae.memory_used_encode = lambda shape, dtype: 1_000_000
+        vae.memory_used_encode = vae.memory_used_decode = lambda shape, dtype: 1_000_000
         if axes == 2:
             vae.downscale_ratio = vae.upscale_ratio = stride
         else:

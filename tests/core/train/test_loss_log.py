@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+import pytest
+from maskloss.core.errors import DiskError
 from maskloss.core.train.config import LossPoint
 from maskloss.core.train.loss_log import LossLog, loss_map, points_from_json, points_to_json
 
@@ -46,3 +48,13 @@ def test_lines_come_as_they_happen_and_a_resumed_log_forgets_what_was_not_saved(
     ]
     assert lines[1]["near_zero"] == ["a", "b"]
     assert lines[1]["inside"] is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_an_error_that_says_so(tmp_path: Path):
+    path = tmp_path / "lora.jsonl"
+    log = LossLog(path, [], [])
+    path.unlink()
+    path.symlink_to("/dev/full")
+    with pytest.raises(DiskError, match=r"lora\.jsonl cannot be written \(No space left on device\); make room"):
+        log.add(POINTS[0])

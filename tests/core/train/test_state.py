@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 from maskloss.core.demo.denoiser import DemoDenoiser
-from maskloss.core.errors import NonFiniteLossError
-from maskloss.core.train.config import LoraDtype, OptimizerConfig, Schedule
+from maskloss.core.errors import DiskError, NonFiniteLossError
+from maskloss.core.train.config import LoraDtype, LossPoint, OptimizerConfig, Schedule
 from maskloss.core.train.lora_file import load_lora
 from maskloss.core.train.optimizers import OptimizerName
 
@@ -86,3 +87,27 @@ def test_a_non_finite_gradient_stops_before_the_update(run, tmp_path):
         run(denoiser=Exploding())
     up = load_lora(tmp_path / "lora.safetensors")["diffusion_model.final.lora_up.weight"]
     assert torch.equal(up, torch.zeros_like(up))
+
+
+class FillsTheDisk(Watcher):
+    """After the second step nothing can be written to the log any more."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__()
+        self._log = log
+
+    def step(self, point: LossPoint, total_steps: int) -> None:
+        super().step(point, total_steps)
+        if point.step == 2:
+            self._log.unlink()
+            self._log.symlink_to("/dev/full")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_stops_the_run_which_goes_on_to_the_same_end_when_there_is_room(run, tmp_path):
+    whole = run("whole", steps=5)
+    with pytest.raises(DiskError, match="make room"):
+        run("full", steps=5, watcher=FillsTheDisk(tmp_path / "full.jsonl"))
+    assert load_lora(tmp_path / "full.safetensors").metadata["ss_steps"] == "3"
+    assert_same(run("full", steps=5), whole)
+    assert (tmp_path / "full.jsonl").read_text() == (tmp_path / "whole.jsonl").read_text()
