@@ -14,21 +14,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from .cache.store import CacheEntry, LatentCache
+from .cache.entries import CacheEntry
+from .cache.pictures import shown_frames, source_pictures
+from .cache.store import LatentCache
 from .data.items import Dataset, DatasetItem
-from .data.load import load_still
+from .data.load import LoadedItem, load_frame, load_item, load_still
 from .draw.overlay import face_overlay, heat_map, weights_overlay, with_weights_legend
-from .draw.sheet import contact_sheet, shrink
+from .draw.sheet import contact_sheet, shrink, side_by_side
 from .errors import CacheError, DatasetError, ImageError
-from .images import load_image
 from .mask_weights import MaskLossSettings, transform_weights
 from .people.identity import doubt, list_scores
 from .progress import SILENT, Progress
-from .resample import fit_image, to_latent_grid
+from .resample import to_latent_grid
+from .video.clips import clips_of
+from .video.reader import probe
 
 CELL_PX = 320
 CAPTION_LETTERS, CAPTION_LINES = 40, 4
 HEAT_OPACITY = 0.7
+SHOWN_FRAMES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,7 @@ def preview_weights(
     height, width = weights_HW.shape
     grid = (max(1, height // stride_px), max(1, width // stride_px))
     raw_B1Thw = to_latent_grid(torch.from_numpy(weights_HW.astype(np.float32))[None, None, None], grid)
-    used_hw = _used(raw_B1Thw, settings)
+    used_hw = _used(raw_B1Thw, settings)[0]
     statistics = _statistics(raw_B1Thw, used_hw)
     if settings is not None:
         statistics["messages"] = list(settings.without_effect())
@@ -65,7 +69,8 @@ def preview_weights(
 def dataset_sheet(
     dataset: Dataset, columns: int, offset: int = 0, limit: int = 32, progress: Progress = SILENT
 ) -> np.ndarray:
-    """A contact sheet of `limit` items from `offset` on, each under its weights, a video by its middle frame.
+    """A contact sheet of `limit` items from `offset` on, each under its weights; of a video the first and the
+    middle frame of its longest clip.
 
     Where one person was kept the doubtful ones come first, those that were left out among them, with their faces'
     scores. DatasetError when there are none.
@@ -110,7 +115,8 @@ def cache_sheet(
     columns: int = 4,
     progress: Progress = SILENT,
 ) -> tuple[np.ndarray, dict[str, object]]:
-    """A contact sheet of cached entries under the weights that training uses, and {"items", "counts"} about them.
+    """A contact sheet of cached entries under the weights that training uses, and {"items", "counts"} about them. Of a
+    clip some of its latent frames, in order.
 
     Raises CacheError when there is nothing at `offset` or a file is damaged.
     """
@@ -125,10 +131,10 @@ def cache_sheet(
         progress.update(number, len(entries), entry.name)
         weights_1Thw = cache.weights(entry)
         raw_B1Thw = torch.ones(1, 1, *entry.latent_shape[1:]) if weights_1Thw is None else weights_1Thw[None]
-        used_hw = _used(raw_B1Thw, settings)
-        statistics = _statistics(raw_B1Thw, used_hw)
+        used_Thw = _used(raw_B1Thw, settings)
+        statistics = _statistics(raw_B1Thw, used_Thw)
         rows.append({"name": entry.name, "origin": entry.origin.value, "repeats": entry.repeats, **statistics})
-        cells.append((heat_map(used_hw, entry.bucket, _source_picture(entry)), _cache_caption(entry, statistics)))
+        cells.append((_cache_cell(cache, entry, used_Thw), _cache_caption(entry, statistics)))
     progress.update(len(entries), len(entries))
     counts = Counter(entry.origin.value for entry in cache.entries)
     return contact_sheet(cells, columns, CELL_PX), {"items": rows, "counts": {"entries": len(cache.entries), **counts}}
@@ -136,16 +142,16 @@ def cache_sheet(
 
 def _used(raw_B1Thw: torch.Tensor, settings: MaskLossSettings | None) -> np.ndarray:
     weights_B1Thw = raw_B1Thw if settings is None else transform_weights(raw_B1Thw, settings)
-    return weights_B1Thw[0, 0, 0].numpy()
+    return weights_B1Thw[0, 0].numpy()
 
 
-def _statistics(raw_B1Thw: torch.Tensor, used_hw: np.ndarray) -> dict[str, object]:
+def _statistics(raw_B1Thw: torch.Tensor, used: np.ndarray) -> dict[str, object]:
     return {
-        "grid": [int(used_hw.shape[1]), int(used_hw.shape[0])],
+        "grid": [int(used.shape[-1]), int(used.shape[-2])],
         "coverage": round(float(raw_B1Thw.mean()), 4),
-        "mean": round(float(used_hw.mean()), 4),
-        "least": round(float(used_hw.min()), 4),
-        "most": round(float(used_hw.max()), 4),
+        "mean": round(float(used.mean()), 4),
+        "least": round(float(used.min()), 4),
+        "most": round(float(used.max()), 4),
     }
 
 
@@ -154,32 +160,50 @@ def _dataset_cell(item: DatasetItem, left_out: str | None) -> tuple[np.ndarray, 
         # Nothing of its mask counts any more.
         bare = replace(item.settings, alpha_mask=False, require_mask=False)
         item = replace(item, mask_path=None, settings=bare)
-    loaded = load_still(item)
-    small_HWC = shrink(loaded.rgb_HWC, CELL_PX)
-    scale = small_HWC.shape[1] / loaded.size[0]
+    shown = _clip_ends(item) if item.is_video else [load_item(item)]
+    cell_HWC = side_by_side([_weighted(loaded) for loaded in shown], len(shown))
     lines = [item.name]
-    if loaded.weights_HW is not None:
-        lines.append(f"{loaded.origin.value}, coverage {float(loaded.weights_HW.mean()):.0%}")
-        weights_HW = torch.from_numpy(loaded.weights_HW)[None, None, None]
-        small_HWC = weights_overlay(small_HWC, to_latent_grid(weights_HW, small_HWC.shape[:2])[0, 0, 0].numpy())
+    covered = [float(loaded.weights_HW.mean()) for loaded in shown if loaded.weights_HW is not None]
+    if covered:
+        lines.append(f"{shown[0].origin.value}, coverage {' and '.join(f'{share:.0%}' for share in covered)}")
     elif left_out is None:
         lines.append("no mask")
     if item.person is not None:
-        if not item.is_video:  # a video's faces are those of another frame than the one shown
-            small_HWC = face_overlay(small_HWC, item.person, scale)
+        if not item.is_video:  # a video's faces are those of another frame than those shown
+            cell_HWC = face_overlay(cell_HWC, item.person, cell_HWC.shape[1] / shown[0].size[0])
         lines.append(f"{item.person.outcome.value}: {list_scores(item.person)}")
     if left_out is not None:
         lines += textwrap.wrap(left_out, CAPTION_LETTERS)[:CAPTION_LINES]
-    return small_HWC, "\n".join(lines)
+    return cell_HWC, "\n".join(lines)
+
+
+def _clip_ends(item: DatasetItem) -> list[LoadedItem]:
+    """The first and the middle frame of a video's longest clip; of one that gives none, its own middle frame."""
+    clips = clips_of(probe(item.media_path).times, item.settings.video)
+    if not clips:
+        return [load_still(item)]
+    frames = max(clips, key=lambda clip: len(clip.frames)).frames
+    return [load_frame(item, number) for number in dict.fromkeys((frames[0], frames[len(frames) // 2]))]
+
+
+def _weighted(loaded: LoadedItem) -> np.ndarray:
+    small_HWC = shrink(loaded.rgb_HWC, CELL_PX)
+    if loaded.weights_HW is None:
+        return small_HWC
+    weights_HW = torch.from_numpy(loaded.weights_HW)[None, None, None]
+    return weights_overlay(small_HWC, to_latent_grid(weights_HW, small_HWC.shape[:2])[0, 0, 0].numpy())
 
 
 def _cache_caption(entry: CacheEntry, statistics: dict[str, object]) -> str:
     return f"{entry.name}\n{entry.origin.value}, mean {statistics['mean']}\n{entry.bucket[0]}x{entry.bucket[1]}"
 
 
-def _source_picture(entry: CacheEntry) -> np.ndarray | None:
+def _cache_cell(cache: LatentCache, entry: CacheEntry, used_Thw: np.ndarray) -> np.ndarray:
+    frames = shown_frames(entry, SHOWN_FRAMES)
     # The photograph is only the ground that the weights are drawn on; a cache stays usable without it.
     try:
-        return fit_image(load_image(entry.source_path)[0], entry.bucket)
+        grounds: Sequence[np.ndarray | None] = source_pictures(cache, entry, frames)
     except (ImageError, OSError):
-        return None
+        grounds = [None] * len(frames)
+    heats = [heat_map(used_Thw[frame], entry.bucket, ground) for frame, ground in zip(frames, grounds, strict=True)]
+    return side_by_side(heats, 2)

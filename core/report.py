@@ -57,7 +57,7 @@ def _rows(
     items = dataset.items if dataset else ()
     gone = dataset.left_out if dataset else ()
     names = {item.name for item in items}
-    others = [entry for entry in (trained.cache.entries if trained.cache else ()) if entry.name not in names]
+    others = [entry for entry in (trained.cache.entries if trained.cache else ()) if entry.item_name not in names]
     total = len(items) + len(others) + len(gone)
     guessed = approximate_names([*items, *(each.item for each in gone)])
     kept: list[Photograph] = []

@@ -19,22 +19,22 @@ import torch
 from PIL import Image
 
 from .cache.entries import CacheEntry
+from .cache.pictures import shown_frames, source_pictures
 from .cache.store import LatentCache
 from .data.build_masks import STEP as BUILD_MASKS
 from .data.files import MASK_LEDGER
 from .data.items import DatasetItem, LeftOut
-from .data.load import LoadedItem, load_item
+from .data.load import LoadedItem, load_picture, load_still, load_still_mask
 from .draw.overlay import face_overlay, heat_map, weights_overlay
 from .draw.sheet import shrink
 from .errors import CacheError, DatasetError, ImageError
 from .files import write_bytes
-from .images import load_image, load_mask
 from .mask_weights import MaskLossSettings, transform_weights
 from .people.identity import Outcome, PersonDecision
 from .report_page import Figure, Photograph
-from .resample import fit_image
 
 LONGEST_PX = 640
+MOST_CLIPS = 3
 _JPEG_QUALITY = 88
 _OURS = re.compile(r"[0-9a-f]{20}\.jpg")
 _BADGES = {
@@ -82,10 +82,10 @@ class TrainedWeights:
 
     @cached_property
     def entries(self) -> Mapping[str, Sequence[CacheEntry]]:
-        """The entries of each photograph by its name."""
+        """The entries of each photograph or video by its name."""
         found: dict[str, list[CacheEntry]] = {}
         for entry in self.cache.entries if self.cache else ():
-            found.setdefault(entry.name, []).append(entry)
+            found.setdefault(entry.item_name, []).append(entry)
         return found
 
 
@@ -97,7 +97,7 @@ def kept_row(item: DatasetItem, trained: TrainedWeights, thumbnails: Thumbnails,
     notes: list[str] = []
     facts: list[tuple[str, str]] = []
     try:
-        loaded = load_item(item)
+        loaded = load_still(item)
         figures += _photograph_figures(item, loaded, thumbnails, approximate)
         facts.append(("mask from", loaded.origin.value))
         if loaded.weights_HW is not None:
@@ -107,7 +107,10 @@ def kept_row(item: DatasetItem, trained: TrainedWeights, thumbnails: Thumbnails,
     if item.person is not None and item.person.area is not None:
         facts.append(("area of the person", f"{item.person.area:.1%}"))
     facts += _scores(item.person)
-    for entry in trained.entries.get(item.name, ()):
+    entries = trained.entries.get(item.name, ())
+    if item.is_video:
+        facts.append(("clips cached", str(len(entries))))
+    for entry in entries[:MOST_CLIPS]:
         more, more_facts, more_notes = _entry(entry, trained, thumbnails)
         figures, facts, notes = figures + more, facts + more_facts, notes + more_notes
     if item.caption:
@@ -123,11 +126,11 @@ def left_out_row(left_out: LeftOut, thumbnails: Thumbnails, approximate: bool) -
     figures: list[Figure] = []
     notes: list[str] = []
     try:
-        small_HWC, scale = _small(load_image(item.media_path)[0])
-        figures.append(thumbnails.add("Photograph", small_HWC))
+        small_HWC, scale = _small(load_picture(item))
+        figures.append(thumbnails.add(_title(item), small_HWC))
         if item.tiers_path is not None:
-            figures.append(_tiers_figure(item.tiers_path, small_HWC, thumbnails, approximate))
-        if item.person is not None:
+            figures.append(_tiers_figure(item, item.tiers_path, small_HWC, thumbnails, approximate))
+        if item.person is not None and not item.is_video:
             faces_HWC = face_overlay(small_HWC, _scaled(item.person, scale))
             figures.append(thumbnails.add("Faces", faces_HWC, "number and similarity; nobody was chosen"))
     except ImageError as error:
@@ -175,10 +178,10 @@ def _photograph_figures(
     item: DatasetItem, loaded: LoadedItem, thumbnails: Thumbnails, approximate: bool
 ) -> list[Figure]:
     small_HWC, scale = _small(loaded.rgb_HWC)
-    figures = [thumbnails.add("Photograph", small_HWC, f"{loaded.size[0]} × {loaded.size[1]}")]
+    figures = [thumbnails.add(_title(item), small_HWC, f"{loaded.size[0]} × {loaded.size[1]}")]
     if item.tiers_path is not None and item.person is not None:
-        figures.append(_tiers_figure(item.tiers_path, small_HWC, thumbnails, approximate))
-    if item.person is not None:
+        figures.append(_tiers_figure(item, item.tiers_path, small_HWC, thumbnails, approximate))
+    if item.person is not None and not item.is_video:  # a video's faces are those of another frame
         figures.append(thumbnails.add("Faces", face_overlay(small_HWC, _scaled(item.person, scale)), _chosen(item)))
     if loaded.weights_HW is not None:
         title = "Tiers" if item.person is None else "Only this person"
@@ -187,8 +190,14 @@ def _photograph_figures(
     return figures
 
 
-def _tiers_figure(path: Path, small_HWC: np.ndarray, thumbnails: Thumbnails, approximate: bool) -> Figure:
-    tiers_HW = load_mask(path)
+def _title(item: DatasetItem) -> str:
+    return "Middle frame" if item.is_video else "Photograph"
+
+
+def _tiers_figure(
+    item: DatasetItem, path: Path, small_HWC: np.ndarray, thumbnails: Thumbnails, approximate: bool
+) -> Figure:
+    tiers_HW = load_still_mask(item, path)
     return thumbnails.add("Tiers of everyone", _weighted(small_HWC, tiers_HW / np.float32(255)), _guessed(approximate))
 
 
@@ -207,18 +216,22 @@ def _entry(
         ("coverage on the latent grid", f"{entry.coverage:.1%}"),
     ]
     notes: list[str] = []
+    if trained.cache is None:
+        return [], facts, notes
+    shown = shown_frames(entry, 3)
+    frame = shown[len(shown) // 2]
     used_hw = np.ones((height, width), np.float32)
     try:
-        raw_1Thw = None if trained.cache is None else trained.cache.weights(entry)
+        raw_1Thw = trained.cache.weights(entry)
     except CacheError as error:
         return [], facts, [str(error)]
     if raw_1Thw is None:
         notes.append("It has no mask, so every part of the picture counts fully.")
     else:
-        used_hw = _used(raw_1Thw, trained.settings)
+        used_hw = _used(raw_1Thw, trained.settings)[frame]
     text = f"mean {used_hw.mean():.3f}, {used_hw.min():.2f} to {used_hw.max():.2f}"
     try:
-        picture_HWC = shrink(fit_image(load_image(entry.source_path)[0], entry.bucket), LONGEST_PX)
+        picture_HWC = shrink(source_pictures(trained.cache, entry, (frame,))[0], LONGEST_PX)
         heat_HWC = heat_map(used_hw, (picture_HWC.shape[1], picture_HWC.shape[0]), picture_HWC)
     except ImageError as error:
         notes.append(str(error))
@@ -228,11 +241,11 @@ def _entry(
 
 
 def _used(raw_1Thw: torch.Tensor, settings: MaskLossSettings | None) -> np.ndarray:
-    """The weights of the first latent frame as the loss used them."""
+    """The weights of each latent frame as the loss used them, (T,h,w)."""
     weights_B1Thw = raw_1Thw[None]
     if settings is not None:
         weights_B1Thw = transform_weights(weights_B1Thw, settings)
-    return weights_B1Thw[0, 0, 0].numpy()
+    return weights_B1Thw[0, 0].numpy()
 
 
 def _small(rgb_HWC: np.ndarray) -> tuple[np.ndarray, float]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.items import MaskOrigin
 from ..errors import ImageError
+from ..video.reader import VIDEO_SUFFIXES
+
+_CLIP = re.compile(r"_\d{5}-\d{3,}$")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file that an entry was made from, as it was then. `role` is image, mask, caption or control."""
+    """A file that an entry was made from, as it was then; a mask may be a folder. `role` is image (or video), mask,
+    caption or control."""
 
     role: str
     path: Path
@@ -22,11 +27,11 @@ class Source:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One cached picture.
+    """One cached picture, or one clip of a video.
 
-    `file` is its path below the cache's directory, `latent_shape` (C,T,h,w). `coverage` is the mean weight of the
-    target frame on the latent grid (1 without a mask). In one-frame training, frame `target_index` is the one to learn
-    and `control_indices` are those given; the latent's frames are in ascending order of index.
+    `file` is its path below the cache's directory, `latent_shape` (C,T,h,w). `coverage` is the mean weight on the
+    latent grid (1 without a mask), in one-frame training of the target frame. There, frame `target_index` is the one to
+    learn and `control_indices` are those given; the latent's frames are in ascending order of index.
     """
 
     name: str
@@ -52,6 +57,13 @@ class CacheEntry:
             if source.role == "image":
                 return source.path
         raise ImageError(f"The photograph of {self.name} is not known, because another trainer cached it.")
+
+    @property
+    def item_name(self) -> str:
+        """The name of the photograph or video in the dataset: a clip's own ends in its position and length."""
+        files = (source.path for source in self.sources if source.role == "image")
+        is_clip = any(path.suffix.lower() in VIDEO_SUFFIXES for path in files)
+        return _CLIP.sub("", self.name) if is_clip else self.name
 
 
 @dataclass(frozen=True)

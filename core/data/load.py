@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -114,6 +115,23 @@ def load_frame(item: DatasetItem, number: int) -> LoadedItem:
     ((_, rgb_HWC),) = read_frames(item.media_path, [number])
     weights = [weights_HW for _, weights_HW in read_weights(item, [number])]
     return LoadedItem(rgb_HWC, weights[0], MaskOrigin.FILE) if weights else LoadedItem(rgb_HWC, None, MaskOrigin.NONE)
+
+
+def load_picture(item: DatasetItem) -> np.ndarray:
+    """The pixels of `load_still`, rgb_HWC uint8. ImageError when the file cannot be read."""
+    if not item.is_video:
+        return load_image(item.media_path)[0]
+    ((_, rgb_HWC),) = read_frames(item.media_path, [probe(item.media_path).frames // 2])
+    return rgb_HWC
+
+
+def load_still_mask(item: DatasetItem, path: Path) -> np.ndarray:
+    """Of any mask of the item, what belongs to `load_still`: mask_HW uint8. ImageError when it cannot be read."""
+    if not item.is_video:
+        return load_mask(path)
+    info = probe(item.media_path)
+    ((_, mask_HW),) = read_mask_frames(path, info, [info.frames // 2])
+    return mask_HW
 
 
 def load_still(item: DatasetItem) -> LoadedItem:

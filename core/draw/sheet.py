@@ -46,6 +46,18 @@ def contact_sheet(pictures: Sequence[tuple[np.ndarray, str]], columns: int, cell
     return np.asarray(sheet)
 
 
+def side_by_side(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """uint8 RGB pictures of one size in rows of `columns`, left to right, with a dark gap between."""
+    height, width = pictures[0].shape[:2]
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    joined_HWC = np.full((rows * (height + GAP_PX) - GAP_PX, columns * (width + GAP_PX) - GAP_PX, 3), DARK, np.uint8)
+    for index, picture_HWC in enumerate(pictures):
+        top, left = index // columns * (height + GAP_PX), index % columns * (width + GAP_PX)
+        joined_HWC[top : top + height, left : left + width] = picture_HWC
+    return joined_HWC
+
+
 def shrink(rgb_HWC: np.ndarray, longest_px: int, enlarge: bool = False) -> np.ndarray:
     """The picture with its longer side at most longest_px (with `enlarge`: exactly that), uint8 RGB."""
     height, width = rgb_HWC.shape[:2]

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from maskloss.core.cache.latents import cache_latents
+from maskloss.core.cache.pictures import shown_frames, source_pictures
 from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.errors import CacheError, DatasetError, ImageError
 from maskloss.core.images import save_image
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.previews import cache_sheet, dataset_sheet, preview_weights
+from maskloss.core.video.clips import VideoSettings
+from maskloss.core.video.masks import MaskVideoWriter
 
 
 @pytest.fixture
@@ -68,3 +72,44 @@ def test_a_cache_is_shown_also_without_its_photographs(dataset: Dataset, tmp_pat
     assert without.shape[1] < sheet.shape[1]
     with pytest.raises(CacheError, match="offset is 5 and the cache holds 2"):
         cache_sheet(cache, None, offset=5)
+
+
+@pytest.fixture
+def video(tmp_path: Path, make_video: Callable[..., Path]) -> Dataset:
+    """A video that turns from black to white; its left half counts in the first half, its right half in the second."""
+    frames = [np.full((32, 64, 3), number * 27, np.uint8) for number in range(9)]
+    path = make_video(tmp_path / "a.mp4", frames)
+    with MaskVideoWriter(tmp_path / "mask.mkv", (64, 32), [number / 16 for number in range(9)]) as masks:
+        for number in range(9):
+            mask_HW = np.zeros((32, 64), np.uint8)
+            mask_HW[:, slice(0, 32) if number < 4 else slice(32, 64)] = 255
+            masks.add(mask_HW)
+    settings = LoadSettings((64, 32), video=VideoSettings((1, 9)))
+    return Dataset((DatasetItem("a", path, settings, tmp_path / "mask.mkv"),))
+
+
+def test_a_video_is_shown_by_the_first_and_the_middle_frame_of_its_longest_clip(video: Dataset) -> None:
+    sheet_HWC = dataset_sheet(video, 1)
+    photograph_HWC = sheet_HWC[6 : 6 + 80, 6:326].astype(int)
+    # Two frames side by side, each twice as wide as high; the weighted half of each is the one that is not darkened.
+    left_HWC, right_HWC = photograph_HWC[:, :155], photograph_HWC[:, 165:]
+    assert abs(int(right_HWC[40, 120].sum()) - int(left_HWC[40, 30].sum())) > 100
+    assert not np.array_equal(left_HWC[:, :60].mean(axis=(0, 1)), left_HWC[:, 90:150].mean(axis=(0, 1)))
+    assert not np.array_equal(right_HWC[:, :60].mean(axis=(0, 1)), right_HWC[:, 90:150].mean(axis=(0, 1)))
+
+
+def test_a_cached_clip_is_shown_by_frames_of_its_latent_grid(video: Dataset, tmp_path: Path) -> None:
+    cache, _ = cache_latents(video, DemoLatentEncoder(), tmp_path / "cache")
+    sheet_HWC, report = cache_sheet(cache, None)
+    (one, nine) = report["items"]
+    assert (one["name"], nine["name"]) == ("a_00000-001", "a_00000-009")
+    assert nine["grid"] == [8, 4]
+    assert nine["coverage"] == nine["mean"] == 0.5
+    (clip,) = [entry for entry in cache.entries if entry.latent_shape[1] == 9]
+    assert shown_frames(clip, 4) == (0, 3, 5, 8)
+    pictures = source_pictures(cache, clip, (0, 8))
+    assert pictures[0].mean() < 8
+    assert pictures[1].mean() > 200
+    # The same without the video, on a plain ground.
+    video.items[0].media_path.unlink()
+    assert cache_sheet(cache, None)[0].shape == sheet_HWC.shape
