@@ -233,11 +233,22 @@ def prediction_family(sampling: Any) -> Family:
 def _check_supported(model: Any) -> None:
     sampling = model.get_model_object("model_sampling")
     prediction_family(sampling)
+    kind = type(model.model).__name__
     dimensions = model.model.latent_format.latent_dimensions
     if dimensions not in (2, 3):
         raise TrainingError(
-            f"{type(model.model).__name__} has latents of {dimensions} dimensions and makes no pictures; connect a "
-            "model of pictures or videos."
+            f"{kind} has latents of {dimensions} dimensions and makes no pictures; connect a model of pictures or "
+            "videos."
+        )
+    channels = int(model.model.latent_format.latent_channels)
+    noise = torch.zeros(1, channels, *([1] if dimensions == 3 else []), _CHECKED_CELLS, _CHECKED_CELLS)
+    beside = model.model.concat_cond(noise=noise, latent_image=noise, device=noise.device)
+    if beside is not None:
+        raise TrainingError(
+            f"{kind} takes {beside.shape[1]} channels beside the {channels} of its latent (a first frame, a picture to "
+            "edit, a mask), as its VAE encodes them, and the cache holds nothing of the kind; without them the LoRA "
+            "would be trained for inputs that sampling never gives. Train it on the text-to-image or text-to-video "
+            "model of the same family."
         )
 
 

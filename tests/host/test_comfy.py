@@ -130,10 +130,11 @@ def test_progress_shows_a_preview_and_a_text_and_stops_at_once(comfy: SimpleName
     progress.update(1, 4, "first", np.zeros((2, 3, 3), np.uint8))
     progress.update(2, 4, "too soon")
     progress.update(4, 4, "last")
+    progress.update(4, 4, "last")
     assert Bar.updates[0] == (4, "3")
     kind, image, size = Bar.updates[1][2]
     assert (kind, image.size, size) == ("JPEG", (3, 2), 512)
-    assert Bar.updates[2:] == [(2, 4, None), (4, 4, None)]
+    assert Bar.updates[2:] == [(2, 4, None), (4, 4, None), (4, 4, None)]
     assert comfy.texts == [("1/4 first", "3"), ("4/4 last", "3")]
     comfy.interrupt = True
     with pytest.raises(Interrupted):

@@ -199,6 +199,19 @@ def test_other_predictions_are_refused_by_name(prediction: str, schedule: str, n
         pass
 
 
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [("wan_i2v", "WAN21 takes 20 channels"), ("sd15_inpaint", "takes 5 channels"), ("flux_fill", "Flux takes")],
+)
+def test_models_that_are_given_pictures_beside_the_noise_are_refused(name: str, named: str) -> None:
+    model = tiny.load_model(name)
+    if name == "sd15_inpaint":
+        model.model.set_inpaint()
+    refused = pytest.raises(TrainingError, match=named)
+    with refused, open_denoiser(model, tiny.text_for("wan")):
+        pass
+
+
 @pytest.mark.parametrize("name", tiny.ARCHITECTURES)
 def test_the_model_is_left_as_it_was_also_after_an_exception(name: str) -> None:
     model = tiny.load_model(name)

@@ -1,0 +1,143 @@
+"""Whole graphs in a real ComfyUI server, from a folder of photographs to a picture made with the LoRA, on a tiny random
+model of each architecture; ComfyUI's own LoRA and loss nodes after ours; an interrupt, and going on after it."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from typing import Any
+
+import numpy as np
+import pytest
+from maskloss.core.train.lora_file import load_lora
+from PIL import Image
+
+from .test_comfy_server import Server, failure, node, server  # noqa: F401
+
+pytestmark = pytest.mark.comfy
+
+# The VAE, and the node that makes an empty latent for it.
+ARCHITECTURES = {
+    "wan": ("wan", "EmptyHunyuanLatentVideo"),
+    "hunyuan_video": ("wan", "EmptyHunyuanLatentVideo"),
+    "qwen_image": ("wan", "EmptyHunyuanLatentVideo"),
+    "flux": ("flux", "EmptySD3LatentImage"),
+    "sd3": ("flux", "EmptySD3LatentImage"),
+    "sd15": ("sd", "EmptyLatentImage"),
+    "sdxl": ("sd", "EmptyLatentImage"),
+}
+
+
+@pytest.fixture(scope="module")
+def photographs(server: Server) -> str:  # noqa: F811
+    """Three with captions and masks, under the server's input."""
+    folder = server.base / "input/people"
+    generator = np.random.default_rng(0)
+    for stem in ("a", "bb", "ccc"):
+        pixels = generator.integers(0, 256, (64, 64, 4), dtype=np.uint8)
+        pixels[..., 3] = 0
+        pixels[16:48, 16:48, 3] = 255
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{stem}.png")
+        (folder / f"{stem}.txt").write_text(stem)
+    return "people"
+
+
+def training(name: str, photographs: str, **settings: Any) -> dict[str, Any]:
+    chosen = {"steps": 3, "batch_size": 2, "output_name": f"loras/{name}", "seed": 1, **settings}
+    return {
+        "model": node("TinyModel", name=name),
+        "vae": node("TinyVAE", name=ARCHITECTURES[name][0]),
+        "clip": node("TinyClip", name=name),
+        "photographs": node(
+            "MaskLossLoadDataset", directory=photographs, alpha_mask=True, resolution_width=64, resolution_height=64
+        ),
+        "latents": node(
+            "MaskLossCacheLatents", dataset=["photographs", 0], vae=["vae", 0], cache_directory=f"cache/{name}"
+        ),
+        "cache": node("MaskLossCacheText", cache=["latents", 0], clip=["clip", 0]),
+        "masks": node("MaskLossSettings", gamma=0.7, min_weight=0.05, prior_weight=0.3),
+        "lora": node("MaskLossLoraConfig", rank=4, alpha=4.0),
+        "train": node(
+            "MaskLossTrainLora", model=["model", 0], cache=["cache", 0], mask_loss=["masks", 0],
+            lora_config=["lora", 0], **chosen,
+        ),
+    }  # fmt: skip
+
+
+def using(name: str) -> dict[str, Any]:
+    """What a user connects after the training: ours and ComfyUI's savers, the loss, and a picture with the LoRA."""
+    sampler = {"seed": 0, "steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    length = {"length": 1} if "Video" in ARCHITECTURES[name][1] else {}
+    return {
+        "ours": node("MaskLossSaveLora", lora=["train", 0], filename_prefix=f"loras/{name}-ours"),
+        "theirs": node("SaveLoRA", lora=["train", 0], prefix=f"loras/{name}-theirs"),
+        "graph": node("LossGraphNode", loss=["train", 1], filename_prefix=f"{name}-loss"),
+        "loaded": node("LoraModelLoader", model=["model", 0], lora=["train", 0], strength_model=1.0, bypass=False),
+        "prompt": node("CLIPTextEncode", clip=["clip", 0], text="a"),
+        "empty": node(ARCHITECTURES[name][1], width=64, height=64, batch_size=1, **length),
+        "sampled": node(
+            "KSampler", model=["loaded", 0], positive=["prompt", 0], negative=["prompt", 0],
+            latent_image=["empty", 0], **sampler,
+        ),
+        "decoded": node("VAEDecode", samples=["sampled", 0], vae=["vae", 0]),
+        "picture": node("SaveImage", images=["decoded", 0], filename_prefix=f"{name}-picture"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_photographs_become_a_lora_that_comfyui_uses(server: Server, photographs: str, name: str) -> None:  # noqa: F811
+    history = server.run({**training(name, photographs), **using(name)})
+    assert history["status"]["status_str"] == "success", failure(history)["exception_message"]
+    (summary,) = history["outputs"]["train"]["maskloss"]
+    assert summary["steps"] == 3
+    output = server.base / "output"
+    lora = load_lora(output / f"loras/{name}.safetensors")
+    (theirs,) = (output / "loras").glob(f"{name}-theirs*")
+    assert len(load_lora(theirs)) == len(lora)
+    assert list((output / "loras").glob(f"{name}-ours*"))
+    assert history["outputs"]["graph"]["images"]
+    (picture,) = history["outputs"]["picture"]["images"]
+    assert Image.open(output / picture["subfolder"] / picture["filename"]).size == (64, 64)
+    log = server.log.read_text()
+    assert "lora key not loaded" not in log
+    assert "NOT LOADED" not in log
+
+
+def test_an_interrupt_keeps_the_lora_and_the_next_queue_goes_on(server: Server, photographs: str) -> None:  # noqa: F811
+    prompt = training("wan", photographs, steps=100_000, output_name="loras/stopped")
+    answer = server.post(prompt)
+    assert not answer["node_errors"], answer
+    log = server.base / "output/loras/stopped.jsonl"
+    wait(lambda: log.exists() and len(log.read_text().splitlines()) >= 2)
+    urllib.request.urlopen(urllib.request.Request(server.url + "/interrupt", b"{}"), timeout=30).close()
+    wait(lambda: bool(server.get(f"/history/{answer['prompt_id']}")))
+    history = server.get(f"/history/{answer['prompt_id']}")[answer["prompt_id"]]
+    assert "execution_interrupted" in [kind for kind, _ in history["status"]["messages"]]
+    done = len([line for line in log.read_text().splitlines() if "loss" in json.loads(line)])
+    stopped = load_lora(server.base / "output/loras/stopped.safetensors")
+    assert int(stopped.metadata["ss_steps"]) == done
+
+    prompt["train"]["inputs"]["steps"] = done + 2
+    history = server.run(prompt)
+    assert history["status"]["status_str"] == "success", failure(history)["exception_message"]
+    assert any(f"Going on after step {done}" in text for text in history["outputs"]["train"]["text"])
+    finished = load_lora(server.base / "output/loras/stopped.safetensors")
+    assert int(finished.metadata["ss_steps"]) == done + 2
+    assert finished.keys() == stopped.keys()
+
+
+def test_the_log_says_nothing_bad(server: Server, photographs: str) -> None:  # noqa: F811
+    """After everything above: no leak of a model, no weight that did not load."""
+    log = server.log.read_text()
+    assert "memory leak" not in log
+    assert "Traceback" not in log
+
+
+def wait(until: Any, seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.1)
