@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from ..core.errors import PromptError, ServerError
 from ..core.host.local import LineProgress
 from ..nodes.checks import declared_inputs, suggestion, unknown_input
-from .comfy_server import ComfyServer, Message, MessageStream
+from .comfy_server import SECONDS_TO_ANSWER, ComfyServer, Message, MessageStream
 from .prompt import Prompt, Registry, override, read_prompt
 
+SECONDS_BETWEEN_LOOKS = 0.2
 _ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
 
@@ -34,10 +36,7 @@ def submit_file(file: Path, settings: Sequence[str], address: str) -> None:
         except KeyboardInterrupt:
             server.remove(prompt_id)
             raise
-    result = server.result(prompt_id)
-    if result is None:
-        raise ServerError(f"{server.address} no longer knows the prompt {prompt_id}; was its history cleared?")
-    _tell(result, prompt)
+    _tell(_result(server, prompt_id), prompt)
 
 
 def _registry(nodes: Mapping[str, Mapping[str, Any]]) -> Registry:
@@ -105,6 +104,17 @@ def _follow(server: ComfyServer, stream: MessageStream, prompt: Prompt, prompt_i
                 )
         elif watch.is_end(message):
             return
+
+
+def _result(server: ComfyServer, prompt_id: str) -> Mapping[str, Any]:
+    """What the history holds; ComfyUI says that a prompt has ended a moment before it writes that down."""
+    deadline = time.monotonic() + SECONDS_TO_ANSWER
+    while time.monotonic() < deadline:
+        result = server.result(prompt_id)
+        if result is not None:
+            return result
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    raise ServerError(f"{server.address} no longer knows the prompt {prompt_id}; was its history cleared?")
 
 
 class _Watch:
