@@ -103,6 +103,7 @@ class ComfyProgress:
         self._node_id = node_id
         self._bar: Any = None
         self._told_at = -SECONDS_BETWEEN_TEXTS
+        self._told = ""
 
     def update(self, done: int, total: int, text: str = "", preview_HWC: np.ndarray | None = None) -> None:
         _comfy("comfy.model_management").throw_exception_if_processing_interrupted()
@@ -110,10 +111,11 @@ class ComfyProgress:
             self._bar = _comfy("comfy.utils").ProgressBar(total, node_id=self._node_id)
         preview = None if preview_HWC is None else ("JPEG", Image.fromarray(preview_HWC), PREVIEW_PX)
         self._bar.update_absolute(done, total, preview)
-        now = time.monotonic()
-        if self._node_id is not None and (done >= total or (text and now - self._told_at >= SECONDS_BETWEEN_TEXTS)):
-            _tell(f"{done}/{total} {text}".rstrip(), self._node_id)
-            self._told_at = now
+        line, now = f"{done}/{total} {text}".rstrip(), time.monotonic()
+        due = done >= total or (text and now - self._told_at >= SECONDS_BETWEEN_TEXTS)
+        if self._node_id is not None and due and line != self._told:
+            _tell(line, self._node_id)
+            self._told, self._told_at = line, now
 
 
 def serve_training_runs() -> None:
