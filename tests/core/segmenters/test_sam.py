@@ -213,7 +213,7 @@ def test_other_nets_and_foreign_tensors_are_said(tiny_sam: Sam, tmp_path: Path) 
     torch.save({"image_encoder.layers.0.weight": torch.zeros(2)}, tmp_path / "mobile_sam.pt")
     message = _message(tmp_path / "mobile_sam.pt")
     assert "not a segment-anything 1 checkpoint" in message
-    assert "SAM 3 runs in ComfyUI itself" in message
+    assert "for SAM 3 there is SAM 3 Segmenters" in message
     torch.save({**tiny_sam.state_dict(), "mask_decoder.hf_token.weight": torch.zeros(1, 32)}, tmp_path / "sam_hq.pth")
     assert "hf_token" in _message(tmp_path / "sam_hq.pth")
 
