@@ -187,7 +187,7 @@ class MaskLossDatasetKeepPerson(Node):
 class MaskLossDatasetItems(Node):
     TITLE = "Dataset Items"
     CATEGORY = "MaskLoss/Dataset"
-    DESCRIPTION = "Photographs and weights of a dataset one by one, for any node; without a mask the weight is full."
+    DESCRIPTION = "Photographs, or frames of videos, and weights one by one, for any node; full weight without a mask."
     SEARCH_ALIASES = ("load images", "image list", "batch")
     RETURN_TYPES = ("IMAGE", "MASK", "STRING")
     RETURN_NAMES = ("images", "masks", "names")
@@ -199,7 +199,7 @@ class MaskLossDatasetItems(Node):
             "required": {"dataset": SOCKET(DATASET, "Any dataset.")},
             "optional": {
                 "offset": INT(0, 0, 1_000_000, "The first one."),
-                "limit": INT(8, 1, 100_000, "Photographs at most; they are all in memory at once."),
+                "limit": INT(8, 1, 100_000, "Photographs and videos at most; they are all in memory at once."),
             },
         }
 
@@ -207,9 +207,9 @@ class MaskLossDatasetItems(Node):
         self, dataset: Dataset, offset: int = 0, limit: int = 8
     ) -> tuple[list[torch.Tensor], list[torch.Tensor], list[str]]:
         given = list(hand_out(dataset, offset, limit, current_host().progress()))
-        images = [image_from_pictures([loaded.rgb_HWC]) for _, loaded in given]
-        masks = [mask_from_masks([loaded.full_weights_HW]) for _, loaded in given]
-        return images, masks, [name for name, _ in given]
+        images = [image_from_pictures(item.pictures) for item in given]
+        masks = [mask_from_masks(item.masks) for item in given]
+        return images, masks, [item.name for item in given]
 
 
 class MaskLossDatasetSetMasks(Node):

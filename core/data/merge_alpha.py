@@ -33,6 +33,7 @@ class _Action(str, Enum):
     WRITE = "written"
     NOTHING = "unchanged"
     SKIP = "skipped"
+    PASS = "passed through"
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ def merge_dataset_alpha(
 ) -> tuple[Dataset, dict[str, object]]:
     """Write `<output_directory>/<name>.png`, RGBA with alpha = weight, for every item, and its caption beside.
 
-    An item without a mask becomes opaque: full weight. Unchanged work is skipped. A file there that this step did not
-    write is an error before anything is written, or with `skip_existing` left as it is. With `dry_run` nothing is
-    written and the dataset comes back as it was.
+    An item without a mask becomes opaque: full weight. Videos pass through as they are. Unchanged work is skipped. A
+    file there that this step did not write is an error before anything is written, or with `skip_existing` left as it
+    is. With `dry_run` nothing is written and the dataset comes back as it was.
 
     Returns a dataset that reads the alpha of these files, and the report {"items": [{"name", "state":
-    written|unchanged|skipped, "origin", "coverage", "caption"}], "counts", "messages", "dry_run"}. MaskMissingError,
-    ImageError and DatasetError name the item or the file.
+    written|unchanged|skipped|passed through, "origin", "coverage", "caption"}], "counts", "messages", "dry_run"}.
+    MaskMissingError, ImageError and DatasetError name the item or the file.
     """
     with open_ledger(output_directory, STEP, RGBA_LEDGER) as ledger:
         plans: list[_Plan] = []
@@ -69,7 +70,7 @@ def merge_dataset_alpha(
         rows: list[dict[str, object]] = []
         for number, plan in enumerate(plans):
             progress.update(number, len(plans), plan.item.name)
-            details = {} if dry_run or plan.action is _Action.SKIP else _merge(plan, ledger)
+            details = {} if dry_run or plan.action in (_Action.SKIP, _Action.PASS) else _merge(plan, ledger)
             rows.append({"name": plan.item.name, "state": plan.action.value, **details})
     progress.update(len(plans), len(plans))
     merged = dataset if dry_run else Dataset(tuple(_merged(plan) for plan in plans), dataset.left_out)
@@ -77,6 +78,8 @@ def merge_dataset_alpha(
 
 
 def _plan(item: DatasetItem, output_directory: Path, ledger: Ledger, skip_existing: bool) -> _Plan:
+    if item.is_video:
+        return _Plan(item, item.media_path, None, "", _Action.PASS)
     target = target_for(item, output_directory)
     check_required(item)
     if item.mask_path is not None:
@@ -144,6 +147,8 @@ def _drop_caption(plan: _Plan, ours: str) -> None:
 
 
 def _merged(plan: _Plan) -> DatasetItem:
+    if plan.action is _Action.PASS:
+        return plan.item
     there = plan.caption_target is not None and plan.caption_target.exists()
     return replace(
         plan.item,
@@ -161,10 +166,12 @@ def _caption_suffix(item: DatasetItem) -> str:
 def _report(rows: list[dict[str, object]], dry_run: bool) -> dict[str, object]:
     states = Counter(row["state"] for row in rows)
     bare = sum(row.get("origin") == "none" for row in rows)
-    filled = f"{bare} items had no mask (no alpha + no file). Filled with full-weight (255)."
+    messages = [f"{bare} items had no mask (no alpha + no file). Filled with full-weight (255)."] if bare else []
+    if videos := states[_Action.PASS.value]:
+        messages.append(f"{videos} videos pass through as they are: alpha is for pictures, their masks stay files.")
     return {
         "items": rows,
         "counts": {"items": len(rows), **{action.value: states[action.value] for action in _Action}},
-        "messages": [filled] if bare else [],
+        "messages": messages,
         "dry_run": dry_run,
     }

@@ -98,7 +98,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_do(tmp_path: Path, pair
     same, report = merge_dataset_alpha(dataset, tmp_path / "rgba", dry_run=True)
     assert same is dataset
     assert report["dry_run"] is True
-    assert report["counts"] == {"items": 1, "written": 1, "unchanged": 0, "skipped": 0}
+    assert report["counts"] == {"items": 1, "written": 1, "unchanged": 0, "skipped": 0, "passed through": 0}
     assert not (tmp_path / "rgba").exists()
 
 
@@ -177,3 +177,14 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, pair: DatasetItem, mask: D
     with pytest.raises(ImageError, match="the mask of sub/a is 30x30 and its image 40x30"):
         merge_dataset_alpha(Dataset((pair,)), tmp_path / "rgba")
     assert not (tmp_path / "rgba").exists()
+
+
+def test_videos_pass_through_with_their_masks(tmp_path: Path, pair: DatasetItem, make_video: Draw) -> None:
+    path = make_video(tmp_path / "set/clip.mp4", [np.zeros((48, 64, 3), np.uint8)] * 3)
+    video = DatasetItem("clip", path, LoadSettings((64, 48)), tmp_path / "masks/clip.mkv")
+    dataset, report = merge_dataset_alpha(Dataset((pair, video)), tmp_path / "rgba")
+    assert dataset.items[1] is video
+    assert report["items"][1] == {"name": "clip", "state": "passed through"}
+    assert report["counts"]["passed through"] == 1
+    assert report["messages"] == ["1 videos pass through as they are: alpha is for pictures, their masks stay files."]
+    assert not list((tmp_path / "rgba").glob("clip*"))
