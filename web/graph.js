@@ -1,5 +1,7 @@
 /** Finding nodes and widgets in ComfyUI's graph. */
 
+const MIDDLE = 1;
+
 /** The node with an execution id, which names the way through subgraphs ("1:2:3"), or null. */
 export function nodeAt(rootGraph, executionId) {
   let graph = rootGraph;
@@ -31,13 +33,21 @@ export function valueOf(node, name) {
 
 /**
  * Show `element` as the last widget of a node, in both renderers, without a value: neither the workflow nor the prompt
- * knows of it. `height()` is the least height in CSS pixels.
+ * knows of it. `height()` is the least height in CSS pixels; `canvas()` is LiteGraph's.
  */
-export function addPart(node, name, element, height) {
+export function addPart(node, name, element, height, canvas) {
   const options = { serialize: false, hideOnZoom: false, getMinHeight: height, margin: 8 };
-  const widget = node.addDOMWidget(name, name, element, options);
-  widget.serialize = false;
-  return widget;
+  node.addDOMWidget(name, name, element, options).serialize = false;
+  // LiteGraph's canvas lies behind the element, whereas Nodes 2.0 hears what happens inside its nodes.
+  const forward = (event) => {
+    if (!element.closest(".dom-widget")) return;
+    event.preventDefault();
+    canvas().canvas.dispatchEvent(new event.constructor(event.type, event));
+  };
+  element.addEventListener("wheel", forward);
+  for (const kind of ["pointerdown", "pointermove", "pointerup"]) {
+    element.addEventListener(kind, (event) => (event.button === MIDDLE || event.buttons & 4) && forward(event));
+  }
 }
 
 /** Have `called` run behind what the node does in `method` already. */

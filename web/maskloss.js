@@ -6,17 +6,19 @@ import { app } from "/scripts/app.js";
 import { FacePickers } from "./faces/pickers.js";
 import { TrainingPanels } from "./training/panels.js";
 
-const rootGraph = () => app.rootGraph ?? app.graph;
-const locale = () => app.extensionManager?.setting?.get("Comfy.Locale") ?? "en";
-
 const style = document.createElement("link");
 style.rel = "stylesheet";
 style.href = new URL("./maskloss.css", import.meta.url).href;
 document.head.append(style);
 
-const pictureUrl = (place) => api.apiURL(`/view?${new URLSearchParams(place)}`);
-const panels = new TrainingPanels({ api, rootGraph, locale, pictureUrl });
-const pickers = new FacePickers({ locale, pictureUrl });
+const editor = {
+  rootGraph: () => app.rootGraph ?? app.graph,
+  canvas: () => app.canvas,
+  locale: () => app.extensionManager?.setting?.get("Comfy.Locale") ?? "en",
+  pictureUrl: (place) => api.apiURL(`/view?${new URLSearchParams(place)}`),
+};
+const panels = new TrainingPanels(api, editor);
+const pickers = new FacePickers(editor);
 
 app.registerExtension({
   name: "MaskLoss",
@@ -28,6 +30,6 @@ app.registerExtension({
     await panels.refresh();
   },
   onNodeOutputsUpdated(nodeOutputs) {
-    pickers.restore(nodeOutputs, rootGraph());
+    pickers.restore(nodeOutputs);
   },
 });

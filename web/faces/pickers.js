@@ -8,24 +8,19 @@ const WIDGET = "maskloss_faces";
 const CHOICE = "face_index";
 
 export class FacePickers {
-  /** `pictureUrl({filename, subfolder, type})` is where a picture lies; `locale()` the front end's language. */
-  constructor({ pictureUrl, locale }) {
-    this.#pictureUrl = pictureUrl;
-    this.#locale = locale;
+  /** Of the editor what `TrainingPanels` takes. */
+  constructor(editor) {
+    this.#editor = editor;
   }
 
-  #pictureUrl;
-  #locale;
+  #editor;
   #pickers = new Map();
 
   /** Give a node its picker, in place of ComfyUI's own preview of the same pictures. */
   attach(node) {
-    const picker = new FacePicker({
-      pictureUrl: this.#pictureUrl,
-      locale: this.#locale(),
-      choose: (index) => choose(node, index),
-    });
-    addPart(node, WIDGET, picker.element, () => picker.height);
+    const { locale, pictureUrl, canvas } = this.#editor;
+    const picker = new FacePicker({ locale: locale(), pictureUrl, choose: (index) => choose(node, index) });
+    addPart(node, WIDGET, picker.element, () => picker.height, canvas);
     node.hideOutputImages = true;
     node.onDrawBackground = () => undefined;
     const mark = () => picker.mark(valueOf(node, CHOICE));
@@ -40,9 +35,9 @@ export class FacePickers {
   }
 
   /** A workflow's earlier results are back: show those of its nodes. */
-  restore(nodeOutputs, rootGraph) {
+  restore(nodeOutputs) {
     for (const node of this.#pickers.keys()) {
-      const output = outputOf(nodeOutputs, node, rootGraph);
+      const output = outputOf(nodeOutputs, node, this.#editor.rootGraph());
       if (output) this.#show(node, output);
     }
   }

@@ -38,12 +38,12 @@ export function curvesOf(points) {
 }
 
 /**
- * Draw the curves of a run of `steps` on a 2D context whose unit is a CSS pixel.
+ * Draw the curves of a run up to the step `last` on a 2D context whose unit is a CSS pixel.
  *
  * `size` is {width, height}; `hidden` the names of curves to leave away; `at` the x in pixels under the pointer, or
  * null. Returns the step whose values the pointer is on, or null.
  */
-export function drawRun(context, size, curves, steps, { colours, words, locale, hidden, at }) {
+export function drawRun(context, size, curves, last, { colours, words, locale, hidden, at }) {
   context.clearRect(0, 0, size.width, size.height);
   context.font = `${LETTERS_PX}px ${FONT}`;
   const losses = LOSSES.filter((name) => !hidden.has(name));
@@ -56,10 +56,10 @@ export function drawRun(context, size, curves, steps, { colours, words, locale, 
   const bottom = size.height - MARGIN.bottom - strips.length * stripPx;
   const plot = { left, top: MARGIN.top, right: size.width - MARGIN.right, bottom };
   const place = {
-    x: (step) => plot.left + (step / Math.max(1, steps)) * (plot.right - plot.left),
+    x: (step) => plot.left + (step / Math.max(1, last)) * (plot.right - plot.left),
     y: (value) => plot.bottom - ((value - axis[0]) / (axis[1] - axis[0])) * (plot.bottom - plot.top),
   };
-  drawAxes(context, plot, place, marks, steps, colours, locale);
+  drawAxes(context, plot, place, marks, last, colours, locale);
   clipped(context, plot, () => {
     for (const name of losses) drawCurve(context, place, plot, curves[name], colours[name]);
   });
@@ -75,7 +75,7 @@ export function drawRun(context, size, curves, steps, { colours, words, locale, 
   return at === null ? null : drawPointer(context, plot, place, shown, colours, at, size.height);
 }
 
-function drawAxes(context, plot, place, marks, steps, colours, locale) {
+function drawAxes(context, plot, place, marks, last, colours, locale) {
   context.lineWidth = 1;
   context.strokeStyle = colours.line;
   context.fillStyle = colours.faint;
@@ -87,7 +87,7 @@ function drawAxes(context, plot, place, marks, steps, colours, locale) {
     context.fillText(inDigits(mark), plot.left - 6, y);
   }
   context.textBaseline = "top";
-  const stepMarks = ticks(0, steps, Math.max(1, Math.floor((plot.right - plot.left) / 70))).filter(Number.isInteger);
+  const stepMarks = ticks(0, last, Math.max(1, Math.floor((plot.right - plot.left) / 70))).filter(Number.isInteger);
   for (const mark of stepMarks) {
     const text = inThousands(mark, locale);
     const half = context.measureText(text).width / 2;

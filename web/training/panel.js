@@ -177,7 +177,7 @@ export class TrainingPanel {
     const context = this.#canvas.getContext("2d");
     context.setTransform(columns / width, 0, 0, rows / height, 0, 0);
     const options = { colours, words: this.#words, locale: this.#locale, hidden: this.#hidden, at: this.#at };
-    this.#showKeys(drawRun(context, { width, height }, this.#curves, this.#run.steps, options), colours);
+    this.#showKeys(drawRun(context, { width, height }, this.#curves, stepsDone(this.#run), options), colours);
   }
 }
 

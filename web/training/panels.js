@@ -10,31 +10,28 @@ const WIDGET = "maskloss_training";
 
 export class TrainingPanels {
   /**
-   * `api` is ComfyUI's; `rootGraph()` the graph that is open; `locale()` the front end's language;
-   * `pictureUrl({filename, subfolder, type})` where a picture lies.
+   * `api` is ComfyUI's. Of the editor: `rootGraph()` is the graph that is open, `canvas()` LiteGraph's, `locale()` the
+   * language, `pictureUrl({filename, subfolder, type})` where a picture lies.
    */
-  constructor({ api, rootGraph, locale, pictureUrl }) {
+  constructor(api, editor) {
     this.#api = api;
-    this.#pictureUrl = pictureUrl;
-    this.#rootGraph = rootGraph;
-    this.#locale = locale;
+    this.#editor = editor;
     api.addEventListener(EVENT, ({ detail }) => this.#hear(detail));
     // What was said in between is lost.
     api.addEventListener("reconnected", () => this.#ask());
   }
 
   #api;
-  #pictureUrl;
-  #rootGraph;
-  #locale;
+  #editor;
   #runs = new Runs();
   #panels = new Map();
   #asked = null;
 
   /** Give a training node its panel. */
   attach(node) {
-    const panel = new TrainingPanel({ locale: this.#locale(), pictureUrl: this.#pictureUrl });
-    addPart(node, WIDGET, panel.element, () => panel.height);
+    const { locale, pictureUrl, canvas } = this.#editor;
+    const panel = new TrainingPanel({ locale: locale(), pictureUrl });
+    addPart(node, WIDGET, panel.element, () => panel.height, canvas);
     alsoOn(node, "onAdded", () => this.#follow(node, panel));
     alsoOn(node, "onRemoved", () => {
       panel.disconnect();
@@ -67,7 +64,7 @@ export class TrainingPanels {
   }
 
   #show() {
-    const root = this.#rootGraph();
+    const root = this.#editor.rootGraph();
     for (const [node, panel] of this.#panels) {
       const named = valueOf(node, "output_name");
       // The same id in another workflow is another node, which trains under another name.

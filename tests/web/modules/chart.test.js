@@ -38,7 +38,7 @@ const POINTS = [
 function draw(points, more = {}) {
   const notes = new Notes();
   const options = { colours: COLOURS, words: wordsOf("en"), locale: "en", hidden: new Set(), at: null, ...more };
-  const step = drawRun(notes, SIZE, curvesOf(points), 4, options);
+  const step = drawRun(notes, SIZE, curvesOf(points), points.at(-1)?.[0] ?? 0, options);
   const drawn = new Set([...notes.strokes.map(({ colour }) => colour), ...notes.dots.map(([colour]) => colour)]);
   return { notes, step, drawn };
 }
@@ -69,13 +69,13 @@ describe("drawRun", () => {
     expect(notes.texts).toContain("coverage 0.25");
   });
 
-  test("a step lies at its share of all steps, whatever is done already", () => {
+  test("the steps that are done take the whole width", () => {
     const { notes } = draw(POINTS);
     const path = pathOf("validation", notes);
     const axis = notes.strokes.find(({ colour }) => colour === "l").path;
     const [left, right] = axis.map(([x]) => x);
     expect(path[0][0]).toBeCloseTo(left);
-    expect(path[1][0]).toBeCloseTo((left + right) / 2);
+    expect(path[1][0]).toBeCloseTo(right);
     expect(path[0][1]).toBeLessThan(path[1][1]);
   });
 
@@ -88,7 +88,7 @@ describe("drawRun", () => {
   });
 
   test("tells the step under the pointer and marks its values", () => {
-    const { notes, step } = draw(POINTS, { at: 150 });
+    const { notes, step } = draw(POINTS, { at: 280 });
     expect(step).toBe(2);
     expect(notes.dots.some(([colour]) => colour === "inside")).toBe(true);
     expect(draw(POINTS, { at: 1 }).step).toBeNull();
