@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from maskloss.core import previews
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.pictures import shown_frames, source_pictures
-from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.data.items import Dataset, DatasetItem, LeftOut, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder
+from maskloss.core.draw.overlay import CHOSEN
+from maskloss.core.draw.sheet import contact_sheet
 from maskloss.core.errors import CacheError, DatasetError, ImageError
 from maskloss.core.images import save_image
 from maskloss.core.mask_weights import MaskLossSettings
-from maskloss.core.previews import cache_sheet, dataset_sheet, preview_weights
+from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
+from maskloss.core.previews import cache_sheet, dataset_sheet, masks_sheet, preview_weights
 from maskloss.core.video.clips import VideoSettings
 from maskloss.core.video.masks import MaskVideoWriter
 
@@ -58,6 +63,52 @@ def test_a_sheet_shows_items_from_offset_on(dataset: Dataset) -> None:
     assert both.shape[1] > one.shape[1]
     with pytest.raises(DatasetError, match="offset is 2 and the dataset holds 2 items"):
         dataset_sheet(dataset, 2, offset=2)
+
+
+def test_the_doubtful_ones_come_first_with_their_scores(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions: list[str] = []
+
+    def listen(cells: list[tuple[np.ndarray, str]], columns: int, cell_px: int) -> np.ndarray:
+        captions.extend(caption for _, caption in cells)
+        return contact_sheet(cells, columns, cell_px)
+
+    monkeypatch.setattr(previews, "contact_sheet", listen)
+
+    def decided(outcome: Outcome, *similarities: float) -> PersonDecision:
+        chosen = None if outcome is Outcome.SKIPPED else int(np.argmax(similarities))
+        faces = tuple(
+            FaceScore(index, (1.0, 1.0, 9.0, 9.0), similarity, index == chosen)
+            for index, similarity in enumerate(similarities)
+        )
+        return PersonDecision(faces, outcome, chosen, "why", needed=0.5)
+
+    half = dataset.items[0]
+    people = {
+        "clear": decided(Outcome.MATCH, 0.2, 0.9),
+        "hardly": decided(Outcome.MATCH, 0.52),
+        "rival": decided(Outcome.MATCH, 0.8, 0.75),
+        "largest": decided(Outcome.LARGEST, 0.3),
+    }
+    items = tuple(replace(half, name=name, person=person) for name, person in people.items())
+    gone = replace(half, name="gone", person=decided(Outcome.SKIPPED, 0.4, 0.1))
+    sheet = dataset_sheet(Dataset(items, (LeftOut(gone, "nobody is alike"),)), 4)
+    assert [caption.splitlines()[0] for caption in captions] == ["gone", "largest", "hardly", "rival", "clear"]
+    assert captions[0].splitlines()[1:] == ["skipped: 0.40 0.10", "nobody is alike"]
+    assert captions[4].splitlines()[1:] == ["alpha, coverage 50%", "match: 0.20 0.90*"]
+    assert (sheet == CHOSEN).all(axis=-1).any(), "the chosen face has its box"
+
+
+def test_masks_without_a_face_are_shown_first(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(
+        previews, "contact_sheet", lambda cells, *_: names.extend(caption.splitlines()[0] for _, caption in cells)
+    )
+    rows = [{"name": "half", "tiers": {"face": 0.1}}, {"name": "bare", "tiers": {"face": 0.0}}]
+    masks_sheet(dataset, {"items": rows}, 4, 12)
+    masks_sheet(dataset, {"items": [{"name": "half", "state": "kept"}, rows[1]]}, 4, 1)
+    assert names == ["bare", "half", "bare"]
+    with pytest.raises(DatasetError, match="the dataset holds no items"):
+        masks_sheet(Dataset(()), {"items": []}, 4, 12)
 
 
 def test_a_cache_is_shown_also_without_its_photographs(dataset: Dataset, tmp_path: Path) -> None:

@@ -9,10 +9,14 @@ from maskloss.core.data.build_masks import build_masks
 from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
 from maskloss.core.data.load import load_item
 from maskloss.core.data.scan import DatasetConfig, scan_dataset
-from maskloss.core.errors import DatasetError
+from maskloss.core.errors import DatasetError, SettingError
 from maskloss.core.images import load_mask
 from maskloss.core.parts.part_map import SCHEMES, PartMap
 from maskloss.core.parts.tiers import TierWeights
+from maskloss.core.video.masks import read_mask_frames
+from maskloss.core.video.reader import probe, read_frames
+
+from .colour_people import BlobSegmenter
 
 Draw = Callable[..., Path]
 
@@ -156,3 +160,62 @@ def test_what_was_built_below_the_images_is_no_image_of_the_next_scan(tmp_path: 
     rebuilt, report = build_masks(scan_dataset(again)[0], QuarterSegmenter(), TierWeights(), tmp_path / "set/masks")
     assert states(report) == ["unchanged"]
     assert rebuilt.items[0].mask_path == built.items[0].mask_path
+
+
+def test_any_number_of_workers_gives_the_same_masks_and_report(tmp_path: Path, photograph: Draw) -> None:
+    dataset = dataset_of(*(photograph(f"set/{number}.png", seed=number) for number in range(7)))
+    results = []
+    for workers in (1, 3):
+        out = tmp_path / f"out{workers}"
+        report = build_masks(dataset, QuarterSegmenter(), TierWeights(), out, workers=workers)[1]
+        ledger = (out / ".maskloss_masks.json").read_bytes()
+        results.append((report, ledger, [(out / f"{number}.png").read_bytes() for number in range(7)]))
+    assert results[0] == results[1]
+
+
+def test_several_at_once_are_interrupted_and_go_on(tmp_path: Path, photograph: Draw) -> None:
+    class Impatient:
+        def update(self, done: int, total: int, text: str = "", preview_HWC: np.ndarray | None = None) -> None:
+            if done == 2:
+                raise KeyboardInterrupt
+
+    dataset = dataset_of(*(photograph(f"set/{number}.png", seed=number) for number in range(20)))
+    with pytest.raises(KeyboardInterrupt):
+        build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", progress=Impatient(), workers=2)
+    done = len(list((tmp_path / "out").glob("*.png")))
+    assert 2 <= done <= 8, "what was under way is finished, and nothing else"
+    report = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", workers=2)[1]
+    assert report["counts"] == {"items": 20, "written": 20 - done, "unchanged": done, "kept": 0}
+
+
+def test_a_video_gets_one_mask_per_frame(tmp_path: Path, video: Draw) -> None:
+    item = DatasetItem("film", video("set/film.mkv", 7), LoadSettings())
+    dataset, report = build_masks(Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out", workers=2)
+    assert dataset.items[0].mask_path == tmp_path / "out/film.mkv"
+    info = probe(item.media_path)
+    masks = dict(read_mask_frames(tmp_path / "out/film.mkv", info, range(7)))
+    frames = dict(read_frames(item.media_path))
+    for number in range(7):
+        looked_at = frames[6 if number == 6 else number // 4 * 4]
+        assert np.array_equal(masks[number], np.array([0, 255, 80, 128], np.uint8)[looked_at[..., 0] // 64]), number
+    row = report["items"][0]
+    assert row["video"] == {"frames": 7, "segmented": 3, "without_face": 0}
+    assert row["coverage"] == pytest.approx(np.mean([masks[number] for number in (0, 4, 6)]) / 255, abs=1e-5)
+    again = build_masks(Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out")[1]
+    assert again["items"][0] == {**row, "state": "unchanged"}
+    changed = build_masks(Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out", video_every=1)[1]
+    assert changed["items"][0]["video"]["segmented"] == 7
+    with pytest.raises(SettingError, match="video_every must be at least 1 frame, got 0"):
+        build_masks(Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out", video_every=0)
+
+
+def test_what_a_person_segmenter_finds_is_body_too(tmp_path: Path, photograph: Draw) -> None:
+    dataset = dataset_of(photograph("set/a.png"))
+    segmenter = QuarterSegmenter()
+    build_masks(dataset, segmenter, TierWeights(), tmp_path / "out")
+    before = load_mask(tmp_path / "out/a.png")
+    report = build_masks(dataset, segmenter, TierWeights(), tmp_path / "out", person_segmenter=BlobSegmenter())[1]
+    assert states(report) == ["written"], "another segmenter makes other masks"
+    after = load_mask(tmp_path / "out/a.png")
+    assert (after[before == 0] == 128).all()
+    assert (after[before > 0] == before[before > 0]).all()
