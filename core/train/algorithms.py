@@ -80,7 +80,7 @@ class _Lora(Adapter):
 
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
         down, up = self.parts["lora_down.weight"], self.parts["lora_up.weight"]
-        if is_linear(self.layer):
+        if not isinstance(self.layer, Convolution):
             return F.linear(F.linear(x, down), up)
         return _function(self.layer)(_convolved(self.layer, x, down), up)
 
@@ -107,7 +107,7 @@ class _Dora(_Lora):
         factor, bias = self.parts["dora_scale"].flatten() / self._norm, self.layer.bias
         # Where the base's row is all zero there is no magnitude to learn, and any would be divided by epsilon.
         factor = torch.where(self._norm > _EPSILON, factor, torch.ones_like(factor))
-        if not is_linear(self.layer):
+        if isinstance(self.layer, Convolution):
             trailing = tuple(1 for _ in self.layer.kernel_size)
             factor, bias = factor.reshape(-1, *trailing), None if bias is None else bias.reshape(-1, *trailing)
         unbiased = output if bias is None else output - bias.to(output)
@@ -139,7 +139,7 @@ class _Loha(Adapter):
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
         w1_a, w1_b, w2_a, w2_b = self.parts.values()
         weight = (w1_a @ w1_b) * (w2_a @ w2_b)
-        if is_linear(self.layer):
+        if not isinstance(self.layer, Convolution):
             return F.linear(x, weight)
         return _convolved(self.layer, x, weight.reshape(self.layer.weight.shape))
 
@@ -174,7 +174,7 @@ class _Lokr(Adapter):
 
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
         w1 = self.parts["lokr_w1"]
-        if is_linear(self.layer):
+        if not isinstance(self.layer, Convolution):
             # y[l,k] = Σ w1[l,m] w2[k,n] x[m,n], the input cut into m rows of n.
             return (w1 @ self._second(x.unflatten(-1, (w1.shape[1], -1)))).flatten(-2)
         parts = x.unflatten(1, (w1.shape[1], -1)).flatten(0, 1)
@@ -184,7 +184,7 @@ class _Lokr(Adapter):
     def _second(self, x: torch.Tensor) -> torch.Tensor:
         """w2 · x."""
         pair = (self.parts["lokr_w2_b"], self.parts["lokr_w2_a"]) if "lokr_w2_a" in self.parts else None
-        if is_linear(self.layer):
+        if not isinstance(self.layer, Convolution):
             return F.linear(F.linear(x, pair[0]), pair[1]) if pair else F.linear(x, self.parts["lokr_w2"])
         kernel = self.layer.kernel_size
         first = pair[0] if pair else self.parts["lokr_w2"]
@@ -251,7 +251,7 @@ def _row_norms(name: str, layer: AdaptedLayer) -> torch.Tensor:
 
 def _sizes(layer: AdaptedLayer) -> tuple[int, int, tuple[int, ...]]:
     """Outputs, inputs, kernel; a linear layer has none."""
-    if is_linear(layer):
+    if not isinstance(layer, Convolution):
         return layer.out_features, layer.in_features, ()
     return layer.out_channels, layer.in_channels, tuple(layer.kernel_size)
 
