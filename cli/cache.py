@@ -35,7 +35,7 @@ def prune(directory: Path, remove: bool) -> None:
     """Print the files that nothing uses, and delete them when told to."""
     pruning = prune_cache(directory, remove)
     for file in pruning.ours:
-        print(f"{'removed' if remove else 'unused'}     {file}")
+        print(f"{'removed   ' if remove else 'unused    '} {file}")
     for file in pruning.others:
         print(f"left alone  {file}: not written by this pack, or damaged")
     size = f"{len(pruning.ours)} files, {pruning.ours_bytes / 1e6:.1f} MB"

@@ -86,6 +86,13 @@ def sweep(directory: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
+def tells_case_apart(directory: Path) -> bool:
+    """Whether `a` and `A` are two files in `directory`, which is made where it is missing."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(prefix=f".case-{process_tag()}-", suffix=".part", dir=directory) as probe:
+        return not Path(probe.name.replace(".case-", ".CASE-")).exists()
+
+
 @contextmanager
 def locked(directory: Path) -> Generator[None]:
     """Wait until no other process holds `directory`, and hold it; a process that ends lets go.

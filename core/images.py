@@ -33,7 +33,7 @@ _UNREADABLE = (
 )
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _ORIENTATION_TAG = 0x0112
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS = 256, 257, 258
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -47,7 +47,7 @@ def load_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         image.load()  # first, because Pillow's TIFF reader turns while it loads and would turn a second time below
         upright = ImageOps.exif_transpose(image)
         if upright.mode in _SIXTEEN_BIT:
-            grey_HW = _eight_bit(path, np.asarray(upright))
+            grey_HW = _eight_bit(path, np.asarray(upright), _has_32_bits(image))
             return np.repeat(grey_HW[..., None], 3, axis=2), None
         if upright.mode == "F":
             raise ImageError(
@@ -142,8 +142,15 @@ def _image_has_alpha(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 
 
-def _eight_bit(path: Path, grey_HW: np.ndarray) -> np.ndarray:
+def _has_32_bits(image: Image.Image) -> bool:
+    return isinstance(image, TiffImageFile) and 32 in image.tag_v2.get(_TIFF_BITS, ())
+
+
+def _eight_bit(path: Path, grey_HW: np.ndarray, has_32_bits: bool) -> np.ndarray:
     values = grey_HW.astype(np.int64)
+    # 32 bits say nothing of the range; masks are written so by programs that mean 0 to 255.
+    if has_32_bits and values.min() >= 0 and values.max() <= 255:
+        return values.astype(np.uint8)
     if values.min() < 0 or values.max() > 65535:
         raise ImageError(
             f"{path} holds values from {values.min()} to {values.max()}; expected 8 or 16 bits, 0 to 65535"

@@ -1,7 +1,7 @@
 """The entries of an index as columns: 100,000 are read in a fraction of a second, and each is made when asked for.
 
-A column is a plain list; or {"value", "count"} where all are alike; or {"values", "rows"} where few repeat; or, for
-hashes, {"width", "text"} with all of them in one string.
+A column is a plain list; or {"values", "count"} where the values come over and over, as one does that all share; or
+{"values", "rows"} where few repeat; or, for hashes, {"width", "text"} with all of them in one string.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from itertools import accumulate, islice, repeat
+from itertools import accumulate, cycle, islice
 from operator import eq
 from pathlib import Path
 from typing import Any, overload
@@ -19,6 +19,7 @@ from ..data.items import MaskOrigin
 from .entries import CacheEntry, Source
 
 _DIGEST_WIDTH = 64
+_LONGEST_PERIOD = 4
 # A file is told by what follows the last part of its entry's name, as ".jpg"; "|" stands before one that is not so.
 _WHOLE = "|"
 
@@ -59,8 +60,8 @@ class EntryTable(Sequence[CacheEntry]):
 
     def files(self) -> Iterator[tuple[str, int]]:
         """Each entry's file and how many bytes it has, without making the entry."""
-        for name, after, size in zip(self._names, self._columns["file"], self._columns["file_bytes"], strict=True):
-            yield _whole(name, after), size
+        rows = zip(self._names, self._columns["file"], self._columns["file_bytes"], strict=True)
+        return ((after[1:] if after[:1] == _WHOLE else name + after, size) for name, after, size in rows)
 
     def sources(self) -> Iterator[tuple[str, int, str, int, int]]:
         """Of every source: its entry's name, its number for `source`, its path as text, its size and time of change."""
@@ -131,11 +132,13 @@ class EntryTable(Sequence[CacheEntry]):
         return CacheEntry(**values)
 
 
-class _Same(Sequence[Any]):
-    """One value, many times."""
+class _Cycle(Sequence[Any]):
+    """A few values over and over."""
 
-    def __init__(self, value: Any, count: int) -> None:
-        self._value, self._rows = value, range(count)
+    def __init__(self, values: Sequence[Any], count: int) -> None:
+        if not values and count:
+            raise ValueError(f"a column of {count} has no values")
+        self._values, self._rows = tuple(values), range(count)
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -143,13 +146,16 @@ class _Same(Sequence[Any]):
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
         rows = self._rows[index]
-        return self._value if isinstance(rows, int) else [self._value] * len(rows)
+        values = self._values
+        if isinstance(rows, int):
+            return values[rows % len(values)]
+        return [values[row % len(values)] for row in rows]
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Any]:
-        return repeat(self._value, len(self._rows))
+        return islice(cycle(self._values), len(self._rows))
 
 
 class _Digests(Sequence[str]):
@@ -195,9 +201,10 @@ def _last(name: str) -> str:
 
 def _text(column: Sequence[Any]) -> str:
     numbers = {value: number for number, value in enumerate(dict.fromkeys(column))}
-    plain: object = list(column)
-    if len(numbers) == 1:
-        plain = {"value": next(iter(numbers)), "count": len(column)}
+    plain = values = list(column)
+    period = next((k for k in range(1, _LONGEST_PERIOD + 1) if len(values) > k and values[k:] == values[:-k]), 0)
+    if period:
+        plain = {"values": values[:period], "count": len(values)}
     elif len(numbers) * 2 <= len(column):
         plain = {"values": list(numbers), "rows": [numbers[value] for value in column]}
     elif all(isinstance(value, str) and len(value) == _DIGEST_WIDTH for value in column):
@@ -209,7 +216,7 @@ def _column(name: str, stored: Any) -> Sequence[Any]:
     if isinstance(stored, list):
         return _numbers(_values(name, stored))
     if "count" in stored:
-        return _Same(_values(name, [stored["value"]])[0], stored["count"])
+        return _Cycle(_values(name, stored["values"]), stored["count"])
     if "width" in stored:
         return _Digests(stored["text"], stored["width"])
     return list(map(_values(name, stored["values"]).__getitem__, stored["rows"]))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..data.files import check_case
 from ..data.items import Dataset, MaskOrigin
 from ..data.load import check_required
 from ..data.share import Share
@@ -63,7 +64,7 @@ def cache_latents(
     for item in dataset.items:
         progress.update(0, len(dataset.items), f"looking at {item.name}")
         plans += plan_item(item, rules)
-    _check_names(plans)
+    _check_names(plans, directory)
     job = "" if share is None else share_job(dataset, encoder.identity, mask_storage, one_frame)
     if any(plan.action is not Action.NOTHING for plan in plans):
         # Until the last file is written the cache must not open: half a dataset would train without a word.
@@ -114,7 +115,8 @@ def _finish(directory: Path, index: CacheIndex) -> CacheIndex:
     return whole
 
 
-def _check_names(plans: Sequence[ItemPlan]) -> None:
+def _check_names(plans: Sequence[ItemPlan], directory: Path) -> None:
+    check_case((plan.name for plan in plans), directory)
     twice = [name for name, count in Counter(plan.name for plan in plans).items() if count > 1]
     if twice:
         raise DatasetError(f"A photograph is called {twice[0]}, as a clip of a video is; rename the photograph.")

@@ -20,7 +20,7 @@ from ..progress import SILENT, Progress
 from ..segmenters.bodies import with_bodies
 from ..workers import worker_count
 from .each_item import Advance, each_item
-from .files import hash_of
+from .files import check_case, hash_of
 from .items import Dataset, DatasetItem
 from .ledger import FileState, Ledger, Record, fingerprint_of, open_ledger, target_for
 from .licences import FORBIDS_BIOMETRICS
@@ -60,6 +60,7 @@ def build_masks(
         raise SettingError(f"video_every must be at least 1 frame, got {video_every}.")
     segmenter = segmenter if person_segmenter is None else with_bodies(segmenter, person_segmenter)
     workers = worker_count(segmenter) if workers is None else workers
+    check_case((item.name for item in dataset.items), output_directory)
     targets = {item.name: target_for(item, output_directory) for item in dataset.items}
     with open_ledger(output_directory, STEP) as ledger:
         building = _Building(segmenter, tiers, targets, ledger, overwrite, video_every, workers)

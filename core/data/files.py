@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import DatasetError, PathError
-from ..files import sha256_file
+from ..files import sha256_file, tells_case_apart
 
 MASK_LEDGER = ".maskloss_masks.json"
 
@@ -29,7 +29,8 @@ class FoundFile:
 
 def list_files(directory: Path, recursive: bool, closed: Iterable[Path] = ()) -> Iterator[FoundFile]:
     """Every file below `directory`, sorted by name. Hidden files and folders, the folders in `closed` and the folders
-    that one of our own steps filled with masks are passed by. PathError when a folder cannot be read."""
+    that one of our own steps filled with masks are passed by. PathError when a folder cannot be read or a name is not
+    UTF-8."""
     shut = {path.resolve() for path in closed}
     found: list[FoundFile] = []
     for folder, folders, files in os.walk(directory, onerror=_refuse):
@@ -38,7 +39,9 @@ def list_files(directory: Path, recursive: bool, closed: Iterable[Path] = ()) ->
         for name in files:
             if not name.startswith("."):
                 path = here / name
-                found.append(FoundFile(path.relative_to(directory).with_suffix("").as_posix(), path))
+                below = path.relative_to(directory)
+                _check_name(below)
+                found.append(FoundFile(below.with_suffix("").as_posix(), path))
     return iter(sorted(found, key=lambda file: (file.name, file.path.name)))
 
 
@@ -137,6 +140,29 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
     for name in names:
         counts[name] += 1
     return counts
+
+
+def check_case(names: Iterable[str], directory: Path) -> None:
+    """DatasetError when two names differ in nothing but case and `directory`, which is made, does not tell them apart:
+    what is written for one would be written over what is written for the other."""
+    by_letters: dict[str, str] = {}
+    for name in names:
+        other = by_letters.setdefault(name.casefold(), name)
+        if other != name and not tells_case_apart(directory):
+            raise DatasetError(
+                f"{other} and {name} differ only in upper and lower case, which the disk of {directory} does not tell "
+                "apart; rename one of them."
+            )
+
+
+def _check_name(below: Path) -> None:
+    try:
+        str(below).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PathError(
+            f"The name of the file {os.fsencode(below)!r} is not UTF-8, so no cache and no report can hold it; rename "
+            "the file."
+        ) from error
 
 
 def _open(folder: Path, shut: set[Path]) -> bool:

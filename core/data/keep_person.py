@@ -21,6 +21,7 @@ from ..progress import SILENT, Progress
 from ..workers import worker_count
 from .build_masks import STEP as BUILD_STEP
 from .each_item import Advance, each_item
+from .files import check_case
 from .items import Dataset, DatasetItem, LeftOut
 from .keeping import STEP, Keeping, KeepingInVideo, Shared, with_mask
 from .ledger import open_ledger, target_for
@@ -103,6 +104,7 @@ def _check(
             )
     if instance_directory is not None and instance_directory.resolve() == output_directory.resolve():
         raise SettingError(f"instance_directory and output_directory are both {output_directory}; give two folders.")
+    check_case((item.name for item in dataset.items), output_directory)
     for item in dataset.items:
         target = target_for(item, output_directory)
         if instance_directory is not None:

@@ -18,7 +18,7 @@ from ..files import write_bytes, write_text
 from ..images import image_size, save_image
 from ..progress import SILENT, Progress
 from ..resample import check_same_aspect
-from .files import hash_of
+from .files import check_case, hash_of
 from .items import Dataset, DatasetItem
 from .ledger import FileState, Ledger, fingerprint_of, open_ledger, target_for
 from .load import check_required, load_item
@@ -62,6 +62,8 @@ def merge_dataset_alpha(
     written|unchanged|skipped|passed through, "origin", "coverage", "caption"}], "counts", "messages", "dry_run"}.
     MaskMissingError, ImageError and DatasetError name the item or the file.
     """
+    if not dry_run:
+        check_case((item.name for item in dataset.items), output_directory)
     with open_ledger(output_directory, STEP, RGBA_LEDGER) as ledger:
         plans: list[_Plan] = []
         for item in dataset.items:

@@ -1,7 +1,26 @@
 """Files are whole or not there."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
-from maskloss.core.files import sha256_file, write_bytes, write_json, write_text, written_whole
+from maskloss.core.errors import DiskError
+from maskloss.core.files import (
+    DAY_S,
+    is_abandoned,
+    locked,
+    process_tag,
+    sha256_file,
+    sweep,
+    tells_case_apart,
+    write_bytes,
+    write_json,
+    write_text,
+    written_whole,
+)
 
 
 def test_content_replaces_and_directories_are_made(tmp_path):
@@ -37,3 +56,77 @@ def test_new_files_have_ordinary_permissions(tmp_path):
 def test_sha256_of_known_bytes(tmp_path):
     write_bytes(tmp_path / "a", b"abc")
     assert sha256_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_disk_that_refuses_is_named(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DiskError, match=r"file/a\.txt cannot be written \(.*\); make room on that disk"):
+        write_text(tmp_path / "file/a.txt", "x")
+
+
+def test_long_names_leave_room_for_the_temporary_one(tmp_path):
+    path = tmp_path / ("a" * 250 + ".txt")
+    write_text(path, "x")
+    assert path.read_text() == "x"
+
+
+def left_by_a_dead_process(directory):
+    """A half-written file, as a process leaves it that is killed."""
+    program = (
+        "import os, sys; from pathlib import Path; from maskloss.core.files import written_whole\n"
+        "with written_whole(Path(sys.argv[1]) / 'a.txt') as temporary: temporary.write_text('half'); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(directory)], check=False).returncode == 9
+    (left,) = Path(directory).glob(".a-*.part.txt")
+    return left
+
+
+def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path):
+    folder = tmp_path / "sub"
+    left = left_by_a_dead_process(folder)
+    (folder / ".hidden").write_text("someone's")
+    (folder / ".a-part.txt").write_text("someone's")
+    with written_whole(folder / "b.txt") as temporary:
+        temporary.write_text("being written")
+        assert is_abandoned(left)
+        assert not is_abandoned(temporary)
+        sweep(tmp_path)
+        assert temporary.exists()
+    assert sorted(path.name for path in folder.iterdir()) == [".a-part.txt", ".hidden", "b.txt"]
+
+
+def test_whose_file_it_is(tmp_path):
+    host, process, life = process_tag().split("-")
+    earlier = tmp_path / f".a-{host}-{process}-{'0' * 8}-x.part"
+    elsewhere = tmp_path / f".a-{'0' * 8}-{process}-{life}-x.part"
+    running = tmp_path / f".a-{host}-1-{'0' * 8}-x.part"
+    for path in (earlier, elsewhere, running):
+        path.write_text("x")
+    assert is_abandoned(earlier), "this process's number belonged to another before"
+    assert not is_abandoned(elsewhere), "whether another machine's process runs cannot be told"
+    assert not is_abandoned(running)
+    day_ago = time.time() - DAY_S - 1
+    for path in (elsewhere, running):
+        os.utime(path, (day_ago, day_ago))
+        assert is_abandoned(path)
+
+
+def test_a_lock_is_held_by_one_process_at_a_time(tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from maskloss.core.files import locked\n"
+        "with locked(Path(sys.argv[1])): Path(sys.argv[1], 'held').touch()"
+    )
+    with locked(tmp_path):
+        other = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(3)
+        assert not (tmp_path / "held").exists()
+    assert other.wait(60) == 0
+    assert (tmp_path / "held").exists()
+
+
+def test_case_is_probed_and_nothing_stays(tmp_path):
+    plain = tmp_path / "a"
+    plain.touch()
+    assert tells_case_apart(tmp_path) is not (tmp_path / "A").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -179,3 +179,9 @@ def test_the_size_of_a_png_is_upright_without_decoding_it(tmp_path, monkeypatch,
     assert image_size(tmp_path / "plain.png") == (9, 6)
     if place == "before":
         assert image_size(tmp_path / "turned.png") == (6, 9)
+
+
+@pytest.mark.parametrize(("top", "expected"), [(255, 255), (128, 128), (65535, 255)])
+def test_a_32_bit_tiff_means_8_bits_where_it_holds_no_more(tmp_path, top, expected):
+    Image.fromarray(np.array([[0, top]], np.int32)).save(tmp_path / "a.tif")
+    assert load_mask(tmp_path / "a.tif").tolist() == [[0, expected]]

@@ -1,0 +1,87 @@
+"""Entries as columns come back as they were."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from maskloss.core.cache.entries import CacheEntry, Source
+from maskloss.core.cache.index import CacheIndex, read_index_file, write_index_file
+from maskloss.core.cache.index_columns import EntryTable
+from maskloss.core.data.items import MaskOrigin
+
+DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
+WORDS = st.text(st.characters(exclude_characters="/", exclude_categories=("Cs",)), max_size=9)
+NUMBERS = st.integers(0, 2**62)
+SIZES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
+SOURCES = st.builds(
+    Source,
+    st.sampled_from(["image", "mask"]),
+    st.builds(lambda folder, name: Path("/data", folder or "x", name or "y"), st.sampled_from("ab"), WORDS),
+    NUMBERS,
+    NUMBERS,
+    DIGESTS,
+)
+ENTRIES = st.builds(
+    CacheEntry,
+    name=WORDS,
+    file=st.one_of(WORDS, st.just("|a_1x1")),
+    origin=st.sampled_from(MaskOrigin),
+    coverage=st.floats(0, 1),
+    repeats=st.integers(1, 3),
+    image_size=SIZES,
+    bucket=SIZES,
+    latent_shape=st.tuples(*[st.integers(1, 99)] * 4),
+    caption=WORDS,
+    latent_fingerprint=DIGESTS,
+    mask_fingerprint=st.one_of(DIGESTS, WORDS),
+    file_bytes=NUMBERS,
+    sources=st.lists(SOURCES, max_size=3).map(tuple),
+    target_index=st.one_of(st.none(), st.integers(0, 9)),
+    control_indices=st.lists(st.integers(0, 9), max_size=2).map(tuple),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(ENTRIES, max_size=12))
+def test_round_trip(entries: list[CacheEntry]) -> None:
+    table = EntryTable.of(entries)
+    assert table == tuple(entries)
+    back = EntryTable.from_json(json.loads("{" + table.to_json() + "}"))
+    assert back == table
+    assert tuple(back) == tuple(entries)
+    assert [back[row] for row in range(len(entries))] == entries
+    assert back[1:3] == tuple(entries[1:3])
+    assert [(entry.file, entry.file_bytes) for entry in entries] == list(back.files())
+
+
+def test_many_alike_entries_take_little_room(tmp_path: Path) -> None:
+    sources = (Source("image", Path("/set/a.png"), 1, 2, "3" * 64), Source("mask", Path("/m/a.png"), 1, 2, "4" * 64))
+    entry = CacheEntry(
+        "a", "a_0064x0064_wan.safetensors", MaskOrigin.FILE, 0.5, 1, (64, 64), (64, 64), (16, 1, 8, 8), "ohwx",
+        "1" * 64, "2" * 64, 4096, sources,
+    )  # fmt: skip
+    write_index_file(tmp_path / "one.json", CacheIndex("wan", "e", (entry,)))
+    write_index_file(tmp_path / "many.json", CacheIndex("wan", "e", (entry,) * 1000))
+    assert (tmp_path / "many.json").stat().st_size < 2 * (tmp_path / "one.json").stat().st_size
+    assert len(read_index_file(tmp_path / "many.json").entries) == 1000
+
+
+def test_a_path_that_is_not_utf8_comes_back(tmp_path: Path) -> None:
+    path = Path("/set/a\udcff.png")
+    entry = CacheEntry(
+        "a", "a.safetensors", MaskOrigin.NONE, 1.0, 1, (8, 8), (8, 8), (16, 1, 1, 1), "", "", "", 1,
+        (Source("image", path, 1, 1, ""),),
+    )  # fmt: skip
+    write_index_file(tmp_path / "index.json", CacheIndex("wan", "e", (entry,)))
+    assert read_index_file(tmp_path / "index.json").entries[0].sources[0].path == path
+
+
+@pytest.mark.parametrize("change", [{"name": ["a", "b"]}, {"strange": ["a"]}, {"repeats": {"values": [], "count": 1}}])
+def test_columns_that_do_not_fit_are_no_table(change: dict[str, object]) -> None:
+    entry = CacheEntry("a", "a", MaskOrigin.NONE, 1.0, 1, (8, 8), (8, 8), (16, 1, 1, 1), "", "", "", 1)
+    stored = json.loads("{" + EntryTable.of([entry]).to_json() + "}")
+    stored["entries"].update(change)
+    with pytest.raises(ValueError, match="column"):
+        EntryTable.from_json(stored)
