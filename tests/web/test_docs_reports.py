@@ -129,9 +129,12 @@ def test_log_and_loss_map_of_training(host: LocalHost) -> None:
 
 
 @pytest.mark.models
-def test_reports_about_the_one_person(host: LocalHost, sample_photograph: Callable[[int], np.ndarray]) -> None:
+def test_reports_about_the_one_person(
+    host: LocalHost, sample_photograph: Callable[[int], np.ndarray], make_video: Callable[..., Path]
+) -> None:
     photographs = host.folders().input / "photographs"
     Image.fromarray(sample_photograph(1)[::2, ::2]).save(photographs / "group.png")
+    make_video(photographs / "walk.mp4", [sample_photograph(1)[::2, ::2]] * 2)
     reference = host.folders().input / "reference"
     reference.mkdir()
     Image.fromarray(sample_photograph(3)[::2, ::2]).save(reference / "one.png")
