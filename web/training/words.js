@@ -20,8 +20,8 @@ const WORDS = {
   },
   zh: {
     loss: "损失",
-    inside: "蒙版内",
-    outside: "蒙版外",
+    inside: "遮罩内",
+    outside: "遮罩外",
     validation: "验证",
     rate: "学习率",
     coverage: "覆盖率",
