@@ -25,7 +25,7 @@ from .ledger import FileState, Ledger, Record, fingerprint_of
 from .load import check_required, load_item
 from .person_report import LEFT_OUT, PersonRow, decision_from_json
 from .person_search import InstanceMasks, PersonSearch, read_instance
-from .video_person import cut_weights, hash_of_mask, read_shares, write_person
+from .video_person import cut_weights, read_shares, write_person
 
 STEP = "KeepPerson"
 _FOLLOWING = 1  # raise when a video could give other masks
@@ -61,7 +61,7 @@ class Keeping:
         self._given = shared.instances.given(item, self._sought)
         self._fingerprint = fingerprint_of(
             STEP, self._sought if self._given is None else hash_of(self._given), media,
-            item.settings.alpha_mask, "" if item.mask_path is None else hash_of_mask(item.mask_path), shared.margins_px,
+            item.settings.alpha_mask, "" if item.mask_path is None else hash_of(item.mask_path), shared.margins_px,
         )  # fmt: skip
         self._state = shared.ledger.state(item.name, target, self._fingerprint)
         self._by_hand = self._state in (FileState.EDITED, FileState.FOREIGN) and not shared.overwrite

@@ -23,19 +23,9 @@ from ..resample import check_same_aspect, fit_mask
 from ..video.masks import MaskVideoWriter, read_mask_frames
 from ..video.reader import VideoInfo, probe, read_frames
 from .each_item import Advance, segmented_frames
-from .files import hash_of
 from .items import DatasetItem
-from .ledger import fingerprint_of
 from .load import read_weights
 from .person_search import PersonSearch
-
-
-def hash_of_mask(path: Path) -> str:
-    """Hex; of the file, or of everything in a folder of masks."""
-    if not path.is_dir():
-        return hash_of(path)
-    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    return fingerprint_of(*((file.name, hash_of(file)) for file in files))
 
 
 def write_person(

@@ -247,9 +247,7 @@ def test_clips_that_do_not_fit_are_refused(tmp_path: Path, video: Callable[..., 
     with pytest.raises(SettingError, match="a is a video, and one_frame is for photographs"):
         cache_latents(Dataset((video("a"),)), joining, tmp_path / "cache", one_frame=OneFrame())
     with pytest.raises(VideoError, match="has 11 frames"):
-        cache_latents(
-            Dataset((video("a", mask=growing_mask(tmp_path / "a.mkv", 11)),)), joining, tmp_path / "cache"
-        )
+        cache_latents(Dataset((video("a", mask=growing_mask(tmp_path / "a.mkv", 11)),)), joining, tmp_path / "cache")
 
 
 def test_a_photograph_with_a_clips_name_is_refused(

@@ -3,7 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from maskloss.core.errors import SettingError
-from maskloss.core.video.clips import Clip, FrameExtraction, VideoSettings, clips_of, is_slower, parse_target_frames, resampled, too_long
+from maskloss.core.video.clips import (
+    Clip,
+    FrameExtraction,
+    VideoSettings,
+    clips_of,
+    is_slower,
+    parse_target_frames,
+    resampled,
+    too_long,
+)
 
 
 def steady(count: int, fps: float) -> tuple[float, ...]:
