@@ -145,10 +145,12 @@ def open_index(directory: Path, index: CacheIndex) -> LatentCache:
     """The cache in `directory` as `index` describes it. CacheError as `open_cache`."""
     if not index.complete:
         shares = sorted(path.stem.partition("-")[2] for path in (directory / SHARES_DIRECTORY).glob("*.json"))
-        found = f", or not all of its shares are finished (only {', '.join(shares)})" if shares else ""
-        raise CacheError(
-            f"Caching into {directory} was broken off{found}; run CacheLatents again, it goes on from there."
-        )
+        if shares:
+            raise CacheError(
+                f"Not all shares of the cache {directory} are finished (only {', '.join(shares)}); run the others, or "
+                "CacheLatents without --shard, it goes on from there."
+            )
+        raise CacheError(f"Caching into {directory} was broken off; run CacheLatents again, it goes on from there.")
     if not index.entries:
         raise CacheError(f"The cache {directory} is empty; run CacheLatents on a dataset that has items.")
     start = f"{directory}/"

@@ -59,7 +59,7 @@ def test_shares_make_the_cache_and_only_the_whole_run_trains(folder: Path, capsy
         "not run in a share: train MaskLossTrainLora, preview MaskLossPreviewCache; run this file without --shard when "
         "all shares are finished"
     )
-    with pytest.raises(CacheError, match=r"not all of its shares are finished \(only 1-of-2\)"):
+    with pytest.raises(CacheError, match=r"Not all shares of the cache .* are finished \(only 1-of-2\)"):
         open_cache(folder / "cache")
     assert run("--shard", "2/2") == 0
     assert "All 2 shares are finished" in capsys.readouterr().err
