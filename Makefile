@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := build/demo
 
-.PHONY: setup demo test check models clean
+.PHONY: setup demo test check models photographs clean
 
 setup: .venv/.demo models
 
@@ -11,7 +11,7 @@ demo: setup
 	$(BIN)/maskloss models --demo-photographs $(DEMO)/input
 	$(BIN)/maskloss run workflows/api/demo.json --input $(DEMO)/input --output $(DEMO)/output
 
-test: .venv/.dev models node_modules/.package-lock.json
+test: .venv/.dev models photographs node_modules/.package-lock.json
 	npm test --silent
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered
 
@@ -26,6 +26,9 @@ node_modules/.package-lock.json: package-lock.json
 
 models: .venv/.demo
 	$(BIN)/maskloss models --install
+
+photographs: .venv/.dev
+	$(BIN)/python -m benchmarks.photographs
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python 3.10 or newer is needed, found " + sys.version.split()[0] + "; name one with: make demo PYTHON=python3.11")'

@@ -112,16 +112,10 @@ ARCHIVES = (
     ),
 )
 INSTALLED = (
-    Installed(
-        "insightface", "data/images/t1.jpg", "47f682e945b659f93a9e490b9c9c4a2a864abe64dace9e1a2893845ddfd69489"
-    ),
+    Installed("insightface", "data/images/t1.jpg", "47f682e945b659f93a9e490b9c9c4a2a864abe64dace9e1a2893845ddfd69489"),
     Installed("skimage", "data/astronaut.png", "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5"),
-    Installed(
-        None, "photographs/sample1.jpg", "8ecae4b267b2d3169e06e00c7dee97097aa2a94635d45216f7732a5f4943cb51"
-    ),
-    Installed(
-        None, "photographs/sample2.jpg", "7d2b60ae6f13bf30f422e04df87451081a02c83de469056f25afb44b7000c691"
-    ),
+    Installed(None, "photographs/sample1.jpg", "8ecae4b267b2d3169e06e00c7dee97097aa2a94635d45216f7732a5f4943cb51"),
+    Installed(None, "photographs/sample2.jpg", "7d2b60ae6f13bf30f422e04df87451081a02c83de469056f25afb44b7000c691"),
 )
 
 
@@ -162,11 +156,17 @@ def read_labelme(stem: str) -> tuple[np.ndarray, list[np.ndarray]]:
     return rgb_HWC, [mask_HW > 0 for mask_HW in masks.values()]
 
 
+def missing_files() -> list[str]:
+    """Names of the files that `fetch` would bring."""
+    wanted = [(Path(member).name, sha256) for archive in ARCHIVES for member, sha256 in archive.members]
+    return [name for name, sha256 in wanted if not _is_right(DIRECTORY / name, sha256)]
+
+
 def fetch() -> list[str]:
     """Bring what is missing into place; returns a line for each archive fetched."""
     done: list[str] = []
     for archive in ARCHIVES:
-        if all(_is_right(DIRECTORY / Path(member).name, sha256) for member, sha256 in archive.members):
+        if not {Path(member).name for member, _ in archive.members} & set(missing_files()):
             continue
         with tempfile.TemporaryDirectory() as folder:
             _download(archive, Path(folder))

@@ -13,12 +13,18 @@ import pytest
 from maskloss.core.bundled.install import state
 from PIL import Image
 
+from benchmarks.photographs import missing_files
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("models") is not None:
         missing = [entry.file.name for entry in state() if not entry.present]
         if missing:
             pytest.skip(f"bundled models are not installed ({', '.join(missing)}); run `maskloss models --install`")
+    if item.get_closest_marker("photographs") is not None:
+        missing = missing_files()
+        if missing:
+            pytest.skip(f"photographs are not there ({', '.join(missing)}); run `python -m benchmarks.photographs`")
 
 
 @pytest.fixture(scope="session")

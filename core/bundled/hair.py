@@ -2,7 +2,8 @@
 
 No registry package carries a usable hair parser. What is above and beside the face and not skin-coloured is taken
 for hair; its colours against the colours of the face's skin and of the chest then decide further down, with a prior
-that says where hair hangs. Hair below the jaw must be connected to hair beside the head.
+that says where hair hangs. A graph cut (GrabCut) started from that guess follows the edges, also beyond the person's
+mask where hair stands out from the background. Hair below the jaw must be connected to hair beside the head.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .crown import Crown
 from .head_view import HeadView
 
 _BINS = 24
@@ -24,18 +26,52 @@ _MIN_HAIR_PX = 60
 _MIN_CHEST_PX = 100
 _BALD = 0.75  # seeds this like skin are skin; of 29 heads with hair the likest had 0.68
 _EYES = 0.1  # above this height a head has no clothes
+_BRIM = 0.45  # hair under a hat is below this height
+_CUTS = 3
+_MIN_CUT_PX = 200
+_STANDS_OUT = 1.5  # log odds of hair against background, where hair may leave the person's mask
 
 
-def find_hair(view: HeadView) -> np.ndarray:
+def find_hair(view: HeadView, crown: Crown) -> np.ndarray:
     """Hair of this head, bool on the view's grid; empty when too little is above and beside the face (a bald head)."""
     bins_HW3 = _bins(view.rgb_HWC)
-    skin_place_HW = view.inner_HW & (view.up_HW < 0.3)
-    if not skin_place_HW.any():
+    if crown is Crown.BARE or not _skin_place(view).any():
         return np.zeros_like(view.person_HW)
+    allowed_HW = ~view.inner_HW & ~view.taken_HW
+    if crown is Crown.HAT:
+        # The little that a hat leaves to see is too little to follow hair down by its colour.
+        allowed_HW &= (view.up_HW < _BRIM) & (view.below_chin_HW < 0.3)
+    guess_HW = _guess(view, bins_HW3, allowed_HW & view.person_HW)
+    if crown is Crown.HAT or np.count_nonzero(guess_HW) < _MIN_CUT_PX:
+        return guess_HW
+    return _cut(view, bins_HW3, guess_HW, allowed_HW)
+
+
+def find_face(view: HeadView, hair_HW: np.ndarray, crown: Crown) -> np.ndarray:
+    """The face without hair before it, and the forehead above the mesh's oval up to the hair, bool.
+
+    A bare scalp is face; under a hat the face ends where the mesh does.
+    """
+    above_HW = (view.up_HW > 0.3) & (view.up_HW < 0.95) & (view.aside_HW < 0.5)
+    if crown is Crown.BARE:
+        above_HW = (view.up_HW > 0.3) & (view.aside_HW < 1.1)
+    if crown is Crown.HAT:
+        above_HW &= view.up_HW < _BRIM
+    face_HW = ((above_HW & view.person_HW) | view.oval_HW) & ~hair_HW
+    return cv2.morphologyEx(face_HW.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
+
+
+def _skin_place(view: HeadView) -> np.ndarray:
+    return view.inner_HW & (view.up_HW < 0.3)
+
+
+def _guess(view: HeadView, bins_HW3: np.ndarray, allowed_HW: np.ndarray) -> np.ndarray:
+    """Hair by the colours of what is around the face, and by a prior of place."""
+    skin_place_HW = _skin_place(view)
     skin_HW, other_HW = _non_hair_models(view, bins_HW3, skin_place_HW)
     prior_HW = _prior(view)
-    possible_HW = view.person_HW & (view.below_chin_HW < 3) & (view.from_chin_HW < 1.9) & ~view.inner_HW
-    hair_HW = _seeds(view, skin_HW > np.quantile(skin_HW[skin_place_HW], 0.25))
+    possible_HW = allowed_HW & (view.below_chin_HW < 3) & (view.from_chin_HW < 1.9)
+    hair_HW = _seeds(view, skin_HW > np.quantile(skin_HW[skin_place_HW], 0.25)) & allowed_HW
     if _likeness(bins_HW3, hair_HW, skin_place_HW) > _BALD:
         return np.zeros_like(view.person_HW)
     grey_HW = cv2.cvtColor(view.rgb_HWC, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
@@ -53,11 +89,35 @@ def find_hair(view: HeadView) -> np.ndarray:
     return hair_HW
 
 
-def find_face(view: HeadView, hair_HW: np.ndarray) -> np.ndarray:
-    """The face without hair before it, and the forehead above the mesh's oval up to the hair, bool."""
-    forehead_HW = view.person_HW & (view.up_HW > 0.3) & (view.up_HW < 0.95) & (view.aside_HW < 0.5)
-    face_HW = (forehead_HW | view.oval_HW) & ~hair_HW
-    return cv2.morphologyEx(face_HW.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
+def _cut(view: HeadView, bins_HW3: np.ndarray, guess_HW: np.ndarray, allowed_HW: np.ndarray) -> np.ndarray:
+    """The guess moved to the edges of the picture, and on to hair that hangs lower or leaves the person's mask."""
+    possible_HW = allowed_HW & (view.below_chin_HW < 3.6) & (view.from_chin_HW < 2.1)
+    possible_HW &= view.person_HW | _hair_beside_the_person(view, bins_HW3, guess_HW)
+    guess_HW = guess_HW & possible_HW
+    core_HW = cv2.erode(guess_HW.astype(np.uint8), _disc(7)) > 0
+    marks_HW = np.full(guess_HW.shape, cv2.GC_BGD, np.uint8)
+    marks_HW[possible_HW] = cv2.GC_PR_BGD
+    marks_HW[guess_HW] = cv2.GC_PR_FGD
+    marks_HW[core_HW & (view.up_HW > -0.3)] = cv2.GC_FGD
+    # GrabCut draws its first clusters from OpenCV's own generator of this thread: seeded, it repeats itself.
+    cv2.setRNGSeed(0)
+    clusters = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(view.rgb_HWC, marks_HW, (0, 0, 1, 1), *clusters, _CUTS, cv2.GC_INIT_WITH_MASK)  # no rectangle is used
+    hair_HW = ((marks_HW == cv2.GC_FGD) | (marks_HW == cv2.GC_PR_FGD)) & possible_HW
+    return _connected(hair_HW, view) & possible_HW
+
+
+def _hair_beside_the_person(view: HeadView, bins_HW3: np.ndarray, guess_HW: np.ndarray) -> np.ndarray:
+    """Where hair may hang outside the person's mask, which often ends too early there: only below the eyes, and where
+    its colours are not those of the background above the chin or far aside."""
+    place_HW = view.background_HW & ((view.below_chin_HW < -0.3) | (view.from_chin_HW > 1.9))
+    hair_HW, background_HW = _likelihood(bins_HW3, guess_HW), _likelihood(bins_HW3, place_HW)
+    evidence_HW = np.log(hair_HW + _RARE) - np.log(background_HW + _RARE)
+    return (cv2.boxFilter(evidence_HW, -1, (5, 5)) > _STANDS_OUT) & (view.up_HW < 2 * _EYES)
+
+
+def _disc(px: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (px, px))
 
 
 def _bins(rgb_HWC: np.ndarray) -> np.ndarray:

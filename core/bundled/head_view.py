@@ -19,13 +19,16 @@ _FOREHEAD, _CHIN = 10, 152  # mesh points
 class HeadView:
     """All arrays share the view's grid. Lengths are in face heights (mid-forehead to chin), float32.
 
-    rgb_HWC uint8. person_HW bool: this person, nobody else. oval_HW bool: the mesh's oval; it ends at mid-forehead.
+    rgb_HWC uint8. person_HW bool: this person, nobody else. taken_HW bool: someone else, or outside the picture.
+    background_HW bool: surely nobody. oval_HW bool: the mesh's oval; it ends at mid-forehead.
     inner_HW bool: the oval without its border. up_HW: 0 at the face's middle, 0.5 at mid-forehead, -0.5 at the chin.
     aside_HW: distance from the face's axis. below_chin_HW, from_chin_HW: downwards and sideways from the chin.
     """
 
     rgb_HWC: np.ndarray
     person_HW: np.ndarray
+    taken_HW: np.ndarray
+    background_HW: np.ndarray
     oval_HW: np.ndarray
     inner_HW: np.ndarray
     up_HW: np.ndarray
@@ -40,10 +43,12 @@ class HeadView:
         return cv2.warpAffine(soft_HW, cv2.invertAffineTransform(self.picture_to_view_23), size)
 
 
-def view_head(rgb_HWC: np.ndarray, points_N2: np.ndarray, oval_N2: np.ndarray, person_HW: np.ndarray) -> HeadView:
+def view_head(
+    rgb_HWC: np.ndarray, points_N2: np.ndarray, oval_N2: np.ndarray, own_HW: np.ndarray, others_HW: np.ndarray
+) -> HeadView:
     """Cut out the head whose mesh points and oval are given in pixels of this RGB uint8 picture.
 
-    `person_HW` (bool) is its person's mask on the picture.
+    `own_HW`, `others_HW`: how surely a pixel of the picture is this person, and anybody else; float32 in [0, 1].
     """
     forehead, chin = points_N2[_FOREHEAD], points_N2[_CHIN]
     height_px = max(float(np.linalg.norm(forehead - chin)), 1.0)
@@ -58,9 +63,14 @@ def view_head(rgb_HWC: np.ndarray, points_N2: np.ndarray, oval_N2: np.ndarray, p
     y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
     centre, chin_at = middle * scale + to_view_23[:, 2], chin * scale + to_view_23[:, 2]
     dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])
+    own_view_HW = cv2.warpAffine(own_HW, to_view_23, size)
+    outside_HW = cv2.warpAffine(np.ones_like(own_HW), to_view_23, size) < 0.9
+    taken_HW = (cv2.warpAffine(others_HW, to_view_23, size) > 0.5) | outside_HW
     return HeadView(
         rgb_HWC=_shrunk_crop(rgb_HWC, to_view_23, size),
-        person_HW=cv2.warpAffine(person_HW.astype(np.float32), to_view_23, size) > 0.5,
+        person_HW=own_view_HW > 0.5,
+        taken_HW=taken_HW,
+        background_HW=(own_view_HW < 0.2) & ~taken_HW,
         oval_HW=oval_HW > 0,
         inner_HW=inner_HW > 0,
         up_HW=((dx * up[0] + dy * up[1]) / FACE_PX).astype(np.float32),

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ..parts.part_map import SCHEMES, PartMap
+from .crown import look_at_crown
 from .found_faces import FoundFace, check_picture, find_faces
 from .hair import find_face, find_hair
 from .head_view import view_head
@@ -16,7 +17,7 @@ from .person_segmenter import anyone_probability, head_place, people_probabiliti
 from .registry import FACE_DETECTOR, FACE_MESH, POSE, SELFIE, combined_identity
 
 _FILES = (FACE_DETECTOR, FACE_MESH, POSE, SELFIE)
-_METHOD = 1  # raise when the same files would give other maps
+_METHOD = 2  # raise when the same files would give other maps
 _SCHEME = "maskloss_4"
 
 
@@ -62,18 +63,17 @@ def _parts_of_people(
     people = people_probabilities(
         rgb_HWC, [head_place(face.detection.box, face.detection.keypoints_K2) for face in faces]
     )
-    winner_HW = np.argmax(np.stack(people), axis=0)
     body_HW = np.max(np.stack(people), axis=0)
     hair_HW = np.zeros_like(body_HW)
     face_HW = np.zeros_like(body_HW)
     for index, face in enumerate(faces):
-        own_HW = (winner_HW == index) & (people[index] > 0.5)
+        others_HW = np.max(np.stack([*people[:index], *people[index + 1 :], np.zeros_like(body_HW)]), axis=0)
+        own_HW = np.where(people[index] >= others_HW, people[index], np.float32(0))
         points_N2, oval_N2 = face.mesh.points_N2 * scale, face.mesh.oval_N2 * scale
-        view = view_head(small_HWC, points_N2, oval_N2, own_HW)
-        hair = find_hair(view)
-        someone_else_HW = (winner_HW != index) & (body_HW > 0.5)
-        own_face_HW = view.on_picture(find_face(view, hair), size)
-        own_face_HW[someone_else_HW] = 0
-        hair_HW = np.maximum(hair_HW, view.on_picture(hair, size) * own_HW)
-        face_HW = np.maximum(face_HW, own_face_HW)
+        view = view_head(small_HWC, points_N2, oval_N2, own_HW, others_HW)
+        crown = look_at_crown(view)
+        own_hair_HW = find_hair(view, crown)
+        free_HW = (others_HW <= 0.5) | (own_HW > 0.5)
+        hair_HW = np.maximum(hair_HW, view.on_picture(own_hair_HW, size) * free_HW)
+        face_HW = np.maximum(face_HW, view.on_picture(find_face(view, own_hair_HW, crown), size) * free_HW)
     return {"Body": body_HW, "Hair": hair_HW, "Face": face_HW}

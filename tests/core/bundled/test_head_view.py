@@ -16,12 +16,17 @@ def mesh_at(forehead: tuple[float, float], chin: tuple[float, float]) -> tuple[n
     return points_N2, oval_N2
 
 
+def alone(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A picture that is one person from edge to edge: that person's probability and everyone else's."""
+    return np.ones((height, width), np.float32), np.zeros((height, width), np.float32)
+
+
 @pytest.mark.parametrize("face_px", [20.0, 72.0, 300.0])
 def test_a_view_has_the_same_scale_for_every_face(face_px: float):
     points_N2, oval_N2 = mesh_at((400, 300), (400, 300 + face_px))
     picture_HWC = np.zeros((800, 800, 3), np.uint8)
     picture_HWC[:, 400:] = 255
-    view = view_head(picture_HWC, points_N2, oval_N2, np.ones((800, 800), bool))
+    view = view_head(picture_HWC, points_N2, oval_N2, *alone(800, 800))
     height = np.flatnonzero(view.oval_HW.any(1))
     assert np.ptp(height) == pytest.approx(FACE_PX, abs=2)
     assert view.up_HW[view.oval_HW].min() == pytest.approx(-0.5, abs=0.03)
@@ -36,7 +41,7 @@ def test_a_view_has_the_same_scale_for_every_face(face_px: float):
 
 def test_up_follows_the_head_and_below_chin_follows_gravity():
     points_N2, oval_N2 = mesh_at((300, 400), (400, 400))  # lying: the forehead to the left of the chin
-    view = view_head(np.zeros((800, 800, 3), np.uint8), points_N2, oval_N2, np.ones((800, 800), bool))
+    view = view_head(np.zeros((800, 800, 3), np.uint8), points_N2, oval_N2, *alone(800, 800))
     assert view.up_HW[:, 0].min() > view.up_HW[:, -1].max()
     assert (np.diff(view.below_chin_HW, axis=0) > 0).all()
     assert (np.diff(view.below_chin_HW, axis=1) == 0).all()
@@ -44,7 +49,7 @@ def test_up_follows_the_head_and_below_chin_follows_gravity():
 
 def test_masks_go_back_to_their_place_on_the_picture():
     points_N2, oval_N2 = mesh_at((330, 250), (310, 350))
-    view = view_head(np.zeros((600, 700, 3), np.uint8), points_N2, oval_N2, np.ones((600, 700), bool))
+    view = view_head(np.zeros((600, 700, 3), np.uint8), points_N2, oval_N2, *alone(600, 700))
     back_HW = view.on_picture(view.oval_HW, (700, 600))
     assert back_HW.shape == (600, 700)
     ys, xs = np.nonzero(back_HW > 0.5)
