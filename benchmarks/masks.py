@@ -76,7 +76,7 @@ def in_child(step: str, count: int, workers: int) -> dict[str, float]:
     """`measure` in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.masks", "--measure", step, folder, str(count), str(workers)]
-        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 class Stopwatch:
