@@ -309,7 +309,6 @@ CONTENDERS: dict[str, Callable[[Material], Run]] = {
     "native, checkpointing": lambda material: native(material, checkpoint=True),
     "ours, checkpointing": lambda material: ours(material, checkpoint=True),
     "native, batch 4": lambda material: native(material, 4),
-    "native bypass, batch 4": lambda material: native(material, 4, bypass=True),
     "ours, batch 4": lambda material: ours(material, 4),
     "frozen model, batch 4": lambda material: frozen(material, 4),
 }
