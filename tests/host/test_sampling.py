@@ -11,6 +11,7 @@ import pytest
 import torch
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.errors import SettingError, TrainingError
+from maskloss.core.host import LocalHost, use_host
 from maskloss.core.host.denoiser import open_denoiser
 from maskloss.core.host.sampling import ComfySampling, picture_rows
 from maskloss.core.images import load_image
@@ -18,6 +19,7 @@ from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.observer import SilentObserver
+from maskloss.nodes.training import MaskLossSampling, MaskLossTrainLora
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
 from .test_comfy_training import make_cache
@@ -209,3 +211,30 @@ def test_what_cannot_be_sampled_is_refused() -> None:
         sampling("wan", every=0)
     with pytest.raises(SettingError, match="sigmas has 0 values"):
         ComfySampling([], {"samples": torch.zeros(1, 4, 8, 8)}, None, None, torch.zeros(0))
+
+
+def test_the_nodes_sample_and_a_finished_run_comes_back_without_loading_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = make_cache("wan", tmp_path)
+    asked = sampling("wan")
+    with use_host(LocalHost(tmp_path, tmp_path)), torch.inference_mode():
+        (connected,) = MaskLossSampling().run(
+            asked.positive, asked.latent, asked.vae, asked.sampler, asked.sigmas, asked.negative, every=1
+        )
+        inputs = {
+            "cache": cache, "steps": 2, "sampling": connected, "output_name": "lora", "lora_config": LoraConfig(rank=4)
+        }  # fmt: skip
+        first = MaskLossTrainLora().run(tiny.load_model("wan"), **inputs)
+        (shown,) = first["ui"]["images"]
+        last = load_image(tmp_path / "lora.samples/step_000002.png")[0]
+        assert np.array_equal(load_image(tmp_path / shown["subfolder"] / shown["filename"])[0], last)
+
+        def load(*_: object, **__: object) -> None:
+            raise AssertionError("the model was loaded")
+
+        monkeypatch.setattr(tiny.management, "load_models_gpu", load)
+        again = MaskLossTrainLora().run(tiny.load_model("wan"), **inputs)
+    assert any("nothing to train" in text for text in again["ui"]["text"])
+    assert len(again["ui"]["images"]) == 1
+    assert all(torch.equal(first["result"][0][key], again["result"][0][key]) for key in first["result"][0])
