@@ -200,7 +200,7 @@ def _indexed(path: Path, size: int, mtime_ns: int) -> _Index:
     first, stored, upright, unit, rate = head
     known = [stamp for stamp in packets.stamps if stamp is not None]
     if len(known) < len(packets.stamps) or len(set(known)) < len(known) or first is None:
-        count = _decodable(path)
+        count = len(_decoded_stamps(path, None))
         lost = _lost(packets, 0, max(0, len(packets.stamps) - count))
         info = VideoInfo(upright, tuple(number / rate for number in range(count)), rate, lost)
         return _Index(info, stored, None, {})
@@ -246,28 +246,35 @@ def _first_frame(path: Path) -> tuple[int | None, Size, Size, float, float] | No
     return None
 
 
-def _decodable(path: Path) -> int:
-    with _opened(path) as (container, stream):
-        stream.codec_context.options = {"err_detect": "explode"}
-        return sum(1 for _ in _tolerant(container, stream))
-
-
 def _missing_at_end(path: Path, packets: _Packets, stamps: Sequence[int]) -> int:
     """How many of the last frames have packets but cannot be decoded, looked at where the file may be cut off."""
-    with _opened(path) as (container, stream):
+    with _opened(path) as (container, _):
         whole = packets.promised == len(packets.stamps) and not packets.halves
         if whole or any(name in container.format.name for name in _NO_HALF_PACKETS):
             return 0
-        stream.codec_context.options = {"err_detect": "explode"}
-        container.seek(stamps[-1], stream=stream)
-        decoded = {frame.pts for frame in _tolerant(container, stream)}
+    # Programme streams and their like may not be entered near the end.
+    decoded = set(_decoded_stamps(path, stamps[-1])) & set(stamps) or set(_decoded_stamps(path, None))
     missing = 0
     while missing < len(stamps) - 1 and stamps[-1 - missing] not in decoded:
         missing += 1
     return missing
 
 
-def _tolerant(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+def _decoded_stamps(path: Path, seek_to: int | None) -> list[int | None]:
+    """Timestamps of the frames that decode without an error, as they come; None for frames that have none."""
+    with _opened(path) as (container, stream):
+        stream.codec_context.options = {"err_detect": "explode"}
+        if seek_to is not None:
+            container.seek(seek_to, stream=stream)
+        broken: set[int | None] = set()
+        found = [frame.pts for frame in _tolerant(container, stream, broken)]
+    return [stamp for stamp in found if stamp is None or stamp not in broken]
+
+
+def _tolerant(
+    container: InputContainer, stream: VideoStream, broken: set[int | None] | None = None
+) -> Iterator[VideoFrame]:
+    """Every frame that comes; timestamps of packets that do not decode are added to `broken`."""
     stream.thread_type = "AUTO"
     for packet in container.demux(stream):
         if packet.is_corrupt and packet.size:
@@ -275,6 +282,8 @@ def _tolerant(container: InputContainer, stream: VideoStream) -> Iterator[VideoF
         try:
             frames = packet.decode()
         except FFmpegError:
+            if broken is not None:
+                broken.add(packet.pts)
             continue
         yield from frames
 
