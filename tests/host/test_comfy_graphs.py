@@ -13,7 +13,7 @@ import pytest
 from maskloss.core.train.lora_file import load_lora
 from PIL import Image
 
-from .test_comfy_server import Server, failure, node, server  # noqa: F401
+from .comfy_server import Server, failure, node
 
 pytestmark = pytest.mark.comfy
 
@@ -30,7 +30,7 @@ ARCHITECTURES = {
 
 
 @pytest.fixture(scope="module")
-def photographs(server: Server) -> str:  # noqa: F811
+def photographs(server: Server) -> str:
     """Three with captions and masks, under the server's input."""
     folder = server.base / "input/people"
     generator = np.random.default_rng(0)
@@ -87,7 +87,7 @@ def using(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_photographs_become_a_lora_that_comfyui_uses(server: Server, photographs: str, name: str) -> None:  # noqa: F811
+def test_photographs_become_a_lora_that_comfyui_uses(server: Server, photographs: str, name: str) -> None:
     history = server.run({**training(name, photographs), **using(name)})
     assert history["status"]["status_str"] == "success", failure(history)["exception_message"]
     (summary,) = history["outputs"]["train"]["maskloss"]
@@ -105,7 +105,7 @@ def test_photographs_become_a_lora_that_comfyui_uses(server: Server, photographs
     assert "NOT LOADED" not in log
 
 
-def test_an_interrupt_keeps_the_lora_and_the_next_queue_goes_on(server: Server, photographs: str) -> None:  # noqa: F811
+def test_an_interrupt_keeps_the_lora_and_the_next_queue_goes_on(server: Server, photographs: str) -> None:
     prompt = training("wan", photographs, steps=100_000, output_name="loras/stopped")
     answer = server.post(prompt)
     assert not answer["node_errors"], answer
@@ -128,7 +128,7 @@ def test_an_interrupt_keeps_the_lora_and_the_next_queue_goes_on(server: Server, 
     assert finished.keys() == stopped.keys()
 
 
-def test_the_log_says_nothing_bad(server: Server, photographs: str) -> None:  # noqa: F811
+def test_the_log_says_nothing_bad(server: Server, photographs: str) -> None:
     """After everything above: no leak of a model, no weight that did not load."""
     log = server.log.read_text()
     assert "memory leak" not in log

@@ -1,20 +1,11 @@
-"""The pack in a real ComfyUI server: it loads without a word, and prompts are checked and run.
-
-COMFYUI_PATH names a checkout, COMFYUI_PYTHON an interpreter that has its requirements and ours.
-"""
+"""The pack in a real ComfyUI server: it loads without a word, and prompts are checked and run."""
 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,122 +13,13 @@ import maskloss
 import numpy as np
 import pytest
 import torch
-from maskloss.core.parts.part_map import SCHEMES
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from .comfy_server import SECONDS_TO_RUN, Server, failure, node
+
 pytestmark = pytest.mark.comfy
-
-HERE = Path(__file__).parent
-SECONDS_TO_START = 180
-SECONDS_TO_RUN = 120
-
-
-class AllFace(torch.nn.Module):
-    """Sapiens in form: 28 classes, and everything is Face_Neck."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        scores = torch.zeros(1, 28, 4, 3)
-        scores[:, 2] = 1
-        return scores
-
-
-@dataclass(frozen=True)
-class Server:
-    url: str
-    base: Path
-    log: Path
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
-            return json.load(answer)
-
-    def post(self, prompt: dict[str, Any]) -> dict[str, Any]:
-        """The answer to POST /prompt, also when the prompt is refused."""
-        body = json.dumps({"prompt": prompt}).encode()
-        request = urllib.request.Request(self.url + "/prompt", body, {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as refusal:
-            return json.load(refusal)
-
-    def run(self, prompt: dict[str, Any]) -> dict[str, Any]:
-        """The history of a prompt that passes validation."""
-        answer = self.post(prompt)
-        assert not answer["node_errors"], answer
-        deadline = time.monotonic() + SECONDS_TO_RUN
-        while time.monotonic() < deadline:
-            history = self.get(f"/history/{answer['prompt_id']}")
-            if history:
-                return history[answer["prompt_id"]]
-            time.sleep(0.2)
-        raise TimeoutError(self.log.read_text())
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    checkout = os.environ.get("COMFYUI_PATH")
-    if not checkout:
-        pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
-    base = tmp_path_factory.mktemp("comfyui")
-    for folder in ("custom_nodes", "input", "output", "temp", "user"):
-        (base / folder).mkdir()
-    (base / "custom_nodes/ComfyUI-MaskLoss").symlink_to(Path(maskloss.__file__).parent)
-    (base / "custom_nodes/tiny_sam3.py").symlink_to(Path(__file__).with_name("tiny_sam3.py"))
-    # Tiny models for the sockets that real files would be too large for; see tiny_nodes.py.
-    (base / "custom_nodes/tiny_nodes.py").write_bytes((HERE / "tiny_nodes.py").read_bytes())
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 4), dtype=np.uint8)
-    Image.fromarray(pixels).save(base / "input/photo.png")
-    (base / "input/photos").mkdir()
-    Image.fromarray(pixels).save(base / "input/photos/photo.png")
-    for folder in ("sams/deep", "sapiens"):
-        (base / "models" / folder).mkdir(parents=True)
-    (base / "models/sams/deep/tiny.pth").write_bytes(b"x")
-    torch.jit.script(AllFace()).save(str(base / "models/sapiens/toy.pt2"))
-    names = dict(enumerate(SCHEMES["sapiens2_29"].names))
-    for path, text in {
-        "sapiens2/seg/config.json": json.dumps({"model_type": "sapiens2", "id2label": names}),
-        "sapiens2/seg/preprocessor_config.json": "{}",
-        "sapiens2/seg/model.safetensors": "",
-        "insightface/models/pack/recognition.onnx": "",
-    }.items():
-        (base / "models" / path).parent.mkdir(parents=True, exist_ok=True)
-        (base / "models" / path).write_text(text)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = base / "server.log"
-    python = os.environ.get("COMFYUI_PYTHON", sys.executable)
-    options = ["--cpu", "--port", str(port), "--base-directory", str(base), "--disable-api-nodes"]
-    environment = {**os.environ, "TINY_NODES_ROOT": str(HERE)}
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [python, "main.py", *options], cwd=checkout, env=environment, stdout=stream, stderr=subprocess.STDOUT
-        )
-    try:
-        started = Server(f"http://127.0.0.1:{port}", base, log)
-        _wait_for(started, process)
-        yield started
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait_for(server: Server, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            server.get("/system_stats")
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise RuntimeError(server.log.read_text())
-
-
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": class_type, "inputs": inputs}
 
 
 def preview(**settings: Any) -> dict[str, Any]:
@@ -148,13 +30,8 @@ def preview(**settings: Any) -> dict[str, Any]:
     }
 
 
-def failure(history: dict[str, Any]) -> dict[str, Any]:
-    (error,) = [message for kind, message in history["status"]["messages"] if kind == "execution_error"]
-    return error
-
-
 def test_the_pack_loads_without_a_word(server: Server) -> None:
-    log = server.log.read_text()
+    log = server.log.read_text().partition("Starting server")[0]
     assert "custom_nodes/ComfyUI-MaskLoss" in log
     assert "IMPORT FAILED" not in log
     assert "Cannot import" not in log

@@ -1,27 +1,143 @@
-"""Every shipped prompt fits the nodes: ids, inputs, links, choices, and what the nodes themselves check."""
+"""Every shipped workflow fits the nodes: ids, inputs, widgets, links, choices, and what the nodes themselves check.
+
+Nodes of ComfyUI's own are known only to ComfyUI; `tests/host/test_shipped_workflows.py` checks those.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import maskloss
 import pytest
-from maskloss.cli.prompt import checked_order, read_prompt
+from maskloss.cli.prompt import Prompt, Registry, checked_order, read_prompt
 from maskloss.cli.run import REGISTRY
 from maskloss.core.bundled.install import DEMO_REFERENCE_FACE_INDEX
+from maskloss.nodes import NODE_CLASS_MAPPINGS
+from maskloss.nodes.checks import WIDGETS, declared_inputs
+from PIL import Image
 
-PROMPTS = sorted((Path(maskloss.__file__).parent / "workflows/api").glob("*.json"))
+WORKFLOWS = Path(maskloss.__file__).parent / "workflows"
+PROMPTS = sorted((WORKFLOWS / "api").glob("*.json"))
+EDITOR = sorted(WORKFLOWS.glob("*.json"))
+TASKS = {
+    "demo", "weighted_mask", "one_person", "rgba_dataset", "lora_wan22", "lora_qwen_image", "lora_sdxl",
+    "video_masks_sam3", "with_and_without_mask",
+}  # fmt: skip
+
+
+def with_comfyui_nodes(prompt: Prompt) -> Registry:
+    """The registry, and a stand-in that takes what is given for every class of ComfyUI's own."""
+    kinds = {bool: "BOOLEAN", int: "INT", float: "FLOAT", str: "STRING", list: "*"}
+    foreign: dict[str, type] = {}
+    for node in prompt.values():
+        if node.class_type in REGISTRY:
+            continue
+        assert not node.class_type.startswith("MaskLoss"), f"{node.class_type} is no node of ours"
+        inputs = {name: (kinds[type(value)], {}) for name, value in node.inputs.items()}
+        known = getattr(foreign.get(node.class_type), "DECLARED", {})
+        foreign[node.class_type] = type(
+            node.class_type,
+            (),
+            {
+                "DECLARED": {**known, **inputs},
+                "INPUT_TYPES": classmethod(lambda cls: {"optional": cls.DECLARED}),
+                "RETURN_TYPES": ("*",) * 8,
+            },
+        )
+    return {**REGISTRY, **foreign}
+
+
+def widgets(class_type: str) -> list[str]:
+    """The names of a node's widgets in the order in which the editor stores their values."""
+    return [name for name, (kind, _) in declared_inputs(NODE_CLASS_MAPPINGS[class_type]).items() if kind in WIDGETS]
+
+
+def test_every_task_has_its_workflow_and_its_twin() -> None:
+    assert {path.stem for path in EDITOR} == {path.stem for path in PROMPTS} == TASKS
 
 
 @pytest.mark.models
 @pytest.mark.parametrize("path", PROMPTS, ids=lambda path: path.stem)
 def test_a_shipped_prompt_passes_every_check(path: Path) -> None:
     prompt = read_prompt(path)
-    order = checked_order(prompt, REGISTRY)
-    assert {node.id for node in order} == set(prompt), "no node is off the road"
+    order = checked_order(prompt, with_comfyui_nodes(prompt))
+    # Pictures of one picture's workflows are shown by nodes that need no output node after them.
+    off_the_road = {node.class_type for node in prompt.values()} - {node.class_type for node in order}
+    assert not off_the_road
+
+
+@pytest.mark.parametrize("path", EDITOR, ids=lambda path: path.stem)
+def test_a_workflow_and_its_twin_are_the_same_graph(path: Path) -> None:
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    prompt = read_prompt(WORKFLOWS / "api" / path.name)
+    nodes = {str(node["id"]): node for node in workflow["nodes"] if node["type"] != "MarkdownNote"}
+    assert {key: node["type"] for key, node in nodes.items()} == {key: node.class_type for key, node in prompt.items()}
+    links = {link[0]: link for link in workflow["links"]}
+    used: set[int] = set()
+    for key, node in nodes.items():
+        linked: dict[str, list[Any]] = {}
+        for entry in node["inputs"]:
+            if entry["link"] is not None:
+                _, source, slot, target, position, kind = links[entry["link"]]
+                assert str(target) == key
+                assert node["inputs"][position] is entry
+                output = nodes[str(source)]["outputs"][slot]
+                assert entry["link"] in output["links"]
+                assert kind == output["type"]
+                linked[entry["name"]] = [str(source), slot]
+                used.add(entry["link"])
+        assert linked == {name: list(link) for name, link in prompt[key].links().items()}, key
+        values = {name: value for name, value in prompt[key].inputs.items() if name not in linked}
+        stored = node["widgets_values"]
+        if node["type"] in NODE_CLASS_MAPPINGS:
+            names = widgets(node["type"])
+            assert len(stored) == len(names), f"{node['type']} stores {len(stored)} values for {names}"
+            assert values == {name: value for name, value in zip(names, stored, strict=True) if name in values}
+        else:
+            remaining = iter(stored)
+            assert all(any(value == one for one in remaining) for value in values.values()), node["type"]
+    assert used == set(links)
+
+
+@pytest.mark.parametrize("path", EDITOR, ids=lambda path: path.stem)
+def test_what_a_workflow_stores_beyond_its_twin_are_the_nodes_defaults(path: Path) -> None:
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    prompt = read_prompt(WORKFLOWS / "api" / path.name)
+    for node in workflow["nodes"]:
+        cls = NODE_CLASS_MAPPINGS.get(node["type"])
+        if cls is None:
+            continue
+        declared = declared_inputs(cls)
+        for name, value in zip(widgets(node["type"]), node["widgets_values"], strict=True):
+            if name not in prompt[str(node["id"])].inputs:
+                kind, options = declared[name]
+                default = options.get("default", options.get("options", [""])[0] if kind == "COMBO" else None)
+                assert value == default, f"{node['type']}.{name}"
+
+
+@pytest.mark.parametrize("path", EDITOR, ids=lambda path: path.stem)
+def test_a_workflow_is_laid_out_and_says_what_it_does(path: Path) -> None:
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    boxes = [(*node["pos"], *node["size"]) for node in workflow["nodes"]]
+    for number, (x, y, width, height) in enumerate(boxes):
+        for other_x, other_y, other_width, other_height in boxes[number + 1 :]:
+            apart = x + width <= other_x or other_x + other_width <= x or y + height <= other_y - 30
+            assert apart or other_y + other_height <= y - 30
+    assert workflow["groups"]
+    assert any(node["type"] == "MarkdownNote" and node["widgets_values"][0].strip() for node in workflow["nodes"])
+
+
+@pytest.mark.parametrize("path", EDITOR, ids=lambda path: path.stem)
+def test_a_workflow_has_its_thumbnail(path: Path) -> None:
+    with Image.open(path.with_suffix(".jpg")) as picture:
+        assert picture.format == "JPEG"
+        assert min(picture.size) >= 256
+    assert path.with_suffix(".jpg").stat().st_size < 200_000
 
 
 def test_the_demo_names_the_face_that_the_photographs_have() -> None:
-    prompt = read_prompt(Path(maskloss.__file__).parent / "workflows/api/demo.json")
+    prompt = read_prompt(WORKFLOWS / "api/demo.json")
     (reference,) = [node for node in prompt.values() if node.class_type == "MaskLossReferenceFaces"]
     assert reference.inputs["face_index"] == DEMO_REFERENCE_FACE_INDEX
