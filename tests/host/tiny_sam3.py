@@ -61,10 +61,10 @@ class TinySam3:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {}}
+        return {"required": {}, "optional": {"version": ("STRING", {"default": "SAM3"})}}
 
-    def load(self) -> tuple[Any, Any]:
-        return load_sam3()
+    def load(self, version: str = "SAM3") -> tuple[Any, Any]:
+        return load_sam3(version=version)
 
 
 NODE_CLASS_MAPPINGS = {"TinySam3": TinySam3}
