@@ -1,10 +1,11 @@
 /**
  * What a person does in the graph editor, in a real Chromium on a real server: `node editor.js '<JSON>'` with
- * {url, chromium, pictures: folder for screenshots, vue: Nodes 2.0?, palette, prompt}. Ends with 1 and says why.
+ * {url, chromium, pictures: folder for screenshots, vue: Nodes 2.0?, palette, prompt, workflows: folder}. Ends with 1 and says why.
  */
 
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { readFileSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 
 import { chromium } from "playwright-core";
 
@@ -35,7 +36,7 @@ const PLACES = {
   12: [1150, 1150],
 };
 
-const { url, chromium: executablePath, pictures, vue, palette, prompt } = JSON.parse(process.argv[2]);
+const { url, chromium: executablePath, pictures, vue, palette, prompt, workflows } = JSON.parse(process.argv[2]);
 const browser = await chromium.launch({ executablePath, args: FLAGS });
 const page = await browser.newPage({ viewport: { width: 1900, height: 1200 } });
 page.setDefaultTimeout(90 * SECONDS);
@@ -64,6 +65,8 @@ try {
   await step("a click on a face sets face_index, a second one unsets it", facesAreClicked);
   await step("the pages of help open", helpOpens);
   await step("a removed node leaves nothing behind", removal);
+  await step("every shipped workflow opens, with nothing missing and nothing over another", workflowsOpen);
+  await step("the two subgraphs are offered", subgraphsAreOffered);
   await step("the console has no error", () => assert.deepEqual(complaints, []));
 } finally {
   // Whatever went wrong before is what has to be told.
@@ -234,6 +237,45 @@ async function removal() {
   assert.equal(await panel.count(), 0);
   await page.evaluate(() => document.body.classList.toggle("maskloss-test"));
   await page.waitForTimeout(SECONDS / 2);
+}
+
+async function workflowsOpen() {
+  for (const file of readdirSync(workflows).filter((name) => name.endsWith(".json"))) {
+    const workflow = JSON.parse(readFileSync(join(workflows, file), "utf8"));
+    await page.evaluate((given) => app.loadGraphData(given, true, true), workflow);
+    await page.waitForTimeout(2 * SECONDS);
+    const found = await page.evaluate(() => {
+      const nodes = app.graph._nodes;
+      const box = ({ pos: [x, y], size: [width, height] }) => ({ x, y: y - 30, right: x + width, bottom: y + height });
+      const over = (a, b) => a.x < b.right && b.x < a.right && a.y < b.bottom && b.y < a.bottom;
+      const pairs = nodes.flatMap((one, at) => nodes.slice(at + 1).map((other) => [one, other]));
+      return {
+        count: nodes.length,
+        links: app.graph.links.size ?? Object.keys(app.graph.links).length,
+        wrong: nodes.filter((node) => node.has_errors || !LiteGraph.registered_node_types[node.type]).map(({ type }) => type),
+        over: pairs.filter(([one, other]) => over(box(one), box(other))).map(([one, other]) => `${one.title}/${other.title}`),
+      };
+    });
+    const expected = { count: workflow.nodes.length, links: workflow.links.length, wrong: [], over: [] };
+    assert.deepEqual(found, expected, file);
+    await page.evaluate(() => {
+      const boxes = app.graph._nodes.map(({ pos, size }) => [...pos, pos[0] + size[0], pos[1] + size[1]]);
+      const [left, top] = [0, 1].map((at) => Math.min(...boxes.map((box) => box[at])));
+      const [right, bottom] = [2, 3].map((at) => Math.max(...boxes.map((box) => box[at])));
+      app.canvas.ds.scale = Math.min((innerWidth - 150) / (right - left), (innerHeight - 250) / (bottom - top));
+      app.canvas.ds.offset = [100 / app.canvas.ds.scale - left, 150 / app.canvas.ds.scale - top];
+      app.canvas.setDirty(true, true);
+    });
+    await page.waitForTimeout(SECONDS);
+    await picture(`workflow_${basename(file, ".json")}`);
+  }
+}
+
+async function subgraphsAreOffered() {
+  const names = await page.evaluate(async () =>
+    Object.values(await (await fetch("/global_subgraphs")).json()).map(({ name }) => name),
+  );
+  assert.ok(names.includes("Photographs of one person") && names.includes("Weighted mask of one person"), `${names}`);
 }
 
 async function poll(done, seconds = 200) {
