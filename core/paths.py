@@ -104,6 +104,24 @@ def resolve_write(folders: Folders, text: str, name: str = "path") -> Path:
     return _opened(folders, path, name, plain, (folders.output, *folders.roots))
 
 
+def resolve_read_or_write(folders: Folders, text: str, name: str = "path") -> tuple[Path, bool]:
+    """The directory that `text` means, and whether it may be written to: one that is there is read where it lies, under
+    input/ too; one that is not will be where `resolve_write` says.
+
+    Raises PathError as `resolve_read` where it may not be written to, and when it is in both input and output.
+    """
+    try:
+        target = resolve_write(folders, text, name)
+    except PathError:
+        return resolve_read(folders, text, name, PathKind.DIRECTORY), False
+    plain, place = _split(text, name)
+    beside_output = place is None and _absolute(plain, name) is None
+    if beside_output and (folders.input / plain.replace("\\", "/")).exists():
+        found = resolve_read(folders, text, name, PathKind.DIRECTORY)
+        return found, found == target
+    return target, True
+
+
 def listing_digest(paths: list[Path], recursive: bool = True) -> str:
     """A digest of what lies at `paths`: relative names, sizes and modification times, without opening any file."""
     digest = hashlib.sha256()

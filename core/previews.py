@@ -19,7 +19,7 @@ from .cache.pictures import shown_frames, source_pictures
 from .cache.store import LatentCache
 from .data.items import Dataset, DatasetItem
 from .data.load import LoadedItem, load_frame, load_item, load_still
-from .draw.overlay import face_overlay, heat_map, weights_overlay, with_weights_legend
+from .draw.overlay import face_overlay, heat_map, weights_tint, with_scale_below, with_weights_legend
 from .draw.sheet import contact_sheet, shrink, side_by_side
 from .errors import CacheError, DatasetError, ImageError
 from .mask_weights import MaskLossSettings, transform_weights
@@ -104,7 +104,7 @@ def _sheet(items: Sequence[DatasetItem], gone: Mapping[str, str], columns: int, 
         progress.update(number, len(items), item.name)
         cells.append(_dataset_cell(item, gone.get(item.name)))
     progress.update(len(items), len(items))
-    return contact_sheet(cells, columns, CELL_PX)
+    return with_scale_below(contact_sheet(cells, columns, CELL_PX))
 
 
 def cache_sheet(
@@ -137,7 +137,8 @@ def cache_sheet(
         cells.append((_cache_cell(cache, entry, used_Thw), _cache_caption(entry, statistics)))
     progress.update(len(entries), len(entries))
     counts = Counter(entry.origin.value for entry in cache.entries)
-    return contact_sheet(cells, columns, CELL_PX), {"items": rows, "counts": {"entries": len(cache.entries), **counts}}
+    sheet_HWC = with_scale_below(contact_sheet(cells, columns, CELL_PX))
+    return sheet_HWC, {"items": rows, "counts": {"entries": len(cache.entries), **counts}}
 
 
 def _used(raw_B1Thw: torch.Tensor, settings: MaskLossSettings | None) -> np.ndarray:
@@ -191,7 +192,7 @@ def _weighted(loaded: LoadedItem) -> np.ndarray:
     if loaded.weights_HW is None:
         return small_HWC
     weights_HW = torch.from_numpy(loaded.weights_HW)[None, None, None]
-    return weights_overlay(small_HWC, to_latent_grid(weights_HW, small_HWC.shape[:2])[0, 0, 0].numpy())
+    return weights_tint(small_HWC, to_latent_grid(weights_HW, small_HWC.shape[:2])[0, 0, 0].numpy())
 
 
 def _cache_caption(entry: CacheEntry, statistics: dict[str, object]) -> str:

@@ -18,7 +18,7 @@ from ..core.errors import SettingError
 from ..core.host import current_host
 from ..core.parts.part_map import PartSegmenter
 from ..core.parts.tiers import TierWeights, parse_class_weights
-from ..core.paths import resolve_write
+from ..core.paths import resolve_read_or_write, resolve_write
 from ..core.people.faces import FaceRecognizer
 from ..core.people.identity import Identity, MatchRules, OnNoMatch
 from ..core.people.instances import PersonSegmenter
@@ -162,7 +162,9 @@ class MaskLossDatasetKeepPerson(Node):
         video_every: int = VIDEO_EVERY,
     ) -> dict[str, Any]:
         host = current_host()
-        written = instance_directory.strip()
+        instances, writable = None, True
+        if instance_directory.strip():
+            instances, writable = resolve_read_or_write(host.folders(), instance_directory, "instance_directory")
         rules = MatchRules(min_similarity, margin, on_no_match=OnNoMatch(on_no_match))
         made_with = (identity.fingerprint, rules, dilate_px, feather_px)
         dataset, report = keep_person(
@@ -174,11 +176,12 @@ class MaskLossDatasetKeepPerson(Node):
             _output_directory(output_directory, "person", dataset, *made_with),
             dilate_px,
             feather_px,
-            resolve_write(host.folders(), written, "instance_directory") if written else None,
+            instances,
             overwrite,
             parse_choices(choices),
             host.progress(),
             video_every,
+            instances_writable=writable,
         )
         sheet_HWC = dataset_sheet(dataset, SHEET_COLUMNS, limit=SHEET_LIMIT)
         return told((dataset, as_json(report)), [*report["warnings"], report["text"]], [sheet_HWC], "person")

@@ -18,6 +18,7 @@ import torch
 
 from ..data.items import MaskOrigin
 from ..errors import CacheError
+from ..video.reader import VIDEO_SUFFIXES
 from .entries import CacheEntry, StaleEntry
 from .entry_file import read_latent, read_tensors, read_weights
 from .index import INDEX_FILE, SHARES_DIRECTORY, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
@@ -92,7 +93,8 @@ class LatentCache:
         """The entries whose sources changed, looked at again: a cache may stay open for hours while files change."""
         reasons: dict[str, list[str]] = {}
         for name, source in changed_and_missing(self.entries)[0]:
-            reasons.setdefault(name, []).append(f"its {source.role} {source.path}")
+            is_video = source.role == "image" and source.path.suffix.lower() in VIDEO_SUFFIXES
+            reasons.setdefault(name, []).append(f"its {'video' if is_video else source.role} {source.path}")
         return tuple(
             StaleEntry(name, f"{', '.join(sources)} changed after it was cached") for name, sources in reasons.items()
         )

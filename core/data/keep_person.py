@@ -47,14 +47,15 @@ def keep_person(
     progress: Progress = SILENT,
     video_every: int = VIDEO_EVERY,
     workers: int | None = None,
+    instances_writable: bool = True,
 ) -> tuple[Dataset, dict[str, Any]]:
     """Write `<output_directory>/<name>.png`, the weights where the person is and 0 elsewhere, for every item.
 
     A video's are in one `<name>.mkv`, one mask per frame; every `video_every`-th is looked at. An item without a mask
     counts fully where the person is. `choices` maps a photograph's name to the number of the face to keep. Binary masks
-    of the person are written to `instance_directory`; one that someone put or edited there is used as it is. Unchanged
-    work is skipped. `workers`: photographs at a time, None for as many as the cores and models allow; the masks are the
-    same for any number.
+    of the person are written to `instance_directory`, where `instances_writable`; one that someone put or edited there
+    is used as it is, found by name as a mask file is. Unchanged work is skipped. `workers`: photographs at a time, None
+    for as many as the cores and models allow; the masks are the same for any number.
 
     Returns the dataset without the items that are left out (they are in `left_out`), and the report {"items": [{"name",
     "state": written|unchanged|kept|left out, "faces", "decision", "reason", "area", "coverage", "video"}], doubtful
@@ -63,10 +64,13 @@ def keep_person(
     """
     if video_every < 1:
         raise SettingError(f"video_every must be at least 1 frame, got {video_every}.")
-    _check(dataset, output_directory, instance_directory, choices, rules)
+    _check(dataset, output_directory, instance_directory if instances_writable else None, choices, rules)
     search = PersonSearch(recognizer, identity, person_segmenter, rules, choices)
     workers = worker_count(recognizer, person_segmenter) if workers is None else workers
-    with open_ledger(output_directory, STEP) as ledger, open_instances(instance_directory) as instances:
+    with (
+        open_ledger(output_directory, STEP) as ledger,
+        open_instances(instance_directory, dataset.items, instances_writable) as instances,
+    ):
         shared = Shared(search, ledger, instances, (dilate_px, feather_px), overwrite, video_every, workers)
 
         def photograph(item: DatasetItem) -> PersonRow:

@@ -71,8 +71,9 @@ class Keeping:
         record = self._shared.ledger.record(self._item.name)
         if self._by_hand:
             return self._drawn_by_hand(record)
-        current = self._state is FileState.UNCHANGED and self._shared.instances.is_current(self._item, self._sought)
-        if current and record is not None:
+        instances = self._shared.instances
+        current = self._given is not None or instances.is_current(self._item, self._sought)
+        if current and self._state is FileState.UNCHANGED and record is not None:
             return self._row("unchanged", record.details)
         return self._row("written", self._make())
 

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +16,14 @@ import numpy as np
 from ..alpha import weights_to_uint8
 from ..errors import DatasetError, PersonError
 from ..files import written_whole
-from ..images import load_mask, save_image
+from ..images import IMAGE_SUFFIXES, load_mask, save_image
 from ..people.faces import FaceRecognizer
 from ..people.identity import Identity, MatchRules, PersonDecision, decide
 from ..people.instances import PersonSegmenter
 from ..people.pick import cut_out
 from ..resample import check_same_aspect, fit_mask
+from ..video.reader import VIDEO_SUFFIXES
+from .files import NameIndex
 from .items import DatasetItem
 from .ledger import FileState, Ledger, fingerprint_of, open_ledger, target_for
 
@@ -61,19 +63,42 @@ class PersonSearch:
 
 
 class InstanceMasks:
-    """The directory of binary masks of the person. Ours are written and renewed; a person's are used as they are."""
+    """The directory of binary masks of the person. Ours are written and renewed; a person's are used as they are.
 
-    def __init__(self, directory: Path | None, ledger: Ledger | None) -> None:
+    Without a ledger nothing is written, and everything that lies in `directory` was made elsewhere.
+    """
+
+    def __init__(self, directory: Path | None, ledger: Ledger | None, items: Sequence[DatasetItem]) -> None:
         self._directory, self._ledger = directory, ledger
+        self._found: dict[bool, NameIndex] = {}
+        if directory is not None and directory.is_dir():
+            names = [item.name for item in items]
+            photographs = NameIndex(directory, IMAGE_SUFFIXES, "instance mask", names)
+            media = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+            videos = NameIndex(directory, media, "instance mask", names, folders_of=IMAGE_SUFFIXES)
+            self._found = {False: photographs, True: videos}
 
     def given(self, item: DatasetItem, fingerprint: str) -> Path | None:
-        """The mask of `item` that someone put there or edited, if there is one.
+        """The mask of `item` that someone put there or edited, if there is one: by the name that ours has, or as a file
+        of a `mask_directory` is found.
 
-        DatasetError when it was edited for another search than this one, so that it may show somebody else.
+        DatasetError when two could be meant, and when it was edited for another search than this one, so that it may
+        show somebody else.
         """
+        found = self._found[item.is_video].find(item.name) if self._found else None
+        if found is not None and found.resolve() == item.media_path.resolve():
+            raise DatasetError(
+                f"The instance_directory {self._directory} holds the photograph {item.name} itself; give a folder of "
+                "masks."
+            )
         if self._directory is None or self._ledger is None:
-            return None
+            return found
         target = target_for(item, self._directory)
+        if found is not None and found != target and not target.exists():
+            # What was made for another item of that name, or for those in a folder of that name, is not this one's.
+            own = found.relative_to(self._directory).with_suffix("").as_posix()
+            inside = [f"{own}/{file.stem}" for file in found.iterdir()] if found.is_dir() else []
+            return found if all(self._ledger.record(name) is None for name in (own, *inside)) else None
         state = self._ledger.state(item.name, target, fingerprint)
         record = self._ledger.record(item.name)
         if state is FileState.EDITED and record is not None and record.fingerprint != fingerprint:
@@ -84,7 +109,7 @@ class InstanceMasks:
         return target if state in (FileState.EDITED, FileState.FOREIGN) else None
 
     def is_current(self, item: DatasetItem, fingerprint: str) -> bool:
-        """Whether nothing is to be written for `item`."""
+        """Whether nothing is to be written for `item`, none being given."""
         if self._directory is None or self._ledger is None:
             return True
         state = self._ledger.state(item.name, target_for(item, self._directory), fingerprint)
@@ -114,13 +139,15 @@ class InstanceMasks:
 
 
 @contextmanager
-def open_instances(directory: Path | None) -> Generator[InstanceMasks, None, None]:
-    """The instance masks of `directory`; without one, none are kept."""
-    if directory is None:
-        yield InstanceMasks(None, None)
-        return
-    with open_ledger(directory, INSTANCE_STEP) as ledger:
-        yield InstanceMasks(directory, ledger)
+def open_instances(
+    directory: Path | None, items: Sequence[DatasetItem], writable: bool
+) -> Generator[InstanceMasks, None, None]:
+    """The instance masks of `directory` for `items`; without one, none are kept."""
+    with ExitStack() as opened:
+        ledger = (
+            None if directory is None or not writable else opened.enter_context(open_ledger(directory, INSTANCE_STEP))
+        )
+        yield InstanceMasks(directory, ledger, items)
 
 
 def read_instance(path: Path, item: DatasetItem, size: tuple[int, int]) -> np.ndarray:

@@ -9,8 +9,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 RGB = tuple[int, int, int]
+Entry = tuple[RGB | None, str]
 PALE: RGB = (245, 245, 245)
 DARK: RGB = (24, 24, 27)
+
+_Row = list[tuple[int, RGB | None, str]]
 
 
 @lru_cache(maxsize=64)
@@ -63,10 +66,11 @@ def label_size(text: str, size_px: int) -> tuple[int, int]:
     return width + 2 * pad, height + pad
 
 
-def with_legend(rgb_HWC: np.ndarray, entries: Sequence[tuple[RGB, str]]) -> np.ndarray:
+def with_legend(rgb_HWC: np.ndarray, entries: Sequence[Entry]) -> np.ndarray:
     """The picture with a legend along its lower edge; letters shrink until it takes at most 2/5 of the height.
 
-    Where even the smallest letters would take more, the last entries are left away.
+    An entry is a colour and what it means, or None and a remark. Where even the smallest letters would take more, the
+    last entries are left away.
     """
     if not entries:
         return rgb_HWC.copy()
@@ -77,17 +81,31 @@ def with_legend(rgb_HWC: np.ndarray, entries: Sequence[tuple[RGB, str]]) -> np.n
         size_px -= 1
         rows = _rows(entries, size_px, width)
     rows = rows[: max(1, int(0.4 * height / _row_px(size_px)))]
+    top = height - len(rows) * _row_px(size_px)
+    return _drawn(_darkened(rgb_HWC, top), rows, top, size_px)
+
+
+def with_legend_below(rgb_HWC: np.ndarray, entries: Sequence[Entry], size_px: int) -> np.ndarray:
+    """The picture made taller by a legend with letters of `size_px`, so that it covers nothing."""
+    height, width = rgb_HWC.shape[:2]
+    rows = _rows(entries, size_px, width)
+    strip_HWC = np.full((len(rows) * _row_px(size_px), width, 3), DARK, np.uint8)
+    return _drawn(np.concatenate([rgb_HWC, strip_HWC]), rows, height, size_px)
+
+
+def _drawn(rgb_HWC: np.ndarray, rows: Sequence[_Row], top: int, size_px: int) -> np.ndarray:
+    """The picture with the rows of a legend from `top` on."""
     row_px = _row_px(size_px)
-    top = height - len(rows) * row_px
-    picture = Image.fromarray(_darkened(rgb_HWC, top))
+    picture = Image.fromarray(rgb_HWC)
     draw = ImageDraw.Draw(picture)
-    swatch = size_px
     for index, row in enumerate(rows):
         y = top + index * row_px
         for x, colour, text in row:
-            box = (x, y + (row_px - swatch) // 2, x + swatch - 1, y + (row_px + swatch) // 2 - 1)
-            draw.rectangle(box, fill=colour, outline=PALE)
-            draw.text((x + swatch * 1.4, y + (row_px - size_px * 1.25) / 2), text, fill=PALE, font=font(size_px))
+            if colour is not None:
+                box = (x, y + (row_px - size_px) // 2, x + size_px - 1, y + (row_px + size_px) // 2 - 1)
+                draw.rectangle(box, fill=colour, outline=PALE)
+            place = (x + _swatch_px(colour, size_px), y + (row_px - size_px * 1.25) / 2)
+            draw.text(place, text, fill=PALE, font=font(size_px))
     return np.asarray(picture)
 
 
@@ -95,13 +113,17 @@ def _row_px(size_px: int) -> int:
     return round(size_px * 1.6)
 
 
-def _rows(entries: Sequence[tuple[RGB, str]], size_px: int, width: int) -> list[list[tuple[int, RGB, str]]]:
+def _swatch_px(colour: RGB | None, size_px: int) -> int:
+    return 0 if colour is None else round(size_px * 1.4)
+
+
+def _rows(entries: Sequence[Entry], size_px: int, width: int) -> list[_Row]:
     """Entries with their x, broken into rows that fit the width."""
     margin = size_px // 2
-    rows: list[list[tuple[int, RGB, str]]] = [[]]
+    rows: list[_Row] = [[]]
     x = margin
     for colour, text in entries:
-        needed = round(size_px * 1.4) + text_size(text, size_px)[0]
+        needed = _swatch_px(colour, size_px) + text_size(text, size_px)[0]
         if rows[-1] and x + needed > width - margin:
             rows.append([])
             x = margin

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw
 from ..errors import ImageError
 from ..parts.part_map import PartMap
 from ..people.identity import FaceScore, PersonDecision
-from .lettering import RGB, draw_label, label_size, letter_size, with_legend
+from .lettering import RGB, Entry, draw_label, label_size, letter_size, with_legend, with_legend_below
 
 CHOSEN: RGB = (34, 197, 94)
 OTHERS: RGB = (220, 38, 38)
@@ -34,6 +35,8 @@ CLASS_COLOURS: tuple[RGB, ...] = (
     (70, 90, 220),
 )
 LEGEND_TIERS = 8
+ROUND_WEIGHTS = (255, 191, 128, 64, 0)
+SCALE_LETTERS_PX = 14
 PARTS_OPACITY = 0.6
 WEIGHTS_OPACITY = 0.5
 
@@ -68,9 +71,9 @@ def parts_overlay(rgb_HWC: np.ndarray, parts: PartMap, opacity: float = PARTS_OP
     colours = part_colours(parts)
     tinted_HWC = _blend(rgb_HWC, colours[parts.label_HW], opacity)
     present = [int(index) for index in np.unique(parts.label_HW) if index]
-    entries = [(_rgb(colours[index]), parts.scheme.names[index]) for index in present]
+    entries: list[Entry] = [(_rgb(colours[index]), parts.scheme.names[index]) for index in present]
     if parts.approximate:
-        entries.append(((90, 90, 90), "approximate"))
+        entries.append((None, "approximate"))
     return with_legend(tinted_HWC, entries)
 
 
@@ -89,18 +92,29 @@ def part_colours(parts: PartMap) -> np.ndarray:
 
 def weights_overlay(rgb_HWC: np.ndarray, weights_HW: np.ndarray, opacity: float = WEIGHTS_OPACITY) -> np.ndarray:
     """Weights in [0, 1] as colour over the picture, dark for 0 to pale yellow for 1, with the tiers that occur."""
+    return with_weights_legend(weights_tint(rgb_HWC, weights_HW, opacity), weights_HW)
+
+
+def weights_tint(rgb_HWC: np.ndarray, weights_HW: np.ndarray, opacity: float = WEIGHTS_OPACITY) -> np.ndarray:
+    """As `weights_overlay`, without the legend: for pictures that share one."""
     _same_size("The weights", rgb_HWC, weights_HW)
-    return with_weights_legend(_blend(rgb_HWC, weight_colours(weights_HW), opacity), weights_HW)
+    return _blend(rgb_HWC, weight_colours(weights_HW), opacity)
 
 
 def with_weights_legend(picture_HWC: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The picture with a legend of the weights (in [0, 1], any shape) that occur, or of round ones where many do."""
     values = np.unique(np.round(np.clip(weights, 0, 1) * 255).astype(int))[::-1]
-    if len(values) > LEGEND_TIERS:
-        values = np.array([255, 191, 128, 64, 0])
-    colours_NC = weight_colours(values[None] / 255.0)[0]
-    entries = [(_rgb(colour), f"{value / 255:.2f} ({value})") for colour, value in zip(colours_NC, values, strict=True)]
-    return with_legend(picture_HWC, entries)
+    return with_legend(picture_HWC, _weight_entries(values if len(values) <= LEGEND_TIERS else ROUND_WEIGHTS))
+
+
+def with_scale_below(sheet_HWC: np.ndarray) -> np.ndarray:
+    """A sheet of pictures made taller by a line that says which colour stands for which weight; it covers nothing."""
+    return with_legend_below(sheet_HWC, _weight_entries(ROUND_WEIGHTS), SCALE_LETTERS_PX)
+
+
+def _weight_entries(values: Sequence[int] | np.ndarray) -> list[Entry]:
+    colours_NC = weight_colours(np.asarray(values)[None] / 255.0)[0]
+    return [(_rgb(colour), f"{value / 255:.2f} ({value})") for colour, value in zip(colours_NC, values, strict=True)]
 
 
 def heat_map(

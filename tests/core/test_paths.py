@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from maskloss.core.paths import (
     listing_digest,
     numbered_path,
     resolve_read,
+    resolve_read_or_write,
     resolve_write,
     roots_from_environment,
 )
@@ -36,6 +38,29 @@ def test_both_present_is_an_error_and_a_suffix_decides(folders: Folders) -> None
         resolve_read(folders, "photos", "directory")
     assert resolve_read(folders, "photos [input]") == folders.input / "photos"
     assert resolve_read(folders, "photos  [output] ") == folders.output / "photos"
+
+
+def test_what_is_there_is_read_in_place_and_what_is_not_is_written_under_output(folders: Folders) -> None:
+    assert resolve_read_or_write(folders, "photos") == (folders.input / "photos", False)
+    assert resolve_read_or_write(folders, "photos [input]") == (folders.input / "photos", False)
+    assert resolve_read_or_write(folders, str(folders.input / "photos")) == (folders.input / "photos", False)
+    assert resolve_read_or_write(folders, "loras") == (folders.output / "loras", True)
+    assert resolve_read_or_write(folders, "new") == (folders.output / "new", True)
+    assert resolve_read_or_write(folders, "photos [output]") == (folders.output / "photos", True)
+    assert resolve_read_or_write(folders, str(folders.roots[0] / "new")) == (folders.roots[0] / "new", True)
+    elsewhere = folders.input.parent / "elsewhere/photos"
+    with pytest.raises(PathError, match="lies outside the folders that are open"):
+        resolve_read_or_write(folders, str(elsewhere))
+    assert resolve_read_or_write(replace(folders, absolute_allowed=True), str(elsewhere)) == (elsewhere, True)
+    with pytest.raises(PathError, match="was not found"):
+        resolve_read_or_write(folders, "nowhere [input]")
+    with pytest.raises(PathError, match="a directory was expected"):
+        resolve_read_or_write(folders, "photos/a.txt")
+    (folders.output / "photos").mkdir()
+    with pytest.raises(PathError, match="masks: 'photos' lies in both input and output"):
+        resolve_read_or_write(folders, "photos", "masks")
+    same = Folders(folders.input, folders.input)
+    assert resolve_read_or_write(same, "photos") == (folders.input / "photos", True)
 
 
 def test_same_folder_for_input_and_output_is_not_ambiguous(tmp_path: Path) -> None:

@@ -100,9 +100,12 @@ def test_the_doubtful_ones_come_first_with_their_scores(dataset: Dataset, monkey
 
 def test_masks_without_a_face_are_shown_first(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
-    monkeypatch.setattr(
-        previews, "contact_sheet", lambda cells, *_: names.extend(caption.splitlines()[0] for _, caption in cells)
-    )
+
+    def listen(cells: list[tuple[np.ndarray, str]], columns: int, cell_px: int) -> np.ndarray:
+        names.extend(caption.splitlines()[0] for _, caption in cells)
+        return contact_sheet(cells, columns, cell_px)
+
+    monkeypatch.setattr(previews, "contact_sheet", listen)
     rows = [{"name": "half", "tiers": {"face": 0.1}}, {"name": "bare", "tiers": {"face": 0.0}}]
     masks_sheet(dataset, {"items": rows}, 4, 12)
     masks_sheet(dataset, {"items": [{"name": "half", "state": "kept"}, rows[1]]}, 4, 1)

@@ -1,7 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
-from maskloss.core.draw.lettering import label_size, letter_size, luminance, shorten, text_size, with_legend
+from maskloss.core.draw.lettering import (
+    label_size,
+    letter_size,
+    luminance,
+    shorten,
+    text_size,
+    with_legend,
+    with_legend_below,
+)
 
 
 def test_letters_grow_with_the_picture_and_stay_readable() -> None:
@@ -23,6 +31,18 @@ def test_shortened_text_fits_and_keeps_both_ends() -> None:
 def test_a_label_is_larger_than_its_text() -> None:
     assert label_size("0: 0.51", 20) > text_size("0: 0.51", 20)
     assert luminance((255, 255, 255)) > 254 > 1 > luminance((0, 0, 0))
+
+
+def test_a_remark_has_no_swatch_and_a_legend_below_covers_nothing() -> None:
+    white_HWC = np.full((100, 300, 3), 255, np.uint8)
+    coloured = with_legend(white_HWC, [((200, 0, 0), "face"), ((0, 0, 200), "said")])
+    remarked = with_legend(white_HWC, [((200, 0, 0), "face"), (None, "said")])
+    assert (coloured == (0, 0, 200)).all(-1).sum() > 20
+    assert not (remarked == (0, 0, 200)).all(-1).any()
+    below = with_legend_below(white_HWC, [((200, 0, 0), "face"), (None, "a remark")] * 4, 12)
+    np.testing.assert_array_equal(below[:100], white_HWC)
+    assert below.shape[0] > 100 + 2 * 12, "what does not fit into one row goes into the next"
+    assert (below[100:] == (200, 0, 0)).all(-1).sum() > 4 * 60
 
 
 def test_a_legend_takes_at_most_two_fifths() -> None:
