@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,8 @@ B = TypeVar("B")
 
 # Each has a photograph and its masks in memory.
 MAX_WORKERS = 8
+# Pixels of the photographs that are in memory at once with a mask for everyone in them, up to 100 bytes a pixel.
+MAX_PIXELS = 48_000_000
 
 
 def worker_count(*models: object) -> int:
@@ -55,6 +58,28 @@ def in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> Gener
         finally:
             for future in waiting:
                 future.cancel()
+
+
+class Budget:
+    """So much of something, shared by threads: who needs more than is left waits until others are done."""
+
+    def __init__(self, total: int) -> None:
+        self._total = self._left = total
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def held(self, amount: int) -> Generator[None]:
+        """Take `amount` for a while; who needs more than there is at all takes everything, and so works alone."""
+        amount = min(amount, self._total)
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= amount)
+            self._left -= amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += amount
+                self._changed.notify_all()
 
 
 @contextmanager

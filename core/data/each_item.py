@@ -7,9 +7,10 @@ from contextlib import closing
 from itertools import accumulate
 from typing import TypeVar
 
+from ..images import image_size
 from ..progress import Progress
 from ..video.reader import probe
-from ..workers import in_order
+from ..workers import MAX_PIXELS, Budget, in_order
 from .items import DatasetItem
 
 Row = TypeVar("Row")
@@ -38,6 +39,8 @@ def each_item(
 ) -> list[Row]:
     """One row per item, in their order: `photograph` in `workers` threads, then `video` in the calling one.
 
+    Large photographs are worked on by fewer threads, so that no more than MAX_PIXELS are in memory at once.
+
     A video may advance by one for each of its `segmented_frames`; what is left is made up when it returns.
     """
     photographs = [item for item in items if not item.is_video]
@@ -52,7 +55,14 @@ def each_item(
     advance = Advance(progress, ends[-1])
     advance(0, names[0])
     rows: dict[str, Row] = {}
-    with closing(in_order(photograph, photographs, workers)) as results:
+    pixels = Budget(MAX_PIXELS)
+
+    def bounded(item: DatasetItem) -> Row:
+        width, height = image_size(item.media_path)
+        with pixels.held(width * height):
+            return photograph(item)
+
+    with closing(in_order(bounded, photographs, workers)) as results:
         for item, row in zip(photographs, results, strict=True):
             rows[item.name] = row
             advance(1, names[len(rows)])

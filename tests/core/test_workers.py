@@ -1,12 +1,13 @@
 """Work at once gives the same results in the same order, holds little, and stops when told to."""
 
 import threading
+import time
 from contextlib import closing
 
 import cv2
 import pytest
 import torch
-from maskloss.core.workers import MAX_WORKERS, in_order, worker_count
+from maskloss.core.workers import MAX_WORKERS, Budget, in_order, worker_count
 
 
 class Parallel:
@@ -70,3 +71,31 @@ def test_the_libraries_use_one_thread_meanwhile_and_as_many_as_before_afterwards
 def test_only_models_that_say_so_are_used_by_several_threads() -> None:
     assert worker_count(Parallel(), object()) == 1
     assert 1 <= worker_count(Parallel(), Parallel()) <= MAX_WORKERS
+
+
+def test_a_budget_is_never_exceeded_and_the_largest_work_alone() -> None:
+    budget, lock = Budget(10), threading.Lock()
+    held: list[int] = []
+    seen: list[list[int]] = []
+
+    def work(amount: int) -> int:
+        with budget.held(amount):
+            with lock:
+                held.append(amount)
+                seen.append(list(held))
+            time.sleep(0.005)
+            with lock:
+                held.remove(amount)
+        return amount
+
+    amounts = [4, 3, 3, 40, 6, 6, 1, 4, 4, 4] * 3
+    assert list(in_order(work, amounts, 4)) == amounts
+    assert all(sum(together) <= 10 or together == [40] for together in seen)
+    assert max(map(len, seen)) >= 2, "small ones were worked on at once"
+
+
+def test_a_budget_comes_back_after_an_error() -> None:
+    budget = Budget(10)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="here"), budget.held(8):
+            raise ValueError("here")

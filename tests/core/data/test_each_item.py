@@ -1,11 +1,15 @@
 """Progress counts photographs and frames, and rows keep the items' order."""
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from maskloss.core.data.each_item import Advance, each_item, segmented_frames
 from maskloss.core.data.items import DatasetItem, LoadSettings
+from maskloss.core.images import image_size
 
 
 class Watching:
@@ -42,3 +46,27 @@ def test_photographs_first_then_videos_frame_by_frame(
     assert watching.seen == [
         (0, 7, "a"), (1, 7, "c"), (2, 7, "b"), (3, 7, "frame 1"), (5, 7, "d"), (7, 7, ""),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pictures_allowed", "at_once"), [(4.0, 4), (1.9, 1)])
+def test_large_photographs_are_worked_on_by_fewer(
+    photograph: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, pictures_allowed: float, at_once: int
+) -> None:
+    paths = [photograph(f"set/{number}.png") for number in range(12)]
+    items = [DatasetItem(path.stem, path, LoadSettings()) for path in paths]
+    width, height = image_size(paths[0])
+    monkeypatch.setattr("maskloss.core.data.each_item.MAX_PIXELS", int(pictures_allowed * width * height))
+    lock, working, most = threading.Lock(), 0, 0
+
+    def work(item: DatasetItem) -> str:
+        nonlocal working, most
+        with lock:
+            working += 1
+            most = max(most, working)
+        time.sleep(0.02)
+        with lock:
+            working -= 1
+        return item.name
+
+    assert each_item(items, work, lambda item, _: item.name, 4, 4, Watching()) == [item.name for item in items]
+    assert most == at_once

@@ -317,7 +317,7 @@ def test_two_instance_masks_of_one_photograph_and_the_photographs_themselves_are
     Image.new("L", (200, 120), 255).save(instances / "group.webp")
     with pytest.raises(DatasetError, match="Two instance mask files could belong to group"):
         step(group, instance_directory=instances)
-    with pytest.raises(DatasetError, match="holds group itself"):
+    with pytest.raises(DatasetError, match="holds the photograph group itself"):
         step(group, instance_directory=group.media_path.parent, instances_writable=False)
 
 
