@@ -61,6 +61,7 @@ class MaskLossCacheLatents(Node):
                 "control_indices": STRING("0", "Frame indices of the control image, with one_frame."),
                 "batch_size": INT(1, 1, 64, "Photographs, or clips, encoded at a time."),
                 "architecture": COMBO(ARCHITECTURES, "Which model, where several share a VAE; names the files."),
+                "image_conditioning": BOOLEAN(False, "For image-to-video models: each clip's first frame goes along."),
             },
         }
 
@@ -79,6 +80,7 @@ class MaskLossCacheLatents(Node):
         control_indices: str = "0",
         batch_size: int = 1,
         architecture: str = AUTO,
+        image_conditioning: bool = False,
     ) -> dict[str, Any]:
         host = current_host()
         directory = resolve_write(host.folders(), cache_directory, "cache_directory")
@@ -86,7 +88,7 @@ class MaskLossCacheLatents(Node):
         storage = MaskStorage(mask_storage)
         encoder = latent_encoder(vae, architecture)
         cache, report = cache_latents(
-            dataset, encoder, directory, storage, batch_size, frames, host.progress(), host.share()
+            dataset, encoder, directory, storage, batch_size, frames, host.progress(), host.share(), image_conditioning
         )
         return told((cache, as_json(report)), report["messages"])
 

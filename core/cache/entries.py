@@ -31,7 +31,8 @@ class CacheEntry:
 
     `file` is its path below the cache's directory, `latent_shape` (C,T,h,w). `coverage` is the mean weight on the
     latent grid (1 without a mask), in one-frame training of the target frame. There, frame `target_index` is the one to
-    learn and `control_indices` are those given; the latent's frames are in ascending order of index.
+    learn and `control_indices` are those given; the latent's frames are in ascending order of index. `image_channels`
+    are those of what the file holds for an image-to-video model: 4 of a mask and the latent's, or 0.
     """
 
     name: str
@@ -49,6 +50,7 @@ class CacheEntry:
     sources: tuple[Source, ...] = ()
     target_index: int | None = None
     control_indices: tuple[int, ...] = ()
+    image_channels: int = 0
 
     @property
     def source_path(self) -> Path:

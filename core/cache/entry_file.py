@@ -1,7 +1,8 @@
 """One cached picture on disk: a safetensors file named and keyed like the reference system's, with metadata of ours.
 
 `{name}_{W:04d}x{H:04d}_{architecture}.safetensors` (the image's own size) holds `latents_{F}x{h}x{w}_{dtype}` of shape
-(C,F,h,w) and, where there is a mask, `mask_weights_{F}x{h}x{w}_{dtype}` of shape (1,F,h,w).
+(C,F,h,w) and, where there is a mask, `mask_weights_{F}x{h}x{w}_{dtype}` of shape (1,F,h,w); for image-to-video models
+`latents_image_{F}x{h}x{w}_{dtype}` of shape (4+C,F,h,w).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..files import write_bytes
 REFERENCE_FORMAT = "1.0.1"
 LATENTS = "latents_"
 WEIGHTS = "mask_weights_"
+IMAGE_LATENTS = "latents_image_"
 LATENT_FINGERPRINT = "maskloss_latent_fingerprint"
 MASK_FINGERPRINT = "maskloss_mask_fingerprint"
 CLIP_FRAMES = "maskloss_clip_frames"
@@ -42,12 +44,14 @@ class MaskStorage(str, Enum):
 
 @dataclass(frozen=True)
 class EntryHeader:
-    """What a file says of itself without its tensors. `latent_shape` is (C,T,h,w); `others` are further keys."""
+    """What a file says of itself without its tensors. `latent_shape` is (C,T,h,w), `image_channels` those of what an
+    image-to-video model is given (0: nothing); `others` are further keys."""
 
     metadata: Mapping[str, str]
     latent_shape: tuple[int, int, int, int]
     has_weights: bool
     others: tuple[str, ...] = ()
+    image_channels: int = 0
 
 
 def entry_file_name(name: str, image_size: tuple[int, int], architecture: str) -> str:
@@ -61,13 +65,17 @@ def write_entry(
     weights_1Thw: torch.Tensor | None,
     storage: MaskStorage,
     metadata: Mapping[str, str],
+    image_CThw: torch.Tensor | None = None,
 ) -> None:
-    """Write latents and weights (float32 in [0, 1]) whole or not at all. `metadata` is added to the format's."""
+    """Write latents, weights (float32 in [0, 1]) and what an image-to-video model is given, whole or not at all.
+    `metadata` is added to the format's."""
     frames, height, width = latent_CThw.shape[1:]
     tensors = {_key(LATENTS, latent_CThw): alone(latent_CThw)}
     if weights_1Thw is not None:
         stored = _stored(weights_1Thw, storage)
         tensors[_key(WEIGHTS, stored)] = alone(stored)
+    if image_CThw is not None:
+        tensors[_key(IMAGE_LATENTS, image_CThw)] = alone(image_CThw)
     own = {"format_version": REFERENCE_FORMAT, "frame_count": str(frames), "latent_size": f"{width}x{height}"}
     write_tensors(path, tensors, {**own, **metadata})
 
@@ -89,8 +97,10 @@ def read_header(path: Path) -> EntryHeader:
             shape = tuple(file.get_slice(latents[0]).get_shape())
             if len(shape) != 4:
                 raise _damaged(path, f"its latents have the shape {shape} instead of (C, T, h, w)")
-            others = tuple(sorted(set(keys) - {*latents, *weights}))
-            return EntryHeader(file.metadata() or {}, shape, bool(weights), others)
+            images = _numbered(keys, IMAGE_LATENTS)
+            others = tuple(sorted(set(keys) - {*latents, *weights, *images}))
+            channels = int(file.get_slice(images[0]).get_shape()[0]) if images else 0
+            return EntryHeader(file.metadata() or {}, shape, bool(weights), others, channels)
     except (SafetensorError, OSError) as error:
         raise _damaged(path, str(error)) from error
 
@@ -107,14 +117,12 @@ def read_metadata(path: Path) -> Mapping[str, str]:
 def read_latent(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> torch.Tensor:
     """(C,T,h,w) float32. CacheError when the file is missing or damaged, of another shape, or not finite, or was
     written again since for something of another `fingerprint`."""
-    latent = _read(path, LATENTS, LATENT_FINGERPRINT, fingerprint)
-    if latent is None or tuple(latent.shape) != tuple(shape):
-        found = "none" if latent is None else tuple(latent.shape)
-        raise _damaged(path, f"its latents have the shape {found} instead of {tuple(shape)}")
-    latent = latent.float()
-    if not bool(torch.isfinite(latent).all()):
-        raise _damaged(path, "its latents are not finite")
-    return latent
+    return _read_finite(path, LATENTS, shape, fingerprint)
+
+
+def read_image(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> torch.Tensor:
+    """What an image-to-video model is given, (4+C,T,h,w) float32. CacheError as `read_latent`."""
+    return _read_finite(path, IMAGE_LATENTS, shape, fingerprint)
 
 
 def read_weights(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> torch.Tensor | None:
@@ -153,6 +161,18 @@ def _read(path: Path, prefix: str, tag: str, fingerprint: str) -> torch.Tensor |
             return file.get_tensor(keys[0]) if keys else None
     except (SafetensorError, OSError) as error:
         raise _damaged(path, str(error)) from error
+
+
+def _read_finite(path: Path, prefix: str, shape: tuple[int, ...], fingerprint: str) -> torch.Tensor:
+    latent = _read(path, prefix, LATENT_FINGERPRINT, fingerprint)
+    what = prefix.strip("_")
+    if latent is None or tuple(latent.shape) != tuple(shape):
+        found = "none" if latent is None else tuple(latent.shape)
+        raise _damaged(path, f"its {what} have the shape {found} instead of {tuple(shape)}")
+    latent = latent.float()
+    if not bool(torch.isfinite(latent).all()):
+        raise _damaged(path, f"its {what} are not finite")
+    return latent
 
 
 def _numbered(keys: Iterable[str], prefix: str) -> list[str]:

@@ -15,6 +15,7 @@ from ..progress import SILENT, Progress
 from .entries import CacheEntry
 from .entry_file import MaskStorage, entry_file_name, write_entry, write_tensors
 from .export_text import reference_text, text_metadata, why_no_text
+from .image_conditioning import IMAGE, MASK_CHANNELS
 from .reference_files import CHANNELS, ReferenceArchitecture, text_file_of
 from .store import LatentCache
 
@@ -24,7 +25,8 @@ def export_reference(
 ) -> dict[str, Any]:
     """Write every entry into `directory`, all in one folder, in the form of `architecture` (empty: the cache's own).
 
-    WAN's and Qwen-Image's latents are normalised, HunyuanVideo's raw. Where any entry has weights, one without gets
+    WAN's and Qwen-Image's latents are normalised, HunyuanVideo's raw; what an image-to-video model is given goes along
+    for WAN. Where any entry has weights, one without gets
     full ones, as the reference system writes them. Captions go along where ComfyUI's text encoder of that very model
     embedded them; without `with_text`, or where another did, the other trainer has to.
 
@@ -39,7 +41,10 @@ def export_reference(
             f"{cache.stale[0].reason}); run CacheLatents again before the export."
         )
     if any(entry.target_index is not None for entry in cache.entries):
-        raise CacheError(f"{cache.directory} is for one-frame training, which has no counterpart; cache it without.")
+        raise CacheError(
+            f"{cache.directory} is for one-frame training, for which musubi-tuner needs CLIP vision features that are "
+            "not cached here; cache it with the other trainer."
+        )
     files = _file_names(cache, target)
     why_not = why_no_text(cache, target) if with_text else "as asked"
     captions = {} if why_not else _caption_files(cache, files, target)
@@ -60,6 +65,13 @@ def export_reference(
     progress.update(len(rows), len(rows))
     counts = Counter(row["weights"] for row in rows)
     messages = [f"Captions are not exported ({why_not}); cache them with the other trainer."] if why_not else []
+    if any(entry.image_channels for entry in cache.entries):
+        messages.append(
+            "First frames go along; for WAN 2.1's image-to-video models musubi-tuner wants CLIP vision features as "
+            "well, which its own caching makes."
+            if target is ReferenceArchitecture.WAN
+            else "First frames are not exported: only WAN's image-to-video models are known."
+        )
     if counts["full"]:
         messages.append(f"{counts['full']} items had no mask (no alpha + no file). Filled with full-weight (255).")
     told = {"captions": len(captions)} if captions else {}
@@ -118,4 +130,8 @@ def _write(cache: LatentCache, entry: CacheEntry, path: Path, target: ReferenceA
         # Pictures, not latent frames: of a clip the first stands alone, then each latent frame is four.
         "frame_count": str((entry.latent_shape[1] - 1) * 4 + 1),
     }
-    write_entry(path, target.from_raw(latent_CThw), weights_1Thw, MaskStorage.FLOAT32, metadata)
+    image_CThw: torch.Tensor | None = None
+    if entry.image_channels and target is ReferenceArchitecture.WAN:
+        given_CThw = cache.conditioning(entry)[IMAGE][0]
+        image_CThw = torch.cat([given_CThw[:MASK_CHANNELS], target.from_raw(given_CThw[MASK_CHANNELS:])])
+    write_entry(path, target.from_raw(latent_CThw), weights_1Thw, MaskStorage.FLOAT32, metadata, image_CThw)

@@ -21,6 +21,7 @@ from ..progress import SILENT, Progress
 from .encoders import LatentEncoder
 from .entries import CacheEntry
 from .entry_file import COVERAGE, ORIGIN, MaskStorage, read_header
+from .image_conditioning import MASK_CHANNELS
 from .index import INDEX_FILE, CacheIndex, orphan_files, write_index
 from .index_columns import EntryTable
 from .making import make_missing
@@ -39,6 +40,7 @@ def cache_latents(
     one_frame: OneFrame | None = None,
     progress: Progress = SILENT,
     share: Share | None = None,
+    image_conditioning: bool = False,
 ) -> tuple[LatentCache, dict[str, Any]]:
     """Cache every photograph of `dataset`, and every clip of its videos, in `directory`; what is there and still true
     stays untouched.
@@ -47,6 +49,9 @@ def cache_latents(
     of one bucket, and clips of one bucket and length, go through the encoder `batch_size` at a time. Broken off, the
     next call goes on where this one stopped, and until then the cache does not open. Entries are in the order of their
     names.
+
+    With `image_conditioning`, what an image-to-video model is given goes along: the clip's first frame and grey, or
+    with `one_frame` the control frames and grey in the target's place.
 
     With `share`, `dataset` is that share of a dataset that several processes cache together. The cache opens when the
     last one is finished; the cache that comes back holds this share's entries and is good for `cache_text` only.
@@ -59,13 +64,13 @@ def cache_latents(
     for item in dataset.items:
         check_required(item)
     sweep(directory)
-    rules = CachingRules(encoder, directory, mask_storage, one_frame)
+    rules = CachingRules(encoder, directory, mask_storage, one_frame, image_conditioning)
     plans: list[ItemPlan] = []
     for item in dataset.items:
         progress.update(0, len(dataset.items), f"looking at {item.name}")
         plans += plan_item(item, rules)
     _check_names(plans, directory)
-    job = "" if share is None else share_job(dataset, encoder.identity, mask_storage, one_frame)
+    job = "" if share is None else share_job(dataset, encoder.identity, mask_storage, one_frame, image_conditioning)
     if any(plan.action is not Action.NOTHING for plan in plans):
         # Until the last file is written the cache must not open: half a dataset would train without a word.
         _mark_unfinished(rules)
@@ -141,6 +146,7 @@ def _entry(plan: ItemPlan, rules: CachingRules) -> CacheEntry:
         sources=plan.sources,
         target_index=None if one_frame is None else one_frame.target_index,
         control_indices=() if one_frame is None else one_frame.control_indices,
+        image_channels=MASK_CHANNELS + header.latent_shape[0] if rules.image_conditioning else 0,
     )
 
 
@@ -151,6 +157,12 @@ def _report(plans: Sequence[ItemPlan], entries: EntryTable, orphans: Sequence[st
     messages = [f"Mask sources: alpha={alpha}, file={file}, none={none}"]
     if none:
         messages.append(f"{none} items had no mask (no alpha + no file). Filled with full-weight (255).")
+    copied = sum(entry.image_channels > 0 and entry.latent_shape[1] == 1 for entry in entries)
+    if copied:
+        messages.append(
+            f"{copied} entries are single pictures, given to an image-to-video model as their own first frame: it only "
+            "has to copy them. Cache clips, or use one_frame."
+        )
     if orphans:
         messages.append(
             f"{len(orphans)} files in {directory} belong to no item of the dataset and are not used; `maskloss cache "

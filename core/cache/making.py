@@ -30,9 +30,11 @@ from .entry_file import (
     SOURCES_SEEN,
     VERSION,
     read_header,
+    read_image,
     read_latent,
     write_entry,
 )
+from .image_conditioning import MASK_CHANNELS, first_then_grey, grey_like, with_mask
 from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame
 
 Batch = Sequence[ItemPlan]
@@ -104,32 +106,59 @@ def _read(plan: ItemPlan) -> LoadedClip:
 
 
 def _rewrite_weights(plan: ItemPlan, rules: CachingRules) -> None:
+    image_CThw: torch.Tensor | None = None
     try:
-        latent_CThw = read_latent(plan.path, read_header(plan.path).latent_shape, plan.latent_fingerprint)
+        shape = read_header(plan.path).latent_shape
+        latent_CThw = read_latent(plan.path, shape, plan.latent_fingerprint)
+        if rules.image_conditioning:
+            image_CThw = read_image(plan.path, (MASK_CHANNELS + shape[0], *shape[1:]), plan.latent_fingerprint)
     except CacheError:
         _encode([(plan, _read(plan))], rules)  # the header was whole, the latent is not
         return
     if plan.clip is None:
         loaded = _photograph(plan)
-        _write(plan, rules, latent_CThw, loaded.weights_THW, loaded.origin)
+        _write(plan, rules, latent_CThw, image_CThw, loaded.weights_THW, loaded.origin)
     else:
         weights_THW = load_clip_weights(plan.item, plan.clip, plan.bucket)
-        _write(plan, rules, latent_CThw, weights_THW, expected_origin(plan.item))
+        _write(plan, rules, latent_CThw, image_CThw, weights_THW, expected_origin(plan.item))
 
 
 def _encode(loaded: Sequence[tuple[ItemPlan, LoadedClip]], rules: CachingRules) -> None:
     plans = [plan for plan, _ in loaded]
-    fitted = [clip.rgb_THWC for _, clip in loaded]
+    rgb_BTHWC = _pixels([clip.rgb_THWC for _, clip in loaded])
+    images_BCThw: torch.Tensor | None = None
     if rules.one_frame is None:
-        latents_BCThw = _encoded(fitted, plans, rules.encoder)
+        latents_BCThw = _encoded(rgb_BTHWC, plans, rules.encoder)
+        if rules.image_conditioning:
+            shown_BCThw = latents_BCThw
+            if rgb_BTHWC.shape[1] > 1:
+                shown_BCThw = _encoded(first_then_grey(rgb_BTHWC), plans, rules.encoder)
+            images_BCThw = with_mask(shown_BCThw, [frame == 0 for frame in range(shown_BCThw.shape[2])])
     else:
-        controls = [_control(plan, rgb_THWC) for plan, rgb_THWC in zip(plans, fitted, strict=True)]
-        target = _encoded(fitted, plans, rules.encoder)
-        control = _encoded(controls, plans, rules.encoder)
-        frames = [target if index == rules.one_frame.target_index else control for index in rules.one_frame.frames]
-        latents_BCThw = torch.cat(frames, dim=2)
-    for (plan, clip), latent_CThw in zip(loaded, latents_BCThw, strict=True):
-        _write(plan, rules, latent_CThw, clip.weights_THW, clip.origin)
+        latents_BCThw, images_BCThw = _one_frame(loaded, rgb_BTHWC, rules, rules.one_frame)
+    for index, (plan, clip) in enumerate(loaded):
+        image_CThw = None if images_BCThw is None else images_BCThw[index]
+        _write(plan, rules, latents_BCThw[index], image_CThw, clip.weights_THW, clip.origin)
+
+
+def _one_frame(
+    loaded: Sequence[tuple[ItemPlan, LoadedClip]], rgb_BTHWC: torch.Tensor, rules: CachingRules, one_frame: OneFrame
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Each frame is encoded alone. The model is given the control frames, and grey in the target's place."""
+    plans = [plan for plan, _ in loaded]
+    target = _encoded(rgb_BTHWC, plans, rules.encoder)
+    control = _encoded(_pixels([_control(plan, clip.rgb_THWC) for plan, clip in loaded]), plans, rules.encoder)
+    learnt = [index == one_frame.target_index for index in one_frame.frames]
+    latents_BCThw = torch.cat([target if own else control for own in learnt], dim=2)
+    if not rules.image_conditioning:
+        return latents_BCThw, None
+    grey = _encoded(grey_like(rgb_BTHWC[:1]), plans[:1], rules.encoder).expand_as(control)
+    shown_BCThw = torch.cat([grey if own else control for own in learnt], dim=2)
+    return latents_BCThw, with_mask(shown_BCThw, [not own for own in learnt])
+
+
+def _pixels(clips: Sequence[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(clips)).float() / 255
 
 
 def _photograph(plan: ItemPlan) -> LoadedClip:
@@ -141,8 +170,7 @@ def _photograph(plan: ItemPlan) -> LoadedClip:
     return LoadedClip(rgb_THWC, fit_mask(loaded.weights_HW, loaded.size, plan.bucket)[None], loaded.origin)
 
 
-def _encoded(clips: Sequence[np.ndarray], plans: Batch, encoder: LatentEncoder) -> torch.Tensor:
-    rgb_BTHWC = torch.from_numpy(np.stack(clips)).float() / 255
+def _encoded(rgb_BTHWC: torch.Tensor, plans: Batch, encoder: LatentEncoder) -> torch.Tensor:
     with torch.no_grad():
         latents_BCThw = encoder.encode(rgb_BTHWC).float().cpu()
     frames, (width, height) = _shape(plans[0])
@@ -171,6 +199,7 @@ def _write(
     plan: ItemPlan,
     rules: CachingRules,
     latent_CThw: torch.Tensor,
+    image_CThw: torch.Tensor | None,
     weights_THW: np.ndarray | None,
     origin: MaskOrigin,
 ) -> None:
@@ -203,7 +232,7 @@ def _write(
     if rules.one_frame is not None:
         metadata["maskloss_frames"] = ",".join(str(index) for index in rules.one_frame.frames)
         metadata["maskloss_target_index"] = str(rules.one_frame.target_index)
-    write_entry(plan.path, latent_CThw, weights_1Thw, rules.storage, metadata)
+    write_entry(plan.path, latent_CThw, weights_1Thw, rules.storage, metadata, image_CThw)
 
 
 def _among_controls(target_11hw: torch.Tensor, one_frame: OneFrame) -> torch.Tensor:

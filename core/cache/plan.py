@@ -72,12 +72,21 @@ class OneFrame:
 
 @dataclass(frozen=True)
 class CachingRules:
-    """What is cached, and how. `one_frame` is None for plain images."""
+    """What is cached, and how. `one_frame` is None for plain images. With `image_conditioning` what an image-to-video
+    model is given is cached as well. SettingError where the encoder is none of a video model."""
 
     encoder: LatentEncoder
     directory: Path
     storage: MaskStorage
     one_frame: OneFrame | None
+    image_conditioning: bool = False
+
+    def __post_init__(self) -> None:
+        if self.image_conditioning and self.encoder.temporal_stride == 0:
+            raise SettingError(
+                f"image_conditioning is for image-to-video models, but this VAE ({self.encoder.architecture}) is a "
+                "picture model's; turn it off, or connect a video model's VAE."
+            )
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,7 @@ def _plan(
     clip_frames = () if clip is None else (clip.frames,)
     latent_fingerprint = fingerprint_of(
         FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, rules.one_frame, hashes.get("control", ""),
-        *clip_frames,
+        *clip_frames, *(("image_conditioning",) if rules.image_conditioning else ()),
     )  # fmt: skip
     alpha = hashes["image"] if item.settings.alpha_mask and clip is None else ""
     mask_fingerprint = fingerprint_of(

@@ -2,7 +2,9 @@
 
 `{key}_{W:04d}x{H:04d}_{tag}.safetensors` (a clip's key ends in `_{start:05d}-{frames:03d}`) with the metadata
 architecture, width, height, format_version; captions in `{key}_{tag}_te.safetensors` as `caption1`. WAN's and
-Qwen-Image's latents are normalised per channel there, HunyuanVideo's raw. Shapes: `_CThw` the latent grid. Sizes are
+Qwen-Image's latents are normalised per channel there, HunyuanVideo's raw. For WAN's image-to-video models they hold
+`latents_image_…`, in one-frame training with `f_indices_int32`, the number of each latent frame, of which the one to
+learn is masked out; and `clip_…`, CLIP vision features, for WAN 2.1. Shapes: `_CThw` the latent grid. Sizes are
 (width, height).
 """
 
@@ -21,13 +23,24 @@ from ..data.items import MaskOrigin
 from ..data.ledger import fingerprint_of
 from ..errors import CacheError
 from .entries import CacheEntry
-from .entry_file import REFERENCE_FORMAT, VERSION, EntryHeader, read_header, read_metadata, read_weights
+from .entry_file import (
+    IMAGE_LATENTS,
+    REFERENCE_FORMAT,
+    VERSION,
+    EntryHeader,
+    read_header,
+    read_metadata,
+    read_tensors,
+    read_weights,
+)
+from .image_conditioning import MASK_CHANNELS
 
 STRIDE_PX = 8
 CHANNELS = 16
 TEXT_MARK = "text/maskloss_text.json"
 _NAME = re.compile(r"(?P<key>.+)_(?P<width>\d{4,})x(?P<height>\d{4,})_(?P<tag>[a-z0-9]+)\.safetensors")
 _CLIP = re.compile(r"_\d{5}-\d{3,}$")
+_CLIP_VISION, _FRAME_NUMBERS = "clip_", "f_indices_"
 
 # WAN 2.1's published statistics of its latents' channels, which Qwen-Image uses as well.
 _MEAN = (
@@ -75,6 +88,7 @@ class ReferenceDirectory:
     entries: tuple[CacheEntry, ...]
     text_encoder: str | None
     without_caption: tuple[str, ...]
+    with_clip_vision: int
 
 
 def holds_reference_files(directory: Path) -> bool:
@@ -106,7 +120,8 @@ def read_reference(directory: Path) -> ReferenceDirectory | None:
     architecture = next(iter(tags))
     entries = tuple(_entry(path, header, architecture) for path, header in found)
     bare = tuple(entry.name for entry in entries if not entry.caption)
-    return ReferenceDirectory(architecture, entries, read_text_mark(directory), bare)
+    with_vision = sum(any(key.startswith(_CLIP_VISION) for key in header.others) for _, header in found)
+    return ReferenceDirectory(architecture, entries, read_text_mark(directory), bare, with_vision)
 
 
 def text_file_of(file: str, architecture: ReferenceArchitecture) -> str:
@@ -147,10 +162,13 @@ def _architecture(path: Path, header: EntryHeader) -> ReferenceArchitecture:
     version = header.metadata.get("format_version")
     if version != REFERENCE_FORMAT:
         raise CacheError(f"{path} has the format {version} instead of {REFERENCE_FORMAT}; cache it again over there.")
-    if header.others:
+    shown = architecture is ReferenceArchitecture.WAN and header.image_channels == MASK_CHANNELS + CHANNELS
+    known = (_CLIP_VISION, _FRAME_NUMBERS) if shown else ()
+    other = [key for key in header.others if not key.startswith(known)]
+    if other or (header.image_channels and not shown):
         raise CacheError(
-            f"{path} holds {', '.join(header.others)} besides its latents, for training with control or start images, "
-            "which is not done here; cache plain images."
+            f"{path} holds {', '.join(other) or 'latents_image'} besides its latents, for training with control or "
+            "start images, which is only done with the start images of WAN's image-to-video models; cache plain images."
         )
     if header.latent_shape[0] != CHANNELS:
         raise CacheError(
@@ -163,6 +181,9 @@ def _architecture(path: Path, header: EntryHeader) -> ReferenceArchitecture:
 def _entry(path: Path, header: EntryHeader, architecture: ReferenceArchitecture) -> CacheEntry:
     name = _matched(path)
     channels, frames, height, width = header.latent_shape
+    target_index, control_indices = _one_frame(path, header)
+    position = sum(index < target_index for index in control_indices) if target_index is not None else None
+    learnt = slice(None) if position is None else slice(position, position + 1)
     weights_1Thw = read_weights(path, (1, frames, height, width))
     status = path.stat()
     # Their files bear no hash; reading gigabytes at every opening would be worse than taking a copy for a new file.
@@ -171,7 +192,7 @@ def _entry(path: Path, header: EntryHeader, architecture: ReferenceArchitecture)
         name=name["key"],
         file=path.name,
         origin=MaskOrigin.NONE if weights_1Thw is None else MaskOrigin.FILE,
-        coverage=1.0 if weights_1Thw is None else float(weights_1Thw.double().mean()),
+        coverage=1.0 if weights_1Thw is None else float(weights_1Thw[:, learnt].double().mean()),
         repeats=1,
         image_size=(int(name["width"]), int(name["height"])),
         bucket=(width * STRIDE_PX, height * STRIDE_PX),
@@ -180,7 +201,28 @@ def _entry(path: Path, header: EntryHeader, architecture: ReferenceArchitecture)
         latent_fingerprint=stamp,
         mask_fingerprint=stamp,
         file_bytes=status.st_size,
+        target_index=target_index,
+        control_indices=control_indices,
+        image_channels=header.image_channels,
     )
+
+
+def _one_frame(path: Path, header: EntryHeader) -> tuple[int | None, tuple[int, ...]]:
+    """The frame to learn and those given, of a file for one-frame training; (None, ()) of any other."""
+    if not any(key.startswith(_FRAME_NUMBERS) for key in header.others):
+        return None, ()
+    tensors = read_tensors(path)
+    (numbers,) = (tensor for key, tensor in tensors.items() if key.startswith(_FRAME_NUMBERS))
+    (image_CThw,) = (tensor for key, tensor in tensors.items() if key.startswith(IMAGE_LATENTS))
+    given = (image_CThw[:MASK_CHANNELS].float().mean(dim=(0, 2, 3)) > 0.5).tolist()
+    frames: list[int] = numbers.tolist()
+    learnt = [frame for frame, known in zip(frames, given, strict=False) if not known]
+    if len(frames) != len(given) or frames != sorted(set(frames)) or len(learnt) != 1:
+        raise CacheError(
+            f"{path} numbers its {len(given)} frames {frames}, of which {learnt} are to be learnt; ascending numbers "
+            "and one frame to learn were expected. Cache it again over there."
+        )
+    return learnt[0], tuple(frame for frame in frames if frame != learnt[0])
 
 
 def _caption(path: Path) -> str:

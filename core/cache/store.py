@@ -20,7 +20,8 @@ from ..data.items import MaskOrigin
 from ..errors import CacheError
 from ..video.reader import VIDEO_SUFFIXES
 from .entries import CacheEntry, StaleEntry
-from .entry_file import read_latent, read_tensors, read_weights
+from .entry_file import read_image, read_latent, read_tensors, read_weights
+from .image_conditioning import FRAMES, IMAGE, MASK_CHANNELS, frames_of
 from .index import INDEX_FILE, SHARES_DIRECTORY, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
 from .reference_files import ReferenceArchitecture, read_reference
 from .sources import changed_and_missing
@@ -80,6 +81,20 @@ class LatentCache:
                 f"from {entry.origin.value}; run CacheLatents again."
             )
         return weights
+
+    def conditioning(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
+        """What an image-to-video model is given with the entry: `image_conditioning` (1,4+C,T,h,w) float32, a mask that
+        is 1 where frames are given, and raw latents; for a one-frame entry `frame_indices` (T,), too. Empty where the
+        cache has none. CacheError as `latent`."""
+        if entry.image_channels == 0:
+            return {}
+        shape = (entry.image_channels, *entry.latent_shape[1:])
+        image_CThw = read_image(self.directory / entry.file, shape, entry.latent_fingerprint)
+        if self.reference is not None:
+            raw_CThw = self.reference.to_raw(image_CThw[MASK_CHANNELS:])
+            image_CThw = torch.cat([image_CThw[:MASK_CHANNELS], raw_CThw])
+        frames = frames_of(entry)
+        return {IMAGE: image_CThw[None], **({FRAMES: torch.tensor(frames)} if frames else {})}
 
     def text(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
         """The embeddings of the entry's caption. CacheError when CacheText has not run since it changed."""
@@ -166,6 +181,11 @@ def _open_reference(directory: Path) -> LatentCache | None:
     if found is None:
         return None
     notes = [f"{directory} is another trainer's cache: every entry counts once, its photographs are not known."]
+    if found.with_clip_vision:
+        notes.append(
+            f"{found.with_clip_vision} entries hold CLIP vision features, which are not used: sample without "
+            "clip_vision_output what is trained on them."
+        )
     if found.without_caption:
         notes.append(
             f"{len(found.without_caption)} entries have no caption beside them, as {found.without_caption[0]}."

@@ -31,6 +31,8 @@ class DemoDenoiser:
 
     family = Family.FLOW
     latent_channels = LATENT_CHANNELS
+    image_channels = 0
+    notes: tuple[str, ...] = ()
     default_targets = r"^(blocks\.\d+\..+|final)$"
     lora_architecture = "maskloss-demo"
 
@@ -59,6 +61,10 @@ class DemoDenoiser:
     def snr(self, t_B: torch.Tensor) -> torch.Tensor:
         """((1−t)/t)², infinite at t = 0."""
         return ((1 - t_B) / t_B) ** 2
+
+    def can_place(self, indices: Sequence[int]) -> bool:
+        """Never: it knows nothing of the order of frames."""
+        return False
 
     def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
         """Nothing: no block of the demo model changes its inputs in place."""

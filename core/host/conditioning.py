@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from .architectures import TextRule
 from .encoders import embeddings_to_cond
+from .image_to_video import as_conditioning, frames_in
 from .padding import HiddenPadding, pad_together, picture_tokens
 
 Conds = dict[str, Any]
@@ -24,12 +25,14 @@ _PADDABLE = {_TEXT, "y", "guidance", "ref_latents", "ref_latents_method"}
 class Rows:
     """Samples that go through the model together, by position, with the model's keyword arguments for all of them.
 
-    `padding` is None where their texts have one length.
+    `padding` is None where their texts have one length. `frames` are the numbers of their latent frames where these
+    are not simply counted.
     """
 
     positions: tuple[int, ...]
     arguments: Mapping[str, Any]
     padding: HiddenPadding | None = None
+    frames: tuple[int, ...] = ()
 
 
 def condition(
@@ -44,7 +47,8 @@ def condition(
     `noise` has the model's own axes, (B,C,h,w) or (B,C,T,h,w). `guidance` replaces the model's default where the
     embeddings bring none.
     """
-    embeddings = [embeddings_to_cond(each) for each in text]
+    embeddings = [embeddings_to_cond(as_conditioning(each)) for each in text]
+    frames = [frames_in(each) for each in text]
     if rule is TextRule.MASKED:
         embeddings = _padded(embeddings)
     elif rule is TextRule.FULL_LENGTH:
@@ -53,12 +57,14 @@ def condition(
     ragged = rule is TextRule.HIDDEN
     groups: list[list[int]] = []
     for i, own in enumerate(conds):
-        fitting = next((group for group in groups if _fits(conds[group[0]], own, ragged)), None)
+        alike = (group for group in groups if frames[group[0]] == frames[i])
+        fitting = next((group for group in alike if _fits(conds[group[0]], own, ragged)), None)
         if fitting is None:
             groups.append([i])
         else:
             fitting.append(i)
-    return [_rows(model, group, [conds[i] for i in group], noise) for group in groups]
+    rows = [_rows(model, group, [conds[i] for i in group], noise) for group in groups]
+    return [replace(each, frames=frames[each.positions[0]]) for each in rows]
 
 
 def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: torch.Tensor) -> Rows:

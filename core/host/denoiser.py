@@ -21,6 +21,7 @@ from .checkpointing import BlockCheckpointing, mutation_allowed
 from .conditioning import condition
 from .fingerprint import patcher_fingerprint
 from .gradient_check import check_gradients
+from .image_to_video import evenly_spaced, image_channels, notes, placed
 from .padding import OVERRIDE, hiding
 from .recast import casting_again
 from .weights import DifferentiableWeights
@@ -51,6 +52,7 @@ class ComfyDenoiser:
         guidance: float | None,
         identity: str,
         lent: Callable[[], AbstractContextManager[Any]],
+        shown_channels: int = 0,
     ) -> None:
         self.lent = lent
         self._model = patcher.model
@@ -66,6 +68,8 @@ class ComfyDenoiser:
         self.module: torch.nn.Module = self._model.diffusion_model
         self.device = torch.device(patcher.load_device)
         self.latent_channels = int(self._model.latent_format.latent_channels)
+        self.image_channels = shown_channels
+        self.notes = notes(self.module) if shown_channels else ()
         self.default_targets = self._architecture.targets
         self.lora_architecture = self._architecture.name
         self.identity = identity
@@ -86,6 +90,10 @@ class ComfyDenoiser:
             return ((1 - t_B) / t_B) ** 2
         return 1 / self._sigma(t_B) ** 2
 
+    def can_place(self, indices: Sequence[int]) -> bool:
+        """Evenly spaced ones, in an image-to-video model."""
+        return self.image_channels > 0 and evenly_spaced(indices)
+
     def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
         """Around `predict` and the `backward` of what comes of it."""
         if checkpoint or not self._checkpointing.mutating:
@@ -100,7 +108,11 @@ class ComfyDenoiser:
         text: Sequence[Mapping[str, torch.Tensor]],
         checkpoint: bool,
     ) -> torch.Tensor:
-        """Prediction minus target, (B,C,T,h,w) float32. TrainingError when there are no blocks to checkpoint."""
+        """Prediction minus target, (B,C,T,h,w) float32. TrainingError when there are no blocks to checkpoint.
+
+        All frames of a one-frame entry are noised alike and predicted, as in musubi-tuner: the control frames stand
+        clean beside the noise, as an image-to-video model's first frame does.
+        """
         if checkpoint and not self._checkpointing.blocks:
             raise TrainingError(
                 f"{type(self._model).__name__} has no repeated blocks, so gradient checkpointing is not possible; "
@@ -130,6 +142,7 @@ class ComfyDenoiser:
                 "cond_or_uncond": [0] * len(where),
                 "uuids": [None] * len(where),
                 **({} if group.padding is None else {OVERRIDE: group.padding.attention}),
+                **placed(self._options, group.frames),
             }
             with hiding(group.padding, self.module):
                 results = self._model.apply_model(noised[where], sigmas, transformer_options=options, **group.arguments)
@@ -186,7 +199,7 @@ def open_denoiser(
     for wrong gradients.
     """
     management: Any = importlib.import_module("comfy.model_management")
-    _check_supported(model)
+    shown_channels = _check_supported(model)
     with ExitStack() as stack:
         patcher = _computing_in(dtype, _loadable_patcher(model, management, stack), management, stack)
         _load(patcher, management)
@@ -202,7 +215,7 @@ def open_denoiser(
         stack.enter_context(checkpointing.installed())
         identity = model_identity(model, guidance)
         lent = lambda: _lent(patcher, weights, management)  # noqa: E731
-        denoiser = ComfyDenoiser(patcher, checkpointing, guidance, identity, lent)
+        denoiser = ComfyDenoiser(patcher, checkpointing, guidance, identity, lent, shown_channels)
         check_gradients(checkpointing, _small_pass(denoiser, example))
         yield denoiser
 
@@ -230,7 +243,8 @@ def prediction_family(sampling: Any) -> Family:
     return family
 
 
-def _check_supported(model: Any) -> None:
+def _check_supported(model: Any) -> int:
+    """The channels that an image-to-video model takes beside its latent, 0 for others. TrainingError otherwise."""
     sampling = model.get_model_object("model_sampling")
     prediction_family(sampling)
     kind = type(model.model).__name__
@@ -240,16 +254,7 @@ def _check_supported(model: Any) -> None:
             f"{kind} has latents of {dimensions} dimensions and makes no pictures; connect a model of pictures or "
             "videos."
         )
-    channels = int(model.model.latent_format.latent_channels)
-    noise = torch.zeros(1, channels, *([1] if dimensions == 3 else []), _CHECKED_CELLS, _CHECKED_CELLS)
-    beside = model.model.concat_cond(noise=noise, latent_image=noise, device=noise.device)
-    if beside is not None:
-        raise TrainingError(
-            f"{kind} takes {beside.shape[1]} channels beside the {channels} of its latent (a first frame, a picture to "
-            "edit, a mask), as its VAE encodes them, and the cache holds nothing of the kind; without them the LoRA "
-            "would be trained for inputs that sampling never gives. Train it on the text-to-image or text-to-video "
-            "model of the same family."
-        )
+    return image_channels(model.model)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ..cache.entries import CacheEntry
+from ..cache.image_conditioning import frames_of
 from ..cache.store import LatentCache
 from ..data.items import MaskOrigin
 from ..errors import CacheError, MaskMissingError, TrainingError
@@ -68,16 +69,18 @@ def check_training(
             f"min_snr_gamma is {config.min_snr_gamma}, but {denoiser.identity} is a flow model, for which min-SNR "
             "weighting is not defined; set it to 0."
         )
+    told = [*denoiser.notes, *_unused(denoiser, split.training)]
     masked = [entry for entry in split.training if entry.origin is not MaskOrigin.NONE]
     if settings is None:
         if not masked:
-            return []
+            return told
         return [
+            *told,
             f"WARNING: {len(masked)} of {len(split.training)} cached items have a mask, but no mask_loss is "
-            "connected: this is plain training in which the masks do nothing."
+            "connected: this is plain training in which the masks do nothing.",
         ]
     _check_masks(split.training, masked, settings)
-    return [*_warnings(split.training, settings), banner(split.training, settings)]
+    return [*told, *_warnings(split.training, settings), banner(split.training, settings)]
 
 
 def banner(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> str:
@@ -124,6 +127,12 @@ def _warnings(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> list
     return texts
 
 
+def _unused(denoiser: Denoiser, entries: Sequence[CacheEntry]) -> list[str]:
+    if denoiser.image_channels or not any(entry.image_channels for entry in entries):
+        return []
+    return ["The cache holds first frames for an image-to-video model; this one is given text alone and ignores them."]
+
+
 def _check_masks(entries: Sequence[CacheEntry], masked: Sequence[CacheEntry], settings: MaskLossSettings) -> None:
     if not masked:
         raise TrainingError(
@@ -154,20 +163,37 @@ def _check_cache(denoiser: Denoiser, cache: LatentCache) -> None:
             f"The cache {cache.directory} has no text for {len(missing)} captions: "
             f"{_listing([repr(caption) for caption in missing])}. Run MaskLossCacheText on it again."
         )
-    one_frame = [entry.name for entry in cache.entries if entry.target_index is not None]
-    if one_frame:
-        raise CacheError(
-            f"The cache {cache.directory} is for one-frame training ({_listing(one_frame)}), which this trainer does "
-            "not do: it takes an image-to-video model that is given the control frames beside the noise, and a grey "
-            "picture's latent in place of the target, which the cache does not hold. Cache the dataset with one_frame "
-            "off."
-        )
     channels = {entry.latent_shape[0] for entry in cache.entries}
     if channels != {denoiser.latent_channels}:
         raise CacheError(
             f"The cache {cache.directory} has latents of {sorted(channels)} channels (made by {cache.architecture}), "
             f"the model takes {denoiser.latent_channels}; cache the dataset with this model's VAE."
         )
+    _check_image_conditioning(denoiser, cache)
+
+
+def _check_image_conditioning(denoiser: Denoiser, cache: LatentCache) -> None:
+    one_frame = [entry for entry in cache.entries if entry.target_index is not None]
+    if one_frame and not denoiser.image_channels:
+        raise CacheError(
+            f"The cache {cache.directory} is for one-frame training ({_listing([entry.name for entry in one_frame])}), "
+            "which takes an image-to-video model, and this one is given text alone; connect such a model, or cache "
+            "the dataset with one_frame off."
+        )
+    bare = [entry.name for entry in cache.entries if entry.image_channels != denoiser.image_channels]
+    if denoiser.image_channels and bare:
+        raise CacheError(
+            f"The model takes {denoiser.image_channels} channels beside its latent, a first frame and its mask, and "
+            f"the cache {cache.directory} has none for {len(bare)} entries ({_listing(bare)}); cache the dataset again "
+            "with image_conditioning on, or train a text-to-video model on it."
+        )
+    for indices in sorted({frames_of(entry) for entry in one_frame}):
+        if not denoiser.can_place(indices):
+            raise CacheError(
+                f"The cache {cache.directory} has frames at {list(indices)}, and the model can only be told of two "
+                "frames, or of more that are evenly spaced; choose other target_index or control_indices, such as 1 "
+                "and 0, 2."
+            )
 
 
 def _listing(names: Sequence[str]) -> str:

@@ -51,6 +51,16 @@ class Denoiser(Protocol):
         ...
 
     @property
+    def image_channels(self) -> int:
+        """Channels that an image-to-video model takes beside the latent, 4 of a mask and a latent's; 0: none."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known of training this model, in sentences."""
+        ...
+
+    @property
     def default_targets(self) -> str:
         """Regular expression over module names: the layers that get an adapter when the user names none."""
         ...
@@ -72,6 +82,10 @@ class Denoiser(Protocol):
         """Signal-to-noise ratio (power) of the noised latent at `t`, shape (B,), for min-SNR weighting."""
         ...
 
+    def can_place(self, indices: Sequence[int]) -> bool:
+        """Whether latent frames can be given these numbers (ascending), as one-frame training wants it."""
+        ...
+
     def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
         """Entered around `predict` (with the same `checkpoint`) and the `backward` of what comes of it."""
         ...
@@ -86,7 +100,8 @@ class Denoiser(Protocol):
     ) -> torch.Tensor:
         """Prediction minus target, (B,C,T,h,w), in the unit in which the loss is taken, with a graph.
 
-        `clean` is normalised, `noise` is standard normal of the same shape, `text` has one mapping per sample.
+        `clean` is normalised, `noise` is standard normal of the same shape, `text` has one mapping per sample: its
+        caption's embeddings, and `LatentCache.conditioning` of it where the model has `image_channels`.
         With `checkpoint` the activations of each block are computed again on the way back instead of kept.
         """
         ...

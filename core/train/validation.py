@@ -14,7 +14,7 @@ from .denoiser import Denoiser
 from .observer import TrainObserver
 from .order import stream_seed
 from .step import precision
-from .window import cached_masks, timesteps
+from .window import cached_masks, timesteps, told
 
 _LEVELS = 4
 
@@ -62,7 +62,7 @@ def _differences(split: Split, entry: CacheEntry, denoiser: Denoiser, config: Tr
     even = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
     clean = denoiser.normalise(cache.latent(entry)[None].to(device)).expand_as(noise)
     t = timesteps(even, config, denoiser).to(device)
-    text = cache.text(entry)
+    text = told(cache, entry, denoiser)
     with precision(denoiser, config.training_dtype):
         rows = [denoiser.predict(clean[[level]], noise[[level]], t[[level]], [text], False) for level in range(_LEVELS)]
     return torch.cat(rows)

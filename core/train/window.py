@@ -27,7 +27,8 @@ from .order import Occurrence, stream_seed
 class MicroBatch:
     """Samples of one latent shape that go through the model together.
 
-    `raw` are the latents as the autoencoder gave them, `text` each sample's caption or the empty one. `mask` is the
+    `raw` are the latents as the autoencoder gave them, `text` each sample's caption or the empty one, and what an
+    image-to-video model is given. `mask` is the
     cached mask (after invert), `weights` what the loss uses, `prior` the region held to the base model (all zero when
     prior preservation is off), `scale_B` a factor of each sample's loss.
     """
@@ -119,10 +120,16 @@ def plan_micro_batch(
         scale = scale * min_snr_weight(denoiser, t_B, config.min_snr_gamma)
     latents = torch.stack([cache.latent(entry) for entry in chosen])
     dropped = (draws_B3[:, 2] < config.caption_dropout).tolist()
-    text = tuple(
-        cache.empty_text() if without else cache.text(entry) for entry, without in zip(chosen, dropped, strict=True)
-    )
+    text = tuple(told(cache, entry, denoiser, without) for entry, without in zip(chosen, dropped, strict=True))
     return MicroBatch(chosen, latents, text, noise, t_B, seeds, mask, weights, prior, scale)
+
+
+def told(
+    cache: LatentCache, entry: CacheEntry, denoiser: Denoiser, without_caption: bool = False
+) -> Mapping[str, torch.Tensor]:
+    """What the model is given with an entry: its caption's embeddings, and what an image-to-video model takes."""
+    text = cache.empty_text() if without_caption else cache.text(entry)
+    return {**text, **cache.conditioning(entry)} if denoiser.image_channels else text
 
 
 def draw_samples(seeds: Sequence[int], shape: tuple[int, int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:

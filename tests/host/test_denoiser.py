@@ -201,7 +201,7 @@ def test_other_predictions_are_refused_by_name(prediction: str, schedule: str, n
 
 @pytest.mark.parametrize(
     ("name", "named"),
-    [("wan_i2v", "WAN21 takes 20 channels"), ("sd15_inpaint", "takes 5 channels"), ("flux_fill", "Flux takes")],
+    [("wan_control", "WAN21 takes 16 channels"), ("sd15_inpaint", "takes 5 channels"), ("flux_fill", "Flux takes")],
 )
 def test_models_that_are_given_pictures_beside_the_noise_are_refused(name: str, named: str) -> None:
     model = tiny.load_model(name)

@@ -99,6 +99,8 @@ ARCHITECTURES = tuple(_ARCHITECTURES)
 # Further models, which are given more than text beside the noise.
 _ARCHITECTURES |= {
     "wan_i2v": ("WAN21_I2V", {**_WAN, "in_dim": 36, "model_type": "i2v"}, False),
+    "wan22_i2v": ("WAN21_T2V", {**_WAN, "in_dim": 36}, True),
+    "wan_control": ("WAN21_T2V", {**_WAN, "in_dim": 32}, True),
     "sd15_inpaint": ("SD15", {**_SD15, "in_channels": 9}, False),
     "flux_fill": ("FluxInpaint", {**_FLUX, "in_channels": 96}, False),
 }

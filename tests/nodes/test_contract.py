@@ -77,7 +77,7 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "MaskLossCacheLatents": (
         "dataset* vae*",
         "cache_directory*='maskloss/cache' mask_storage='float16' one_frame=False target_index=1 control_indices='0' "
-        "batch_size=1 architecture='auto'",
+        "batch_size=1 architecture='auto' image_conditioning=False",
         ("MASKLOSS_CACHE", "STRING"),
     ),
     "MaskLossCacheText": ("cache* clip*", "", ("MASKLOSS_CACHE", "STRING")),

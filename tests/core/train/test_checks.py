@@ -90,12 +90,38 @@ def changed_entry(cache, **values):
     return dataclasses.replace(cache, entries=(dataclasses.replace(cache.entries[0], **values),))
 
 
+class ImageToVideoModel(DemoDenoiser):
+    image_channels = 20
+    notes = ("Sample it without clip_vision_output.",)
+
+    def can_place(self, indices):
+        return len(indices) == 2
+
+
 def test_other_channels_and_one_frame_caches_are_refused(make_cache):
     cache = make_cache([("a", SIZE, HALF)])
     with pytest.raises(CacheError, match=r"latents of \[4\] channels"):
         notes(changed_entry(cache, latent_shape=(4, 1, 4, 4)))
-    with pytest.raises(CacheError, match="one_frame off"):
+    with pytest.raises(CacheError, match=r"one-frame training \(a\), which takes an image-to-video model"):
         notes(changed_entry(cache, target_index=1))
+
+
+def test_image_to_video_models_want_first_frames_in_the_cache(make_cache):
+    cache, model = make_cache([("a", SIZE, HALF)]), ImageToVideoModel()
+    with pytest.raises(CacheError, match=r"takes 20 channels .* none for 1 entries \(a\).* image_conditioning on"):
+        notes(cache, denoiser=model)
+    shown = changed_entry(cache, image_channels=20)
+    assert notes(shown, denoiser=model)[0] == model.notes[0]
+    assert model.notes[0] in notes(shown, None, denoiser=model)
+    assert "first frames for an image-to-video model; this one is given text alone" in notes(shown)[0]
+    assert not any("first frames" in note for note in notes(cache))
+
+
+def test_frames_that_the_model_cannot_be_told_of_are_named(make_cache):
+    cache = changed_entry(make_cache([("a", SIZE, HALF)]), image_channels=20, target_index=1, control_indices=(0, 5))
+    with pytest.raises(CacheError, match=r"has frames at \[0, 1, 5\]"):
+        notes(cache, denoiser=ImageToVideoModel())
+    assert notes(changed_entry(cache, control_indices=(7,)), denoiser=ImageToVideoModel())
 
 
 def test_split_holds_out_whole_photographs_by_the_seed(make_cache):

@@ -1,0 +1,44 @@
+"""What an image-to-video model is given beside the noise: pictures' latents where frames are known, grey elsewhere.
+
+Laid out as musubi-tuner caches it for WAN: (4+C,T,h,w), four mask channels, 1 where a frame is given, before the
+latent's. Shapes: `_BTHWC` pixels in [0, 1], `_BCThw`, `_CThw` the latent grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from .entries import CacheEntry
+
+MASK_CHANNELS = 4
+# What a sample is given besides its caption's embeddings, by name: (1,4+C,T,h,w), and (T,) frame numbers.
+IMAGE = "image_conditioning"
+FRAMES = "frame_indices"
+# ComfyUI's WanImageToVideo and musubi-tuner show the model this where a frame is to be made.
+_GREY = 0.5
+
+
+def first_then_grey(rgb_BTHWC: torch.Tensor) -> torch.Tensor:
+    """Clips of which only the first frame is known."""
+    shown = grey_like(rgb_BTHWC)
+    shown[:, 0] = rgb_BTHWC[:, 0]
+    return shown
+
+
+def grey_like(rgb_BTHWC: torch.Tensor) -> torch.Tensor:
+    """Clips of which nothing is known."""
+    return torch.full_like(rgb_BTHWC, _GREY)
+
+
+def with_mask(latents_BCThw: torch.Tensor, given: Sequence[bool]) -> torch.Tensor:
+    """(B,4+C,T,h,w): the latents after a mask that says which latent frames are `given`."""
+    batch, _, frames, height, width = latents_BCThw.shape
+    mask_11T11 = torch.tensor(given, dtype=latents_BCThw.dtype).reshape(1, 1, frames, 1, 1)
+    return torch.cat([mask_11T11.expand(batch, MASK_CHANNELS, frames, height, width), latents_BCThw], dim=1)
+
+
+def frames_of(entry: CacheEntry) -> tuple[int, ...]:
+    """The frame numbers of a one-frame entry, ascending as its latent's frames are; empty for any other."""
+    return () if entry.target_index is None else tuple(sorted((entry.target_index, *entry.control_indices)))

@@ -1,0 +1,76 @@
+"""What WAN's image-to-video models take beside noise and text, as ComfyUI's own nodes give it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from ..cache.image_conditioning import FRAMES, IMAGE, MASK_CHANNELS
+from ..errors import TrainingError
+
+# Of WAN's other models some take as many channels for something else, and are classes of their own.
+_IMAGE_TO_VIDEO = "WAN21"
+_CHECKED_CELLS = 8
+
+
+def image_channels(model: Any) -> int:
+    """The channels that a BaseModel takes beside its latent for a first frame and its mask, 0 where it takes none.
+    TrainingError, by name, for a model that is given anything else."""
+    channels = int(model.latent_format.latent_channels)
+    frames = [1] if model.latent_format.latent_dimensions == 3 else []
+    noise = torch.zeros(1, channels, *frames, _CHECKED_CELLS, _CHECKED_CELLS)
+    beside = model.concat_cond(noise=noise, latent_image=noise, device=noise.device)
+    if beside is None:
+        return 0
+    kind = type(model).__name__
+    if kind == _IMAGE_TO_VIDEO and beside.shape[1] == MASK_CHANNELS + channels:
+        return int(beside.shape[1])
+    raise TrainingError(
+        f"{kind} takes {beside.shape[1]} channels beside the {channels} of its latent (a picture to edit, a mask, "
+        "something that controls it), and the cache holds nothing of the kind; without them the LoRA would be trained "
+        "for inputs that sampling never gives. Train it on the text-to-image, text-to-video or WAN image-to-video "
+        "model of the same family."
+    )
+
+
+def notes(network: torch.nn.Module) -> tuple[str, ...]:
+    """What is to be known of training an image-to-video network."""
+    if getattr(network, "img_emb", None) is None:
+        return ()
+    return (
+        "This model can be given CLIP vision features of the first frame, for which the cache has no place: it is "
+        "trained as it samples without clip_vision_output, so sample the LoRA without it, too.",
+    )
+
+
+def as_conditioning(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A sample's first frame as WanImageToVideo has it in a CONDITIONING, where the mask is 0 for what is known."""
+    own = {name: value for name, value in given.items() if name not in (IMAGE, FRAMES)}
+    if IMAGE not in given:
+        return own
+    image = given[IMAGE]
+    # The models normalise it in place.
+    return {**own, "concat_latent_image": image[:, MASK_CHANNELS:].clone(), "concat_mask": 1 - image[:, :MASK_CHANNELS]}
+
+
+def frames_in(given: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
+    """The numbers of a sample's latent frames, where they are not simply counted."""
+    return tuple(int(index) for index in given[FRAMES]) if FRAMES in given else ()
+
+
+def evenly_spaced(indices: Sequence[int]) -> bool:
+    """Whether WAN's models can be told of frames with these numbers, which they only take a scale and a shift of."""
+    return len({later - earlier for earlier, later in pairwise(indices)}) <= 1
+
+
+def placed(options: Mapping[str, Any], frames: Sequence[int]) -> dict[str, Any]:
+    """Transformer options that put latent frames where `frames` says, over the user's own for time. ComfyUI's ScaleROPE
+    node sets the same."""
+    if not frames:
+        return {}
+    step = frames[1] - frames[0] if len(frames) > 1 else 1
+    own = {"scale_t": float(step), "shift_t": float(frames[0])}
+    return {"rope_options": {**options.get("rope_options", {}), **own}}
