@@ -25,7 +25,7 @@ from ..core.people.instances import PersonSegmenter
 from ..core.previews import dataset_sheet, masks_sheet
 from .checks import verdict
 from .node import Node
-from .results import as_json, told
+from .results import as_json, edited, told
 from .sockets import (
     BOOLEAN,
     COMBO,
@@ -79,6 +79,10 @@ class MaskLossDatasetBuildMasks(Node):
     @classmethod
     def VALIDATE_INPUTS(cls, class_weights: str | None = None) -> bool | str:
         return verdict(lambda: parse_class_weights(class_weights or ""))
+
+    @classmethod
+    def IS_CHANGED(cls, output_directory: str | None = None, **_: object) -> str:
+        return edited(output_directory or "maskloss/masks")
 
     def run(
         self,
@@ -143,6 +147,10 @@ class MaskLossDatasetKeepPerson(Node):
     @classmethod
     def VALIDATE_INPUTS(cls, choices: str | None = None) -> bool | str:
         return verdict(lambda: parse_choices(choices or ""))
+
+    @classmethod
+    def IS_CHANGED(cls, instance_directory: str | None = None, output_directory: str | None = None, **_: object) -> str:
+        return edited(output_directory or "maskloss/person") + edited(instance_directory or "")
 
     def run(
         self,

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..core.data.ledger import edits_digest
 from ..core.errors import PathError
 from ..core.host import current_host
-from ..core.paths import listing_digest, resolve_read
+from ..core.paths import listing_digest, resolve_read, resolve_read_or_write
 
 # The history keeps every `ui` value in memory; the whole report is on the wire.
 MAX_TEXT = 65_536
@@ -71,4 +72,16 @@ def changed(directories: Sequence[str | None], recursive: bool = True) -> str:
         return listing_digest([resolve_read(folders, text) for text in directories if text], recursive)
     except PathError as error:
         # The run will say so; here it only has to differ from a folder that is there.
+        return str(error)
+
+
+def edited(directory: str) -> str:
+    """IS_CHANGED of masks that people put or edited in a directory that a step writes to. Without it ComfyUI would give
+    back what was there before."""
+    if not directory.strip():
+        return ""
+    try:
+        return edits_digest(resolve_read_or_write(current_host().folders(), directory)[0])
+    except PathError as error:
+        # The run will say so; here it only has to differ from a directory that is right.
         return str(error)

@@ -59,7 +59,7 @@ def keep_person(
 
     Returns the dataset without the items that are left out (they are in `left_out`), and the report {"items": [{"name",
     "state": written|unchanged|kept|left out, "faces", "decision", "reason", "area", "coverage", "video"}], doubtful
-    ones first, "counts", "text", "warnings": [sentences about licences]}. PersonError names the item; SettingError and
+    ones first, "counts", "text", "warnings": [sentences]}. PersonError names the item; SettingError and
     DatasetError say what does not fit.
     """
     if video_every < 1:
@@ -87,7 +87,14 @@ def keep_person(
             left_out.append(LeftOut(replace(item, person=row.decision), row.reason))
         else:
             items.append(with_mask(item, target_for(item, output_directory), row.decision))
-    report = {**person_report(rows), "warnings": list(biometrics_warnings(dataset, BUILD_STEP))}
+    warnings = list(biometrics_warnings(dataset, BUILD_STEP))
+    made = sum(row.decision is not None for row in rows)
+    if instance_directory is not None and not instances_writable and made:
+        warnings.append(
+            f"{instance_directory} has no masks of {made} items and is only read, so what was found is not written "
+            "there."
+        )
+    report = {**person_report(rows), "warnings": warnings}
     return Dataset(tuple(items), dataset.left_out + tuple(left_out)), report
 
 

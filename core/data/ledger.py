@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import threading
 from collections.abc import Generator, Iterable, Mapping
@@ -154,6 +155,26 @@ def records_in(directory: Path, step: str) -> Mapping[str, Record]:
         return _stored(directory / MASK_LEDGER, step)
     except DatasetError:
         return {}
+
+
+def edits_digest(directory: Path) -> str:
+    """A digest of the files at or below `directory` that changed after its ledger was written, without opening any: of
+    what people put there or edited. What the step writes itself makes no difference, for its ledger comes last."""
+    digest = hashlib.sha256()
+    written_ns = {directory.parent: -1}
+    for folder, folders, names in os.walk(directory):
+        here = Path(folder)
+        folders.sort()
+        ledger = here / MASK_LEDGER
+        written_ns[here] = ledger.stat().st_mtime_ns if MASK_LEDGER in names else written_ns[here.parent]
+        for name in sorted(names):
+            with suppress(FileNotFoundError):
+                status = (here / name).stat()
+                # The time of change may be an old one where a file was copied with it; the other one cannot be set.
+                if not name.startswith(".") and max(status.st_mtime_ns, status.st_ctime_ns) > written_ns[here]:
+                    seen = (here.relative_to(directory).as_posix(), name, status.st_size, status.st_mtime_ns)
+                    digest.update(repr(seen).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def fingerprint_of(*parts: object) -> str:

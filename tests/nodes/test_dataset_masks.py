@@ -1,5 +1,6 @@
 """Where BuildMasks writes when nothing is said: neither two datasets nor two settings of one meet in a folder."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from maskloss.core.host import LocalHost, use_host
 from maskloss.core.images import load_mask, save_image
 from maskloss.core.parts.part_map import SCHEMES, PartMap
 from maskloss.nodes.dataset import MaskLossLoadDataset
-from maskloss.nodes.dataset_masks import MaskLossDatasetBuildMasks
+from maskloss.nodes.dataset_masks import MaskLossDatasetBuildMasks, MaskLossDatasetKeepPerson
 
 
 class AllFace:
@@ -48,3 +49,25 @@ def test_two_datasets_keep_their_own_masks_and_a_rerun_finds_its_own(host, tmp_p
     assert built("b") != first
     save_image(tmp_path / "in" / "a/another/photo.png", np.full((64, 64, 3), 20, np.uint8))
     assert built("a").parent.parent == first.parent
+
+
+def test_a_mask_edited_by_hand_is_seen_when_the_graph_is_queued_again(host, tmp_path):
+    keys = (
+        lambda: MaskLossDatasetBuildMasks.IS_CHANGED(output_directory="", segmenter=None),
+        lambda: MaskLossDatasetKeepPerson.IS_CHANGED(instance_directory="maskloss/masks"),
+    )
+    nothing = [key() for key in keys]
+    mask = built("a")
+    assert [key() for key in keys] == nothing, "what the node writes does not run it again"
+    time.sleep(0.02)
+    save_image(mask, np.zeros((64, 64), np.uint8))
+    for key, before in zip(keys, nothing, strict=True):
+        assert key() != before
+        assert key() == key()
+    assert built("a") == mask
+    assert (load_mask(mask) == 0).all(), "and kept"
+    put = tmp_path / "in/people/one.png"
+    before = MaskLossDatasetKeepPerson.IS_CHANGED(instance_directory="people")
+    save_image(put, np.zeros((64, 64), np.uint8))
+    assert MaskLossDatasetKeepPerson.IS_CHANGED(instance_directory="people") != before, "under input too"
+    assert "leads out of" in MaskLossDatasetBuildMasks.IS_CHANGED(output_directory="../..")

@@ -307,6 +307,9 @@ def test_a_folder_that_is_only_read_stays_as_it_is_and_the_missing_masks_are_mad
         report = step(group, other, instance_directory=instances, instances_writable=False)[1]
         assert {row["name"]: row["decision"] for row in report["items"]} == {"group": "match", "other": "given"}
         assert [path.name for path in instances.iterdir()] == ["other.png"]
+        assert report["warnings"] == [
+            f"{instances} has no masks of 1 items and is only read, so what was found is not written there."
+        ]
 
 
 def test_two_instance_masks_of_one_photograph_and_the_photographs_themselves_are_errors(

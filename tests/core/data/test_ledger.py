@@ -1,11 +1,14 @@
 """Files of ours are told from a person's, and a step that is killed loses nothing."""
 
 import json
+import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 from maskloss.core.data.items import DatasetItem, LoadSettings
-from maskloss.core.data.ledger import FileState, fingerprint_of, open_ledger, target_for
+from maskloss.core.data.ledger import FileState, edits_digest, fingerprint_of, open_ledger, target_for
 from maskloss.core.errors import DatasetError
 
 
@@ -126,3 +129,32 @@ def test_output_beside_the_photographs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="would lie beside the photographs"):
         target_for(item, tmp_path / "set")
     assert target_for(item, tmp_path / "out") == tmp_path / "out/sub/a.png"
+
+
+def test_edits_are_seen_and_what_the_step_writes_is_not(tmp_path: Path) -> None:
+    untouched = edits_digest(tmp_path)
+    assert edits_digest(tmp_path / "none") == untouched
+    sub = tmp_path / "masks"
+    target = written(sub, "a", "one")
+    written(sub, "b", "one")
+    assert edits_digest(tmp_path) == edits_digest(sub) == untouched
+
+    time.sleep(0.02)
+    target.write_text("edited")
+    edited = edits_digest(tmp_path)
+    assert edited != untouched
+    assert edits_digest(tmp_path) == edited, "looking again gives the same"
+    before = target.stat()
+    target.write_text("EDITED")
+    os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert edits_digest(tmp_path) != edited
+
+    written(sub, "a", "two")
+    assert edits_digest(tmp_path) == untouched, "ours again"
+    time.sleep(0.02)
+    old = tmp_path / "old.png"
+    old.write_text("older than the ledger")
+    os.utime(old, ns=(0, 0))
+    shutil.copy2(old, sub / "c.png")
+    old.unlink()
+    assert edits_digest(sub) != untouched
