@@ -1,7 +1,13 @@
 """Alpha = weight, and the colour under alpha 0 survives every step of the road."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from maskloss.core.alpha import merge_alpha, split_alpha, uint8_to_weights, weights_to_uint8
 from maskloss.core.errors import ImageError
 from maskloss.core.images import load_image, save_image
@@ -63,3 +69,28 @@ def test_bad_values_are_refused():
         merge_alpha(picture().astype(np.float32), np.zeros((40, 56), np.float32))
     with pytest.raises(ImageError, match="uint8"):
         split_alpha(np.zeros((4, 4, 2), np.uint8))
+
+
+SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
+PIXELS = SIZES.flatmap(
+    lambda size: st.tuples(
+        arrays(np.uint8, (*size, 3), elements=st.integers(0, 255)), arrays(np.uint8, size, elements=st.integers(0, 255))
+    )
+)
+
+
+@given(PIXELS)
+@settings(deadline=None, max_examples=60)
+def test_every_picture_and_every_weight_come_back_exactly(pixels):
+    rgb, levels = pixels
+    merged = merge_alpha(rgb, uint8_to_weights(levels))
+    assert np.array_equal(merged, np.dstack([rgb, levels]))
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "a.png")
+        save_image(path, merged)
+        loaded, alpha = load_image(path)
+    assert np.array_equal(loaded, rgb)
+    assert np.array_equal(alpha, levels)
+    back, weights = split_alpha(merged)
+    assert np.array_equal(back, rgb)
+    assert weights is None if (levels == 255).all() else np.array_equal(weights_to_uint8(weights), levels)

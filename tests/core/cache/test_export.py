@@ -62,6 +62,29 @@ def test_normalised_for_wan_and_raw_for_hunyuan_video(cache: LatentCache, tmp_pa
             assert torch.allclose(file.get_tensor(key)[3], expected, atol=1e-6)
 
 
+def test_hunyuan_videos_clips_and_masks_go_both_ways_key_for_key(tmp_path: Path, dataset: Dataset, encoder) -> None:
+    encoder.architecture = "hv"
+    cache, _ = cache_latents(dataset, encoder, tmp_path / "cache", MaskStorage.FLOAT32)
+    export_reference(cache, tmp_path / "one")
+    name = "a_0040x0040_hv.safetensors"
+    with safe_open(tmp_path / "one" / name, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        metadata = file.metadata()
+    _, frames, height, width = cache.entries[0].latent_shape
+    grid = f"{frames}x{height}x{width}"
+    assert set(tensors) == {f"latents_{grid}_float32", f"mask_weights_{grid}_float32"}
+    assert torch.equal(tensors[f"latents_{grid}_float32"], cache.latent(cache.entries[0]))
+    assert torch.equal(tensors[f"mask_weights_{grid}_float32"], cache.weights(cache.entries[0]))
+    assert metadata["architecture"] == "hunyuan_video"
+
+    back = open_cache(tmp_path / "one")
+    export_reference(back, tmp_path / "two")
+    with safe_open(tmp_path / "two" / name, framework="pt") as file:
+        assert file.metadata() == metadata
+        assert set(file.keys()) == set(tensors)
+        assert all(torch.equal(file.get_tensor(key), tensor) for key, tensor in tensors.items())
+
+
 def test_without_any_mask_none_is_invented(tmp_path: Path, item, encoder) -> None:
     encoder.architecture = "qi"
     cache, _ = cache_latents(Dataset((item("a"),)), encoder, tmp_path / "cache")

@@ -1,6 +1,9 @@
 """Buckets against values worked out by hand from musubi-tuner's algorithm."""
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from maskloss.core.data.buckets import bucket_for, bucket_sizes
 from maskloss.core.data.items import LoadSettings
 from maskloss.core.errors import SettingError
@@ -73,3 +76,30 @@ def test_bounds_that_leave_nothing_say_so() -> None:
 def test_settings_that_contradict_are_refused(changes: dict, text: str) -> None:
     with pytest.raises(SettingError, match=text):
         LoadSettings(**changes)
+
+
+def buckets_by_musubi(width: int, height: int, step: int) -> list[tuple[int, int]]:
+    """musubi-tuner's BucketSelector, written down from its algorithm and not from ours."""
+    area = width * height
+    sizes = set()
+    side = int(np.sqrt(area))
+    narrowest = side // 2 - side // 2 % step
+    for one in range(narrowest, side + step, step):
+        if one:
+            other = area // one
+            other -= other % step
+            sizes |= {(one, other), (other, one)}
+    return sorted(sizes)
+
+
+@given(
+    st.integers(8, 160), st.integers(8, 160), st.sampled_from([8, 16, 32]), st.integers(1, 6000), st.integers(1, 6000)
+)
+def test_buckets_agree_with_musubi_at_every_resolution(
+    across: int, down: int, step: int, width: int, height: int
+) -> None:
+    settings = LoadSettings(resolution=(across * 8, down * 8), bucket_step=step)
+    expected = buckets_by_musubi(across * 8, down * 8, step)
+    assert list(bucket_sizes(settings)) == expected
+    aspects = np.array([one / other for one, other in expected])
+    assert bucket_for((width, height), settings) == expected[int(np.abs(aspects - width / height).argmin())]
