@@ -188,7 +188,7 @@ class LoraAdapters:
         def add(_layer: nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
             if not self._enabled:
                 return None
-            return output + adapter.added(self._dropped(arguments[0], index), output)
+            return adapter.adapted(self._dropped(arguments[0], index), output)
 
         return add
 

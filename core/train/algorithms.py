@@ -51,16 +51,21 @@ class Adapter(ABC):
         self.parts = {name: nn.Parameter(matrix.to(device, dtype)) for name, matrix in matrices.items()}
         self._scale = scale
 
-    def added(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        """What is added to `output`, which the layer gave for `x`; of the same shape and dtype."""
-        return (self._delta(x.to(next(iter(self.parts.values())).dtype)) * self._scale).to(output.dtype)
+    def adapted(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """`output`, which the layer gave for `x`, with the adapter's share; of the same shape and dtype."""
+        return output + self._delta(x.to(self._dtype)).to(output.dtype)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """Of the matrices that meet the input; they come first."""
+        return next(iter(self.parts.values())).dtype
 
     @abstractmethod
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
-        """ΔW · x without the scale."""
+        """ΔW · x. The scale goes where there is least to multiply."""
 
 
-class _Lora(Adapter):
+class _LowRank(Adapter):
     """Down and up; for a convolution as kohya writes them: down has the kernel, up is 1×1."""
 
     def __init__(
@@ -79,13 +84,30 @@ class _Lora(Adapter):
         super().__init__(layer, config.alpha, config.alpha / config.rank, matrices, device, dtype)
 
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
-        down, up = self.parts["lora_down.weight"], self.parts["lora_up.weight"]
+        up = self.parts["lora_up.weight"]
         if not isinstance(self.layer, Convolution):
-            return F.linear(F.linear(x, down), up)
-        return _function(self.layer)(_convolved(self.layer, x, down), up)
+            return F.linear(self._inner(x), up)
+        return _function(self.layer)(self._inner(x), up)
+
+    def _inner(self, x: torch.Tensor) -> torch.Tensor:
+        """s · down · x"""
+        down = self.parts["lora_down.weight"]
+        if not isinstance(self.layer, Convolution):
+            return F.linear(x, down) * self._scale
+        return _convolved(self.layer, x, down) * self._scale
 
 
-class _Dora(_Lora):
+class _Lora(_LowRank):
+    """Plain LoRA. On a linear layer of its own dtype the product is added to the output in one pass over it."""
+
+    def adapted(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        if isinstance(self.layer, Convolution) or not x.dtype == output.dtype == self._dtype:
+            return super().adapted(x, output)
+        inner, up = self._inner(x), self.parts["lora_up.weight"]
+        return torch.addmm(output.flatten(0, -2), inner.flatten(0, -2), up.t()).view(output.shape)
+
+
+class _Dora(_LowRank):
     """LoRA with a learnt magnitude for each output, which is kept in float32 whatever the LoRA's dtype: rounded, it
     would not be the base's any more, and a fresh adapter would change the model."""
 
@@ -103,7 +125,7 @@ class _Dora(_Lora):
         shape = (-1, *(1 for _ in layer.weight.shape[1:]))
         self.parts["dora_scale"] = nn.Parameter(self._norm.reshape(shape).clone())
 
-    def added(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    def adapted(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         factor, bias = self.parts["dora_scale"].flatten() / self._norm, self.layer.bias
         # Where the base's row is all zero there is no magnitude to learn, and any would be divided by epsilon.
         factor = torch.where(self._norm > _EPSILON, factor, torch.ones_like(factor))
@@ -112,7 +134,8 @@ class _Dora(_Lora):
             factor, bias = factor.reshape(-1, *trailing), None if bias is None else bias.reshape(-1, *trailing)
         unbiased = output if bias is None else output - bias.to(output)
         # Beside the output and not in its place, so that a fresh adapter (factor exactly 1) changes no bit.
-        return ((factor - 1) * unbiased + factor * super().added(x, output)).to(output.dtype)
+        delta = self._delta(x.to(self._dtype)).to(output.dtype)
+        return output + ((factor - 1) * unbiased + factor * delta).to(output.dtype)
 
 
 class _Loha(Adapter):
@@ -138,7 +161,7 @@ class _Loha(Adapter):
 
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
         w1_a, w1_b, w2_a, w2_b = self.parts.values()
-        weight = (w1_a @ w1_b) * (w2_a @ w2_b)
+        weight = (w1_a @ w1_b) * (w2_a @ w2_b) * self._scale
         if not isinstance(self.layer, Convolution):
             return F.linear(x, weight)
         return _convolved(self.layer, x, weight.reshape(self.layer.weight.shape))
@@ -173,7 +196,7 @@ class _Lokr(Adapter):
         super().__init__(layer, alpha, alpha / config.rank, matrices, device, dtype)
 
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
-        w1 = self.parts["lokr_w1"]
+        w1 = self.parts["lokr_w1"] * self._scale
         if not isinstance(self.layer, Convolution):
             # y[l,k] = Σ w1[l,m] w2[k,n] x[m,n], the input cut into m rows of n.
             return (w1 @ self._second(x.unflatten(-1, (w1.shape[1], -1)))).flatten(-2)
