@@ -21,7 +21,7 @@ from .checkpointing import BlockCheckpointing, mutation_allowed
 from .conditioning import condition
 from .fingerprint import patcher_fingerprint
 from .gradient_check import check_gradients
-from .image_to_video import evenly_spaced, image_channels, notes, placed
+from .image_to_video import can_place, image_channels, notes, placed
 from .padding import OVERRIDE, hiding
 from .recast import casting_again
 from .weights import DifferentiableWeights
@@ -92,7 +92,7 @@ class ComfyDenoiser:
 
     def can_place(self, indices: Sequence[int]) -> bool:
         """Evenly spaced ones, in an image-to-video model."""
-        return self.image_channels > 0 and evenly_spaced(indices)
+        return self.image_channels > 0 and can_place(self.module, indices)
 
     def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
         """Around `predict` and the `backward` of what comes of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -61,9 +62,13 @@ def frames_in(given: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
     return tuple(int(index) for index in given[FRAMES]) if FRAMES in given else ()
 
 
-def evenly_spaced(indices: Sequence[int]) -> bool:
-    """Whether WAN's models can be told of frames with these numbers, which they only take a scale and a shift of."""
-    return len({later - earlier for earlier, later in pairwise(indices)}) <= 1
+def can_place(network: Any, indices: Sequence[int]) -> bool:
+    """Whether WAN's network can be told of latent frames with these numbers, of which it takes a scale and a shift; in
+    a ComfyUI older than its ScaleROPE node it counts, from 0."""
+    if tuple(indices) == tuple(range(len(indices))):
+        return True
+    takes_options = "transformer_options" in inspect.signature(network.rope_encode).parameters
+    return takes_options and len({later - earlier for earlier, later in pairwise(indices)}) <= 1
 
 
 def placed(options: Mapping[str, Any], frames: Sequence[int]) -> dict[str, Any]:

@@ -191,8 +191,8 @@ def _check_image_conditioning(denoiser: Denoiser, cache: LatentCache) -> None:
         if not denoiser.can_place(indices):
             raise CacheError(
                 f"The cache {cache.directory} has frames at {list(indices)}, and the model can only be told of two "
-                "frames, or of more that are evenly spaced; choose other target_index or control_indices, such as 1 "
-                "and 0, 2."
+                "frames, or of more that are evenly spaced (by a ComfyUI that has the ScaleROPE node); choose other "
+                "target_index or control_indices, such as 1 and 0, 2."
             )
 
 

@@ -140,9 +140,12 @@ def without_numbers(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
     return {name: value for name, value in given.items() if name != FRAMES}
 
 
-def test_unevenly_spaced_frames_cannot_be_told() -> None:
+def test_frames_that_cannot_be_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     with open_denoiser(tiny.load_model("wan22_i2v"), text()) as denoiser:
         assert not denoiser.can_place((0, 1, 5))
+        monkeypatch.setattr(denoiser.module, "rope_encode", lambda t, h, w: None, raising=False)
+        assert denoiser.can_place((0, 1))
+        assert not denoiser.can_place((0, 9)), "an older ComfyUI would count without a word"
     with open_denoiser(tiny.load_model("wan"), text()) as denoiser:
         assert denoiser.image_channels == 0
         assert not denoiser.can_place((0, 1))
