@@ -25,6 +25,8 @@ from ..files import is_abandoned, locked, process_tag, sha256_file, sweep, write
 from .files import MASK_LEDGER
 from .items import DatasetItem
 
+# Of a photograph's mask, and of a video's.
+TARGET_SUFFIXES = (".png", ".mkv")
 _BEGUN = "begun"
 
 
@@ -158,23 +160,39 @@ def records_in(directory: Path, step: str) -> Mapping[str, Record]:
 
 
 def edits_digest(directory: Path) -> str:
-    """A digest of the files at or below `directory` that changed after its ledger was written, without opening any: of
-    what people put there or edited. What the step writes itself makes no difference, for its ledger comes last."""
+    """A digest of the files at or below `directory` that changed after its ledger was written, without opening any, and
+    of those in the ledger that are gone: of what people put there, edited or deleted. What the step writes itself makes
+    no difference, for its ledger comes last."""
     digest = hashlib.sha256()
     written_ns = {directory.parent: -1}
     for folder, folders, names in os.walk(directory):
         here = Path(folder)
         folders.sort()
         ledger = here / MASK_LEDGER
-        written_ns[here] = ledger.stat().st_mtime_ns if MASK_LEDGER in names else written_ns[here.parent]
-        for name in sorted(names):
+        written_ns[here] = written_ns[here.parent]
+        if MASK_LEDGER in names:
+            written_ns[here] = ledger.stat().st_mtime_ns
+            digest.update("".join(map(repr, _deleted(ledger))).encode("utf-8", "surrogateescape"))
+        below = here.relative_to(directory).as_posix()
+        for name in sorted(name for name in names if not name.startswith(".")):
             with suppress(FileNotFoundError):
-                status = (here / name).stat()
+                status = os.stat(os.path.join(folder, name))
                 # The time of change may be an old one where a file was copied with it; the other one cannot be set.
-                if not name.startswith(".") and max(status.st_mtime_ns, status.st_ctime_ns) > written_ns[here]:
-                    seen = (here.relative_to(directory).as_posix(), name, status.st_size, status.st_mtime_ns)
+                if max(status.st_mtime_ns, status.st_ctime_ns) > written_ns[here]:
+                    seen = (below, name, status.st_size, status.st_mtime_ns)
                     digest.update(repr(seen).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def _deleted(path: Path) -> list[str]:
+    """Names in a ledger whose files are gone; none where it is damaged, which the step will say."""
+    try:
+        records = _stored(path, json.loads(path.read_text(encoding="utf-8"))["step"])
+    except (ValueError, KeyError, TypeError, DatasetError):
+        return []
+    folder = str(path.parent)
+    targets = {name: [os.path.join(folder, name + suffix) for suffix in TARGET_SUFFIXES] for name in sorted(records)}
+    return [name for name, paths in targets.items() if records[name].sha256 and not any(map(os.path.exists, paths))]
 
 
 def fingerprint_of(*parts: object) -> str:
@@ -187,7 +205,7 @@ def target_for(item: DatasetItem, directory: Path) -> Path:
 
     DatasetError when that would be beside, or in place of, the photograph.
     """
-    target = directory / f"{item.name}{'.mkv' if item.is_video else '.png'}"
+    target = directory / f"{item.name}{TARGET_SUFFIXES[item.is_video]}"
     if target.parent.resolve() == item.media_path.parent.resolve():
         raise DatasetError(
             f"The output would lie beside the photographs in {target.parent}; choose another output_directory."

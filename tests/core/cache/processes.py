@@ -15,15 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.text import cache_text
+from maskloss.core.data.build_masks import build_masks
 from maskloss.core.data.items import Dataset, LoadSettings
 from maskloss.core.data.ledger import open_ledger
 from maskloss.core.data.merge_alpha import merge_dataset_alpha
 from maskloss.core.data.scan import DatasetConfig, scan_dataset
 from maskloss.core.data.share import Share
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
+from maskloss.core.parts.part_map import SCHEMES, PartMap
+from maskloss.core.parts.tiers import TierWeights
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.core.cache.processes"])
@@ -54,6 +58,23 @@ def cache_it(root: Path, directory: Path, seconds: float, share: Share | None, p
         dataset = share.take(dataset)
     cache, _ = cache_latents(dataset, SlowEncoder(seconds), directory, share=share)
     cache_text(cache, DemoTextEncoder())
+
+
+class RedSegmenter:
+    """Everything whose red is above a half is face; it takes a few milliseconds."""
+
+    name = "red"
+    identity = "red-1"
+    approximate = True
+
+    def segment(self, rgb_HWC: np.ndarray) -> PartMap:
+        time.sleep(0.02)
+        return PartMap((rgb_HWC[..., 0] > 127).astype(np.uint8), SCHEMES["maskloss_4"])
+
+
+def build_it(root: Path, directory: Path) -> None:
+    dataset, _ = scan_dataset(DatasetConfig(root / "set"))
+    build_masks(dataset, RedSegmenter(), TierWeights(), directory)
 
 
 def merge_it(root: Path, directory: Path) -> None:

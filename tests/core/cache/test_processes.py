@@ -14,16 +14,29 @@ from maskloss.core.cache.index import read_index
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache, open_cache
 from maskloss.core.cache.text import cache_text
+from maskloss.core.data.build_masks import build_masks
 from maskloss.core.data.ledger import FileState, open_ledger
 from maskloss.core.data.merge_alpha import merge_dataset_alpha
+from maskloss.core.data.scan import DatasetConfig, scan_dataset
 from maskloss.core.data.share import Share
 from maskloss.core.demo.encoders import DemoTextEncoder
 from maskloss.core.errors import CacheError
-from maskloss.core.images import load_image
+from maskloss.core.images import load_image, load_mask
+from maskloss.core.parts.tiers import TierWeights
 from PIL import Image
 
 from . import processes
-from .processes import SECONDS, SlowEncoder, cache_it, folder_dataset, merge_it, note_it, started
+from .processes import (
+    SECONDS,
+    RedSegmenter,
+    SlowEncoder,
+    build_it,
+    cache_it,
+    folder_dataset,
+    merge_it,
+    note_it,
+    started,
+)
 
 COUNT = 12
 KILLS = 20
@@ -193,6 +206,21 @@ def test_a_full_disk_while_merging_is_named(root: Path, tmp_path: Path) -> None:
     assert "p00.png cannot be written" in message
     assert not list(tmp_path.glob("*.png"))
     assert merge_dataset_alpha(folder_dataset(root), tmp_path)[1]["counts"]["written"] == COUNT
+
+
+def test_two_processes_build_masks_in_one_folder(root: Path, tmp_path: Path) -> None:
+    running = [started(build_it, root, tmp_path) for _ in range(2)]
+    for process in running:
+        process.join(SECONDS)
+    assert [process.exitcode for process in running] == [0, 0]
+    dataset, _ = scan_dataset(DatasetConfig(root / "set"))
+    _, report = build_masks(dataset, RedSegmenter(), TierWeights(), tmp_path)
+    assert report["counts"] == {"items": COUNT, "written": 0, "unchanged": COUNT, "kept": 0}
+    for item in dataset.items:
+        expected_HW = (load_image(item.media_path)[0][..., 0] > 127) * np.uint8(255)
+        assert np.array_equal(load_mask(tmp_path / f"{item.name}.png"), expected_HW)
+    assert sorted(path.suffix for path in tmp_path.iterdir() if not path.name.startswith(".")) == [".png"] * COUNT
+    assert not list(tmp_path.glob(".*.journal"))
 
 
 @pytest.mark.parametrize("shared", [True, False])

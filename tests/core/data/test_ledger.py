@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from maskloss.core.data.files import MASK_LEDGER
 from maskloss.core.data.items import DatasetItem, LoadSettings
 from maskloss.core.data.ledger import FileState, edits_digest, fingerprint_of, open_ledger, target_for
 from maskloss.core.errors import DatasetError
@@ -151,6 +152,14 @@ def test_edits_are_seen_and_what_the_step_writes_is_not(tmp_path: Path) -> None:
 
     written(sub, "a", "two")
     assert edits_digest(tmp_path) == untouched, "ours again"
+    target.unlink()
+    assert edits_digest(tmp_path) != untouched, "a deleted one is to be made again"
+    written(sub, "a", "two")
+    assert edits_digest(tmp_path) == untouched
+    (sub / MASK_LEDGER).write_text("{")
+    assert edits_digest(tmp_path) == untouched, "the run says what is wrong"
+    (sub / MASK_LEDGER).unlink()
+    written(sub, "a", "two")
     time.sleep(0.02)
     old = tmp_path / "old.png"
     old.write_text("older than the ledger")
