@@ -76,12 +76,15 @@ PRIOR = MaskLossSettings(gamma=0.7, min_weight=0.05, prior_weight=0.5)
 
 
 class Text:
-    """Random embeddings as wide and as long as WAN's own."""
+    """Random embeddings as wide as WAN's own; ComfyUI's WAN text encoder pads to 512 tokens."""
 
     identity = "random"
 
+    def __init__(self, tokens: int = 512) -> None:
+        self._tokens = tokens
+
     def encode(self, caption: str) -> dict[str, torch.Tensor]:
-        return {"cross_attn": torch.randn(1, 512, 4096, generator=torch.Generator().manual_seed(len(caption)))}
+        return {"cross_attn": torch.randn(1, self._tokens, 4096, generator=torch.Generator().manual_seed(len(caption)))}
 
 
 class Contender:
@@ -154,7 +157,7 @@ class Material:
         return comfy.sd.load_diffusion_model(str(self.checkpoint), model_options={"dtype": torch.float32})
 
 
-def prepare(directory: Path) -> Material:
+def prepare(directory: Path, text: Text) -> Material:
     """A random checkpoint and a cache of four pictures with masks, written once."""
     checkpoint = directory / "wan.safetensors"
     if not checkpoint.exists():
@@ -169,7 +172,7 @@ def prepare(directory: Path) -> Material:
         settings = LoadSettings(resolution=(SIDE_PX, SIDE_PX))
         items.append(DatasetItem(str(index), path, settings, directory / "masks" / path.name, "word " * (index + 1)))
     cache, _ = cache_latents(Dataset(tuple(items)), DemoLatentEncoder(), directory / "cache")
-    return Material(checkpoint, cache_text(cache, Text())[0], directory)
+    return Material(checkpoint, cache_text(cache, text)[0], directory)
 
 
 def random_weights() -> dict[str, torch.Tensor]:
@@ -316,7 +319,7 @@ CONTENDERS: dict[str, Callable[[Material], Run]] = {
 
 def contend(name: str, directory: Path) -> None:
     """The life of a contender's process."""
-    material = prepare(directory)
+    material = prepare(directory, Text())  # its captions are cached already, at whatever length
     pause = Pause(peak_kib())
     pause.wait()
     with torch.inference_mode():
@@ -333,6 +336,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="timed steps of each contender at batch 1")
     parser.add_argument("--batch-rounds", type=int, default=3, help="timed steps of each contender at batch 4")
+    parser.add_argument("--text-tokens", type=int, default=512, help="length of each caption's embedding")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -342,7 +346,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
-        material = prepare(directory)
+        material = prepare(directory, Text(options.text_tokens))
         groups = [name for name in CONTENDERS if "," not in name], [name for name in CONTENDERS if "checkp" in name]
         results = {
             name: result for group in groups for name, result in measure(group, options.rounds, directory).items()
