@@ -145,7 +145,12 @@ def _is_running(process: int) -> bool:
         return False
     except PermissionError:
         return True  # somebody else's
-    return True
+    # A killed process answers until its parent has taken note of its end; Linux tells the two apart.
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return True
+    return state[:1] != ["Z"]
 
 
 def _umask() -> int:

@@ -130,3 +130,15 @@ def test_case_is_probed_and_nothing_stays(tmp_path):
     plain.touch()
     assert tells_case_apart(tmp_path) is not (tmp_path / "A").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a killed process from a running one")
+def test_a_killed_process_whose_parent_has_not_looked_is_gone(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    path = tmp_path / f".x-{process_tag().replace(str(os.getpid()), str(child.pid), 1)}-1.part"
+    path.touch()
+    assert not is_abandoned(path)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, and still a zombie
+    assert is_abandoned(path)
+    child.wait()

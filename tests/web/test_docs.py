@@ -76,6 +76,13 @@ def test_a_page_has_the_title_of_its_node_and_no_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NODES)
+def test_a_page_shows_its_node(name: str) -> None:
+    (picture,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", PAGES[name])
+    assert picture == f"pictures/{name}.jpg"
+    assert (DOCS / picture).is_file()
+
+
+@pytest.mark.parametrize("name", NODES)
 def test_every_input_is_in_the_table_in_its_order(name: str) -> None:
     rows = input_rows(PAGES[name])
     assert list(rows) == list(declared_inputs(NODES[name]))
