@@ -141,7 +141,11 @@ def test_caching_killed_at_random_moments_loses_nothing(root: Path, tmp_path: Pa
     for number in range(KILLS):
         directory = tmp_path / str(number)
         process = started(cache_it, root, directory, seconds, None, WHOLE)
-        time.sleep(moments.uniform(0, 2 * COUNT * seconds))
+        # By the work done and not by the clock, so that a slow machine is caught in the middle of it as well.
+        enough, deadline = moments.randrange(COUNT), time.monotonic() + SECONDS
+        while len(finished(directory)) < enough and process.is_alive() and time.monotonic() < deadline:
+            time.sleep(seconds / 20)
+        time.sleep(moments.uniform(0, seconds))
         process.kill()
         process.join(SECONDS)
         assert_all_whole(directory)
