@@ -104,20 +104,20 @@ def wait_until_idle(server: Server) -> None:
 
 def test_a_run_stopped_on_the_server_is_said(server: Server, tmp_path: Path) -> None:
     def stop() -> None:
-        wait_for_step(server.base / "output/loras/stopped.jsonl")
+        wait_for_step(server.base / "output/loras/submitted_stopped.jsonl")
         urllib.request.urlopen(urllib.request.Request(f"{server.url}/interrupt", b"{}"), timeout=30).close()
 
     threading.Thread(target=stop, daemon=True).start()
     with pytest.raises(ServerError, match="interrupted"):
-        submit_file(written(training(server, "stopped"), tmp_path), [], server.url)
-    assert (server.base / "output/loras/stopped.safetensors").exists()
+        submit_file(written(training(server, "submitted_stopped"), tmp_path), [], server.url)
+    assert (server.base / "output/loras/submitted_stopped.safetensors").exists()
 
 
 def test_ctrl_c_stops_the_run_on_the_server_too(server: Server, tmp_path: Path) -> None:
-    path = written(training(server, "left"), tmp_path)
+    path = written(training(server, "submitted_left"), tmp_path)
     command = [sys.executable, "-m", "maskloss", "submit", str(path), "--server", server.url]
     with subprocess.Popen(command) as process:
-        wait_for_step(server.base / "output/loras/left.jsonl")
+        wait_for_step(server.base / "output/loras/submitted_left.jsonl")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == EXIT_INTERRUPTED
     wait_until_idle(server)
