@@ -30,6 +30,8 @@ Size = tuple[int, int]
 _DURATION_TOLERANCE = 0.05
 # Matroska's own; finer times would be rounded.
 _TICK = Fraction(1, 1000)
+# Else each file bears random numbers, and a mask that was made again would count as changed.
+_SAME_BYTES = {"fflags": "+bitexact"}
 
 
 def read_mask_frames(mask_path: Path, info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
@@ -89,7 +91,9 @@ class MaskVideoWriter:
     def __enter__(self) -> MaskVideoWriter:
         with ExitStack() as opening:
             temporary = opening.enter_context(written_whole(self._path))
-            self._container: OutputContainer = opening.enter_context(av.open(str(temporary), "w", format="matroska"))
+            self._container: OutputContainer = opening.enter_context(
+                av.open(str(temporary), "w", format="matroska", options=_SAME_BYTES)
+            )
             rate = len(self._times) / self._times[-1] if len(self._times) > 1 else 1.0
             stream = self._container.add_stream("ffv1", rate=Fraction(rate).limit_denominator(1001))
             stream.width, stream.height, stream.pix_fmt = *self._size, "gray"

@@ -181,6 +181,19 @@ def test_only_what_changed_is_made_again(
     assert states(report) == {"a_00000-005": "encoded", "b_00000-005": "unchanged", "b_00005-005": "unchanged"}
 
 
+def test_a_mask_video_that_was_made_again_alike_is_no_change(
+    tmp_path: Path, video: Callable[..., DatasetItem], joining
+) -> None:
+    item = video("a", mask=growing_mask(tmp_path / "a.mkv"), target_frames=(5,))
+    cache, _ = cache_latents(Dataset((item,)), joining, tmp_path / "cache")
+    file = tmp_path / "cache" / cache.entries[0].file
+    before = file.stat().st_mtime_ns
+    growing_mask(tmp_path / "a.mkv")
+    _, report = cache_latents(Dataset((item,)), joining, tmp_path / "cache")
+    assert states(report) == {"a_00000-005": "unchanged"}
+    assert file.stat().st_mtime_ns == before
+
+
 def test_weights_are_rewritten_without_decoding_the_video(
     tmp_path: Path, video: Callable[..., DatasetItem], joining, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,12 @@ def test_a_mask_video_comes_back_bit_for_bit_with_its_times(tmp_path: Path) -> N
     assert [file.name for file in path.parent.iterdir()] == ["a.mkv"]
 
 
+def test_the_same_masks_are_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (write_masks(tmp_path / f"{name}.mkv", [0, 50, 255], (0.0, 0.04, 0.5)) for name in "ab")
+    assert first.read_bytes() == second.read_bytes()
+    assert write_masks(tmp_path / "c.mkv", [0, 51, 255], (0.0, 0.04, 0.5)).read_bytes() != first.read_bytes()
+
+
 def test_nothing_is_left_of_a_mask_video_that_was_broken_off(tmp_path: Path) -> None:
     write_masks(tmp_path / "a.mkv", [7], (0.0,))
     before = (tmp_path / "a.mkv").read_bytes()
