@@ -17,10 +17,14 @@ from pathlib import Path
 
 from .errors import DiskError
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
 
 DAY_S = 86_400
+LOCK_FILE = ".maskloss.lock"
+_LOCK_POLL_S = 0.02
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 # Tells this process from an earlier one of the same number, as every container starts with process 1.
 _LIFE = secrets.token_hex(4)
@@ -95,17 +99,18 @@ def tells_case_apart(directory: Path) -> bool:
 
 @contextmanager
 def locked(directory: Path) -> Generator[None]:
-    """Wait until no other process holds `directory`, and hold it; a process that ends lets go.
+    """Wait until no other process holds `directory`, and hold it; a process that ends lets go, a killed one too.
 
-    Where the system has no such locks (Windows, some network disks) this does nothing.
+    On disks that have no such locks (some in networks) this does nothing.
     """
     if sys.platform == "win32":
-        yield
-        return
-    handle = os.open(directory, os.O_RDONLY)
+        # Folders cannot be held there; a hidden file in it stands for the folder, and stays.
+        handle = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT)
+    else:
+        handle = os.open(directory, os.O_RDONLY)
     try:
         with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _hold(handle)
         yield
     finally:
         os.close(handle)
@@ -134,6 +139,19 @@ def sha256_file(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _hold(handle: int) -> None:
+    """Wait for the lock, which closing the file gives back. OSError where there are none."""
+    if sys.platform != "win32":
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        return
+    while True:
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            return
+        except PermissionError:
+            time.sleep(_LOCK_POLL_S)  # its own waiting gives up after ten seconds
 
 
 def _is_running(process: int) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from maskloss.core.errors import DiskError
 from maskloss.core.files import (
     DAY_S,
+    LOCK_FILE,
     is_abandoned,
     locked,
     process_tag,
@@ -123,6 +124,53 @@ def test_a_lock_is_held_by_one_process_at_a_time(tmp_path):
         assert not (tmp_path / "held").exists()
     assert other.wait(60) == 0
     assert (tmp_path / "held").exists()
+
+
+# What Windows has in place of flock, made of what this system has: a byte of a file, asked for without waiting.
+LOCKS_OF_WINDOWS = """
+import fcntl, json, os, pathlib, socket, sys, tempfile, time, types
+from pathlib import Path
+
+def locking(handle, mode, count):
+    assert mode == 2
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, count)
+    except OSError as error:
+        raise PermissionError(13, "Permission denied") from error
+
+sys.modules["msvcrt"] = types.SimpleNamespace(locking=locking, LK_NBLCK=2)
+sys.platform = "win32"
+from maskloss.core.files import LOCK_FILE, locked
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the real ones are tried by the tests above")
+def test_the_locks_of_windows_lose_no_update_and_a_killed_process_lets_go(tmp_path):
+    (tmp_path / "count").write_text("0")
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"{LOCKS_OF_WINDOWS}\nwith locked(Path(sys.argv[1])): Path(sys.argv[1], 'held').touch(); time.sleep(600)",
+            str(tmp_path),
+        ]
+    )
+    adding = (
+        f"{LOCKS_OF_WINDOWS}\ncount = Path(sys.argv[1], 'count')\nfor _ in range(50):\n  with locked(count.parent):\n"
+        "    number = int(count.read_text()); time.sleep(0.001); count.write_text(str(number + 1))"
+    )
+    while not (tmp_path / "held").exists():
+        assert holder.poll() is None
+        time.sleep(0.01)
+    others = [subprocess.Popen([sys.executable, "-c", adding, str(tmp_path)]) for _ in range(2)]
+    with pytest.raises(subprocess.TimeoutExpired):
+        others[0].wait(2)
+    assert (tmp_path / "count").read_text() == "0"
+    holder.kill()
+    assert [other.wait(60) for other in others] == [0, 0]
+    assert (tmp_path / "count").read_text() == "100"
+    assert holder.wait(60) < 0
+    assert {path.name for path in tmp_path.iterdir()} == {"count", "held", LOCK_FILE}
 
 
 def test_case_is_probed_and_nothing_stays(tmp_path):
