@@ -1,4 +1,4 @@
-"""The course of each training node for as long as the program runs: what a panel in the graph editor draws.
+"""The course of every training run for as long as the program lives: what a panel in the graph editor draws.
 
 As JSON, whole (`LiveRun.whole`) or as what is new (`LiveRun.news`), with the same keys:
 {"node", "prompt", "run": name of the output, "steps": in all, "state": "running|finished|interrupted|failed",
@@ -22,7 +22,7 @@ from ..train.loss_log import ValidationPoint
 EVENT = "maskloss.training"
 ROUTE = "/maskloss/training"
 MOST_POINTS = 2000
-MOST_RUNS = 100
+MOST_RUNS = 50
 _SMOOTHING = 0.98
 
 
@@ -90,7 +90,7 @@ class LiveRun:
     """One node's run. The training thread writes it while the server's thread reads it."""
 
     def __init__(self, node: str, prompt: str, name: str, steps: int) -> None:
-        self.node = node
+        self.key = (node, name)
         self._head: dict[str, Any] = {"node": node, "prompt": prompt, "run": name, "steps": steps}
         self._state = RunState.RUNNING
         self._sample: dict[str, Any] | None = None
@@ -169,18 +169,21 @@ class LiveRun:
 
 
 class KeptRuns:
-    """The newest run of each node, the node that ran last at the end."""
+    """The newest run of each node and output name, the one that began last at the end.
+
+    Nodes of different workflows share their ids, so that the id alone tells no run from another.
+    """
 
     def __init__(self, most: int = MOST_RUNS) -> None:
         self._most = most
-        self._runs: dict[str, LiveRun] = {}
+        self._runs: dict[tuple[str, str], LiveRun] = {}
         self._lock = threading.Lock()
 
     def keep(self, run: LiveRun) -> None:
-        """In place of what its node had before."""
+        """In place of the same node's run of that name."""
         with self._lock:
-            self._runs.pop(run.node, None)
-            self._runs[run.node] = run
+            self._runs.pop(run.key, None)
+            self._runs[run.key] = run
             if len(self._runs) > self._most:
                 del self._runs[next(iter(self._runs))]
 

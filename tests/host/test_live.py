@@ -84,8 +84,11 @@ def test_a_sample_is_told_with_its_step() -> None:
     assert run.whole()["sample"] == {"filename": "a.png", "subfolder": "maskloss", "type": "temp", "step": 7}
 
 
-def test_each_node_keeps_its_newest_run_and_old_nodes_are_let_go() -> None:
-    kept = KeptRuns(most=2)
-    for node, prompt in (("1", "a"), ("2", "b"), ("1", "c"), ("3", "d")):
-        kept.keep(LiveRun(node, prompt, "lora", 10))
-    assert [(run["node"], run["prompt"]) for run in kept.whole()["runs"]] == [("1", "c"), ("3", "d")]
+def test_a_node_keeps_its_newest_run_of_each_name_and_old_runs_are_let_go() -> None:
+    kept = KeptRuns(most=3)
+    for node, prompt, name in (("1", "a", "x"), ("2", "b", "x"), ("1", "c", "x"), ("1", "d", "other workflow")):
+        kept.keep(LiveRun(node, prompt, name, 10))
+    told = [(run["node"], run["prompt"], run["run"]) for run in kept.whole()["runs"]]
+    assert told == [("2", "b", "x"), ("1", "c", "x"), ("1", "d", "other workflow")]
+    kept.keep(LiveRun("3", "e", "x", 10))
+    assert [run["prompt"] for run in kept.whole()["runs"]] == ["c", "d", "e"]
