@@ -49,6 +49,7 @@ from maskloss.core.mask_weights import MaskLossSettings, transform_weights  # no
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype  # noqa: E402
 from maskloss.core.train.loop import train  # noqa: E402
 from maskloss.core.train.observer import SilentObserver  # noqa: E402
+from maskloss.core.train.recipe import TrainingRecipe  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 RANK = 8
@@ -201,10 +202,9 @@ def ours(
             steps=FOREVER, batch_size=batch, gradient_checkpointing=checkpoint, training_dtype=TrainingDtype.FP32
         )
         with open_denoiser(material.model(), material.cache.empty_text()) as denoiser:
-            train(
-                denoiser, material.cache, settings, LoraConfig(rank=RANK, alpha=RANK), OptimizerConfig(), config,
-                output, Watch(),
-            )  # fmt: skip
+            lora = LoraConfig(rank=RANK, alpha=RANK)
+            recipe = TrainingRecipe(material.cache, settings, lora, OptimizerConfig(), config)
+            train(denoiser, recipe, output, Watch())
 
     return run
 

@@ -26,6 +26,7 @@ from ..core.train.config import (
 )
 from ..core.train.loop import finished_run, train
 from ..core.train.lora_file import KeyFormat, LoraWeights, load_lora, save_lora
+from ..core.train.recipe import TrainingRecipe
 from .checks import verdict
 from .models import identity_of, opened
 from .node import Node
@@ -147,13 +148,20 @@ class MaskLossTrainLora(Node):
         )
         host = current_host()
         output = resolve_write(host.folders(), output_name, "output_name")
-        configs = (lora_config or LoraConfig(), optimizer or OptimizerConfig(), config)
+        recipe = TrainingRecipe(
+            cache,
+            mask_loss,
+            lora_config or LoraConfig(),
+            optimizer or OptimizerConfig(),
+            config,
+            validation_cache,
+            initial_lora,
+        )
         with HostObserver(host, steps, output_name) as watched:
-            what = (cache, mask_loss, *configs, output, watched, validation_cache, initial_lora)
-            result = finished_run(identity_of(model), *what)
+            result = finished_run(identity_of(model), recipe, output, watched)
             if result is None:
                 with opened(model, cache, config.training_dtype) as denoiser:
-                    result = train(denoiser, *what, sampling)
+                    result = train(denoiser, recipe, output, watched, sampling)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}
         ui = {"text": watched.said, "maskloss": [summary], "images": watched.shown}
         return {"ui": ui, "result": (result.lora, result.loss_map, result.steps, str(result.path))}

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import TrainingError
-from .algorithms import AdaptedLayer, Adapter, build_adapter, is_linear, supported_convolution
+from .algorithms import AdaptedLayer, Adapter, AdapterPlan, build_adapter, is_linear, supported_convolution
 from .config import LoraConfig
 from .lora_file import KEY_PREFIX, PARTS, kohya_name
 
@@ -70,7 +70,7 @@ class LoraAdapters:
         self._dropout_seeds: tuple[int, ...] = ()
         self._enabled = True
         self._adapters: dict[str, Adapter] = {
-            name: build_adapter(name, layer, config, generator, device, dtype)
+            name: build_adapter(AdapterPlan(name, layer, config, generator, device, dtype))
             for name, layer in target_layers(module, config, default_targets).items()
         }
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeGuard
 
 import torch
@@ -31,25 +32,43 @@ AdaptedLayer = nn.Linear | Convolution
 _EPSILON = torch.finfo(torch.float32).eps
 
 
+@dataclass(frozen=True)
+class _Sizes:
+    """Outputs and inputs of a layer, and its kernel, which a linear layer has none of."""
+
+    out: int
+    inner: int
+    kernel: tuple[int, ...]
+
+    @classmethod
+    def of(cls, layer: AdaptedLayer) -> _Sizes:
+        if not isinstance(layer, Convolution):
+            return cls(layer.out_features, layer.in_features, ())
+        return cls(layer.out_channels, layer.in_channels, tuple(layer.kernel_size))
+
+
+@dataclass(frozen=True, eq=False)
+class AdapterPlan:
+    """What a fresh adapter is made from: its layer and that layer's name, the generator (on the CPU) of what is random
+    in it, and where and in which precision its parts are trained."""
+
+    name: str
+    layer: AdaptedLayer
+    config: LoraConfig
+    generator: torch.Generator
+    device: torch.device
+    dtype: torch.dtype
+
+
 class Adapter(ABC):
-    """One layer's adapter. `parts` are its trained tensors by the ends of their file keys, `alpha` is as in the file.
+    """One layer's adapter. `parts` are its trained tensors by the ends of their file keys, `alpha` as in the file."""
 
-    `matrices` are on the CPU in float32; they become parameters of `dtype` on `device`.
-    """
-
-    def __init__(
-        self,
-        layer: AdaptedLayer,
-        alpha: float,
-        scale: float,
-        matrices: Mapping[str, torch.Tensor],
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        self.layer = layer
-        self.alpha = alpha
-        self.parts = {name: nn.Parameter(matrix.to(device, dtype)) for name, matrix in matrices.items()}
-        self._scale = scale
+    def __init__(self, plan: AdapterPlan) -> None:
+        self.layer = plan.layer
+        matrices = self._start(_Sizes.of(plan.layer), plan.config.rank, plan.generator)
+        self.parts = {name: nn.Parameter(matrix.to(plan.device, plan.dtype)) for name, matrix in matrices.items()}
+        self.alpha = self._alpha(plan.config)
+        self._scale = self.alpha / plan.config.rank
 
     def adapted(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         """`output`, which the layer gave for `x`, with the adapter's share; of the same shape and dtype."""
@@ -60,6 +79,13 @@ class Adapter(ABC):
         """Of the matrices that meet the input; they come first."""
         return next(iter(self.parts.values())).dtype
 
+    def _alpha(self, config: LoraConfig) -> float:
+        return config.alpha
+
+    @abstractmethod
+    def _start(self, sizes: _Sizes, rank: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """The parts before the first step, on the CPU in float32."""
+
     @abstractmethod
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
         """ΔW · x. The scale goes where there is least to multiply."""
@@ -68,20 +94,11 @@ class Adapter(ABC):
 class _LowRank(Adapter):
     """Down and up; for a convolution as kohya writes them: down has the kernel, up is 1×1."""
 
-    def __init__(
-        self,
-        layer: AdaptedLayer,
-        config: LoraConfig,
-        generator: torch.Generator,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        out, inner, kernel = _sizes(layer)
-        matrices = {
-            "lora_down.weight": _kaiming((config.rank, inner, *kernel), generator),
-            "lora_up.weight": torch.zeros(out, config.rank, *(1 for _ in kernel)),
+    def _start(self, sizes: _Sizes, rank: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        return {
+            "lora_down.weight": _kaiming((rank, sizes.inner, *sizes.kernel), generator),
+            "lora_up.weight": torch.zeros(sizes.out, rank, *(1 for _ in sizes.kernel)),
         }
-        super().__init__(layer, config.alpha, config.alpha / config.rank, matrices, device, dtype)
 
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
         up = self.parts["lora_up.weight"]
@@ -111,18 +128,10 @@ class _Dora(_LowRank):
     """LoRA with a learnt magnitude for each output, which is kept in float32 whatever the LoRA's dtype: rounded, it
     would not be the base's any more, and a fresh adapter would change the model."""
 
-    def __init__(
-        self,
-        layer: AdaptedLayer,
-        config: LoraConfig,
-        generator: torch.Generator,
-        device: torch.device,
-        dtype: torch.dtype,
-        norm: torch.Tensor,
-    ) -> None:
-        super().__init__(layer, config, generator, device, dtype)
-        self._norm = norm.to(device)
-        shape = (-1, *(1 for _ in layer.weight.shape[1:]))
+    def __init__(self, plan: AdapterPlan) -> None:
+        super().__init__(plan)
+        self._norm = _row_norms(plan.name, plan.layer).to(plan.device)
+        shape = (-1, *(1 for _ in plan.layer.weight.shape[1:]))
         self.parts["dora_scale"] = nn.Parameter(self._norm.reshape(shape).clone())
 
     def adapted(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
@@ -141,23 +150,14 @@ class _Dora(_LowRank):
 class _Loha(Adapter):
     """Two products of low rank, multiplied by elements. ΔW is built in every pass: there is no shorter way."""
 
-    def __init__(
-        self,
-        layer: AdaptedLayer,
-        config: LoraConfig,
-        generator: torch.Generator,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        out, inner, kernel = _sizes(layer)
-        columns = inner * math.prod(kernel)
-        matrices = {
-            "hada_w1_a": torch.randn(out, config.rank, generator=generator) * 0.1,
-            "hada_w1_b": torch.randn(config.rank, columns, generator=generator),
-            "hada_w2_a": torch.zeros(out, config.rank),
-            "hada_w2_b": torch.randn(config.rank, columns, generator=generator),
+    def _start(self, sizes: _Sizes, rank: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        columns = sizes.inner * math.prod(sizes.kernel)
+        return {
+            "hada_w1_a": torch.randn(sizes.out, rank, generator=generator) * 0.1,
+            "hada_w1_b": torch.randn(rank, columns, generator=generator),
+            "hada_w2_a": torch.zeros(sizes.out, rank),
+            "hada_w2_b": torch.randn(rank, columns, generator=generator),
         }
-        super().__init__(layer, config.alpha, config.alpha / config.rank, matrices, device, dtype)
 
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
         w1_a, w1_b, w2_a, w2_b = self.parts.values()
@@ -173,27 +173,18 @@ class _Lokr(Adapter):
     Where it is whole there is no rank to divide by: the scale is 1, and the file says so by alpha = rank.
     """
 
-    def __init__(
-        self,
-        layer: AdaptedLayer,
-        config: LoraConfig,
-        generator: torch.Generator,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        out, inner, kernel = _sizes(layer)
-        (out_small, out_large), (in_small, in_large) = near_square_factors(out), near_square_factors(inner)
-        matrices = {"lokr_w1": _kaiming((out_small, in_small), generator)}
-        whole = config.rank >= max(out_large, in_large) / 2
-        if whole:
-            # ComfyUI multiplies two matrices, or a matrix and a 2-D kernel; other kernels go as a matrix.
-            tail = (in_large, *kernel) if len(kernel) == 2 else (in_large * math.prod(kernel),)
-            matrices["lokr_w2"] = torch.zeros(out_large, *tail)
-        else:
-            matrices["lokr_w2_a"] = _kaiming((out_large, config.rank), generator)
-            matrices["lokr_w2_b"] = torch.zeros(config.rank, in_large * math.prod(kernel))
-        alpha = float(config.rank) if whole else config.alpha
-        super().__init__(layer, alpha, alpha / config.rank, matrices, device, dtype)
+    def _start(self, sizes: _Sizes, rank: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        (out_small, out_large), (in_small, in_large) = near_square_factors(sizes.out), near_square_factors(sizes.inner)
+        first, columns = {"lokr_w1": _kaiming((out_small, in_small), generator)}, in_large * math.prod(sizes.kernel)
+        if rank < max(out_large, in_large) / 2:
+            pair = {"lokr_w2_a": _kaiming((out_large, rank), generator), "lokr_w2_b": torch.zeros(rank, columns)}
+            return first | pair
+        # ComfyUI multiplies two matrices, or a matrix and a 2-D kernel; other kernels go as a matrix.
+        tail = (in_large, *sizes.kernel) if len(sizes.kernel) == 2 else (columns,)
+        return first | {"lokr_w2": torch.zeros(out_large, *tail)}
+
+    def _alpha(self, config: LoraConfig) -> float:
+        return float(config.rank) if "lokr_w2" in self.parts else config.alpha
 
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
         w1 = self.parts["lokr_w1"] * self._scale
@@ -217,24 +208,18 @@ class _Lokr(Adapter):
         return _function(self.layer)(inner, pair[1].reshape(*pair[1].shape, *(1 for _ in kernel)))
 
 
-def build_adapter(
-    name: str,
-    layer: AdaptedLayer,
-    config: LoraConfig,
-    generator: torch.Generator,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Adapter:
-    """A fresh adapter for the layer of that name, which changes nothing yet; what is random comes from `generator`,
-    a CPU one. TrainingError where DoRA cannot read the layer's weight because it is quantised."""
-    if config.algorithm is Algorithm.DORA:
-        return _Dora(layer, config, generator, device, dtype, _row_norms(name, layer))
-    kinds: dict[Algorithm, Callable[..., Adapter]] = {
-        Algorithm.LORA: _Lora,
-        Algorithm.LOHA: _Loha,
-        Algorithm.LOKR: _Lokr,
-    }
-    return kinds[config.algorithm](layer, config, generator, device, dtype)
+_ADAPTERS: dict[Algorithm, Callable[[AdapterPlan], Adapter]] = {
+    Algorithm.LORA: _Lora,
+    Algorithm.DORA: _Dora,
+    Algorithm.LOHA: _Loha,
+    Algorithm.LOKR: _Lokr,
+}
+
+
+def build_adapter(plan: AdapterPlan) -> Adapter:
+    """A fresh adapter, which changes nothing yet. TrainingError where DoRA cannot read the layer's weight because it is
+    quantised."""
+    return _ADAPTERS[plan.config.algorithm](plan)
 
 
 def is_linear(layer: nn.Module) -> TypeGuard[nn.Linear]:
@@ -270,13 +255,6 @@ def _row_norms(name: str, layer: AdaptedLayer) -> torch.Tensor:
     with torch.no_grad():
         norms = weight.float().flatten(1).norm(dim=1)
     return norms + _EPSILON
-
-
-def _sizes(layer: AdaptedLayer) -> tuple[int, int, tuple[int, ...]]:
-    """Outputs, inputs, kernel; a linear layer has none."""
-    if not isinstance(layer, Convolution):
-        return layer.out_features, layer.in_features, ()
-    return layer.out_channels, layer.in_channels, tuple(layer.kernel_size)
 
 
 def _kaiming(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:

@@ -16,6 +16,7 @@ from ..mask_weights import MaskLossSettings
 from .config import TrainConfig
 from .denoiser import Denoiser, Family
 from .order import stream_seed
+from .recipe import TrainingRecipe
 
 _RULE = "=" * 60
 _LOW_COVERAGE = 0.02
@@ -57,12 +58,11 @@ def split_cache(cache: LatentCache, validation_cache: LatentCache | None, config
     )
 
 
-def check_training(
-    denoiser: Denoiser, cache: LatentCache, split: Split, settings: MaskLossSettings | None, config: TrainConfig
-) -> list[str]:
+def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> list[str]:
     """Raise where training cannot start; else what the user should read first: warnings, and the banner last."""
-    _check_cache(denoiser, cache)
-    if split.validation_cache is not cache:
+    settings, config = recipe.settings, recipe.config
+    _check_cache(denoiser, recipe.cache)
+    if split.validation_cache is not recipe.cache:
         _check_cache(denoiser, split.validation_cache)
     if config.min_snr_gamma > 0 and denoiser.family is Family.FLOW:
         raise TrainingError(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from ..cache.store import LatentCache
 from ..images import load_image, save_image
-from ..mask_weights import MaskLossSettings
 from .checks import check_training, split_cache
-from .config import LoraConfig, LossPoint, OnExisting, OptimizerConfig, TrainConfig
+from .config import LossPoint, OnExisting
 from .curves import Curves
 from .denoiser import Denoiser
 from .lora_file import LoraWeights, load_lora, save_lora
@@ -22,6 +19,7 @@ from .observer import SilentObserver, TrainObserver
 from .order import TrainingOrder
 from .prior import prior_weight_at
 from .read_ahead import ReadAhead
+from .recipe import TrainingRecipe
 from .run import RunFiles, choose_run, run_identity
 from .sampling import SAMPLING_FAILURES, PictureSampler, sample_is_due
 from .state import Identity, SavedState, TrainState
@@ -48,52 +46,33 @@ class TrainResult:
 
 def train(
     denoiser: Denoiser,
-    cache: LatentCache,
-    settings: MaskLossSettings | None,
-    lora: LoraConfig,
-    optimizer: OptimizerConfig,
-    config: TrainConfig,
+    recipe: TrainingRecipe,
     output: Path,
     observer: TrainObserver | None = None,
-    validation_cache: LatentCache | None = None,
-    initial_lora: Mapping[str, torch.Tensor] | None = None,
     sampling: PictureSampler | None = None,
 ) -> TrainResult:
     """Train a LoRA into `<output>.safetensors`, or return it when this very run is on disk already.
 
-    Without `settings` every latent cell counts the same. With `sampling` pictures come beside the LoRA, and training is
-    the same to the last bit. The state and a loadable LoRA are on disk whenever this returns or raises after training
-    began, so a later call with the same arguments goes on. Raises TrainingError, CacheError, MaskMissingError,
-    NonFiniteLossError, DiskError, and whatever `observer` raises.
+    With `sampling` pictures come beside the LoRA, and training is the same to the last bit. The state and a loadable
+    LoRA are on disk whenever this returns or raises after training began, so a later call with the same arguments goes
+    on. Raises TrainingError, CacheError, MaskMissingError, NonFiniteLossError, DiskError, and whatever `observer`
+    raises.
     """
     # Inside a node everything runs in inference_mode, whose tensors cannot be differentiated.
     with torch.inference_mode(False), torch.enable_grad():
-        told = observer or SilentObserver()
-        run = _Run(denoiser, cache, settings, lora, optimizer, config, told, validation_cache, sampling)
-        return run.train(output, initial_lora)
+        return _Run(denoiser, recipe, observer or SilentObserver(), sampling).train(output)
 
 
-def finished_run(
-    model: str,
-    cache: LatentCache,
-    settings: MaskLossSettings | None,
-    lora: LoraConfig,
-    optimizer: OptimizerConfig,
-    config: TrainConfig,
-    output: Path,
-    observer: TrainObserver,
-    validation_cache: LatentCache | None = None,
-    initial_lora: Mapping[str, torch.Tensor] | None = None,
-) -> TrainResult | None:
+def finished_run(model: str, recipe: TrainingRecipe, output: Path, observer: TrainObserver) -> TrainResult | None:
     """What `train` would return from disk, found without the model; None where it has something to do or to refuse.
 
     `model` is the `identity` that its denoiser will have.
     """
-    caches = [cache] if validation_cache is None else [cache, validation_cache]
+    config = recipe.config
+    caches = [cache for cache in (recipe.cache, recipe.validation_cache) if cache is not None]
     if config.on_existing is OnExisting.OVERWRITE or any(each.stale or each.stale_now() for each in caches):
         return None
-    identity = run_identity(model, cache, settings, lora, optimizer, config, validation_cache, initial_lora)
-    files, saved = choose_run(output, identity, config.on_existing)
+    files, saved = choose_run(output, run_identity(model, recipe), config.on_existing)
     if saved is None or saved.step < config.steps or not files.lora.exists():
         return None
     observer.begin(saved.points, saved.validation)
@@ -111,36 +90,17 @@ def _say_finished(files: RunFiles, saved: SavedState, observer: TrainObserver) -
 
 class _Run:
     def __init__(
-        self,
-        denoiser: Denoiser,
-        cache: LatentCache,
-        settings: MaskLossSettings | None,
-        lora: LoraConfig,
-        optimizer: OptimizerConfig,
-        config: TrainConfig,
-        observer: TrainObserver,
-        validation_cache: LatentCache | None,
-        sampling: PictureSampler | None,
+        self, denoiser: Denoiser, recipe: TrainingRecipe, observer: TrainObserver, sampling: PictureSampler | None
     ) -> None:
-        self.denoiser, self.cache, self.settings, self.config = denoiser, cache, settings, config
-        self.lora, self.optimizer, self.observer = lora, optimizer, observer
-        self.validation_cache, self.sampling = validation_cache, sampling
-        self.split = split_cache(cache, validation_cache, config)
+        self.denoiser, self.recipe, self.observer, self.sampling = denoiser, recipe, observer, sampling
+        self.settings, self.config = recipe.settings, recipe.config
+        self.split = split_cache(recipe.cache, recipe.validation_cache, recipe.config)
         self.named: set[str] = set()
 
-    def train(self, output: Path, initial_lora: Mapping[str, torch.Tensor] | None) -> TrainResult:
-        notes = check_training(self.denoiser, self.cache, self.split, self.settings, self.config)
-        identity = run_identity(
-            self.denoiser.identity,
-            self.cache,
-            self.settings,
-            self.lora,
-            self.optimizer,
-            self.config,
-            self.validation_cache,
-            initial_lora,
-        )
-        state = TrainState(self.denoiser, self.settings, self.lora, self.optimizer, self.config, initial_lora)
+    def train(self, output: Path) -> TrainResult:
+        notes = check_training(self.denoiser, self.recipe, self.split)
+        identity = run_identity(self.denoiser.identity, self.recipe)
+        state = TrainState(self.denoiser, self.recipe)
         files, saved = choose_run(output, identity, self.config.on_existing)
         if saved:
             state.restore(saved)
@@ -193,7 +153,7 @@ class _Run:
         """What optimizer step `step` (0-based) trains on; read in the background."""
         per_step = self.config.gradient_accumulation_steps
         batches = [order.batch(position) for position in range(step * per_step, (step + 1) * per_step)]
-        return plan_window(batches, self.cache, self.split.training, self.settings, self.config, self.denoiser)
+        return plan_window(batches, self.recipe.cache, self.split.training, self.settings, self.config, self.denoiser)
 
     def _optimizer_step(self, state: TrainState, window: Window) -> LossPoint:
         # More than once only where fp16's loss scale was too large.
@@ -266,19 +226,7 @@ class _Run:
 
     def _lora(self, state: TrainState) -> LoraWeights:
         tensors = state.adapters.state_dict(state.result_values)
-        return LoraWeights(
-            tensors,
-            lora_metadata(
-                self.denoiser,
-                self.cache,
-                self.split.training,
-                self.settings,
-                self.lora,
-                self.optimizer,
-                self.config,
-                state.step,
-            ),
-        )
+        return LoraWeights(tensors, lora_metadata(self.denoiser, self.recipe, self.split.training, state.step))
 
     def _save(self, state: TrainState, files: RunFiles, identity: Identity) -> None:
         # The state first: a LoRA without its state would be taken for somebody else's file.

@@ -7,24 +7,18 @@ import json
 from collections.abc import Sequence
 
 from ..cache.entries import CacheEntry
-from ..cache.store import LatentCache
-from ..mask_weights import MaskLossSettings
 from .checks import coverage
-from .config import Algorithm, LoraConfig, OptimizerConfig, TrainConfig
+from .config import Algorithm, LoraConfig
 from .denoiser import Denoiser
+from .recipe import TrainingRecipe
 
 
 def lora_metadata(
-    denoiser: Denoiser,
-    cache: LatentCache,
-    entries: Sequence[CacheEntry],
-    settings: MaskLossSettings | None,
-    lora: LoraConfig,
-    optimizer: OptimizerConfig,
-    config: TrainConfig,
-    step: int,
+    denoiser: Denoiser, recipe: TrainingRecipe, entries: Sequence[CacheEntry], step: int
 ) -> dict[str, str]:
-    """Strings only, as safetensors wants; nothing in it changes from one run of the same thing to the next."""
+    """Strings only, as safetensors wants; nothing in it changes from one run of the same thing to the next. `entries`
+    were trained on for `step` optimizer steps."""
+    settings, lora, optimizer, config = recipe.settings, recipe.lora, recipe.optimizer, recipe.config
     values: dict[str, object] = {
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": f"{denoiser.lora_architecture}/lora",
@@ -52,7 +46,7 @@ def lora_metadata(
         "ss_masked_loss": settings is not None,
         "maskloss.mask_loss": json.dumps(dataclasses.asdict(settings)) if settings else "off",
         "maskloss.coverage": f"{coverage(entries):.6f}",
-        "maskloss.cache": cache.fingerprint,
+        "maskloss.cache": recipe.cache.fingerprint,
         "maskloss.model": denoiser.identity,
     }
     return {key: str(value) for key, value in values.items()}

@@ -14,10 +14,9 @@ from typing import Any
 
 import torch
 
-from ..cache.store import LatentCache
 from ..errors import TrainingError
-from ..mask_weights import MaskLossSettings
-from .config import LoraConfig, OnExisting, OptimizerConfig, TrainConfig
+from .config import OnExisting
+from .recipe import TrainingRecipe
 from .state import Identity, SavedState, load_state
 
 _SUFFIX = ".safetensors"
@@ -79,27 +78,19 @@ class RunFiles:
         return self.output.with_name(self.output.name + ending)
 
 
-def run_identity(
-    model: str,
-    cache: LatentCache,
-    settings: MaskLossSettings | None,
-    lora: LoraConfig,
-    optimizer: OptimizerConfig,
-    config: TrainConfig,
-    validation_cache: LatentCache | None,
-    initial_lora: Mapping[str, torch.Tensor] | None,
-) -> Identity:
+def run_identity(model: str, recipe: TrainingRecipe) -> Identity:
     """Everything that a run depends on but the number of steps, flat, as JSON keeps it. `model` is what the denoiser
     calls its `identity`."""
     identity: Identity = {
         "model": model,
-        "cache": cache.fingerprint,
-        "validation_cache": validation_cache.fingerprint if validation_cache else "none",
-        "initial_lora": tensors_hash(initial_lora) if initial_lora is not None else "none",
-        "mask_loss": "on" if settings else "off",
+        "cache": recipe.cache.fingerprint,
+        "validation_cache": recipe.validation_cache.fingerprint if recipe.validation_cache else "none",
+        "initial_lora": tensors_hash(recipe.initial_lora) if recipe.initial_lora is not None else "none",
+        "mask_loss": "on" if recipe.settings else "off",
     }
-    groups: list[tuple[str, Any]] = [("mask_loss", settings)] if settings else []
-    for group, values in [*groups, ("lora", lora), ("optimizer", optimizer), ("train", config)]:
+    groups: list[tuple[str, Any]] = [("mask_loss", recipe.settings)] if recipe.settings else []
+    groups += [("lora", recipe.lora), ("optimizer", recipe.optimizer), ("train", recipe.config)]
+    for group, values in groups:
         for name, value in dataclasses.asdict(values).items():
             if (group, name) not in {("train", "steps"), ("train", "on_existing")}:
                 identity[f"{group}.{name}"] = value.value if isinstance(value, Enum) else value

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,15 @@ import torch
 
 from ..errors import NonFiniteLossError, TrainingError
 from ..files import written_whole
-from ..mask_weights import MaskLossSettings
 from .adapters import LoraAdapters
-from .config import LoraConfig, LoraDtype, LossPoint, OptimizerConfig, TrainConfig, TrainingDtype
+from .config import LoraDtype, LossPoint, TrainingDtype
 from .denoiser import Denoiser
 from .loss_log import ValidationPoint, points_from_json, points_to_json
 from .loss_scale import LossScale
 from .optimizers import MovingAverage, build_optimizer, effective_rate, evaluated_values, learning_rate_at
 from .order import stream_seed
 from .prior import Teacher
+from .recipe import TrainingRecipe
 
 _FORMAT = "maskloss-state-2"
 
@@ -47,20 +46,15 @@ class SavedState:
 class TrainState:
     """Adapter, optimizer, moving average, and the course so far. `whole` is False only while an update is under way."""
 
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        settings: MaskLossSettings | None,
-        lora: LoraConfig,
-        optimizer: OptimizerConfig,
-        config: TrainConfig,
-        initial_lora: Mapping[str, torch.Tensor] | None,
-    ) -> None:
+    def __init__(self, denoiser: Denoiser, recipe: TrainingRecipe) -> None:
+        optimizer, config = recipe.optimizer, recipe.config
         generator = torch.Generator().manual_seed(stream_seed("lora", config.seed))
         dtype = torch.float32 if config.lora_dtype is LoraDtype.FP32 else torch.bfloat16
-        self.adapters = LoraAdapters(denoiser.module, lora, denoiser.default_targets, generator, denoiser.device, dtype)
-        if initial_lora is not None:
-            self.adapters.load(initial_lora)
+        self.adapters = LoraAdapters(
+            denoiser.module, recipe.lora, denoiser.default_targets, generator, denoiser.device, dtype
+        )
+        if recipe.initial_lora is not None:
+            self.adapters.load(recipe.initial_lora)
         self.step = 0
         self.points: list[LossPoint] = []
         self.validation: list[ValidationPoint] = []
@@ -70,7 +64,7 @@ class TrainState:
         self._steps = config.steps
         self._optimizer = build_optimizer(optimizer, self._parameters)
         self._average = MovingAverage(optimizer.ema_decay, self._parameters) if optimizer.ema_decay > 0 else None
-        self.teacher = Teacher(settings, self.adapters)
+        self.teacher = Teacher(recipe.settings, self.adapters)
         self._loss_scale = LossScale() if config.training_dtype is TrainingDtype.FP16 else None
 
     @property

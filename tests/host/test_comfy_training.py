@@ -19,6 +19,7 @@ from maskloss.core.images import save_image
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 from maskloss.core.train.loop import TrainResult, train
+from maskloss.core.train.recipe import TrainingRecipe
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
 
@@ -63,10 +64,8 @@ def run(
 ) -> TrainResult:
     chosen = {"steps": 3, "training_dtype": TrainingDtype.FP32, **config}
     with torch.inference_mode(), open_denoiser(tiny.load_model(name), cache.empty_text()) as denoiser:
-        return train(
-            denoiser, cache, settings, LoraConfig(rank=4, alpha=2), OptimizerConfig(learning_rate=0.01),
-            TrainConfig(**chosen), output,
-        )  # fmt: skip
+        lora, optimizer = LoraConfig(rank=4, alpha=2), OptimizerConfig(learning_rate=0.01)
+        return train(denoiser, TrainingRecipe(cache, settings, lora, optimizer, TrainConfig(**chosen)), output)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from maskloss.core.images import save_image
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TimestepSampling, TrainConfig, TrainingDtype
 from maskloss.core.train.loop import TrainResult, train
+from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.core.video.clips import VideoSettings
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
@@ -51,10 +52,9 @@ def filled(item: DatasetItem, directory: Path, **settings: Any) -> LatentCache:
 def trained(name: str, cache: LatentCache, output: Path, **config: Any) -> TrainResult:
     chosen = {"steps": 3, "training_dtype": TrainingDtype.FP32, **config}
     with torch.inference_mode(), open_denoiser(tiny.load_model(name), cache.empty_text()) as denoiser:
-        return train(
-            denoiser, cache, MaskLossSettings(prior_weight=0.5), LoraConfig(rank=4, alpha=2),
-            OptimizerConfig(learning_rate=0.01), TrainConfig(**chosen), output,
-        )  # fmt: skip
+        lora, optimizer = LoraConfig(rank=4, alpha=2), OptimizerConfig(learning_rate=0.01)
+        recipe = TrainingRecipe(cache, MaskLossSettings(prior_weight=0.5), lora, optimizer, TrainConfig(**chosen))
+        return train(denoiser, recipe, output)
 
 
 @pytest.fixture
@@ -120,13 +120,11 @@ def timesteps(cache: LatentCache, output: Path, sampling: TimestepSampling, leas
     with torch.inference_mode(), open_denoiser(model, cache.empty_text()) as denoiser:
         note = lambda _m, args, _output: seen.extend((args[1] / 1000).tolist())  # noqa: E731
         hook = denoiser.module.register_forward_hook(note)
-        train(
-            denoiser, cache, None, LoraConfig(rank=1), OptimizerConfig(),
-            TrainConfig(
-                steps=10, training_dtype=TrainingDtype.FP32, timestep_sampling=sampling, timestep_min=least,
-                timestep_max=most,
-            ), output,
+        config = TrainConfig(
+            steps=10, training_dtype=TrainingDtype.FP32, timestep_sampling=sampling, timestep_min=least,
+            timestep_max=most,
         )  # fmt: skip
+        train(denoiser, TrainingRecipe(cache, None, LoraConfig(rank=1), OptimizerConfig(), config), output)
         hook.remove()
     assert len(seen) == 10
     return torch.tensor(seen)

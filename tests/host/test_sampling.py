@@ -19,6 +19,7 @@ from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.observer import SilentObserver
+from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.nodes.training import MaskLossSampling, MaskLossTrainLora
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
@@ -82,11 +83,9 @@ def run(
     cache = make_cache(name, directory)
     chosen = TrainConfig(**{"steps": 3, "training_dtype": TrainingDtype.FP32, **config})
     lora = LoraConfig(rank=4, alpha=4, dropout=0.2)
+    recipe = TrainingRecipe(cache, MaskLossSettings(), lora, OptimizerConfig(learning_rate=0.05), chosen)
     with torch.inference_mode(), open_denoiser(tiny.load_model(name), cache.empty_text()) as denoiser:
-        return train(
-            denoiser, cache, MaskLossSettings(), lora, OptimizerConfig(learning_rate=0.05), chosen, directory / output,
-            watcher, sampling=sampling,
-        )  # fmt: skip
+        return train(denoiser, recipe, directory / output, watcher, sampling)
 
 
 @pytest.mark.parametrize(("name", "checkpointing"), [("wan", False), ("flux", True), ("sd15", False)])

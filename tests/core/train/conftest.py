@@ -17,6 +17,7 @@ from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig
 from maskloss.core.train.loop import TrainResult, train
+from maskloss.core.train.recipe import TrainingRecipe
 from skimage import data
 
 from .runs import LORA, OPTIMIZER, PLAIN, SIZE, Watcher, half
@@ -151,18 +152,7 @@ def run(cache, tmp_path):
         **config: object,
     ) -> TrainResult:
         chosen = TrainConfig(**{"steps": 4, "gradient_checkpointing": False, **config})
-        return train(
-            denoiser or DemoDenoiser(),
-            on,
-            settings,
-            lora,
-            optimizer,
-            chosen,
-            tmp_path / name,
-            watcher,
-            validation_cache,
-            initial_lora,
-            sampling,
-        )
+        recipe = TrainingRecipe(on, settings, lora, optimizer, chosen, validation_cache, initial_lora)
+        return train(denoiser or DemoDenoiser(), recipe, tmp_path / name, watcher, sampling)
 
     return start

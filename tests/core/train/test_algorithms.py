@@ -15,6 +15,7 @@ from maskloss.core.train.algorithms import near_square_factors
 from maskloss.core.train.config import Algorithm, LoraConfig, OptimizerConfig, TrainConfig
 from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.lora_file import KeyFormat, load_lora, save_lora, with_key_format
+from maskloss.core.train.recipe import TrainingRecipe
 from torch import nn
 
 EVERY = list(Algorithm)
@@ -257,7 +258,8 @@ def test_a_run_resumes_bit_equal_and_its_file_names_the_algorithm(
 
     def run(name: str, steps: int) -> TrainResult:
         config = TrainConfig(steps=steps, gradient_checkpointing=False)
-        return train(DemoDenoiser(), cache, MaskLossSettings(), lora, optimizer, config, tmp_path / name)
+        recipe = TrainingRecipe(cache, MaskLossSettings(), lora, optimizer, config)
+        return train(DemoDenoiser(), recipe, tmp_path / name)
 
     whole = run("whole", 4)
     run("cut", 2)

@@ -12,6 +12,7 @@ from maskloss.core.train.checks import check_training, split_cache
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig
 from maskloss.core.train.denoiser import Family
 from maskloss.core.train.loop import train
+from maskloss.core.train.recipe import TrainingRecipe
 
 SIZE = (4, 4)
 HALF = torch.cat([torch.ones(1, 1, 4, 2), torch.zeros(1, 1, 4, 2)], dim=-1)
@@ -23,7 +24,8 @@ class NoiseModel(DemoDenoiser):
 
 def notes(cache, settings: MaskLossSettings | None = MaskLossSettings(), validation=None, denoiser=None, **config):  # noqa: B008
     chosen = TrainConfig(**config)
-    return check_training(denoiser or DemoDenoiser(), cache, split_cache(cache, validation, chosen), settings, chosen)
+    recipe = TrainingRecipe(cache, settings, LoraConfig(), OptimizerConfig(), chosen, validation)
+    return check_training(denoiser or DemoDenoiser(), recipe, split_cache(cache, validation, chosen))
 
 
 def test_the_banner_says_that_masks_act_and_how(make_cache):
@@ -39,10 +41,9 @@ def test_the_banner_says_that_masks_act_and_how(make_cache):
 
 def test_mask_loss_without_any_mask_is_fatal_before_anything_is_written(make_cache, tmp_path):
     cache = make_cache([("a", SIZE, None)])
+    recipe = TrainingRecipe(cache, MaskLossSettings(), LoraConfig(), OptimizerConfig(), TrainConfig())
     with pytest.raises(TrainingError, match=r"^FATAL: mask loss is enabled but the cache has no mask_weights! Give"):
-        train(
-            DemoDenoiser(), cache, MaskLossSettings(), LoraConfig(), OptimizerConfig(), TrainConfig(), tmp_path / "lora"
-        )
+        train(DemoDenoiser(), recipe, tmp_path / "lora")
     assert list(tmp_path.iterdir()) == []
 
 

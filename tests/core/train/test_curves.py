@@ -11,6 +11,7 @@ from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OnExisting, OptimizerConfig, TrainConfig
 from maskloss.core.train.loop import TrainResult, train
+from maskloss.core.train.recipe import TrainingRecipe
 
 Run = Callable[..., TrainResult]
 
@@ -22,9 +23,8 @@ def run(make_cache: Callable[..., LatentCache], tmp_path: Path) -> Run:
 
     def start(**config: object) -> TrainResult:
         chosen = TrainConfig(**{"gradient_checkpointing": False, "validation_split": 0.34, **config})
-        return train(
-            DemoDenoiser(), cache, MaskLossSettings(), LoraConfig(rank=2), OptimizerConfig(), chosen, tmp_path / "lora"
-        )
+        recipe = TrainingRecipe(cache, MaskLossSettings(), LoraConfig(rank=2), OptimizerConfig(), chosen)
+        return train(DemoDenoiser(), recipe, tmp_path / "lora")
 
     return start
 

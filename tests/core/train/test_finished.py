@@ -10,6 +10,7 @@ from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.errors import TrainingError
 from maskloss.core.train.config import OnExisting, TrainConfig
 from maskloss.core.train.loop import TrainResult, finished_run
+from maskloss.core.train.recipe import TrainingRecipe
 
 from .runs import LORA, OPTIMIZER, PLAIN, Watcher, assert_same
 
@@ -24,7 +25,8 @@ def look(cache, tmp_path):
         steps: int = 3, model: str = MODEL, on=cache, watcher: Watcher | None = None, **config
     ) -> TrainResult | None:
         chosen = TrainConfig(steps=steps, gradient_checkpointing=False, **config)
-        return finished_run(model, on, PLAIN, LORA, OPTIMIZER, chosen, tmp_path / "lora", watcher or Watcher())
+        recipe = TrainingRecipe(on, PLAIN, LORA, OPTIMIZER, chosen)
+        return finished_run(model, recipe, tmp_path / "lora", watcher or Watcher())
 
     return start
 

@@ -21,6 +21,7 @@ from maskloss.core.train.optimizers import (
     learning_rate_at,
     parse_optimizer_args,
 )
+from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.core.train.state import load_state
 
 # Without bitsandbytes its optimizer cannot run.
@@ -250,9 +251,8 @@ def run(make_cache: Callable[..., LatentCache], tmp_path: Path) -> Run:
         optimizer = OptimizerConfig(name=name, learning_rate=rate, warmup_steps=1)
         lora = LoraConfig(rank=2, alpha=4.0, algorithm=algorithm)
         chosen = TrainConfig(**{"gradient_checkpointing": False, "validation_split": 0.34, **config})
-        return train(
-            DemoDenoiser(), cache, MaskLossSettings(), lora, optimizer, chosen, tmp_path / output, initial_lora=initial
-        )
+        recipe = TrainingRecipe(cache, MaskLossSettings(), lora, optimizer, chosen, initial_lora=initial)
+        return train(DemoDenoiser(), recipe, tmp_path / output)
 
     return start
 

@@ -16,6 +16,7 @@ from maskloss.core.errors import CacheError
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig
 from maskloss.core.train.loop import TrainResult, train
+from maskloss.core.train.recipe import TrainingRecipe
 from PIL import Image
 from skimage import data
 
@@ -34,16 +35,9 @@ def cached(root: Path, mask_value: int = 255) -> LatentCache:
 
 def trained(root: Path, cache: LatentCache, **config: object) -> TrainResult:
     chosen = TrainConfig(**{"steps": 40, "gradient_checkpointing": False, **config})
-    return train(
-        DemoDenoiser(),
-        cache,
-        MaskLossSettings(),
-        LoraConfig(),
-        OptimizerConfig(learning_rate=3e-3),
-        chosen,
-        root / "lora",
-        validation_cache=cache,
-    )
+    optimizer = OptimizerConfig(learning_rate=3e-3)
+    recipe = TrainingRecipe(cache, MaskLossSettings(), LoraConfig(), optimizer, chosen, validation_cache=cache)
+    return train(DemoDenoiser(), recipe, root / "lora")
 
 
 def test_a_cached_photograph_is_learnt(tmp_path: Path):
@@ -58,8 +52,9 @@ def test_a_caption_without_text_is_found_before_the_first_step(tmp_path: Path):
     Image.fromarray(data.astronaut()[0:240, 100:340]).save(tmp_path / "face.png")
     item = DatasetItem("face", tmp_path / "face.png", LoadSettings(resolution=(128, 128)), caption="other words")
     cache, _ = cache_latents(Dataset((item,)), DemoLatentEncoder(), tmp_path / "cache")
+    recipe = TrainingRecipe(cache, None, LoraConfig(), OptimizerConfig(), TrainConfig(steps=1))
     with pytest.raises(CacheError, match=r"no text for 1 captions: 'other words'\. Run MaskLossCacheText"):
-        train(DemoDenoiser(), cache, None, LoraConfig(), OptimizerConfig(), TrainConfig(steps=1), tmp_path / "lora")
+        train(DemoDenoiser(), recipe, tmp_path / "lora")
     assert not (tmp_path / "lora.safetensors").exists()
 
 

@@ -13,6 +13,7 @@ from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OnExisting, OptimizerConfig, TrainConfig
 from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.observer import SilentObserver
+from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.core.train.run import run_identity, tensors_hash
 
 CONFIG = TrainConfig(steps=2, gradient_checkpointing=False)
@@ -44,17 +45,8 @@ def cache(make_cache):
 def run(cache, tmp_path):
     def start(config: TrainConfig = CONFIG, lora: LoraConfig = LORA) -> tuple[TrainResult, Counter]:
         counter = Counter()
-        result = train(
-            DemoDenoiser(),
-            cache,
-            MaskLossSettings(),
-            lora,
-            OptimizerConfig(),
-            config,
-            tmp_path / "sub" / "lora",
-            counter,
-        )
-        return result, counter
+        recipe = TrainingRecipe(cache, MaskLossSettings(), lora, OptimizerConfig(), config)
+        return train(DemoDenoiser(), recipe, tmp_path / "sub" / "lora", counter), counter
 
     return start
 
@@ -149,22 +141,23 @@ def test_a_state_of_another_version_is_named(run, tmp_path):
 
 
 def test_output_may_be_given_with_its_suffix(cache, tmp_path):
-    result = train(DemoDenoiser(), cache, None, LORA, OptimizerConfig(), CONFIG, tmp_path / "x.safetensors", Counter())
+    recipe = TrainingRecipe(cache, None, LORA, OptimizerConfig(), CONFIG)
+    result = train(DemoDenoiser(), recipe, tmp_path / "x.safetensors")
     assert result.path == tmp_path / "x.safetensors"
 
 
 def test_identity_covers_every_setting_but_steps_and_on_existing(cache):
     config = TrainConfig()
-    identity = run_identity(
-        DemoDenoiser().identity, cache, MaskLossSettings(), LORA, OptimizerConfig(), config, cache, {"k": torch.ones(1)}
-    )
+    start = {"k": torch.ones(1)}
+    recipe = TrainingRecipe(cache, MaskLossSettings(), LORA, OptimizerConfig(), config, cache, start)
+    identity = run_identity(DemoDenoiser().identity, recipe)
     for group, kind in (("mask_loss", MaskLossSettings), ("lora", LoraConfig), ("optimizer", OptimizerConfig)):
         assert all(f"{group}.{field.name}" in identity for field in dataclasses.fields(kind))
     missing = {field.name for field in dataclasses.fields(config) if f"train.{field.name}" not in identity}
     assert missing == {"steps", "on_existing"}
     assert identity["model"] == "maskloss-demo-flow-1-seed0"
     assert identity["cache"] == identity["validation_cache"] == cache.fingerprint
-    assert identity["initial_lora"] == tensors_hash({"k": torch.ones(1)})
+    assert identity["initial_lora"] == tensors_hash(start)
 
 
 def test_tensors_hash_sees_names_values_and_types():
