@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from ..core.data.build_masks import VIDEO_EVERY, build_masks
+from ..core.data.build_masks import build_masks
+from ..core.data.each_item import VIDEO_EVERY
 from ..core.data.exchange import hand_out, set_masks
 from ..core.data.items import Dataset
 from ..core.data.keep_person import keep_person

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..alpha import weights_to_uint8
-from ..errors import SettingError
 from ..images import has_alpha, load_image, save_image
 from ..parts.part_map import PartSegmenter
 from ..parts.tiers import TierWeights
@@ -19,7 +18,7 @@ from ..people.instances import PersonSegmenter
 from ..progress import SILENT, Progress
 from ..segmenters.bodies import with_bodies
 from ..workers import worker_count
-from .each_item import Advance, each_item
+from .each_item import VIDEO_EVERY, Advance, each_item
 from .files import check_case, hash_of
 from .items import Dataset, DatasetItem
 from .ledger import FileState, Ledger, Record, fingerprint_of, open_ledger, target_for
@@ -28,7 +27,6 @@ from .tiered import TieredMask, tiered_mask
 from .video_tiers import write_video_tiers
 
 STEP = "BuildMasks"
-VIDEO_EVERY = 4
 
 Row = dict[str, object]
 
@@ -56,8 +54,6 @@ def build_masks(
     "coverage", "tiers": {tier: share of the picture}, "approximate", "video", "forbids_biometrics": the segmenter,
     where its licence does}], "counts"}. Errors of reading, segmenting and writing name the photograph or the file.
     """
-    if video_every < 1:
-        raise SettingError(f"video_every must be at least 1 frame, got {video_every}.")
     segmenter = segmenter if person_segmenter is None else with_bodies(segmenter, person_segmenter)
     workers = worker_count(segmenter) if workers is None else workers
     check_case((item.name for item in dataset.items), output_directory)

@@ -7,6 +7,7 @@ from contextlib import closing
 from itertools import accumulate
 from typing import TypeVar
 
+from ..errors import SettingError
 from ..images import image_size
 from ..progress import Progress
 from ..video.reader import probe
@@ -14,6 +15,9 @@ from ..workers import MAX_PIXELS, Budget, in_order
 from .items import DatasetItem
 
 Row = TypeVar("Row")
+
+# Of a video every n-th frame is looked at, unless told otherwise.
+VIDEO_EVERY = 4
 
 
 class Advance:
@@ -41,8 +45,11 @@ def each_item(
 
     Large photographs are worked on by fewer threads, so that no more than MAX_PIXELS are in memory at once.
 
-    A video may advance by one for each of its `segmented_frames`; what is left is made up when it returns.
+    A video may advance by one for each of its `segmented_frames`; what is left is made up when it returns. SettingError
+    when `video_every` is below 1.
     """
+    if video_every < 1:
+        raise SettingError(f"video_every must be at least 1 frame, got {video_every}.")
     photographs = [item for item in items if not item.is_video]
     videos = [item for item in items if item.is_video]
     ends = list(

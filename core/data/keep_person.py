@@ -20,7 +20,7 @@ from ..people.instances import PersonSegmenter
 from ..progress import SILENT, Progress
 from ..workers import worker_count
 from .build_masks import STEP as BUILD_STEP
-from .each_item import Advance, each_item
+from .each_item import VIDEO_EVERY, Advance, each_item
 from .files import check_case
 from .items import Dataset, DatasetItem, LeftOut
 from .keeping import STEP, Keeping, KeepingInVideo, Shared, with_mask
@@ -28,8 +28,6 @@ from .ledger import open_ledger, target_for
 from .licences import biometrics_warnings
 from .person_report import LEFT_OUT, PersonRow, person_report
 from .person_search import PersonSearch, open_instances
-
-VIDEO_EVERY = 4
 
 
 def keep_person(
@@ -62,8 +60,6 @@ def keep_person(
     ones first, "counts", "text", "warnings": [sentences]}. PersonError names the item; SettingError and
     DatasetError say what does not fit.
     """
-    if video_every < 1:
-        raise SettingError(f"video_every must be at least 1 frame, got {video_every}.")
     _check(dataset, output_directory, instance_directory if instances_writable else None, choices, rules)
     search = PersonSearch(recognizer, identity, person_segmenter, rules, choices)
     workers = worker_count(recognizer, person_segmenter) if workers is None else workers
