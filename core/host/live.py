@@ -3,7 +3,8 @@
 As JSON, whole (`LiveRun.whole`) or as what is new (`LiveRun.news`), with the same keys:
 {"node", "prompt", "run": name of the output, "steps": in all, "state": "running|finished|interrupted|failed",
 "points": [[step, loss, inside, outside, smoothed, validation, learning rate, coverage], …], "eta": seconds,
-"sample": {"filename", "subfolder", "type", "step"}}. What is not known is null: a region that is empty, a step without
+"sample": {"filename", "subfolder", "type", "step"}, "told": how often this run had been told of, so that an answer which
+news have overtaken is known as the older one}. What is not known is null: a region that is empty, a step without
 an evaluation, the first step's time, a run without samples; and the loss in step 0, which only has an evaluation.
 """
 
@@ -101,6 +102,7 @@ class LiveRun:
         self._steps = steps
         self._began: tuple[float, int] | None = None
         self._step = 0
+        self._told_times = 0
         self._lock = threading.Lock()
 
     def begin(self, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
@@ -158,8 +160,9 @@ class LiveRun:
             self._unsent.append(point)
 
     def _told(self, points: Sequence[LivePoint]) -> dict[str, Any]:
-        rows = [point.row() for point in points]
-        return {**self._head, "state": self._state.value, "points": rows, "eta": self._eta(), "sample": self._sample}
+        self._told_times += 1
+        now = {"state": self._state.value, "eta": self._eta(), "sample": self._sample, "told": self._told_times}
+        return {**self._head, "points": [point.row() for point in points], **now}
 
     def _eta(self) -> float | None:
         if self._began is None or self._step <= self._began[1] or self._state is not RunState.RUNNING:

@@ -74,7 +74,13 @@ def test_an_evaluation_belongs_to_its_own_step() -> None:
     run.step(loss_point(4))
     run.step(loss_point(5))
     assert {row[0]: row[5] for row in run.whole()["points"]} == {0: 9.0, 1: None, 2: 7.0, 3: None, 4: 5.0, 5: None}
-    assert json.loads(json.dumps(run.whole(), allow_nan=False)) == run.whole()
+    whole = run.whole()
+    assert json.loads(json.dumps(whole, allow_nan=False)) == whole
+
+
+def test_what_was_told_later_has_the_higher_number() -> None:
+    run = LiveRun("1", "p", "lora", 10)
+    assert [run.news()["told"], run.whole()["told"], run.news()["told"]] == [1, 2, 3]
 
 
 def test_a_sample_is_told_with_its_step() -> None:

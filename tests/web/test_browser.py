@@ -9,11 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,14 +17,16 @@ from typing import Any
 import maskloss
 import numpy as np
 import pytest
+from maskloss.core.bundled.install import copy_demo_photographs
 from PIL import Image
+
+from tests.host.comfy_server import Server, node, running_server
 
 pytestmark = [pytest.mark.comfy, pytest.mark.models]
 
 PACK = Path(maskloss.__file__).parent
 SCRIPT = Path(__file__).parent / "browser/editor.js"
-SECONDS_TO_START = 180
-SECONDS_TO_RUN = 480
+SECONDS_TO_RUN = 1200
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -41,70 +39,38 @@ def chromium() -> str:
 
 
 @pytest.fixture
-def url(tmp_path: Path, t1_photograph: np.ndarray) -> Iterator[str]:
+def editor(tmp_path: Path) -> Iterator[Server]:
     """A server of its own for each renderer, so that the settings and the runs of one do not reach the other."""
     checkout = os.environ.get("COMFYUI_PATH")
     if not checkout:
         pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
-    for folder in ("custom_nodes", "input/photos", "output", "temp", "user"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "custom_nodes/ComfyUI-MaskLoss").symlink_to(PACK)
-    Image.fromarray(t1_photograph).save(tmp_path / "input/group.png")
-    random = np.random.default_rng(0)
-    for name in "abcd":
-        rgba_HWC = random.integers(0, 256, (64, 64, 4), dtype=np.uint8)
-        Image.fromarray(rgba_HWC).save(tmp_path / f"input/photos/{name}.png")
-    _place_what_the_workflows_name(tmp_path)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    python = os.environ.get("COMFYUI_PYTHON", sys.executable)
-    options = ["--cpu", "--port", str(port), "--base-directory", str(tmp_path), "--disable-api-nodes"]
-    log = tmp_path / "server.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen([python, "main.py", *options], cwd=checkout, stdout=stream, stderr=subprocess.STDOUT)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(address, process, log)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    for server in running_server(checkout, tmp_path):
+        copy_demo_photographs(tmp_path / "input")
+        random = np.random.default_rng(0)
+        for name in "abcd":
+            rgba_HWC = random.integers(0, 256, (64, 64, 4), dtype=np.uint8)
+            Image.fromarray(rgba_HWC).save(tmp_path / f"input/photos/{name}.png")
+        _place_models_that_the_workflows_name(tmp_path / "models")
+        yield server
 
 
-def _place_what_the_workflows_name(base: Path) -> None:
-    """Empty files with the names of real models, and the pictures, so that the editor misses nothing."""
+def _place_models_that_the_workflows_name(folder: Path) -> None:
+    """Empty files with the names of real models, so that the editor misses none."""
     for path in (PACK / "workflows").glob("*.json"):
         for one in json.loads(path.read_text(encoding="utf-8"))["nodes"]:
             for model in one["properties"].get("models", []):
-                (base / "models" / model["directory"]).mkdir(parents=True, exist_ok=True)
-                (base / "models" / model["directory"] / model["name"]).touch()
-            if one["type"] == "LoadImage":
-                shutil.copy(base / "input/group.png", base / "input" / one["widgets_values"][0])
+                (folder / model["directory"]).mkdir(parents=True, exist_ok=True)
+                (folder / model["directory"] / model["name"]).touch()
 
 
-def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/system_stats", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise RuntimeError(log.read_text())
-
-
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": class_type, "inputs": inputs}
-
-
-def trainer(steps: int, name: str) -> dict[str, Any]:
+def trainer(steps: int, name: str, **inputs: Any) -> dict[str, Any]:
     return node(
-        "MaskLossTrainLora", model=["1", 0], cache=["4", 0], mask_loss=["7", 0], steps=steps, validation_split=0.25,
-        gradient_checkpointing=False, output_name=name,
+        "MaskLossTrainLora", mask_loss=["7", 0], steps=steps, validation_split=0.25, gradient_checkpointing=False,
+        output_name=name, **inputs,
     )  # fmt: skip
 
 
+# One trainer on the demo model, and one on a tiny SDXL, which can be sampled from.
 PROMPT = {
     "1": node("MaskLossDemoModels"),
     "2": node(
@@ -112,27 +78,42 @@ PROMPT = {
     ),
     "3": node("MaskLossCacheLatents", dataset=["2", 0], vae=["1", 1], cache_directory="cache"),
     "4": node("MaskLossCacheText", cache=["3", 0], clip=["1", 2]),
-    "5": trainer(600, "loras/first"),
-    "6": trainer(300, "loras/second"),
+    "5": trainer(200, "loras/first", model=["1", 0], cache=["4", 0]),
+    "6": trainer(6, "loras/second", model=["13", 0], cache=["17", 0], sampling=["22", 0], training_dtype="fp32"),
     "7": node("MaskLossSettings"),
     "8": node("MaskLossFaceRecognizer", model="bundled"),
     "9": node("MaskLossPersonSegmenter", model="bundled"),
     "10": node(
         "MaskLossInstanceMask", image=["11", 0], recognizer=["8", 0], person_segmenter=["9", 0], face_index=0
     ),
-    "11": node("LoadImage", image="group.png"),
+    "11": node("LoadImage", image="maskloss_group.jpg"),
     "12": node("MaskLossPreviewWeights", weights=["10", 0]),
+    "13": node("TinyModel", name="sdxl"),
+    "14": node("TinyVAE", name="sd"),
+    "15": node("TinyClip", name="sdxl"),
+    "16": node("MaskLossCacheLatents", dataset=["2", 0], vae=["14", 0], cache_directory="tiny"),
+    "17": node("MaskLossCacheText", cache=["16", 0], clip=["15", 0]),
+    "18": node("CLIPTextEncode", clip=["15", 0], text="a person"),
+    "19": node("EmptyLatentImage", width=64, height=64, batch_size=1),
+    "20": node("KSamplerSelect", sampler_name="euler"),
+    "21": node("BasicScheduler", model=["13", 0], scheduler="simple", steps=2, denoise=1.0),
+    "22": node(
+        "MaskLossSampling", positive=["18", 0], latent=["19", 0], vae=["14", 0], sampler=["20", 0], sigmas=["21", 0],
+        every=3,
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("vue", "palette"), [(False, "dark"), (True, "light")], ids=["litegraph", "nodes2"])
-def test_the_editor(url: str, chromium: str, tmp_path: Path, vue: bool, palette: str) -> None:
+def test_the_editor(editor: Server, chromium: str, tmp_path: Path, vue: bool, palette: str) -> None:
     pictures = Path(os.environ.get("MASKLOSS_SCREENSHOTS", tmp_path)) / ("nodes2" if vue else "litegraph")
     task = {
-        "url": url, "chromium": chromium, "pictures": str(pictures), "vue": vue, "palette": palette, "prompt": PROMPT,
-        "workflows": str(PACK / "workflows"),
+        "url": editor.url, "chromium": chromium, "pictures": str(pictures), "vue": vue, "palette": palette,
+        "prompt": PROMPT, "workflows": str(PACK / "workflows"),
     }  # fmt: skip
     done = subprocess.run(
         ["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, timeout=SECONDS_TO_RUN, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr + (tmp_path / "server.log").read_text()[-2000:]
+    assert done.returncode == 0, done.stdout + done.stderr + editor.log.read_text()[-2000:]
+    for made in ("output/loras/maskloss_demo.safetensors", "output/maskloss_demo/report/index.html"):
+        assert (editor.base / made).is_file(), "the test drive that was clicked"

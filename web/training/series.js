@@ -1,8 +1,8 @@
 /**
  * The course of training runs, as the server tells it: kept per node and run, and made longer by every message.
  *
- * A run is {node, prompt, run, steps, state, points, eta, sample}; a point is the array that `FIELD` indexes,
- * null where a step has no such value. Points are ordered by step.
+ * A run is {node, prompt, run, steps, state, points, eta, sample, told}; a point is the array that `FIELD` indexes,
+ * null where a step has no such value. Points are ordered by step. `told` counts up with everything said of a run.
  */
 
 /** More points than this of one run are not kept here: the server has them thinned. */
@@ -65,14 +65,15 @@ export class Runs {
     return known && points.length <= MOST_POINTS;
   }
 
-  /** Take in the server's whole list. A run that has gone further here in the meantime keeps its newer points. */
+  /** Take in the server's whole list. What a message has said in the meantime is newer and stays. */
   replace(list) {
     const before = this.#runs;
     this.#runs = new Map(before);
     for (const run of list) {
       const known = before.get(keyOf(run));
-      const newer = known?.prompt === run.prompt ? known.points.filter((point) => beyond(run, point)) : [];
-      const later = newer.length > 0 ? { ...known, points: [...run.points, ...newer] } : run;
+      const overtaken = known?.prompt === run.prompt && known.told > run.told;
+      const newer = overtaken ? known.points.filter((point) => beyond(run, point)) : [];
+      const later = overtaken ? { ...known, points: [...run.points, ...newer] } : run;
       this.#runs.delete(keyOf(run));
       this.#runs.set(keyOf(run), later);
     }

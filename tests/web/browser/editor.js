@@ -4,91 +4,51 @@
  */
 
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
-import { basename, join } from "node:path";
 
-import { chromium } from "playwright-core";
+import { testDrive } from "./demo.js";
+import { SECONDS, Session } from "./session.js";
+import { helpOpens, subgraphsAreOffered, workflowsOpen } from "./workflows.js";
 
-const SECONDS = 1000;
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-/** What ComfyUI's own front end says on a new installation: files and models that it has not, help by language first. */
-const NOT_OURS = /userdata|user\.css|before initialization|huggingface\.co|\/docs\/\w+\/\w+\.md/;
 const PLACES = {
   1: [0, 0],
   2: [0, 170],
   3: [320, 0],
-  4: [320, 330],
+  4: [320, 370],
   5: [700, 0],
   6: [1150, 0],
-  7: [320, 500],
-  8: [320, 920],
-  9: [320, 1040],
+  7: [320, 550],
+  8: [320, 970],
+  9: [320, 1090],
   10: [1600, 0],
   11: [1150, 700],
   12: [1150, 1150],
 };
 
-const { url, chromium: executablePath, pictures, vue, palette, prompt, workflows } = JSON.parse(process.argv[2]);
-const browser = await chromium.launch({ executablePath, args: FLAGS });
-const page = await browser.newPage({ viewport: { width: 1900, height: 1200 } });
-page.setDefaultTimeout(90 * SECONDS);
-const complaints = [];
-page.on("pageerror", (error) => complaints.push(error.stack));
-page.on("console", (message) => {
-  const text = `${message.text()} ${message.location().url}`;
-  if (message.type() === "error" && !NOT_OURS.test(text)) complaints.push(text);
-});
-
-const panel = page.locator(".maskloss-panel:visible");
-const picture = (name) => page.screenshot({ path: join(pictures, `${name}.png`) });
-const run = () => page.getByRole("button", { name: /^Run/ }).first().click();
+const task = JSON.parse(process.argv[2]);
+const { vue, palette, prompt, workflows } = task;
+const session = await Session.start(task);
+const { page, panel } = session;
 
 try {
-  await open();
+  await session.open();
   await page.evaluate(([key, value]) => app.extensionManager.setting.set(key, value), ["Comfy.VueNodes.Enabled", vue]);
   await page.evaluate((value) => app.extensionManager.setting.set("Comfy.ColorPalette", value), palette);
-  await open();
+  await session.open();
+  await testDrive(session, workflows);
   await load();
-  await step("the workflow knows nothing of what is shown", nothingIsSaved);
-  await step("the chart moves while a queue started by a click trains", chartMoves);
-  await step("a reload keeps the course", reloadKeepsTheCourse);
-  await step("both trainers end, each with its own course", bothEnd);
-  await step("another tab and back keeps it, in the subgraph as well", tabsKeepIt);
-  await step("a click on a face sets face_index, a second one unsets it", facesAreClicked);
-  await step("the pages of help open", helpOpens);
-  await step("a removed node leaves nothing behind", removal);
-  await step("every shipped workflow opens, with nothing missing and nothing over another", workflowsOpen);
-  await step("the two subgraphs are offered", subgraphsAreOffered);
-  await step("the console has no error", () => assert.deepEqual(complaints, []));
+  await session.step("the workflow knows nothing of what is shown", nothingIsSaved);
+  await session.step("both trainers end, each with its own course, one with samples", bothEnd);
+  await session.step("another tab and back keeps it", tabsKeepIt);
+  await session.step("a click on a face sets face_index, a second one unsets it", facesAreClicked);
+  await session.step("a removed node leaves nothing behind", removal);
+  await session.step("every page of help opens", () => helpOpens(session));
+  await session.step("every shipped workflow opens and is its twin", () => workflowsOpen(session, workflows));
+  await session.step("the two subgraphs are offered", () => subgraphsAreOffered(session));
+  await session.step("the console has no error", () => assert.deepEqual(session.complaints, []));
 } finally {
   // Whatever went wrong before is what has to be told.
-  await picture("end").catch(() => undefined);
-  await browser.close();
-}
-
-async function step(name, does) {
-  try {
-    await does();
-    console.log(name);
-  } catch (error) {
-    error.message = `${name}: ${error.message}\nconsole: ${complaints.join("\n")}`;
-    throw error;
-  }
-}
-
-async function open() {
-  await page.goto(url, { waitUntil: "domcontentloaded" });
-  await page.waitForFunction(() => window.app?.extensionManager && window.app.canvas?.graph);
-  await page.waitForTimeout(2 * SECONDS);
-  await page.keyboard.press("Escape");
+  await session.picture("end").catch(() => undefined);
+  await session.browser.close();
 }
 
 /** The prompt as a graph; its second trainer goes into a subgraph. */
@@ -96,25 +56,13 @@ async function load() {
   await page.evaluate(
     async ([given, places]) => {
       await app.loadApiJson(given, "editor.json");
-      for (const [id, place] of Object.entries(places)) {
-        (app.graph.getNodeById(id) ?? app.graph.getNodeById(Number(id))).pos = place;
-      }
+      for (const [id, place] of Object.entries(places)) app.graph.getNodeById(Number(id)).pos = place;
       const second = app.graph._nodes.filter(({ type }) => type === "MaskLossTrainLora")[1];
       app.graph.convertToSubgraph(new Set([second]));
     },
     [prompt, PLACES],
   );
-  await look();
-}
-
-/** All of the open graph in the window, below what ComfyUI shows above its nodes. */
-async function look() {
-  await page.evaluate(() => {
-    app.canvas.ds.scale = 0.75;
-    app.canvas.ds.offset = [120, 210];
-    app.canvas.setDirty(true, true);
-  });
-  await page.waitForTimeout(SECONDS);
+  await session.look();
 }
 
 async function nothingIsSaved() {
@@ -127,60 +75,36 @@ async function nothingIsSaved() {
   assert.ok(!trainer.widgets_values.includes(""), JSON.stringify(trainer.widgets_values));
 }
 
-async function stepsOf(which) {
-  const text = await which.locator(".maskloss-status b").innerText();
-  return Number(/ ([\d,]+) \//.exec(text)[1].replaceAll(",", ""));
+/** The runs of this graph's trainers, by whether they are in the subgraph. */
+async function runs() {
+  const mine = [prompt["5"], prompt["6"]].map(({ inputs }) => inputs.output_name);
+  const told = (await session.runs()).filter(({ run }) => mine.includes(run));
+  return Object.fromEntries(told.map(({ node, steps, state }) => [node.includes(":"), { done: steps, state }]));
 }
 
-async function chartMoves() {
-  await run();
-  const first = page.locator('.maskloss-panel[data-state="running"]:visible');
-  await first.waitFor();
-  const seen = new Set();
-  const drawn = new Set();
-  await poll(async () => {
-    if ((await first.count()) === 0) return true;
-    seen.add(await stepsOf(first));
-    drawn.add(await first.locator("canvas").evaluate((canvas) => canvas.toDataURL()));
-    return seen.size > 3 && drawn.size > 3;
-  });
-  await picture("training");
-  assert.ok(seen.size > 3 && drawn.size > 3, `steps ${[...seen]}, ${drawn.size} pictures`);
+async function bothEnd() {
+  await session.run();
+  const [first, second] = ["5", "6"].map((id) => ({ done: prompt[id].inputs.steps, state: "finished" }));
+  await session.poll(async () => Object.values(await runs()).filter(({ state }) => state === "finished").length === 2);
+  assert.deepEqual(await runs(), { false: first, true: second });
+  await session.look();
+  await session.poll(async () => (await session.course()).state === "finished");
+  assert.deepEqual(await session.course(), first);
   const values = await page.locator(".maskloss-keys button:visible").allInnerTexts();
   for (const name of ["loss", "inside", "outside", "validation"]) {
     assert.ok(values.some((text) => text.startsWith(name) && /\d/.test(text)), `${name} in ${values}`);
   }
-}
-
-async function reloadKeepsTheCourse() {
-  const before = await stepsOf(panel);
-  assert.ok(before > 0);
-  await open();
-  await look();
-  const after = await stepsOf(panel);
-  assert.ok(after >= before, `${before} steps before, ${after} after`);
-  await picture("reloaded");
-}
-
-async function bothEnd() {
-  const inside = () => page.evaluate(() => {
+  await session.picture("graph");
+  await page.evaluate(() => {
     const node = app.graph._nodes.find((each) => each.isSubgraphNode?.());
     app.canvas.openSubgraph(node.subgraph, node);
   });
-  await poll(async () => (await runs()).filter(({ state }) => state === "finished").length === 2);
-  const told = Object.fromEntries((await runs()).map(({ node, steps }) => [node.includes(":"), steps]));
-  assert.deepEqual(told, { false: prompt["5"].inputs.steps, true: prompt["6"].inputs.steps });
-  assert.equal(await stepsOf(panel), prompt["5"].inputs.steps);
-  await inside();
-  await look();
-  assert.equal(await stepsOf(panel), prompt["6"].inputs.steps);
-  assert.equal(await panel.getAttribute("data-state"), "finished");
-  await picture("subgraph");
-}
-
-async function runs() {
-  const answer = await page.evaluate(() => fetch("/maskloss/training").then((told) => told.json()));
-  return answer.runs;
+  await session.look("MaskLossTrainLora");
+  assert.deepEqual(await session.course(), second);
+  const sample = panel.locator(".maskloss-sample img");
+  await page.waitForFunction(() => document.querySelector(".maskloss-sample img")?.naturalWidth > 0);
+  assert.equal(await sample.getAttribute("alt"), `sample of step ${second.done}`);
+  await session.picture("subgraph");
 }
 
 async function tabsKeepIt() {
@@ -190,13 +114,13 @@ async function tabsKeepIt() {
   await page.getByText("editor", { exact: true }).first().click();
   await page.waitForTimeout(2 * SECONDS);
   await page.evaluate(() => app.canvas.setGraph(app.rootGraph));
-  await look();
-  assert.equal(await stepsOf(panel), prompt["5"].inputs.steps);
+  await session.look();
+  assert.deepEqual(await session.course(), { done: prompt["5"].inputs.steps, state: "finished" });
 }
 
 async function facesAreClicked() {
   await page.locator(".maskloss-faces rect").first().waitFor();
-  await picture("faces");
+  await session.picture("faces");
   const chosen = () => page.evaluate(() => {
     const node = app.graph._nodes.find(({ type }) => type === "MaskLossInstanceMask");
     return node.widgets.find(({ name }) => name === "face_index").value;
@@ -207,26 +131,9 @@ async function facesAreClicked() {
   await face.click();
   assert.equal(await chosen(), 2);
   assert.equal(await face.getAttribute("aria-pressed"), "true");
-  await picture("clicked");
+  await session.picture("clicked");
   await face.click();
   assert.equal(await chosen(), -1);
-}
-
-async function helpOpens() {
-  for (const type of ["MaskLossTrainLora", "MaskLossInstanceMask"]) {
-    const title = await page.evaluate((wanted) => {
-      const node = app.graph._nodes.find((each) => each.type === wanted);
-      app.canvas.deselectAll();
-      app.canvas.selectNode(node);
-      return node.constructor.title;
-    }, type);
-    const heading = page.getByRole("heading", { name: title, level: 1 });
-    // Once open, the side panel follows the selection.
-    if (type === "MaskLossTrainLora") await page.getByTestId("info-button").click();
-    await heading.waitFor();
-    await page.getByRole("columnheader", { name: "range or choices" }).waitFor({ state: "attached" });
-  }
-  await picture("help");
 }
 
 async function removal() {
@@ -237,51 +144,4 @@ async function removal() {
   assert.equal(await panel.count(), 0);
   await page.evaluate(() => document.body.classList.toggle("maskloss-test"));
   await page.waitForTimeout(SECONDS / 2);
-}
-
-async function workflowsOpen() {
-  for (const file of readdirSync(workflows).filter((name) => name.endsWith(".json"))) {
-    const workflow = JSON.parse(readFileSync(join(workflows, file), "utf8"));
-    await page.evaluate((given) => app.loadGraphData(given, true, true), workflow);
-    await page.waitForTimeout(2 * SECONDS);
-    const found = await page.evaluate(() => {
-      const nodes = app.graph._nodes;
-      const box = ({ pos: [x, y], size: [width, height] }) => ({ x, y: y - 30, right: x + width, bottom: y + height });
-      const over = (a, b) => a.x < b.right && b.x < a.right && a.y < b.bottom && b.y < a.bottom;
-      const pairs = nodes.flatMap((one, at) => nodes.slice(at + 1).map((other) => [one, other]));
-      return {
-        count: nodes.length,
-        links: app.graph.links.size ?? Object.keys(app.graph.links).length,
-        wrong: nodes.filter((node) => node.has_errors || !LiteGraph.registered_node_types[node.type]).map(({ type }) => type),
-        over: pairs.filter(([one, other]) => over(box(one), box(other))).map(([one, other]) => `${one.title}/${other.title}`),
-      };
-    });
-    const expected = { count: workflow.nodes.length, links: workflow.links.length, wrong: [], over: [] };
-    assert.deepEqual(found, expected, file);
-    await page.evaluate(() => {
-      const boxes = app.graph._nodes.map(({ pos, size }) => [...pos, pos[0] + size[0], pos[1] + size[1]]);
-      const [left, top] = [0, 1].map((at) => Math.min(...boxes.map((box) => box[at])));
-      const [right, bottom] = [2, 3].map((at) => Math.max(...boxes.map((box) => box[at])));
-      app.canvas.ds.scale = Math.min((innerWidth - 150) / (right - left), (innerHeight - 250) / (bottom - top));
-      app.canvas.ds.offset = [100 / app.canvas.ds.scale - left, 150 / app.canvas.ds.scale - top];
-      app.canvas.setDirty(true, true);
-    });
-    await page.waitForTimeout(SECONDS);
-    await picture(`workflow_${basename(file, ".json")}`);
-  }
-}
-
-async function subgraphsAreOffered() {
-  const names = await page.evaluate(async () =>
-    Object.values(await (await fetch("/global_subgraphs")).json()).map(({ name }) => name),
-  );
-  assert.ok(names.includes("Photographs of one person") && names.includes("Weighted mask of one person"), `${names}`);
-}
-
-async function poll(done, seconds = 200) {
-  for (const end = Date.now() + seconds * SECONDS; Date.now() < end; ) {
-    if (await done()) return;
-    await page.waitForTimeout(SECONDS / 5);
-  }
-  assert.fail(`not within ${seconds} s`);
 }

@@ -12,6 +12,7 @@ const message = (points, more = {}) => ({
   points,
   eta: 3,
   sample: null,
+  told: 1,
   ...more,
 });
 const steps = (run) => run.points.map((each) => each[FIELD.step]);
@@ -98,9 +99,25 @@ describe("Runs", () => {
 
   test("the server's list replaces what is known, but not what came in meanwhile", () => {
     const runs = new Runs();
-    runs.add(message([point(5), point(6)]));
-    runs.replace([message([point(1), point(3), point(5)])]);
+    runs.add(message([point(5), point(6)], { told: 3 }));
+    runs.replace([message([point(1), point(3), point(5)], { told: 2 })]);
     expect(steps(runs.find(any))).toEqual([1, 3, 5, 6]);
+  });
+
+  test("a list that the end of a run has overtaken does not bring it back", () => {
+    const runs = new Runs();
+    runs.add(message([point(1)], { told: 1 }));
+    runs.add(message([], { told: 3, state: "finished", eta: null }));
+    runs.replace([message([point(0), point(1)], { told: 2 })]);
+    expect(runs.find(any).state).toBe("finished");
+    expect(steps(runs.find(any))).toEqual([0, 1]);
+  });
+
+  test("a list that came later is believed", () => {
+    const runs = new Runs();
+    runs.add(message([point(1), point(2)], { told: 2 }));
+    runs.replace([message([point(1), point(2)], { told: 3, state: "failed" })]);
+    expect(runs.find(any).state).toBe("failed");
   });
 
   test("points of another prompt are not mixed in", () => {

@@ -1,0 +1,109 @@
+/** Every shipped workflow, subgraph and page of help, opened. */
+
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+
+import { SECONDS } from "./session.js";
+
+/** With nothing missing, nothing over another, and what it queues being its twin in API format. */
+export async function workflowsOpen(session, folder) {
+  const { page } = session;
+  const defaults = await page.evaluate(async () => {
+    const known = await (await fetch("/object_info")).json();
+    const value = ([kind, options]) => options?.default ?? (Array.isArray(kind) ? kind[0] : options?.options?.[0]);
+    const inputs = ({ input }) => Object.entries({ ...input.required, ...input.optional });
+    return Object.fromEntries(
+      Object.entries(known).map(([type, info]) => [
+        type,
+        Object.fromEntries(inputs(info).map(([name, declared]) => [name, value(declared)])),
+      ]),
+    );
+  });
+  for (const file of readdirSync(folder).filter((name) => name.endsWith(".json"))) {
+    const workflow = read(folder, file);
+    await page.evaluate((given) => app.loadGraphData(given, true, true), workflow);
+    await page.waitForTimeout(2 * SECONDS);
+    const expected = { count: workflow.nodes.length, links: workflow.links.length, wrong: [], over: [] };
+    assert.deepEqual(await page.evaluate(openGraph), expected, file);
+    assert.equal(await page.getByText(/errors? found/).count(), 0, file);
+    await isItsTwin(page, read(join(folder, "api"), file), defaults, file);
+    await fit(page);
+    await session.picture(`workflow_${basename(file, ".json")}`);
+  }
+}
+
+function read(folder, file) {
+  return JSON.parse(readFileSync(join(folder, file), "utf8"));
+}
+
+/** In the page: what there is of the open graph. */
+function openGraph() {
+  const nodes = app.graph._nodes;
+  const box = ({ pos: [x, y], size: [width, height] }) => ({ x, y: y - 30, right: x + width, bottom: y + height });
+  const over = (a, b) => a.x < b.right && b.x < a.right && a.y < b.bottom && b.y < a.bottom;
+  const pairs = nodes.flatMap((one, at) => nodes.slice(at + 1).map((other) => [one, other]));
+  return {
+    count: nodes.length,
+    links: app.graph.links.size ?? Object.keys(app.graph.links).length,
+    wrong: nodes.filter((node) => node.has_errors || !LiteGraph.registered_node_types[node.type]).map(({ type }) => type),
+    over: pairs.filter(([one, other]) => over(box(one), box(other))).map(([one, other]) => `${one.title}/${other.title}`),
+  };
+}
+
+/** The editor queues what the twin says; what the twin leaves away are defaults of the nodes. */
+async function isItsTwin(page, twin, defaults, file) {
+  const { output } = await page.evaluate(() => app.graphToPrompt());
+  assert.deepEqual(Object.keys(output).sort(), Object.keys(twin).sort(), file);
+  for (const [id, { class_type: type, inputs }] of Object.entries(output)) {
+    const left = Object.keys(inputs).filter((name) => !(name in twin[id].inputs));
+    const expected = { ...twin[id].inputs, ...Object.fromEntries(left.map((name) => [name, defaults[type][name]])) };
+    assert.deepEqual({ type, inputs }, { type: twin[id].class_type, inputs: expected }, `${file}, node ${id}`);
+  }
+}
+
+/** All of the open graph in the window. */
+async function fit(page) {
+  await page.evaluate(() => {
+    const boxes = app.graph._nodes.map(({ pos, size }) => [...pos, pos[0] + size[0], pos[1] + size[1]]);
+    const [left, top] = [0, 1].map((at) => Math.min(...boxes.map((box) => box[at])));
+    const [right, bottom] = [2, 3].map((at) => Math.max(...boxes.map((box) => box[at])));
+    app.canvas.ds.scale = Math.min((innerWidth - 150) / (right - left), (innerHeight - 250) / (bottom - top));
+    app.canvas.ds.offset = [100 / app.canvas.ds.scale - left, 150 / app.canvas.ds.scale - top];
+    app.canvas.setDirty(true, true);
+  });
+  await page.waitForTimeout(SECONDS);
+}
+
+export async function subgraphsAreOffered({ page }) {
+  const names = await page.evaluate(async () =>
+    Object.values(await (await fetch("/global_subgraphs")).json()).map(({ name }) => name),
+  );
+  assert.ok(names.includes("Photographs of one person") && names.includes("Weighted mask of one person"), `${names}`);
+}
+
+/** Of every node: the page with its title, its table and its picture. */
+export async function helpOpens(session) {
+  const { page } = session;
+  await page.evaluate(() => app.extensionManager.command.execute("Comfy.NewBlankWorkflow"));
+  await page.waitForTimeout(SECONDS);
+  const types = await page.evaluate(() => Object.keys(LiteGraph.registered_node_types).filter((type) => type.startsWith("MaskLoss")));
+  assert.ok(types.length > 0);
+  for (const [index, type] of types.entries()) {
+    const title = await page.evaluate((wanted) => {
+      app.graph.clear();
+      const node = LiteGraph.createNode(wanted);
+      app.graph.add(node);
+      app.canvas.deselectAll();
+      app.canvas.selectNode(node);
+      return node.title;
+    }, type);
+    // Once open, the side panel follows the selection.
+    if (index === 0) await page.getByTestId("info-button").click();
+    await page.getByRole("heading", { name: title, level: 1 }).waitFor();
+    await page.getByRole("columnheader", { name: "range or choices" }).first().waitFor({ state: "attached" });
+    const source = `img[src$="pictures/${type}.jpg"]`;
+    await page.waitForFunction((wanted) => document.querySelector(wanted)?.naturalWidth > 0, source);
+  }
+  await session.picture("help");
+}
