@@ -29,7 +29,13 @@ _MOST_TOKENS = {
     ReferenceArchitecture.QWEN_IMAGE: 1024,
     ReferenceArchitecture.HUNYUAN_VIDEO: 256,
 }
-_AS_WRITTEN = ReferenceArchitecture.QWEN_IMAGE
+# What ComfyUI reads in another way than it is written. It gives parts of Qwen-Image's captions no weights, but takes
+# the backslashes that would shield parentheses all the same.
+_MARKS = {
+    ReferenceArchitecture.WAN: ("(", ")", "embedding:"),
+    ReferenceArchitecture.QWEN_IMAGE: ("\\(", "\\)", "embedding:", "<|im_start|>"),
+    ReferenceArchitecture.HUNYUAN_VIDEO: ("(", ")", "embedding:"),
+}
 _PLAIN_OPTIONS = f"-{(None, [])!r}-"
 
 
@@ -46,10 +52,10 @@ def why_no_text(cache: LatentCache, target: ReferenceArchitecture) -> str:
 
 def reference_text(cache: LatentCache, caption: str, target: ReferenceArchitecture) -> dict[str, torch.Tensor]:
     """The tensors of a caption's file. CacheError where ComfyUI embedded the caption in another way than they would."""
-    if target is not _AS_WRITTEN and any(mark in caption for mark in ("(", ")", "embedding:")):
+    if marks := [mark for mark in _MARKS[target] if mark in caption]:
         raise CacheError(
-            f"The caption {caption!r} cannot be exported, because ComfyUI reads parentheses and embedding: as marks; "
-            "take them out of the caption, or export with --no-text and cache captions with the other trainer."
+            f"The caption {caption!r} cannot be exported, because ComfyUI does not read {' '.join(marks)} as it is "
+            "written; take it out of the caption, or export with --no-text and cache captions with the other trainer."
         )
     text = cache.captioned(caption)
     if "cross_attn" not in text or text["cross_attn"].ndim != 3 or len(text["cross_attn"]) != 1:

@@ -124,6 +124,15 @@ def test_captions_that_mean_something_else_in_comfyui_are_refused(captioned: Mak
         export_reference(long, tmp_path / "long")
 
 
+def test_qwen_images_captions_may_hold_parentheses_as_they_are(captioned: Make, tmp_path: Path) -> None:
+    qwen = GivenText("QwenImageTEModel_", 4)
+    report = export_reference(captioned("qi", qwen, "a (big:1.2) house"), tmp_path / "out")
+    assert report["counts"]["captions"] == 1
+    for number, text in enumerate((r"a \(big\) house", "in embedding:house", "<|im_start|>user")):
+        with pytest.raises(CacheError, match=r"cannot be exported, because ComfyUI does not read .* as it is written"):
+            export_reference(captioned("qi", qwen, text), tmp_path / f"{number}")
+
+
 def test_clips_of_one_video_share_a_caption_file(captioned: Make, tmp_path: Path) -> None:
     cache = captioned("wan", GivenText("WanTEModel", 4), "ohwx walks", "ohwx walks")
     clips = [replace(entry, name=f"walk_{start:05d}-001") for entry, start in zip(cache.entries, (0, 9), strict=True)]
