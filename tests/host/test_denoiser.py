@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 from maskloss.core.errors import TrainingError
-from maskloss.core.host.denoiser import ComfyDenoiser, model_identity, open_denoiser, prediction_family
+from maskloss.core.host.denoiser import model_identity, open_denoiser, prediction_family
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import LoraConfig, TrainingDtype
 from maskloss.core.train.denoiser import Family
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
+from .passes import passes
 
 import comfy.ldm.flux.math  # isort: skip
 import comfy.ldm.hunyuan_video.model  # isort: skip
@@ -78,20 +79,6 @@ def test_the_error_of_v_prediction_is_that_of_v() -> None:
     torch.testing.assert_close(arguments[0], alpha * clean[:, :, 0] + sigma * noise[:, :, 0], rtol=1e-4, atol=1e-4)
 
 
-def passes(denoiser: ComfyDenoiser, texts: list[dict[str, torch.Tensor]], name: str) -> list[int]:
-    """Samples in each forward pass of a batch, whose result must be what its samples give alone."""
-    clean, noise, t = inputs(name, batch=len(texts))
-    calls: list[int] = []
-    hook = denoiser.module.register_forward_hook(lambda _m, args, _output: calls.append(len(args[0])))
-    with torch.no_grad():
-        together = denoiser.predict(clean, noise, t, texts, False)
-        hook.remove()
-        rows = range(len(texts))
-        alone = [denoiser.predict(clean[[i]], noise[[i]], t[[i]], [texts[i]], False) for i in rows]
-    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
-    return calls
-
-
 @pytest.mark.parametrize("name", tiny.ARCHITECTURES)
 def test_a_batch_is_its_samples_in_one_pass(name: str) -> None:
     """One row per sample, each with its own timestep and caption, of whatever length."""
@@ -101,7 +88,7 @@ def test_a_batch_is_its_samples_in_one_pass(name: str) -> None:
         if name in ("sd15", "sdxl"):
             # UNets get repeated text, for lengths that allow it.
             texts = [tiny.text_for(name, length=length, seed=seed) for seed, length in enumerate((6, 4, 6))]
-        assert passes(denoiser, texts, name) == [3]
+        assert passes(denoiser, inputs(name, 3), texts) == [3]
         assert not torch.equal(*(text["cross_attn"][:, :4] for text in texts[:2]))
 
 
@@ -110,10 +97,10 @@ def test_captions_that_cannot_share_a_pass_come_apart() -> None:
     for text in texts:
         text["attention_mask"] = torch.tensor([[1, 1, 1, 1, 0, 0]])
     with open_denoiser(tiny.load_model("hunyuan_video"), texts[0]) as denoiser:
-        assert passes(denoiser, texts, "hunyuan_video") == [1, 1], "HunyuanVideo takes one mask for all"
+        assert passes(denoiser, inputs("hunyuan_video"), texts) == [1, 1], "HunyuanVideo takes one mask for all"
     texts = [tiny.text_for("wan", length=length) for length in (600, 512)]
     with open_denoiser(tiny.load_model("wan"), texts[0]) as denoiser:
-        assert passes(denoiser, texts, "wan") == [1, 1], "longer than any that WAN was trained with"
+        assert passes(denoiser, inputs("wan"), texts) == [1, 1], "longer than any that WAN was trained with"
 
 
 def test_a_users_own_attention_is_left_alone() -> None:
@@ -128,7 +115,7 @@ def test_a_users_own_attention_is_left_alone() -> None:
     texts = [tiny.text_for("flux", length=length) for length in (6, 4)]
     with open_denoiser(model, texts[0]) as denoiser:
         seen.clear()
-        assert passes(denoiser, texts, "flux") == [1, 1]
+        assert passes(denoiser, inputs("flux"), texts) == [1, 1]
         assert set(seen) == {24 + 6, 24 + 4}
 
 
@@ -140,7 +127,7 @@ def test_padding_is_hidden_from_every_attention(name: str, backend: str, monkeyp
         monkeypatch.setattr(module, "optimized_attention", function)
     texts = [tiny.text_for(name, length=length, seed=length) for length in (7, 4)]
     with open_denoiser(tiny.load_model(name), texts[0]) as denoiser:
-        assert passes(denoiser, texts, name) == [2]
+        assert passes(denoiser, inputs(name), texts) == [2]
 
 
 def test_latents_are_normalised_once_and_keep_their_axes() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 from maskloss.core.cache.image_conditioning import FRAMES, IMAGE, first_then_grey, with_mask
-from maskloss.core.host.denoiser import ComfyDenoiser, open_denoiser
+from maskloss.core.host.denoiser import open_denoiser
 from maskloss.core.host.encoders import ComfyLatentEncoder
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import LoraConfig
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
+from .passes import passes
 
 import comfy.samplers  # isort: skip
 
@@ -86,7 +87,7 @@ def test_the_model_is_given_what_comfyuis_own_nodes_and_sampler_give(name: str) 
 def test_a_batch_is_its_samples_each_with_its_own_first_frame(name: str) -> None:
     given = [{**text(seed), **shown(seed)} for seed in range(3)]
     with open_denoiser(tiny.load_model(name), text()) as denoiser:
-        assert passes(denoiser, given) == [3]
+        assert passes(denoiser, inputs(3), given) == [3]
         clean, noise, t = inputs(1)
         with torch.no_grad():
             one, other = (denoiser.predict(clean, noise, t, [{**text(), **shown(seed)}], False) for seed in (0, 1))
@@ -97,21 +98,7 @@ def test_samples_whose_frames_are_numbered_differently_come_apart() -> None:
     numbered = [torch.tensor([0, 1]), torch.tensor([0, 9]), torch.tensor([0, 1])]
     given = [{**text(), **shown(seed, 2, learnt=1), FRAMES: numbers} for seed, numbers in enumerate(numbered)]
     with open_denoiser(tiny.load_model("wan22_i2v"), text()) as denoiser:
-        assert passes(denoiser, given) == [2, 1]
-
-
-def passes(denoiser: ComfyDenoiser, given: list[dict[str, torch.Tensor]]) -> list[int]:
-    """Samples in each forward pass of a batch, whose result must be what its samples give alone."""
-    clean, noise, t = inputs(len(given), given[0][IMAGE].shape[2])
-    calls: list[int] = []
-    hook = denoiser.module.register_forward_hook(lambda _m, args, _output: calls.append(len(args[0])))
-    with torch.no_grad():
-        together = denoiser.predict(clean, noise, t, given, False)
-        hook.remove()
-        rows = range(len(given))
-        alone = [denoiser.predict(clean[[i]], noise[[i]], t[[i]], [given[i]], False) for i in rows]
-    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
-    return calls
+        assert passes(denoiser, inputs(3, 2), given) == [2, 1]
 
 
 @pytest.mark.parametrize("indices", [(0, 1), (0, 9), (3, 4), (2, 5, 8)])

@@ -133,9 +133,9 @@ def _build(kind: str, config: Mapping[str, Any]) -> Any:
     return model
 
 
-def randomise(network: torch.nn.Module) -> None:
+def randomise(network: torch.nn.Module, seed: int = 0) -> None:
     """Weights of a size at which signals neither grow nor vanish, the same on every call."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     for name, parameter in network.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
         if parameter.ndim >= 2:

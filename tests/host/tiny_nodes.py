@@ -1,22 +1,19 @@
 """A pack for a test server: tiny random models, VAEs and CLIPs, for the sockets that real files would be too large for.
 
-The server finds it as a file in its `custom_nodes`; TINY_NODES_ROOT names the folder that holds our tests.
+In the server's `custom_nodes` it is a package with what it imports; see comfy_server.py.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from typing import Any
 
 import torch
 
 
-def _tiny() -> Any:
-    if os.environ["TINY_NODES_ROOT"] not in sys.path:
-        sys.path.append(os.environ["TINY_NODES_ROOT"])
-    return importlib.import_module("tiny_models")
+def _module(name: str) -> Any:
+    """A neighbour of this file, imported when a node first runs: not while the server starts."""
+    return importlib.import_module(f".{name}", __package__)
 
 
 class TinyModel:
@@ -29,14 +26,14 @@ class TinyModel:
         return {"required": {"name": ("STRING", {})}}
 
     def make(self, name: str) -> tuple[Any]:
-        return (_tiny().load_model(name),)
+        return (_module("tiny_models").load_model(name),)
 
 
 class TinyVAE(TinyModel):
     RETURN_TYPES = ("VAE",)
 
     def make(self, name: str) -> tuple[Any]:
-        return (_tiny().load_vae(name),)
+        return (_module("tiny_models").load_vae(name),)
 
 
 class MadeUpClip:
@@ -58,7 +55,7 @@ class MadeUpClip:
         return text
 
     def encode_from_tokens_scheduled(self, tokens: str) -> list[list[Any]]:
-        text = _tiny().text_for(self._name, length=4 + 2 * (len(tokens) % 2), seed=len(tokens))
+        text = _module("tiny_models").text_for(self._name, length=4 + 2 * (len(tokens) % 2), seed=len(tokens))
         return [[text.pop("cross_attn"), text]]
 
 
@@ -69,4 +66,15 @@ class TinyClip(TinyModel):
         return (MadeUpClip(name),)
 
 
-NODE_CLASS_MAPPINGS = {"TinyModel": TinyModel, "TinyVAE": TinyVAE, "TinyClip": TinyClip}
+class TinySam3(TinyModel):
+    RETURN_TYPES = ("MODEL", "CLIP")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {}, "optional": {"version": ("STRING", {"default": "SAM3"})}}
+
+    def make(self, version: str = "SAM3") -> tuple[Any, Any]:
+        return _module("tiny_sam3").load_sam3(version=version)
+
+
+NODE_CLASS_MAPPINGS = {"TinyModel": TinyModel, "TinyVAE": TinyVAE, "TinyClip": TinyClip, "TinySam3": TinySam3}
