@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 from torch import nn
 
 from ..train.algorithms import is_linear
 
 _STREAMS = r"^(double_blocks\.\d+\.(img|txt)_(attn|mlp)\.|single_blocks\.\d+\.linear[12]$)"
-_UNET = r"\.(attn[12]\.to_(q|k|v|out\.0)|ff\.net\.(0\.proj|2)|proj_in|proj_out)$"
+_UNET = (
+    r"\.(attn[12]\.to_(q|k|v|out\.0)|ff\.net\.(0\.proj|2)|proj_in|proj_out"
+    # Convolutions, which get an adapter only where they are asked for.
+    r"|in_layers\.2|out_layers\.3|skip_connection|op|conv)$"
+)
 _WAN = r"^blocks\.\d+\.(self_attn|cross_attn|ffn)\."
 _JOINT = r"^joint_blocks\.\d+\.(x|context)_block\.(attn2?|mlp)\."
-_ANY = r"^(?!.*(modulation|adaLN|_mod\.|norm)).*\.\d+\."
+_QWEN = r"^transformer_blocks\.\d+\.(attn|img_mlp|txt_mlp)\."
+# In the blocks of any other network: what only scales by the timestep, and what only sees reference pictures.
+_UNWANTED = r"modulation|ada_?ln|[._]mod(\.|[A-Z])|norm|ref_image"
+
+
+_Value = TypeVar("_Value")
 
 
 class TextRule(Enum):
@@ -34,58 +44,89 @@ class TextRule(Enum):
 
 @dataclass(frozen=True)
 class Architecture:
-    """`name` is the LoRA file's `modelspec.architecture`, `targets` the layers that get an adapter by default."""
+    """`name` is the LoRA file's `modelspec.architecture`, `targets` the layers that get an adapter by default,
+    `least_cells` the side of the smallest latent that the network takes."""
 
     name: str
     targets: str
     text: TextRule = TextRule.APART
+    least_cells: int = 1
 
 
-# By the name of ComfyUI's class; the nearest class in the order of resolution counts.
+# By the name of ComfyUI's class of configuration or model; the nearest class in the order of resolution counts. A name
+# is that of the reference system or of sd-scripts, where they have one.
 _BY_CLASS = {
-    "WAN21": Architecture("wan2.1", _WAN, TextRule.FULL_LENGTH),
-    "WAN22": Architecture("wan2.2", _WAN, TextRule.FULL_LENGTH),
-    "QwenImage": Architecture("qwen-image", r"^transformer_blocks\.\d+\.(attn|img_mlp|txt_mlp)\.", TextRule.MASKED),
+    "WAN21_T2V": Architecture("wan2.1", _WAN, TextRule.FULL_LENGTH),
+    "WAN22_T2V": Architecture("wan2.2", _WAN, TextRule.FULL_LENGTH),
+    "QwenImage": Architecture("qwen-image", _QWEN, TextRule.MASKED),
+    "MageFlow": Architecture("mage-flow", _QWEN, TextRule.MASKED),
     "HunyuanVideo": Architecture("hunyuan-video", _STREAMS, TextRule.HIDDEN),
+    "HunyuanVideo15": Architecture("hunyuan-video-1.5", _STREAMS),
+    "HunyuanImage21": Architecture("hunyuan-image-2.1", _STREAMS),
     "Flux": Architecture("flux-1-dev", _STREAMS, TextRule.HIDDEN),
+    "FluxSchnell": Architecture("flux-1-schnell", _STREAMS, TextRule.HIDDEN),
     "Flux2": Architecture("flux-2", _STREAMS, TextRule.HIDDEN),
     "Chroma": Architecture("chroma", _STREAMS, TextRule.HIDDEN),
     "LongCatImage": Architecture("longcat-image", _STREAMS),
     "SD3": Architecture("stable-diffusion-3", _JOINT, TextRule.HIDDEN),
     "SDXL": Architecture("stable-diffusion-xl-v1-base", _UNET),
     "SDXLRefiner": Architecture("stable-diffusion-xl-v1-refiner", _UNET),
+    "SD15": Architecture("stable-diffusion-v1", _UNET),
+    "SD20": Architecture("stable-diffusion-v2", _UNET),
 }
-_SD_BY_TEXT_WIDTH = {768: "stable-diffusion-v1", 1024: "stable-diffusion-v2"}
+# What is known of others is their name, and the side of the smallest latent that they take.
+_NAMES = {
+    "Lumina2": "lumina-2", "ZImage": "z-image", "HiDream": "hidream-i1", "Kandinsky5": "kandinsky-5",
+    "Omnigen2": "omnigen-2", "Krea2": "krea-2", "ErnieImage": "ernie-image", "PixArtAlpha": "pixart-alpha",
+    "PixArtSigma": "pixart-sigma", "LTXV": "ltx-video", "GenmoMochi": "mochi-1-preview", "JoyImage": "joy-image",
+}  # fmt: skip
+_LEAST_CELLS = {"PixArtAlpha": 64}
 
 
 def architecture_of(model: Any) -> Architecture:
-    """What is known of a ComfyUI `BaseModel`; for an unknown one, sensible guesses under its class's name."""
-    for kind in type(model).__mro__:
-        if kind.__name__ in _BY_CLASS:
-            return _BY_CLASS[kind.__name__]
-    name = type(model).__name__
-    if _is_unet(model.diffusion_model):
-        return Architecture(_SD_BY_TEXT_WIDTH.get(model.model_config.unet_config.get("context_dim"), name), _UNET)
-    return Architecture(name.lower(), _ANY)
+    """What is known of a ComfyUI `BaseModel`; for one of which only a name is, the layers of its blocks."""
+    kinds = [kind.__name__ for kind in type(model.model_config).__mro__]
+    known = _first(_BY_CLASS, kinds)
+    if known is not None:
+        return known
+    network = model.diffusion_model
+    name = _first(_NAMES, kinds) or kinds[0].lower()
+    if is_unet(network):
+        return Architecture(name, _UNET)
+    return Architecture(name, _in_blocks(network), least_cells=_first(_LEAST_CELLS, kinds) or 1)
+
+
+def _first(table: Mapping[str, _Value], names: Sequence[str]) -> _Value | None:
+    return next((table[name] for name in names if name in table), None)
+
+
+def _in_blocks(network: nn.Module) -> str:
+    lists = [name for name, child in network.named_children() if _is_block_list(child)]
+    where = f"({'|'.join(lists)})\\.\\d+\\." if lists else ""
+    return f"^(?!.*({_UNWANTED})){where}"
 
 
 def repeated_blocks(network: nn.Module) -> tuple[nn.Module, ...]:
     """The blocks worth checkpointing: a UNet's residual and transformer blocks, else the members of the network's own
     lists of blocks that hold a linear layer."""
-    if _is_unet(network):
+    if is_unet(network):
         kinds = (
             importlib.import_module("comfy.ldm.modules.diffusionmodules.openaimodel").ResBlock,
             importlib.import_module("comfy.ldm.modules.attention").BasicTransformerBlock,
         )
         return tuple(module for module in network.modules() if isinstance(module, kinds))
-    return tuple(
-        block
-        for children in network.children()
-        if isinstance(children, nn.ModuleList)
-        for block in children
-        if any(is_linear(module) for module in block.modules())
-    )
+    lists = [child for child in network.children() if _is_block_list(child)]
+    return tuple(block for children in lists for block in children if _has_linear(block))
 
 
-def _is_unet(network: nn.Module) -> bool:
+def _is_block_list(child: nn.Module) -> TypeGuard[nn.ModuleList]:
+    return isinstance(child, nn.ModuleList) and any(_has_linear(block) for block in child)
+
+
+def _has_linear(block: nn.Module) -> bool:
+    return any(is_linear(module) for module in block.modules())
+
+
+def is_unet(network: nn.Module) -> bool:
+    """Whether it is the UNet of the Stable Diffusion models before the third."""
     return isinstance(network, importlib.import_module("comfy.ldm.modules.diffusionmodules.openaimodel").UNetModel)

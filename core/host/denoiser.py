@@ -12,16 +12,17 @@ from typing import Any
 
 import torch
 
-from ..errors import TrainingError
+from ..errors import MaskLossError, TrainingError
 from ..train.config import TrainingDtype
 from ..train.denoiser import Family
-from ..train.step import arithmetic
 from .architectures import TextRule, architecture_of, repeated_blocks
 from .checkpointing import BlockCheckpointing, mutation_allowed
-from .conditioning import condition
+from .conditioning import condition, heeded_guidance
 from .fingerprint import patcher_fingerprint
 from .gradient_check import check_gradients
 from .image_to_video import can_place, image_channels, notes, placed
+from .kernels import plain_kernels
+from .loading import computing_in, load, loadable_patcher, own_dtype
 from .padding import OVERRIDE, hiding
 from .recast import casting_again
 from .weights import DifferentiableWeights
@@ -29,8 +30,8 @@ from .weights import DifferentiableWeights
 # Below it the model's estimate of the clean latent says too little about its error to be divided by sigma.
 _LEAST_SIGMA = 1e-3
 _CHECKED_CELLS = 8
-# Of a device's memory, kept free of weights for activations, gradients and the optimizer.
-_SHARE_TO_TRAIN_IN = 0.3
+# What a network raises when it is given something that is not made for it.
+_FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 # Prediction types by the name of ComfyUI's class; a subclass of one (EDM, X0, IMG_TO_IMG_FLOW, …) is another type.
 _FAMILIES = {"CONST": Family.FLOW, "EPS": Family.EPS, "V_PREDICTION": Family.V}
 _FLOW_SCHEDULES = ("ModelSamplingDiscreteFlow", "ModelSamplingFlux")
@@ -57,7 +58,7 @@ class ComfyDenoiser:
         self.lent = lent
         self._model = patcher.model
         self._checkpointing = checkpointing
-        self._guidance = guidance
+        self.guidance = guidance
         self._sampling = patcher.get_model_object("model_sampling")
         self._architecture = architecture_of(self._model)
         self._options = _transformer_options(patcher)
@@ -65,13 +66,15 @@ class ComfyDenoiser:
         taken = OVERRIDE in self._options and self._architecture.text is TextRule.HIDDEN
         self._text_rule = TextRule.APART if taken else self._architecture.text
         self.family = prediction_family(self._sampling)
+        self.kind = type(self._model).__name__
         self.module: torch.nn.Module = self._model.diffusion_model
         self.device = torch.device(patcher.load_device)
         self.latent_channels = int(self._model.latent_format.latent_channels)
         self.image_channels = shown_channels
-        self.notes = notes(self.module) if shown_channels else ()
+        self.notes = notes(self._model)
         self.default_targets = self._architecture.targets
         self.lora_architecture = self._architecture.name
+        self.least_cells = self._architecture.least_cells
         self.identity = identity
 
     def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
@@ -115,7 +118,7 @@ class ComfyDenoiser:
         """
         if checkpoint and not self._checkpointing.blocks:
             raise TrainingError(
-                f"{type(self._model).__name__} has no repeated blocks, so gradient checkpointing is not possible; "
+                f"{self.kind} has no repeated blocks, so gradient checkpointing is not possible; "
                 "switch gradient_checkpointing off."
             )
         clean = self._own_axes(clean_BCThw).float()
@@ -132,7 +135,7 @@ class ComfyDenoiser:
         self, noised: torch.Tensor, sigma_B: torch.Tensor, text: Sequence[Mapping[str, torch.Tensor]]
     ) -> torch.Tensor:
         rows: list[torch.Tensor] = [noised] * len(noised)
-        for group in condition(self._model, text, noised.detach(), self._guidance, self._text_rule):
+        for group in condition(self._model, text, noised.detach(), self.guidance, self._text_rule):
             where = torch.tensor(group.positions, device=noised.device)
             sigmas = sigma_B[where]
             options = {
@@ -162,14 +165,14 @@ class ComfyDenoiser:
         channels, frames = latents_BCThw.shape[1:3]
         if channels != self.latent_channels:
             raise TrainingError(
-                f"{type(self._model).__name__} takes latents of {self.latent_channels} channels, found {channels}; "
+                f"{self.kind} takes latents of {self.latent_channels} channels, found {channels}; "
                 "cache the dataset with this model's VAE."
             )
         if self._model.latent_format.latent_dimensions == 3:
             return latents_BCThw
         if frames != 1:
             raise TrainingError(
-                f"{type(self._model).__name__} is a model of pictures, found latents of {frames} frames; train it on "
+                f"{self.kind} is a model of pictures, found latents of {frames} frames; train it on "
                 "pictures, or a video model on these."
             )
         return latents_BCThw[:, :, 0]
@@ -180,7 +183,7 @@ class ComfyDenoiser:
 
 def model_identity(model: Any, guidance: float | None = None) -> str:
     """What the denoiser of a MODEL will call its `identity`; nothing is loaded for it."""
-    return _identity(model, model.get_model_object("model_sampling"), guidance)
+    return _identity(model, model.get_model_object("model_sampling"), heeded_guidance(model.model, guidance))
 
 
 @contextmanager
@@ -193,7 +196,8 @@ def open_denoiser(
     """Load a ComfyUI MODEL for training; afterwards, also after an exception, it is as it was and samples the same.
 
     `example` is some caption's embeddings (such as `cache.empty_text()`), with which the gradients are checked.
-    `guidance` is what a guidance-distilled model is told where the embeddings say nothing; None = as in sampling.
+    `guidance` is what a guidance-distilled model is told where the embeddings say nothing; None = ComfyUI's default.
+    Models that are not guidance-distilled have a `guidance` of None whatever is given.
     A model that samples in a 16-bit type other than `dtype` computes in fp32 meanwhile (under autocast where `dtype` is
     one); None = as in sampling. TrainingError, by name, for a prediction type or an input that is not supported, and
     for wrong gradients.
@@ -201,13 +205,14 @@ def open_denoiser(
     management: Any = importlib.import_module("comfy.model_management")
     shown_channels = _check_supported(model)
     with ExitStack() as stack:
-        patcher = _computing_in(dtype, _loadable_patcher(model, management, stack), management, stack)
-        _load(patcher, management)
+        patcher = computing_in(dtype, loadable_patcher(model, management, stack), management, stack)
+        load(patcher, management)
         patcher.pre_run()
         stack.callback(patcher.cleanup)
         stack.callback(setattr, management, "in_training", getattr(management, "in_training", False))
         # Some kernels that ComfyUI uses otherwise have no backward pass.
         management.in_training = True
+        stack.enter_context(plain_kernels())
         stack.enter_context(torch.inference_mode(False))
         weights = stack.enter_context(DifferentiableWeights(patcher.model))
         stack.enter_context(casting_again(patcher.model.diffusion_model))
@@ -215,7 +220,8 @@ def open_denoiser(
         stack.enter_context(checkpointing.installed())
         identity = model_identity(model, guidance)
         lent = lambda: _lent(patcher, weights, management)  # noqa: E731
-        denoiser = ComfyDenoiser(patcher, checkpointing, guidance, identity, lent, shown_channels)
+        told = heeded_guidance(patcher.model, guidance)
+        denoiser = ComfyDenoiser(patcher, checkpointing, told, identity, lent, shown_channels)
         check_gradients(checkpointing, _small_pass(denoiser, example))
         yield denoiser
 
@@ -264,61 +270,31 @@ def _lent(patcher: Any, weights: DifferentiableWeights, management: Any) -> Gene
         stack.callback(patcher.pre_run)
         stack.callback(setattr, management, "in_training", management.in_training)
         stack.enter_context(weights.aside())
-        stack.callback(_load, patcher, management)
+        stack.callback(load, patcher, management)
         management.in_training = False
         yield patcher
 
 
-def _loadable_patcher(model: Any, management: Any, stack: ExitStack) -> Any:
-    """The patcher without ComfyUI's dynamic memory, which moves weights under our feet."""
-    patcher = model
-    if getattr(model, "is_dynamic", bool)():
-        if model.cached_patcher_init is None:
-            raise TrainingError(
-                "The loader of this model offers no way to load it without dynamic memory; load it with ComfyUI's own "
-                "loader, or start ComfyUI with --disable-dynamic-vram."
-            )
-        patcher = model.clone(disable_dynamic=True)
-        stack.callback(management.unload_model_and_clones, patcher)
-    if not management.is_device_cpu(patcher.load_device):
-        management.unload_all_models()
-    return patcher
-
-
-def _computing_in(dtype: TrainingDtype | None, patcher: Any, management: Any, stack: ExitStack) -> Any:
-    """The patcher, or a clone that computes in fp32 because its own 16-bit type is not the wanted one."""
-    wanted = None if dtype is None else arithmetic(dtype, torch.device(patcher.load_device))
-    if wanted is None or _own_dtype(patcher) in (wanted, torch.float32):
-        return patcher
-    clone = patcher.clone()
-    clone.set_model_compute_dtype(torch.float32)
-    stack.callback(management.unload_model_and_clones, clone)
-    return clone
-
-
-def _own_dtype(patcher: Any) -> torch.dtype:
-    """What the model computes in when it samples, whether or not the user's choice of it is applied at the moment."""
-    return patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()
-
-
-def _load(patcher: Any, management: Any) -> None:
-    """All weights onto the patcher's device, or as many as leave room to train; layers fetch the rest as they run."""
-    device = patcher.load_device
-    if management.is_device_cpu(device):
-        management.load_models_gpu([patcher], force_full_load=True)
-        return
-    room = management.get_total_memory(device) * _SHARE_TO_TRAIN_IN
-    free = management.get_free_memory(device) + patcher.loaded_size()
-    fits = patcher.model_size() + room <= free
-    management.load_models_gpu([patcher], memory_required=room, force_full_load=fits)
-
-
 def _small_pass(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> Callable[[], object]:
-    shape = (1, denoiser.latent_channels, 1, _CHECKED_CELLS, _CHECKED_CELLS)
+    side = max(_CHECKED_CELLS, denoiser.least_cells)
+    shape = (1, denoiser.latent_channels, 1, side, side)
     generator = torch.Generator().manual_seed(0)
     clean, noise = (torch.randn(shape, generator=generator).to(denoiser.device) for _ in range(2))
     t = torch.full((1,), 0.5, device=denoiser.device)
-    return lambda: denoiser.predict(clean, noise, t, [example], False)
+
+    def run() -> object:
+        try:
+            return denoiser.predict(clean, noise, t, [example], False)
+        except (MaskLossError, torch.OutOfMemoryError):
+            raise
+        except _FAILURES as problem:
+            raise TrainingError(
+                f"{denoiser.kind} cannot be run with these captions' embeddings ({type(problem).__name__}: {problem}). "
+                "Encode the captions with the CLIP that belongs to this model; should it be, then it is given more "
+                "than text, or is no model of pictures and videos, and cannot be trained here."
+            ) from problem
+
+    return run
 
 
 def _transformer_options(patcher: Any) -> dict[str, Any]:
@@ -333,7 +309,7 @@ def _transformer_options(patcher: Any) -> dict[str, Any]:
 
 def _identity(patcher: Any, sampling: Any, guidance: float | None) -> str:
     kind = type(patcher.model).__name__
-    precision = str(_own_dtype(patcher)).removeprefix("torch.")
+    precision = str(own_dtype(patcher)).removeprefix("torch.")
     schedule = f"shift{sampling.shift:g}" if hasattr(sampling, "shift") else f"{float(sampling.sigma_max):.4g}"
     told = "" if guidance is None else f"-guidance{guidance:g}"
     return f"comfy-{kind}-{precision}-{schedule}{told}-{patcher_fingerprint(patcher, 'diffusion_model.')}"
