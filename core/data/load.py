@@ -17,7 +17,7 @@ from ..alpha import uint8_to_weights
 from ..errors import MaskMissingError
 from ..images import has_alpha, image_size, load_image, load_mask
 from ..resample import Size, check_same_aspect, fit_image, fit_mask
-from ..video.clips import Clip, resampled
+from ..video.clips import Clip
 from ..video.masks import check_mask_frames, read_mask_frames
 from ..video.reader import probe, read_frames
 from .items import DatasetItem, MaskOrigin
@@ -141,8 +141,7 @@ def load_still(item: DatasetItem) -> LoadedItem:
 
 def frames_at_target_rate(item: DatasetItem) -> tuple[int, ...]:
     """Numbers of the frames that show a video at its `target_fps`. VideoError when it cannot be read."""
-    settings = item.settings.video
-    return resampled(settings.times_of(probe(item.media_path).times), settings.target_fps)
+    return item.settings.video.frames_of(probe(item.media_path).times)
 
 
 def media_size(item: DatasetItem) -> Size:

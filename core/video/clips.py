@@ -73,6 +73,12 @@ class VideoSettings:
         """When frames that are shown at `times` (s) count as shown, under `source_fps`."""
         return [number / self.source_fps for number in range(len(times))] if self.source_fps else times
 
+    def frames_of(self, times: Sequence[float]) -> tuple[int, ...]:
+        """Numbers of the frames, of those shown at `times` (s, ascending from 0), that show a video at `target_fps`."""
+        if self.source_fps and self.target_fps:
+            return _counted_off(len(times), self.target_fps / self.source_fps)
+        return resampled(times, self.target_fps)
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -98,7 +104,7 @@ def parse_target_frames(text: str) -> tuple[int, ...]:
 
 def clips_of(times: Sequence[float], settings: VideoSettings) -> tuple[Clip, ...]:
     """The clips of a video whose frames are shown at `times` (s, ascending from 0), by length, then by position."""
-    frames = resampled(settings.times_of(times), settings.target_fps)
+    frames = settings.frames_of(times)
     found = dict.fromkeys(_cuts(len(frames), settings))
     return tuple(Clip(start, frames[start : start + length]) for start, length in found)
 
@@ -107,7 +113,7 @@ def too_long(times: Sequence[float], settings: VideoSettings) -> tuple[int, ...]
     """The lengths that the video is too short for, ascending."""
     if settings.extraction is FrameExtraction.FULL:
         return ()
-    count = len(resampled(settings.times_of(times), settings.target_fps))
+    count = len(settings.frames_of(times))
     return tuple(length for length in settings.lengths if length > count)
 
 
@@ -125,6 +131,18 @@ def resampled(times: Sequence[float], target_fps: float) -> tuple[int, ...]:
     slots = int((times[-1] + _ROUNDED_S) * target_fps) + 1
     starts = [bisect_left(times, slot / target_fps - _ROUNDED_S) for slot in range(slots + 1)]
     return tuple(start if start < after else start - 1 for start, after in pairwise(starts))
+
+
+def _counted_off(count: int, step: float) -> tuple[int, ...]:
+    """musubi-tuner's own sum with its rounding, by which a frame that begins with its place may be the one before."""
+    kept: list[int] = []
+    last, at_target = -1, 0.0
+    for number in range(count):
+        if int(at_target) != last:
+            kept.append(number)
+            last = int(at_target)
+        at_target += step
+    return tuple(kept)
 
 
 def _rate(times: Sequence[float]) -> float:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from maskloss.core.errors import SettingError
 from maskloss.core.video.clips import (
     Clip,
@@ -119,6 +121,35 @@ def test_a_source_rate_stands_in_for_what_the_file_says() -> None:
     settings = VideoSettings((5,), target_fps=16, source_fps=32)
     assert clips_of(steady(20, 16), settings) == (Clip(0, (0, 2, 4, 6, 8)),)
     assert too_long(steady(8, 16), settings) == (5,)
+
+
+def summed_by_musubi(count: int, source_fps: float, target_fps: float) -> list[int]:
+    """load_video of musubi-tuner, line for line."""
+    frame_index_delta = target_fps / source_fps
+    video = []
+    frame_index_with_fraction = 0.0
+    previous_frame_index = -1
+    for i in range(count):
+        target_frame_index = int(frame_index_with_fraction)
+        frame_index_with_fraction += frame_index_delta
+        if target_frame_index == previous_frame_index:
+            continue
+        previous_frame_index = target_frame_index
+        video.append(i)
+    return video
+
+
+@given(
+    st.integers(1, 500),
+    st.one_of(st.sampled_from([24, 25, 30, 48, 60, 23.976, 29.97, 30000 / 1001]), st.floats(1, 240)),
+    st.sampled_from([16.0, 24.0, 30.0]),
+)
+@example(200, 30, 16.0)
+def test_with_a_source_rate_the_frames_are_musubis_to_the_last_rounding(
+    count: int, source: float, target: float
+) -> None:
+    settings = VideoSettings(extraction=FrameExtraction.HEAD, target_fps=target, source_fps=source)
+    assert list(settings.frames_of(steady(count, 16))) == summed_by_musubi(count, source, target)
 
 
 def test_target_frames_are_read_from_text() -> None:
