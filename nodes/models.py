@@ -34,13 +34,18 @@ def text_encoder(clip: Any) -> TextEncoder:
     return clip if isinstance(clip, DemoTextEncoder) else ComfyTextEncoder(clip)
 
 
-def identity_of(model: Any) -> str:
+def identity_of(model: Any, guidance: float | None) -> str:
     """The `identity` of what `opened` will give."""
-    return model.identity if isinstance(model, DemoDenoiser) else model_identity(model)
+    return model.identity if isinstance(model, DemoDenoiser) else model_identity(model, guidance)
 
 
-def opened(model: Any, cache: LatentCache, dtype: TrainingDtype) -> AbstractContextManager[Denoiser]:
-    """A MODEL socket's model, ready to be trained on `cache` inside of the context, and as it was after it."""
+def opened(
+    model: Any, cache: LatentCache, dtype: TrainingDtype, guidance: float | None
+) -> AbstractContextManager[Denoiser]:
+    """A MODEL socket's model, ready to be trained on `cache` inside of the context, and as it was after it.
+
+    Its `guidance` is the given one, or None where the model takes none.
+    """
     if isinstance(model, DemoDenoiser):
         return nullcontext(model)
-    return open_denoiser(model, cache.empty_text(), dtype=dtype)
+    return open_denoiser(model, cache.empty_text(), guidance, dtype)

@@ -33,6 +33,7 @@ class DemoDenoiser:
     latent_channels = LATENT_CHANNELS
     image_channels = 0
     notes: tuple[str, ...] = ()
+    guidance: float | None = None
     default_targets = r"^(blocks\.\d+\..+|final)$"
     lora_architecture = "maskloss-demo"
 

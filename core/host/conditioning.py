@@ -19,6 +19,8 @@ Conds = dict[str, Any]
 _TEXT = "c_crossattn"
 # With anything else beside the text, such as a mask or a second text, padding would be more than zeros at the end.
 _PADDABLE = {_TEXT, "y", "guidance", "ref_latents", "ref_latents_method"}
+# Flux's and HunyuanVideo's, and Chroma's.
+_GUIDANCE_LAYERS = ("guidance_in.", "distilled_guidance_layer.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,12 @@ def condition(
             fitting.append(i)
     rows = [_rows(model, group, [conds[i] for i in group], noise) for group in groups]
     return [replace(each, frames=frames[each.positions[0]]) for each in rows]
+
+
+def heeded_guidance(model: Any, guidance: float | None) -> float | None:
+    """`guidance`, or None where a BaseModel's network has no layer that would take it."""
+    layers = (name for name, _ in model.diffusion_model.named_modules())
+    return guidance if any(name.startswith(_GUIDANCE_LAYERS) for name in layers) else None
 
 
 def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: torch.Tensor) -> Rows:

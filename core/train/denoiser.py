@@ -61,6 +61,11 @@ class Denoiser(Protocol):
         ...
 
     @property
+    def guidance(self) -> float | None:
+        """What a guidance-distilled model is told in place of its own default; None: nothing, or it takes none."""
+        ...
+
+    @property
     def default_targets(self) -> str:
         """Regular expression over module names: the layers that get an adapter when the user names none."""
         ...

@@ -43,6 +43,7 @@ def lora_metadata(
         "ss_steps": step,
         "ss_max_train_steps": config.steps,
         "ss_num_train_images": sum(entry.repeats for entry in entries),
+        **({} if denoiser.guidance is None else {"ss_guidance_scale": denoiser.guidance}),
         "ss_masked_loss": settings is not None,
         "maskloss.mask_loss": json.dumps(dataclasses.asdict(settings)) if settings else "off",
         "maskloss.coverage": f"{coverage(entries):.6f}",

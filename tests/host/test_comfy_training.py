@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +14,17 @@ from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.cache.text import cache_text
 from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
-from maskloss.core.host.denoiser import open_denoiser
+from maskloss.core.errors import TrainingError
+from maskloss.core.host import LocalHost, use_host
+from maskloss.core.host.denoiser import model_identity, open_denoiser
 from maskloss.core.host.encoders import ComfyLatentEncoder, ComfyTextEncoder
 from maskloss.core.images import save_image
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 from maskloss.core.train.loop import TrainResult, train
+from maskloss.core.train.lora_file import LoraWeights
 from maskloss.core.train.recipe import TrainingRecipe
+from maskloss.nodes.training import MaskLossTrainLora
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
 
@@ -133,6 +138,44 @@ def test_prior_preservation_and_bf16_arithmetic_run(name: str, checkpoint: bool,
         assert first.grad_norm == pytest.approx(second.grad_norm, rel=0.1)
     without = run(name, cache, tmp_path / "plain", MaskLossSettings(), **shared)
     assert exact.points[1].loss != without.points[1].loss
+
+
+@pytest.mark.parametrize(("name", "unasked"), [("flux", 3.5), ("hunyuan_video", 6.0)])
+def test_the_node_tells_a_guidance_distilled_model_what_it_is_asked_to(
+    name: str, unasked: float, tmp_path: Path
+) -> None:
+    cache, model = make_cache(name, tmp_path), tiny.load_model(name)
+
+    def run_node(output: str, **guidance: float) -> tuple[dict[str, Any], LoraWeights]:
+        lora = LoraConfig(rank=4, alpha=4)
+        outputs = MaskLossTrainLora().run(
+            model, cache, 2, lora_config=lora, training_dtype="fp32", output_name=output, **guidance
+        )
+        return outputs["ui"], outputs["result"][0]
+
+    with use_host(LocalHost(tmp_path, tmp_path)), torch.inference_mode():
+        plain, plain_lora = run_node("plain")
+        same, same_lora = run_node("same", guidance=unasked)
+        other, other_lora = run_node("other", guidance=1.0)
+        with pytest.raises(TrainingError, match=r"differs in model: \S+ there, \S+ now"):
+            run_node("plain", guidance=1.0)
+        again, _ = run_node("plain", guidance=0.0)
+    assert any("nothing to train" in text for text in again["text"])
+    assert plain["maskloss"][0]["loss"] == same["maskloss"][0]["loss"] != other["maskloss"][0]["loss"]
+    assert all(torch.equal(plain_lora[key], same_lora[key]) for key in plain_lora)
+    ups = [key for key in plain_lora if key.endswith("lora_up.weight")]
+    assert not any(torch.equal(plain_lora[key], other_lora[key]) for key in ups)
+    said = [lora.metadata.get("ss_guidance_scale") for lora in (plain_lora, same_lora, other_lora)]
+    assert said == [None, str(unasked), "1.0"]
+    assert not any("ignores" in text for ui in (plain, same, other) for text in ui["text"])
+
+
+@pytest.mark.parametrize("name", ["wan", "qwen_image", "sdxl", "sd3"])
+def test_what_is_not_guidance_distilled_is_the_same_model_whatever_it_is_told(name: str) -> None:
+    model = tiny.load_model(name)
+    assert model_identity(model, 1.0) == model_identity(model)
+    with open_denoiser(model, tiny.text_for(name), 1.0) as denoiser:
+        assert denoiser.guidance is None
 
 
 @pytest.mark.parametrize("name", ["wan", "flux"])
