@@ -9,6 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from .errors import ImageError
 
@@ -30,12 +31,16 @@ def check_same_aspect(name: str, image_size: Size, mask_size: Size) -> None:
 
 
 def fit_image(image_HWC: np.ndarray, bucket_size: Size) -> np.ndarray:
-    """Scale and centre-crop an RGB uint8 image to the bucket: area when shrinking, Lanczos when enlarging."""
+    """Scale and centre-crop an RGB uint8 image to the bucket: OpenCV's area when shrinking, Pillow's Lanczos when
+    enlarging, as musubi-tuner does."""
     if image_HWC.ndim != 3 or image_HWC.shape[2] != 3:
         raise ImageError(f"expected RGB of shape (H, W, 3), alpha split off; found {image_HWC.shape}")
-    scaled = _scaled_size((image_HWC.shape[1], image_HWC.shape[0]), bucket_size)
-    shrinks = scaled[0] < image_HWC.shape[1]
-    return _crop(_resize(image_HWC, scaled, cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4), bucket_size)
+    size = image_HWC.shape[1], image_HWC.shape[0]
+    scaled = _scaled_size(size, bucket_size)
+    if _scale(size, bucket_size) > 1:
+        enlarged = Image.fromarray(np.ascontiguousarray(image_HWC)).resize(scaled, Image.Resampling.LANCZOS)
+        return _crop(np.asarray(enlarged), bucket_size)
+    return _crop(_resize(image_HWC, scaled, cv2.INTER_AREA), bucket_size)
 
 
 def fit_mask(mask_HW: np.ndarray, image_size: Size, bucket_size: Size) -> np.ndarray:
@@ -84,8 +89,12 @@ def _area_matrix(length: int, cells: int) -> torch.Tensor:
     return (overlap.clamp(min=0) * (cells / length)).float()
 
 
+def _scale(image_size: Size, bucket_size: Size) -> float:
+    return max(bucket_size[0] / image_size[0], bucket_size[1] / image_size[1])
+
+
 def _scaled_size(image_size: Size, bucket_size: Size) -> Size:
-    scale = max(bucket_size[0] / image_size[0], bucket_size[1] / image_size[1])
+    scale = _scale(image_size, bucket_size)
     return int(image_size[0] * scale + 0.5), int(image_size[1] * scale + 0.5)
 
 

@@ -1,5 +1,6 @@
 """One transform for image and mask; the mean survives the way to the latent grid."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from maskloss.core.errors import ImageError
 from maskloss.core.resample import check_same_aspect, fit_image, fit_mask, to_latent_grid
+from PIL import Image
 
 
 def test_scale_and_crop_are_musubis():
@@ -25,6 +27,28 @@ def test_shrinking_a_picture_is_the_area_mean():
     image = np.zeros((64, 64, 3), np.uint8)
     image[:, ::2] = 254
     assert (fit_image(image, (16, 16)) == 127).all()
+
+
+def resized_by_musubi(image: np.ndarray, bucket: tuple[int, int]) -> np.ndarray:
+    """resize_image_to_bucket of musubi-tuner, line for line."""
+    height, width = image.shape[:2]
+    if bucket == (width, height):
+        return image
+    scale = max(bucket[0] / width, bucket[1] / height)
+    width, height = int(width * scale + 0.5), int(height * scale + 0.5)
+    if scale > 1:
+        image = np.array(Image.fromarray(image).resize((width, height), Image.LANCZOS))
+    else:
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    left, top = (width - bucket[0]) // 2, (height - bucket[1]) // 2
+    return image[top : top + bucket[1], left : left + bucket[0]]
+
+
+@given(st.tuples(*[st.integers(1, 90)] * 2), st.tuples(*[st.sampled_from([16, 32, 48, 64, 96])] * 2))
+@settings(max_examples=60, deadline=None)
+def test_pixels_are_musubis_bit_for_bit(size, bucket):
+    image = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    assert np.array_equal(fit_image(image, bucket), resized_by_musubi(image, bucket))
 
 
 @given(
