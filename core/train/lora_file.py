@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ..errors import PathError, TrainingError
-from ..files import written_whole
+from ..files import write_bytes
 
 KEY_PREFIX = "diffusion_model."
 KOHYA_PREFIX = "lora_unet_"
@@ -89,8 +89,8 @@ def save_lora(
     chosen = dict(own if metadata is None else metadata)
     named = with_key_format(tensors, key_format, chosen.get("modelspec.architecture", ""))
     ready = {key: tensor.detach().to("cpu").contiguous() for key, tensor in named.items()}
-    with written_whole(path) as temporary:
-        save_file(ready, temporary, metadata={"format": "pt", **chosen})
+    # Not safetensors' own writing: on a full disk it raises what does not say so.
+    write_bytes(path, save(ready, {"format": "pt", **chosen}))
 
 
 def load_lora(path: Path) -> LoraWeights:

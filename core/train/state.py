@@ -143,7 +143,7 @@ class TrainState:
         self.points, self.validation = list(saved.points), list(saved.validation)
 
     def save(self, path: Path, identity: Identity) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state, whole or not at all. DiskError when the disk is full or refuses."""
         content = {
             "format": _FORMAT,
             "identity": json.dumps(identity),
@@ -156,7 +156,10 @@ class TrainState:
             "course": json.dumps({"points": points_to_json(self.points), "validation": self.validation}),
         }
         with written_whole(path) as temporary:
-            torch.save(content, temporary)
+            try:
+                torch.save(content, temporary)
+            except RuntimeError as problem:  # whatever the disk refuses, a full one too
+                raise OSError(f"it was cut off: {problem}") from problem
 
 
 def load_state(path: Path) -> SavedState:

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from maskloss.core.errors import PathError, TrainingError
+from maskloss.core.errors import DiskError, PathError, TrainingError
 from maskloss.core.train.lora_file import KeyFormat, LoraWeights, load_lora, save_lora, with_key_format
 from safetensors.torch import save_file
+
+from .runs import full_disk
 
 
 def lora() -> dict[str, torch.Tensor]:
@@ -25,6 +27,17 @@ def test_round_trip_keeps_tensors_dtypes_and_metadata(tmp_path: Path):
     assert all(torch.equal(loaded[key], tensors[key]) and loaded[key].dtype == torch.bfloat16 for key in tensors)
     assert loaded.metadata["ss_steps"] == "3"
     assert [file.name for file in path.parent.iterdir()] == ["person.safetensors"]
+
+
+def test_a_full_disk_is_named_and_the_earlier_file_stays(tmp_path: Path):
+    path = tmp_path / "person.safetensors"
+    save_lora(path, lora())
+    before = path.read_bytes()
+    larger = {key: tensor.repeat(99, 1) if tensor.ndim else tensor for key, tensor in lora().items()}
+    with full_disk(2000), pytest.raises(DiskError, match=r"person\.safetensors cannot be written \(File too large\)"):
+        save_lora(path, larger)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["person.safetensors"]
 
 
 def test_a_loaded_lora_keeps_its_metadata_when_saved_again(tmp_path: Path):

@@ -13,7 +13,7 @@ from maskloss.core.train.config import LoraDtype, LossPoint, OptimizerConfig, Sc
 from maskloss.core.train.lora_file import load_lora
 from maskloss.core.train.optimizers import OptimizerName
 
-from .runs import LORA, Stop, Watcher, assert_same
+from .runs import LORA, Stop, Watcher, assert_same, full_disk
 
 
 def test_an_interrupt_leaves_a_loadable_lora_and_the_run_goes_on_to_the_same_end(run, tmp_path):
@@ -111,3 +111,14 @@ def test_a_full_disk_stops_the_run_which_goes_on_to_the_same_end_when_there_is_r
     assert load_lora(tmp_path / "full.safetensors").metadata["ss_steps"] == "3"
     assert_same(run("full", steps=5), whole)
     assert (tmp_path / "full.jsonl").read_text() == (tmp_path / "whole.jsonl").read_text()
+
+
+def test_a_disk_that_fills_while_the_state_is_written_is_named_and_the_run_goes_on_to_the_same_end(run, tmp_path):
+    whole = run("whole", steps=5)
+    run("full", steps=2)
+    lora, state = ((tmp_path / f"full.{suffix}").stat().st_size for suffix in ("safetensors", "state"))
+    assert lora < 0.9 * state
+    with full_disk((lora + state) // 2), pytest.raises(DiskError, match=r"full\.state cannot be written"):
+        run("full", steps=5)
+    assert_same(run("full", steps=5), whole)
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
