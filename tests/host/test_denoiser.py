@@ -25,7 +25,13 @@ import comfy.sd  # isort: skip
 
 pytestmark = pytest.mark.comfy
 
-FAMILY = {"sd15": Family.EPS, "sdxl": Family.EPS}
+FAMILY = dict.fromkeys(("sd15", "sdxl", "sd2", "sdxl_refiner", "pixart"), Family.EPS)
+# What takes captions of any lengths in one pass, and what takes those that a UNet can repeat.
+ANY_LENGTHS = (
+    "wan", "wan22_5b", "hunyuan_video", "flux", "flux_schnell", "flux2", "ovis", "chroma", "chroma_radiance",
+    "qwen_image", "mage_flow", "sd3",
+)  # fmt: skip
+REPEATED = ("sd15", "sdxl", "sd2", "sdxl_refiner")
 
 
 def inputs(name: str, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -46,7 +52,7 @@ def with_sampling(model: Any, prediction: str, schedule: str) -> Any:
     return model
 
 
-@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+@pytest.mark.parametrize("name", tiny.EVERY_ARCHITECTURE)
 def test_the_error_is_that_of_what_the_network_predicts(name: str) -> None:
     clean, noise, t = inputs(name)
     with open_denoiser(tiny.load_model(name), tiny.text_for(name)) as denoiser, torch.no_grad():
@@ -79,17 +85,18 @@ def test_the_error_of_v_prediction_is_that_of_v() -> None:
     torch.testing.assert_close(arguments[0], alpha * clean[:, :, 0] + sigma * noise[:, :, 0], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+@pytest.mark.parametrize("name", tiny.EVERY_ARCHITECTURE)
 def test_a_batch_is_its_samples_in_one_pass(name: str) -> None:
-    """One row per sample, each with its own timestep and caption, of whatever length."""
-    # As many tokens as the picture has (24), fewer and more.
-    texts = [tiny.text_for(name, length=length, seed=seed) for seed, length in enumerate((24, 4, 31))]
-    with open_denoiser(tiny.load_model(name), texts[0]) as denoiser:
-        if name in ("sd15", "sdxl"):
-            # UNets get repeated text, for lengths that allow it.
-            texts = [tiny.text_for(name, length=length, seed=seed) for seed, length in enumerate((6, 4, 6))]
-        assert passes(denoiser, inputs(name, 3), texts) == [3]
-        assert not torch.equal(*(text["cross_attn"][:, :4] for text in texts[:2]))
+    """One row per sample, each with its own timestep and caption, of whatever length where the model allows it."""
+    # As many tokens as the picture has (24), fewer and more; UNets get repeated text, for lengths that allow it.
+    lengths = (6, 4, 6) if name in REPEATED else (24, 4, 31)
+    ragged = [tiny.text_for(name, length=length, seed=seed) for seed, length in enumerate(lengths)]
+    alike = [tiny.text_for(name, length=6, seed=seed) for seed in range(3)]
+    assert not torch.equal(*(text["cross_attn"][:, :4] for text in ragged[:2]))
+    with open_denoiser(tiny.load_model(name), alike[0]) as denoiser:
+        assert passes(denoiser, inputs(name, 3), alike) == [3]
+        together = name in (*ANY_LENGTHS, *REPEATED)
+        assert passes(denoiser, inputs(name, 3), ragged) == ([3] if together else [1, 1, 1])
 
 
 def test_captions_that_cannot_share_a_pass_come_apart() -> None:
@@ -188,18 +195,43 @@ def test_other_predictions_are_refused_by_name(prediction: str, schedule: str, n
 
 @pytest.mark.parametrize(
     ("name", "named"),
-    [("wan_control", "WAN21 takes 16 channels"), ("sd15_inpaint", "takes 5 channels"), ("flux_fill", "Flux takes")],
+    [
+        ("wan_control", "WAN21 takes 16 channels"),
+        ("wan_vace", "WAN21_Vace takes control frames"),
+        ("wan_s2v", "WAN22_S2V takes speech"),
+        ("hunyuan_i2v", "HunyuanVideoI2V takes 17 channels"),
+        ("sd15_inpaint", "takes 5 channels"),
+        ("sd15_ip2p", "SD15_instructpix2pix takes 4 channels"),
+        ("flux_fill", "Flux takes"),
+        ("hunyuan_3d", "Hunyuan3Dv2 has latents of 1 dimensions and makes no pictures"),
+    ],
 )
-def test_models_that_are_given_pictures_beside_the_noise_are_refused(name: str, named: str) -> None:
-    model = tiny.load_model(name)
-    if name == "sd15_inpaint":
-        model.model.set_inpaint()
-    refused = pytest.raises(TrainingError, match=named)
-    with refused, open_denoiser(model, tiny.text_for("wan")):
+def test_models_that_are_given_more_than_noise_and_text_are_refused(name: str, named: str) -> None:
+    with pytest.raises(TrainingError, match=named), open_denoiser(tiny.load_model(name), tiny.text_for(name)):
         pass
+    assert not tiny.management.in_training
 
 
-@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_a_model_whose_first_frame_is_empty_is_trained_as_it_samples_from_text() -> None:
+    with open_denoiser(tiny.load_model("hunyuan_video15"), tiny.text_for("hunyuan_video15")) as denoiser:
+        assert denoiser.image_channels == 0
+        assert denoiser.notes == ("HunyuanVideo15 is trained as it samples from text, without a first frame.",)
+
+
+@pytest.mark.parametrize(("name", "other"), [("flux", "sd15"), ("wan", "sd3"), ("sd15", "flux"), ("hidream", "sd3")])
+def test_embeddings_of_another_models_clip_are_named_for_what_they_are(name: str, other: str) -> None:
+    model = tiny.load_model(name)
+    before = tiny.sampled(model, name)
+    refused = pytest.raises(
+        TrainingError, match=r"cannot be run with these captions' embeddings .* Encode the captions"
+    )
+    with refused, open_denoiser(model, tiny.text_for(other)):
+        pass
+    assert not tiny.management.in_training
+    assert torch.equal(tiny.sampled(model, name), before)
+
+
+@pytest.mark.parametrize("name", tiny.EVERY_ARCHITECTURE)
 def test_the_model_is_left_as_it_was_also_after_an_exception(name: str) -> None:
     model = tiny.load_model(name)
     before = tiny.sampled(model, name)
@@ -263,7 +295,7 @@ def test_guidance_and_the_users_patches_reach_the_model() -> None:
     assert not torch.equal(error(patched, text), plain)
 
 
-@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+@pytest.mark.parametrize("name", tiny.EVERY_ARCHITECTURE)
 def test_the_adapter_in_training_is_the_lora_in_sampling(name: str) -> None:
     """The model with the LoRA merged by ComfyUI predicts what the model with our adapters predicted."""
     clean, noise, t = inputs(name, batch=1)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,69 +40,12 @@ import comfy.sdxl_clip  # noqa: E402
 import comfy.supported_models  # noqa: E402
 import comfy.supported_models_base  # noqa: E402
 
+from .tiny_networks import FURTHER, MAIN, NETWORKS, TinyNetwork  # noqa: E402
+
 management: ModuleType = comfy.model_management
 
-_TEXT = 64
-_STREAMS = {
-    "axes_dim": [16, 56, 56], "num_heads": 1, "hidden_size": 128, "context_in_dim": _TEXT, "in_channels": 16,
-    "out_channels": 16, "mlp_ratio": 4.0, "qkv_bias": True, "guidance_embed": True,
-}  # fmt: skip
-_WAN = {
-    "image_model": "wan2.1", "dim": 128, "out_dim": 16, "num_heads": 1, "ffn_dim": 256, "num_layers": 2,
-    "patch_size": (1, 2, 2), "freq_dim": 256, "window_size": (-1, -1), "qk_norm": True, "cross_attn_norm": True,
-    "eps": 1e-6, "in_dim": 16, "model_type": "t2v",
-}  # fmt: skip
-_FLUX = {
-    **_STREAMS, "image_model": "flux", "vec_in_dim": 32, "patch_size": 2, "depth": 2, "depth_single_blocks": 2,
-    "theta": 10000, "txt_ids_dims": [],
-}  # fmt: skip
-_HUNYUAN = {
-    **_STREAMS, "image_model": "hunyuan_video", "patch_size": [1, 2, 2], "vec_in_dim": 768, "depth": 2,
-    "depth_single_blocks": 2, "theta": 256, "meanflow": False, "byt5": False, "use_cond_type_embedding": False,
-    "vision_in_dim": None, "meanflow_sum": False,
-}  # fmt: skip
-_QWEN = {
-    "image_model": "qwen_image", "in_channels": 64, "num_layers": 2, "num_attention_heads": 1,
-    "joint_attention_dim": _TEXT,
-}  # fmt: skip
-_SD15 = {
-    "in_channels": 4, "out_channels": 4, "model_channels": 320, "num_res_blocks": [1], "channel_mult": [1],
-    "num_heads": 8, "num_head_channels": -1, "use_spatial_transformer": True, "transformer_depth": [1],
-    "transformer_depth_output": [1, 1], "transformer_depth_middle": 1, "context_dim": 768,
-    "use_linear_in_transformer": False, "adm_in_channels": None, "use_temporal_attention": False, "image_size": 32,
-    "legacy": False, "num_classes": None,
-}  # fmt: skip
-_SDXL = {
-    **_SD15, "model_channels": 64, "num_res_blocks": [1, 1], "channel_mult": [1, 2], "num_heads": -1,
-    "num_head_channels": 64, "transformer_depth": [0, 1], "transformer_depth_output": [0, 0, 1, 1],
-    "context_dim": 192, "use_linear_in_transformer": True, "adm_in_channels": 128 + 6 * 256,
-    "num_classes": "sequential",
-}  # fmt: skip
-_SD3 = {
-    "in_channels": 16, "patch_size": 2, "depth": 2, "input_size": None, "adm_in_channels": 32,
-    "context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": _TEXT, "out_features": 128}},
-    "pos_embed_max_size": 32, "num_patches": 1024, "qk_norm": "rms", "x_block_self_attn_layers": [],
-}  # fmt: skip
-
-# (configuration class, network's configuration, through ComfyUI's own detection)
-_ARCHITECTURES: dict[str, tuple[str, dict[str, Any], bool]] = {
-    "wan": ("WAN21_T2V", _WAN, True),
-    "hunyuan_video": ("HunyuanVideo", _HUNYUAN, True),
-    "flux": ("Flux", _FLUX, True),
-    "sd15": ("SD15", _SD15, True),
-    "qwen_image": ("QwenImage", _QWEN, False),
-    "sdxl": ("SDXL", _SDXL, False),
-    "sd3": ("SD3", _SD3, False),
-}
-ARCHITECTURES = tuple(_ARCHITECTURES)
-# Further models, which are given more than text beside the noise.
-_ARCHITECTURES |= {
-    "wan_i2v": ("WAN21_I2V", {**_WAN, "in_dim": 36, "model_type": "i2v"}, False),
-    "wan22_i2v": ("WAN21_T2V", {**_WAN, "in_dim": 36}, True),
-    "wan_control": ("WAN21_T2V", {**_WAN, "in_dim": 32}, True),
-    "sd15_inpaint": ("SD15", {**_SD15, "in_channels": 9}, False),
-    "flux_fill": ("FluxInpaint", {**_FLUX, "in_channels": 96}, False),
-}
+ARCHITECTURES = tuple(MAIN)
+EVERY_ARCHITECTURE = (*MAIN, *FURTHER)
 
 _loaded: dict[tuple[str, torch.dtype], Any] = {}
 _clips: dict[str, Any] = {}
@@ -113,10 +55,10 @@ def load_model(name: str, dtype: torch.dtype = torch.float32) -> Any:
     """A clone of the MODEL of that name; the network is made once, loaded by ComfyUI's own loader where it detects so
     small a one. `dtype` is what the weights are kept in, for the latter only."""
     if (name, dtype) not in _loaded:
-        kind, config, detected = _ARCHITECTURES[name]
+        network = NETWORKS[name]
         with torch.inference_mode():
-            model = _build(kind, config)
-            if detected:
+            model = _build(network)
+            if network.detected:
                 weights = dict(model.diffusion_model.state_dict())
                 loaded = comfy.sd.load_diffusion_model_state_dict(weights, model_options={"dtype": dtype})
             else:
@@ -125,8 +67,8 @@ def load_model(name: str, dtype: torch.dtype = torch.float32) -> Any:
     return _loaded[name, dtype].clone()
 
 
-def _build(kind: str, config: Mapping[str, Any]) -> Any:
-    configuration = getattr(comfy.supported_models, kind)(dict(config))
+def _build(network: TinyNetwork) -> Any:
+    configuration = getattr(comfy.supported_models, network.kind)(dict(network.config))
     configuration.set_inference_dtype(torch.float32, None)
     model = configuration.get_model({}, "", device="cpu")
     randomise(model.diffusion_model)
@@ -151,22 +93,29 @@ def randomise(network: torch.nn.Module, seed: int = 0) -> None:
 def text_for(name: str, length: int = 6, seed: int = 0) -> dict[str, torch.Tensor]:
     """Embeddings of a made-up caption, as the architecture's CLIP names and shapes them."""
     generator = torch.Generator().manual_seed(seed)
-    width = {"wan": 4096, "sd15": 768, "sdxl": 192}.get(name, _TEXT)
-    text = {"cross_attn": torch.randn(1, length, width, generator=generator)}
-    pooled = {"flux": 32, "hunyuan_video": 768, "sdxl": 128, "sd3": 32}.get(name)
-    if pooled:
-        text["pooled_output"] = torch.randn(1, pooled, generator=generator)
+    network = NETWORKS[name]
+    text = {"cross_attn": torch.randn(1, length, network.text, generator=generator)}
+    if network.pooled:
+        text["pooled_output"] = torch.randn(1, network.pooled, generator=generator)
+    if network.masked:
+        text["attention_mask"] = torch.ones(1, length, dtype=torch.long)
+    if name == "hidream":
+        text["conditioning_llama3"] = torch.randn(1, 2, length, network.text, generator=generator)
     return text
 
 
 def latent_shape(name: str, frames: int = 1, height: int = 8, width: int = 8) -> tuple[int, int, int, int]:
-    """(C,T,h,w)"""
-    channels = 4 if name in ("sd15", "sdxl") else 16
-    return (channels, frames, height, width)
+    """(C,T,h,w); larger than asked for where the network takes nothing so small."""
+    cells = NETWORKS[name].cells
+    return (_latent_format(name).latent_channels, frames, max(height, cells), max(width, cells))
 
 
 def takes_videos(name: str) -> bool:
-    return name in ("wan", "hunyuan_video", "qwen_image")
+    return _latent_format(name).latent_dimensions == 3
+
+
+def _latent_format(name: str) -> Any:
+    return getattr(comfy.supported_models, NETWORKS[name].kind).latent_format
 
 
 def sampled(patcher: Any, name: str) -> torch.Tensor:
