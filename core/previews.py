@@ -17,10 +17,10 @@ import torch
 from .cache.entries import CacheEntry
 from .cache.pictures import shown_frames, source_pictures
 from .cache.store import LatentCache
-from .data.items import Dataset, DatasetItem
+from .data.items import Dataset, DatasetItem, MaskOrigin
 from .data.load import LoadedItem, load_frame, load_item, load_still
 from .draw.overlay import face_overlay, heat_map, weights_tint, with_scale_below, with_weights_legend
-from .draw.sheet import contact_sheet, shrink, side_by_side
+from .draw.sheet import contact_sheet, shrink, side_by_side, with_bars_below
 from .errors import CacheError, DatasetError, ImageError
 from .mask_weights import MaskLossSettings, transform_weights
 from .people.identity import doubt, list_scores
@@ -115,8 +115,8 @@ def cache_sheet(
     columns: int = 4,
     progress: Progress = SILENT,
 ) -> tuple[np.ndarray, dict[str, object]]:
-    """A contact sheet of cached entries under the weights that training uses, and {"items", "counts"} about them. Of a
-    clip some of its latent frames, in order.
+    """A contact sheet of cached entries under the weights that training uses, with a bar for each bucket of the whole
+    cache, and {"items", "counts", "buckets"} about them. Of a clip some of its latent frames, in order.
 
     Raises CacheError when there is nothing at `offset` or a file is damaged.
     """
@@ -131,14 +131,20 @@ def cache_sheet(
         progress.update(number, len(entries), entry.name)
         weights_1Thw = cache.weights(entry)
         raw_B1Thw = torch.ones(1, 1, *entry.latent_shape[1:]) if weights_1Thw is None else weights_1Thw[None]
-        used_Thw = _used(raw_B1Thw, settings)
+        used_Thw = _used(raw_B1Thw, settings if weights_1Thw is not None else None)  # without a mask all counts fully
         statistics = _statistics(raw_B1Thw, used_Thw)
         rows.append({"name": entry.name, "origin": entry.origin.value, "repeats": entry.repeats, **statistics})
         cells.append((_cache_cell(cache, entry, used_Thw), _cache_caption(entry, statistics)))
     progress.update(len(entries), len(entries))
-    counts = Counter(entry.origin.value for entry in cache.entries)
-    sheet_HWC = with_scale_below(contact_sheet(cells, columns, CELL_PX))
-    return sheet_HWC, {"items": rows, "counts": {"entries": len(cache.entries), **counts}}
+    kinds = Counter((entry.origin.value, entry.bucket) for entry in cache.entries)
+    counts: Counter[str] = Counter()
+    sizes: Counter[tuple[int, int]] = Counter()
+    for (origin, bucket), number in kinds.items():
+        counts[origin] += number
+        sizes[bucket] += number
+    buckets = {f"{width}x{height}": sizes[width, height] for width, height in sorted(sizes)}
+    sheet_HWC = with_bars_below(with_scale_below(contact_sheet(cells, columns, CELL_PX)), buckets)
+    return sheet_HWC, {"items": rows, "counts": {"entries": len(cache.entries), **counts}, "buckets": buckets}
 
 
 def _used(raw_B1Thw: torch.Tensor, settings: MaskLossSettings | None) -> np.ndarray:
@@ -196,7 +202,11 @@ def _weighted(loaded: LoadedItem) -> np.ndarray:
 
 
 def _cache_caption(entry: CacheEntry, statistics: dict[str, object]) -> str:
-    return f"{entry.name}\n{entry.origin.value}, mean {statistics['mean']}\n{entry.bucket[0]}x{entry.bucket[1]}"
+    if entry.origin is MaskOrigin.NONE:
+        told = "no mask: counts fully"
+    else:
+        told = f"{entry.origin.value}, coverage {entry.coverage:.0%}, mean {statistics['mean']}"
+    return f"{entry.name}\n{told}\n{entry.bucket[0]}x{entry.bucket[1]}"
 
 
 def _cache_cell(cache: LatentCache, entry: CacheEntry, used_Thw: np.ndarray) -> np.ndarray:

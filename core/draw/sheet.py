@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
 from ..errors import SettingError
-from .lettering import DARK, PALE, font, shorten, text_size
+from .lettering import DARK, PALE, RGB, font, shorten, text_size
 
 GAP_PX = 6
+BAR_PX, BAR_LETTERS_PX = 120, 14
+BAR_COLOUR: RGB = (86, 180, 233)
 
 
 def contact_sheet(pictures: Sequence[tuple[np.ndarray, str]], columns: int, cell_px: int) -> np.ndarray:
@@ -44,6 +46,28 @@ def contact_sheet(pictures: Sequence[tuple[np.ndarray, str]], columns: int, cell
             place = (left, top + tallest + GAP_PX // 2 + number * line_px)
             draw.text(place, shorten(line, size_px, cell_px), fill=PALE, font=font(size_px))
     return np.asarray(sheet)
+
+
+def with_bars_below(sheet_HWC: np.ndarray, counts: Mapping[str, int], size_px: int = BAR_LETTERS_PX) -> np.ndarray:
+    """A sheet made taller by a bar for each count, from left to right in rows of as many as fit; it covers nothing.
+
+    `counts` are above 0, in the order in which they shall stand; the longest bar is the greatest.
+    """
+    width, row_px = sheet_HWC.shape[1], text_size("", size_px)[1] + GAP_PX
+    label_px = max(text_size(label, size_px)[0] for label in counts) + 2 * GAP_PX
+    number_px = max(text_size(str(count), size_px)[0] for count in counts.values()) + 2 * GAP_PX
+    columns = max(1, min(len(counts), width // (label_px + number_px + BAR_PX)))
+    rows = -(-len(counts) // columns)
+    longest_px = max(1, min(BAR_PX, width // columns - label_px - number_px))
+    strip = Image.new("RGB", (width, rows * row_px + GAP_PX), DARK)
+    draw = ImageDraw.Draw(strip)
+    for index, (label, count) in enumerate(counts.items()):
+        left, top = index % columns * (width // columns) + GAP_PX, index // columns * row_px + GAP_PX // 2
+        bar_px = max(1, round(count / max(counts.values()) * longest_px))
+        draw.text((left, top), label, fill=PALE, font=font(size_px))
+        draw.rectangle((left + label_px, top + 2, left + label_px + bar_px - 1, top + size_px), fill=BAR_COLOUR)
+        draw.text((left + label_px + bar_px + GAP_PX, top), str(count), fill=PALE, font=font(size_px))
+    return np.concatenate([sheet_HWC, np.asarray(strip)])
 
 
 def side_by_side(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:

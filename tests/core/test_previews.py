@@ -121,6 +121,10 @@ def test_a_cache_is_shown_also_without_its_photographs(dataset: Dataset, tmp_pat
     rows = {row["name"]: row for row in report["items"]}  # type: ignore[attr-defined]
     assert (rows["half"]["least"], rows["half"]["most"]) == (0.25, 1.0)
     assert rows["bare"]["least"] == rows["bare"]["coverage"] == 1.0
+    assert report["buckets"] == {"32x32": 2}
+    turned = {row["name"]: row for row in cache_sheet(cache, MaskLossSettings(invert=True))[1]["items"]}
+    assert turned["half"]["mean"] == 0.5
+    assert turned["bare"]["least"] == turned["bare"]["most"] == 1.0, "without a mask all counts fully, whatever is set"
     (tmp_path / "half.png").unlink()
     without, _ = cache_sheet(cache, None, limit=1)
     assert without.shape[1] < sheet.shape[1]

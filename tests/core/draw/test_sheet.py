@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from maskloss.core.draw.sheet import GAP_PX, contact_sheet, shrink
+from maskloss.core.draw.sheet import BAR_COLOUR, BAR_PX, GAP_PX, contact_sheet, shrink, with_bars_below
 from maskloss.core.errors import SettingError
 
 RED = np.zeros((50, 100, 3), np.uint8)
@@ -36,6 +36,25 @@ def test_more_lines_make_a_taller_sheet() -> None:
 
 def test_fewer_pictures_than_columns_make_a_narrow_sheet() -> None:
     assert contact_sheet([(RED, "a")], 4, 100).shape[1] == 100 + 2 * GAP_PX
+
+
+@pytest.mark.parametrize("width", [900, 240])
+def test_bars_are_as_long_as_their_counts_and_cover_nothing(width: int) -> None:
+    sheet_HWC = np.zeros((50, width, 3), np.uint8)
+    counts = {"512x512": 40, "448x576": 20, "640x384": 1}
+    with_bars = with_bars_below(sheet_HWC, counts)
+    assert with_bars.shape[1] == width
+    assert (with_bars[:50] == sheet_HWC).all()
+    drawn = (with_bars[50:] == BAR_COLOUR).all(-1)
+    # One after the other, or one below the other where the sheet is narrow.
+    row = drawn[drawn.any(1).argmax()]
+    starts = np.flatnonzero(np.diff(np.r_[0, row]) == 1)
+    lengths = np.flatnonzero(np.diff(np.r_[row, 0]) == -1) - starts + 1
+    assert lengths.tolist() == ([BAR_PX, BAR_PX // 2, BAR_PX // 40] if width == 900 else [lengths[0]])
+    if width == 240:
+        tallies = [int(part.sum(1).max()) for part in np.split(drawn, np.flatnonzero(~drawn.any(1))) if part.any()]
+        assert tallies[0] == lengths[0]
+        assert tallies[1:] == [pytest.approx(tallies[0] / 2, abs=1), pytest.approx(tallies[0] / 40, abs=1)]
 
 
 def test_nothing_to_show_and_impossible_layouts_are_refused() -> None:
