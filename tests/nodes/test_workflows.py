@@ -11,9 +11,12 @@ from typing import Any
 
 import maskloss
 import pytest
-from maskloss.cli.prompt import Prompt, Registry, checked_order, read_prompt
+from maskloss.cli.prompt import Prompt, Registry, checked_order, override, read_prompt
 from maskloss.cli.run import REGISTRY
-from maskloss.core.bundled.install import DEMO_REFERENCE_FACE_INDEX
+from maskloss.cli.runner import run_prompt
+from maskloss.core.bundled.install import DEMO_REFERENCE_FACE_INDEX, copy_demo_photographs
+from maskloss.core.host import LocalHost
+from maskloss.core.images import load_image
 from maskloss.nodes import NODE_CLASS_MAPPINGS
 from maskloss.nodes.checks import WIDGETS, declared_inputs
 from PIL import Image
@@ -141,3 +144,28 @@ def test_the_demo_names_the_face_that_the_photographs_have() -> None:
     prompt = read_prompt(WORKFLOWS / "api/demo.json")
     (reference,) = [node for node in prompt.values() if node.class_type == "MaskLossReferenceFaces"]
     assert reference.inputs["face_index"] == DEMO_REFERENCE_FACE_INDEX
+
+
+@pytest.mark.models
+def test_what_needs_no_model_runs_without_comfyui(tmp_path: Path) -> None:
+    """As shipped but for fewer steps; with_and_without_mask works on what demo has left."""
+    copy_demo_photographs(tmp_path / "in")
+    host = LocalHost(tmp_path / "in", tmp_path / "out")
+    for name in ("demo", "with_and_without_mask", "rgba_dataset"):
+        prompt = read_prompt(WORKFLOWS / "api" / f"{name}.json")
+        trainers = [key for key, node in prompt.items() if node.class_type == "MaskLossTrainLora"]
+        override(prompt, [f"{key}.steps=2" for key in trainers], REGISTRY)
+        run_prompt(prompt, REGISTRY, host)
+    for made in ("maskloss_demo", "maskloss_compare_masked", "maskloss_compare_plain"):
+        assert (tmp_path / f"out/loras/{made}.safetensors").is_file()
+    for page in (
+        "maskloss_demo/report",
+        "maskloss_compare/with_mask",
+        "maskloss_compare/without_mask",
+        "maskloss_rgba/report",
+    ):
+        assert (tmp_path / "out" / page / "index.html").is_file()
+    (picture,) = (tmp_path / "out/maskloss_rgba/rgba").glob("*.png")
+    alpha_HW = load_image(picture)[1]
+    assert alpha_HW is not None
+    assert 0 < (alpha_HW > 0).mean() < 0.5, "one of three people, and nobody of the other photographs"

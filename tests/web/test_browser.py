@@ -18,11 +18,12 @@ import maskloss
 import numpy as np
 import pytest
 from maskloss.core.bundled.install import copy_demo_photographs
-from PIL import Image
+from PIL import Image, ImageOps
 
+from benchmarks.photographs import read_rgb
 from tests.host.comfy_server import Server, node, running_server
 
-pytestmark = [pytest.mark.comfy, pytest.mark.models]
+pytestmark = [pytest.mark.comfy, pytest.mark.models, pytest.mark.photographs]
 
 PACK = Path(maskloss.__file__).parent
 SCRIPT = Path(__file__).parent / "browser/editor.js"
@@ -39,19 +40,35 @@ def chromium() -> str:
 
 
 @pytest.fixture
-def editor(tmp_path: Path) -> Iterator[Server]:
+def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server of its own for each renderer, so that the settings and the runs of one do not reach the other."""
     checkout = os.environ.get("COMFYUI_PATH")
     if not checkout:
         pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
+    # Training is to leave the browser, which paints without a graphics card, something of the machine.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for server in running_server(checkout, tmp_path):
         copy_demo_photographs(tmp_path / "input")
+        _place_two_people(tmp_path / "input")
         random = np.random.default_rng(0)
         for name in "abcd":
             rgba_HWC = random.integers(0, 256, (64, 64, 4), dtype=np.uint8)
             Image.fromarray(rgba_HWC).save(tmp_path / f"input/photos/{name}.png")
         _place_models_that_the_workflows_name(tmp_path / "models")
         yield server
+
+
+def _place_two_people(folder: Path) -> None:
+    """The README's pictures: two portraits in the public domain side by side, and another view of the second."""
+    first, second = (Image.fromarray(read_rgb(name)) for name in ("grace_hopper.jpg", "astronaut.png"))
+    second = second.resize((1024, 1024))
+    first = first.resize((first.width * 1024 // first.height, 1024))
+    group = Image.new("RGB", (first.width + second.width, 1024))
+    group.paste(first)
+    group.paste(second, (first.width, 0))
+    group.save(folder / "two_people.png")
+    turned = ImageOps.mirror(second).rotate(8, Image.Resampling.BICUBIC)
+    turned.crop((80, 0, 880, 840)).save(folder / "one_of_them.png")
 
 
 def _place_models_that_the_workflows_name(folder: Path) -> None:
@@ -104,12 +121,16 @@ PROMPT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("vue", "palette"), [(False, "dark"), (True, "light")], ids=["litegraph", "nodes2"])
+# What a user of one_person sets, by node and widget.
+PERSON = {"1": {"image": "two_people.png"}, "2": {"image": "one_of_them.png"}, "6": {"face_index": -1}}
+
+
+@pytest.mark.parametrize(("vue", "palette"), [(False, "light"), (True, "dark")], ids=["litegraph", "nodes2"])
 def test_the_editor(editor: Server, chromium: str, tmp_path: Path, vue: bool, palette: str) -> None:
     pictures = Path(os.environ.get("MASKLOSS_SCREENSHOTS", tmp_path)) / ("nodes2" if vue else "litegraph")
     task = {
         "url": editor.url, "chromium": chromium, "pictures": str(pictures), "vue": vue, "palette": palette,
-        "prompt": PROMPT, "workflows": str(PACK / "workflows"),
+        "prompt": PROMPT, "workflows": str(PACK / "workflows"), "person": PERSON,
     }  # fmt: skip
     done = subprocess.run(
         ["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, timeout=SECONDS_TO_RUN, check=False

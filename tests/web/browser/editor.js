@@ -1,11 +1,12 @@
 /**
  * What a person does in the graph editor, in a real Chromium on a real server: `node editor.js '<JSON>'` with
- * {url, chromium, pictures: folder for screenshots, vue: Nodes 2.0?, palette, prompt, workflows: folder}. Ends with 1 and says why.
+ * {url, chromium, pictures: folder for screenshots, vue: Nodes 2.0?, palette, prompt, workflows: folder, person: what a user
+ * sets in one_person}. Ends with 1 and says why.
  */
 
 import assert from "node:assert/strict";
 
-import { testDrive } from "./demo.js";
+import { onePersonIsFound, testDrive } from "./demo.js";
 import { SECONDS, Session } from "./session.js";
 import { helpOpens, subgraphsAreOffered, workflowsOpen } from "./workflows.js";
 
@@ -25,7 +26,7 @@ const PLACES = {
 };
 
 const task = JSON.parse(process.argv[2]);
-const { vue, palette, prompt, workflows } = task;
+const { vue, palette, prompt, workflows, person } = task;
 const session = await Session.start(task);
 const { page, panel } = session;
 
@@ -35,6 +36,7 @@ try {
   await page.evaluate((value) => app.extensionManager.setting.set("Comfy.ColorPalette", value), palette);
   await session.open();
   await testDrive(session, workflows);
+  await session.step("one person is found in a group", () => onePersonIsFound(session, person));
   await load();
   await session.step("the workflow knows nothing of what is shown", nothingIsSaved);
   await session.step("both trainers end, each with its own course, one with samples", bothEnd);

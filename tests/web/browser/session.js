@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 export const SECONDS = 1000;
+export const WINDOW = { width: 1900, height: 1200 };
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -22,7 +23,7 @@ export class Session {
   /** Of the task what `editor.js` is given. */
   static async start({ url, chromium: executablePath, pictures }) {
     const browser = await chromium.launch({ executablePath, args: FLAGS });
-    const page = await browser.newPage({ viewport: { width: 1900, height: 1200 } });
+    const page = await browser.newPage({ viewport: WINDOW });
     page.setDefaultTimeout(120 * SECONDS);
     return new Session(browser, page, url, pictures);
   }
@@ -82,7 +83,20 @@ export class Session {
     await this.page.waitForTimeout(SECONDS);
   }
 
-  /** From now on take note of every course that a running panel shows; `seen` says what it was. */
+  /** All of the open graph in the window. */
+  async fit() {
+    await this.page.evaluate(() => {
+      const boxes = app.graph._nodes.map(({ pos, size }) => [...pos, pos[0] + size[0], pos[1] + size[1]]);
+      const [left, top] = [0, 1].map((at) => Math.min(...boxes.map((box) => box[at])));
+      const [right, bottom] = [2, 3].map((at) => Math.max(...boxes.map((box) => box[at])));
+      app.canvas.ds.scale = Math.min((innerWidth - 150) / (right - left), (innerHeight - 250) / (bottom - top));
+      app.canvas.ds.offset = [100 / app.canvas.ds.scale - left, 150 / app.canvas.ds.scale - top];
+      app.canvas.setDirty(true, true);
+    });
+    await this.page.waitForTimeout(SECONDS);
+  }
+
+  /** From now on take note of what a running panel shows, for `moves`. */
   async watch() {
     await this.page.evaluate((every) => {
       window.watched = { steps: new Set(), drawn: new Set() };
@@ -95,12 +109,18 @@ export class Session {
     }, SECONDS / 4);
   }
 
-  async moved() {
-    const { steps, drawn } = await this.page.evaluate(() => ({
-      steps: window.watched.steps.size,
-      drawn: window.watched.drawn.size,
-    }));
-    return steps >= 3 && drawn >= 3;
+  /** Until the running panel has shown another step and another drawing than at first. */
+  async moves() {
+    await this.poll(async () => {
+      const { steps, drawn, over } = await this.page.evaluate(() => ({
+        steps: window.watched.steps.size,
+        drawn: window.watched.drawn.size,
+        over: document.querySelector('.maskloss-panel[data-state="finished"]') !== null,
+      }));
+      if (steps > 1 && drawn > 1) return true;
+      assert.ok(!over, `the run was over after ${steps} steps and ${drawn} drawings had been seen`);
+      return false;
+    });
   }
 
   /** The steps done and the state, as a panel says them. */

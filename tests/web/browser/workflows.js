@@ -28,7 +28,7 @@ export async function workflowsOpen(session, folder) {
     assert.deepEqual(await page.evaluate(openGraph), expected, file);
     assert.equal(await page.getByText(/errors? found/).count(), 0, file);
     await isItsTwin(page, read(join(folder, "api"), file), defaults, file);
-    await fit(page);
+    await session.fit();
     await session.picture(`workflow_${basename(file, ".json")}`);
   }
 }
@@ -60,19 +60,6 @@ async function isItsTwin(page, twin, defaults, file) {
     const expected = { ...twin[id].inputs, ...Object.fromEntries(left.map((name) => [name, defaults[type][name]])) };
     assert.deepEqual({ type, inputs }, { type: twin[id].class_type, inputs: expected }, `${file}, node ${id}`);
   }
-}
-
-/** All of the open graph in the window. */
-async function fit(page) {
-  await page.evaluate(() => {
-    const boxes = app.graph._nodes.map(({ pos, size }) => [...pos, pos[0] + size[0], pos[1] + size[1]]);
-    const [left, top] = [0, 1].map((at) => Math.min(...boxes.map((box) => box[at])));
-    const [right, bottom] = [2, 3].map((at) => Math.max(...boxes.map((box) => box[at])));
-    app.canvas.ds.scale = Math.min((innerWidth - 150) / (right - left), (innerHeight - 250) / (bottom - top));
-    app.canvas.ds.offset = [100 / app.canvas.ds.scale - left, 150 / app.canvas.ds.scale - top];
-    app.canvas.setDirty(true, true);
-  });
-  await page.waitForTimeout(SECONDS);
 }
 
 export async function subgraphsAreOffered({ page }) {
