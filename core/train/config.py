@@ -162,6 +162,7 @@ class TrainConfig:
 class LossPoint:
     """One optimizer step. `inside` and `outside` are the mean error weighted by the mask (after invert) and by what
     it leaves out; None where that region is empty. `near_zero` names samples whose mask was too empty to say anything.
+    `prior` is the mean drift from the teacher before its weight; None where prior preservation did not act.
     """
 
     step: int
@@ -172,6 +173,7 @@ class LossPoint:
     learning_rate: float
     grad_norm: float
     near_zero: tuple[str, ...] = ()
+    prior: float | None = None
 
 
 def _positive(name: str, value: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .config import LossPoint
 
-_NAMES = ("loss", "inside", "outside", "coverage", "learning_rate", "grad_norm")
+_NAMES = ("loss", "inside", "outside", "coverage", "learning_rate", "grad_norm", "prior")
 
 
 class Curves:

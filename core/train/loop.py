@@ -159,14 +159,16 @@ class _Run:
         # More than once only where fp16's loss scale was too large.
         while True:
             state.zero_grad()
-            loss, sums = 0.0, RegionSums()
+            loss, sums, priors = 0.0, RegionSums(), list[float]()
             for micro in window.micro_batches:
                 self.observer.check()
                 result = self._backward(state, window, micro)
                 loss, sums = loss + float(result.loss.detach()), sums + result.sums
+                priors += [] if result.prior is None else [result.prior]
             grad_norm = state.clip()
             if grad_norm is not None:
-                return state.update(loss, *sums.means, window.coverage, grad_norm, window.near_zero)
+                prior = sum(priors) if priors else None
+                return state.update(loss, *sums.means, window.coverage, grad_norm, window.near_zero, prior)
 
     def _backward(self, state: TrainState, window: Window, micro: MicroBatch) -> MicroResult:
         config, settings = self.config, self.settings

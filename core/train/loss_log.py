@@ -20,19 +20,21 @@ def loss_map(points: Sequence[LossPoint], validation: Sequence[ValidationPoint])
     """One finite float per optimizer step under each name, and `validation` as [[step, value], …].
 
     A step whose inside or outside region was empty repeats the last value known (0.0 before there is one), so that
-    curves have no holes.
+    curves have no holes. `prior` is there where prior preservation acted at all.
     """
     values: LossMap = {
         name: [getattr(point, name) for point in points] for name in ("loss", "coverage", "learning_rate", "grad_norm")
     }
     for name in ("inside", "outside"):
         values[name] = _without_holes(getattr(point, name) for point in points)
+    if any(point.prior is not None for point in points):
+        values["prior"] = _without_holes(point.prior for point in points)
     values["validation"] = [[step, value] for step, value in validation]
     return values
 
 
 def points_to_json(points: Iterable[LossPoint]) -> list[dict[str, Any]]:
-    """As the log writes them; an empty region is null."""
+    """As the log writes them; an empty region is null, and so is the drift from a teacher that was not asked."""
     return [asdict(point) for point in points]
 
 

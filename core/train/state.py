@@ -109,6 +109,7 @@ class TrainState:
         coverage: float,
         grad_norm: float,
         near_zero: tuple[str, ...],
+        prior: float | None = None,
     ) -> LossPoint:
         """One optimizer step and its moving average; returns the step's point, which is taken into the course."""
         rate = learning_rate_at(self.step, self._steps, self._config)
@@ -121,7 +122,7 @@ class TrainState:
             self._average.update(self._parameters, self.step)
         self.teacher.follow(self.step)
         self.step += 1
-        point = LossPoint(self.step, loss, inside, outside, coverage, rate, grad_norm, near_zero)
+        point = LossPoint(self.step, loss, inside, outside, coverage, rate, grad_norm, near_zero, prior)
         self.points.append(point)
         self.whole = True
         return point

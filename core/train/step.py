@@ -48,12 +48,13 @@ class RegionSums:
 
 @dataclass(frozen=True, eq=False)
 class MicroResult:
-    """A micro-batch's part of the window's loss, already divided, with a graph; its sums by region; and the names of
-    the samples whose error is not finite."""
+    """A micro-batch's part of the window's loss, already divided, with a graph; its sums by region; the names of the
+    samples whose error is not finite; and of the loss the drift from the teacher, unweighted, where one was asked."""
 
     loss: torch.Tensor
     sums: RegionSums
     non_finite: tuple[str, ...]
+    prior: float | None = None
 
 
 def arithmetic(dtype: TrainingDtype, device: torch.device) -> torch.dtype:
@@ -88,7 +89,7 @@ def micro_batch_loss(
     rules = settings or MaskLossSettings()
     clean = denoiser.normalise(micro.raw_BCThw.to(device))
     noise, t = micro.noise_BCThw.to(device), micro.t_B.to(device)
-    taught = None
+    taught = prior = None
     if prior_weight > 0:
         with teacher.teaching(), precision(denoiser, dtype):
             taught = denoiser.predict(clean, noise, t, micro.text, False)
@@ -101,11 +102,12 @@ def micro_batch_loss(
     if taught is not None:
         # Both differences are against the same target, so theirs is that of the two predictions.
         drift = elementwise_error(difference - taught, rules)
-        prior = loss_share(drift, micro.prior_B1Thw.to(device), Normalization.PER_SAMPLE)
-        loss = loss + prior_weight * prior / float(window.prior_divisor)
+        prior = loss_share(drift, micro.prior_B1Thw.to(device), Normalization.PER_SAMPLE) / float(window.prior_divisor)
+        loss = loss + prior_weight * prior
     finite = torch.isfinite(error.detach().sum(dim=(1, 2, 3, 4))).tolist()
     non_finite = tuple(entry.name for entry, good in zip(micro.entries, finite, strict=True) if not good)
-    return MicroResult(loss, region_sums(error, micro.mask_B1Thw.to(device)), non_finite)
+    drifted = None if prior is None else float(prior.detach())
+    return MicroResult(loss, region_sums(error, micro.mask_B1Thw.to(device)), non_finite, drifted)
 
 
 def region_sums(error_BCThw: torch.Tensor, mask_B1Thw: torch.Tensor) -> RegionSums:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ def test_loss_map_has_no_holes():
         "grad_norm": [2.0, 1.0, 0.5],
         "validation": [[0, 1.5], [3, 1.25]],
     }
+
+
+def test_the_drift_from_the_teacher_is_among_them_where_one_was_asked():
+    taught = [POINTS[0], *(replace(point, prior=point.loss / 4) for point in POINTS[1:])]
+    assert loss_map(taught, [])["prior"] == [0.0, 0.0625, 0.03125]
+
+
+def test_points_of_a_log_without_it_are_read():
+    older = [{key: value for key, value in point.items() if key != "prior"} for point in points_to_json(POINTS)]
+    assert points_from_json(older) == POINTS
 
 
 def test_points_survive_json():

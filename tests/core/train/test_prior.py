@@ -73,12 +73,15 @@ def test_the_ema_teacher_answers_with_the_average_of_the_adapters_so_far(run, tm
 def test_the_loss_is_the_weighted_error_plus_the_drift_from_the_teacher(run, make_cache):
     cache = make_cache([("a", SIZE, half())])
     denoiser = Recording()
-    point = run(settings=EMA, steps=2, optimizer=FAST, denoiser=denoiser, on=cache).points[1]
+    result = run(settings=EMA, steps=2, optimizer=FAST, denoiser=denoiser, on=cache)
+    point = result.points[1]
     teacher, student = denoiser.calls[2][1], denoiser.calls[3][1]
     left, right = student[..., : SIZE[0] // 2], (student - teacher)[..., SIZE[0] // 2 :]
     expected = left.square().mean() + 2.0 * right.square().mean()
     assert point.loss == pytest.approx(float(expected), rel=1e-5)
     assert right.square().mean() > 0
+    assert point.prior == pytest.approx(float(right.square().mean()), rel=1e-5)
+    assert result.loss_map["prior"] == [0.0, point.prior]
 
 
 @pytest.mark.parametrize("settings", [EMA, dataclasses.replace(EMA, prior_schedule=PriorSchedule.RISE)])
@@ -160,8 +163,10 @@ def test_a_schedule_changes_what_is_learnt(run, schedule):
 
 def test_without_prior_preservation_nobody_is_asked(run):
     denoiser = Recording()
-    run(settings=dataclasses.replace(EMA, prior_weight=0.0), denoiser=denoiser, steps=3)
+    result = run(settings=dataclasses.replace(EMA, prior_weight=0.0), denoiser=denoiser, steps=3)
     assert len(denoiser.calls) == 3
+    assert [point.prior for point in result.points] == [None] * 3
+    assert "prior" not in result.loss_map
 
 
 def test_settings_are_checked_and_idle_ones_named():
