@@ -56,13 +56,14 @@ def with_bars_below(sheet_HWC: np.ndarray, counts: Mapping[str, int], size_px: i
     width, row_px = sheet_HWC.shape[1], text_size("", size_px)[1] + GAP_PX
     label_px = max(text_size(label, size_px)[0] for label in counts) + 2 * GAP_PX
     number_px = max(text_size(str(count), size_px)[0] for count in counts.values()) + 2 * GAP_PX
-    columns = max(1, min(len(counts), width // (label_px + number_px + BAR_PX)))
+    pitch_px = min(width, label_px + BAR_PX + number_px)
+    longest_px = max(1, pitch_px - label_px - number_px)
+    columns = min(len(counts), width // pitch_px)
     rows = -(-len(counts) // columns)
-    longest_px = max(1, min(BAR_PX, width // columns - label_px - number_px))
     strip = Image.new("RGB", (width, rows * row_px + GAP_PX), DARK)
     draw = ImageDraw.Draw(strip)
     for index, (label, count) in enumerate(counts.items()):
-        left, top = index % columns * (width // columns) + GAP_PX, index // columns * row_px + GAP_PX // 2
+        left, top = index % columns * pitch_px + GAP_PX, index // columns * row_px + GAP_PX // 2
         bar_px = max(1, round(count / max(counts.values()) * longest_px))
         draw.text((left, top), label, fill=PALE, font=font(size_px))
         draw.rectangle((left + label_px, top + 2, left + label_px + bar_px - 1, top + size_px), fill=BAR_COLOUR)
