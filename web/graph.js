@@ -50,6 +50,12 @@ export function addPart(node, name, element, height, canvas) {
   }
 }
 
+/** ComfyUI's own preview of a node's pictures is left away, because a part shows them. */
+export function hidePreview(node) {
+  node.hideOutputImages = true;
+  node.onDrawBackground = () => undefined;
+}
+
 /** Have `called` run behind what the node does in `method` already. */
 export function alsoOn(node, method, called) {
   const before = node[method];

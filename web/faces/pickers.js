@@ -1,6 +1,6 @@
 /** One face picker per Instance Mask node, kept in step with the node's result and its `face_index`. */
 
-import { addPart, alsoOn, grow, outputOf, valueOf, widgetOf } from "../graph.js";
+import { addPart, alsoOn, grow, hidePreview, outputOf, valueOf, widgetOf } from "../graph.js";
 import { picturesOf } from "./boxes.js";
 import { FacePicker } from "./picker.js";
 
@@ -21,8 +21,7 @@ export class FacePickers {
     const { locale, pictureUrl, canvas } = this.#editor;
     const picker = new FacePicker({ locale: locale(), pictureUrl, choose: (index) => choose(node, index) });
     addPart(node, WIDGET, picker.element, () => picker.height, canvas);
-    node.hideOutputImages = true;
-    node.onDrawBackground = () => undefined;
+    hidePreview(node);
     const mark = () => picker.mark(valueOf(node, CHOICE));
     alsoOn(widgetOf(node, CHOICE), "callback", mark);
     alsoOn(node, "onConfigure", mark);

@@ -1,6 +1,6 @@
 /** One panel per training node, each with the run of its node. */
 
-import { addPart, alsoOn, grow, nodeAt, valueOf } from "../graph.js";
+import { addPart, alsoOn, grow, hidePreview, nodeAt, valueOf } from "../graph.js";
 import { TrainingPanel } from "./panel.js";
 import { Runs } from "./series.js";
 
@@ -32,6 +32,7 @@ export class TrainingPanels {
     const { locale, pictureUrl, canvas } = this.#editor;
     const panel = new TrainingPanel({ locale: locale(), pictureUrl });
     addPart(node, WIDGET, panel.element, () => panel.height, canvas);
+    hidePreview(node);
     alsoOn(node, "onAdded", () => this.#follow(node, panel));
     alsoOn(node, "onRemoved", () => {
       panel.disconnect();

@@ -23,6 +23,16 @@ const PLACES = {
   10: [1600, 0],
   11: [1150, 700],
   12: [1150, 1150],
+  13: [0, 1700],
+  14: [0, 1850],
+  15: [0, 2000],
+  16: [320, 1700],
+  17: [700, 1700],
+  18: [320, 2250],
+  19: [0, 2150],
+  20: [0, 2350],
+  21: [700, 2000],
+  22: [1150, 1700],
 };
 
 const task = JSON.parse(process.argv[2]);
@@ -43,9 +53,9 @@ try {
   await session.step("another tab and back keeps it", tabsKeepIt);
   await session.step("a click on a face sets face_index, a second one unsets it", facesAreClicked);
   await session.step("a removed node leaves nothing behind", removal);
-  await session.step("every page of help opens", () => helpOpens(session));
   await session.step("every shipped workflow opens and is its twin", () => workflowsOpen(session, workflows));
   await session.step("the two subgraphs are offered", () => subgraphsAreOffered(session));
+  await session.step("every page of help opens", () => helpOpens(session));
   await session.step("the console has no error", () => assert.deepEqual(session.complaints, []));
 } finally {
   // Whatever went wrong before is what has to be told.

@@ -78,7 +78,7 @@ export async function helpOpens(session) {
   assert.ok(types.length > 0);
   for (const [index, type] of types.entries()) {
     const title = await page.evaluate((wanted) => {
-      app.graph.clear();
+      for (const before of [...app.graph._nodes]) app.graph.remove(before);
       const node = LiteGraph.createNode(wanted);
       app.graph.add(node);
       app.canvas.deselectAll();
