@@ -3,9 +3,9 @@
 As JSON, whole (`LiveRun.whole`) or as what is new (`LiveRun.news`), with the same keys:
 {"node", "prompt", "run": name of the output, "steps": in all, "state": "running|finished|interrupted|failed",
 "points": [[step, loss, inside, outside, smoothed, validation, learning rate, coverage], …], "eta": seconds,
-"sample": {"filename", "subfolder", "type", "step"}, "told": how often this run had been told of, so that an answer which
-news have overtaken is known as the older one}. What is not known is null: a region that is empty, a step without
-an evaluation, the first step's time, a run without samples; and the loss in step 0, which only has an evaluation.
+"sample": {"filename", "subfolder", "type", "step"}, "told": how often this run has been told of}. What is not known is
+null: a region that is empty, a step without an evaluation, the first step's time, a run without samples; and the loss
+in step 0, which only has an evaluation. An answer that news have overtaken is known by its lower "told".
 """
 
 from __future__ import annotations
