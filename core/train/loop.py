@@ -140,7 +140,7 @@ class _Run:
                     self._validate(state, log, curves)
                 if save:
                     self._save(state, files, identity)
-                    save_lora(files.numbered(state.step), self._lora(state))
+                    save_lora(files.numbered(state.step), self._lora(state, files))
                 self.observer.step(point, config.steps)
                 self._sample(state, files)
 
@@ -226,19 +226,20 @@ class _Run:
                 self.named.add(name)
                 self.observer.say(f"WARNING: the mask of {name} is (almost) empty on the latent grid; it adds nothing.")
 
-    def _lora(self, state: TrainState) -> LoraWeights:
+    def _lora(self, state: TrainState, files: RunFiles) -> LoraWeights:
         tensors = state.adapters.state_dict(state.result_values)
-        return LoraWeights(tensors, lora_metadata(self.denoiser, self.recipe, self.split.training, state.step))
+        metadata = lora_metadata(self.denoiser, self.recipe, self.split.training, state.step, files.lora.stem)
+        return LoraWeights(tensors, metadata)
 
     def _save(self, state: TrainState, files: RunFiles, identity: Identity) -> None:
         # The state first: a LoRA without its state would be taken for somebody else's file.
         state.save(files.state, identity)
-        save_lora(files.lora, self._lora(state))
+        save_lora(files.lora, self._lora(state, files))
 
     def _finished(self, state: TrainState, files: RunFiles, saved: SavedState) -> TrainResult:
         _say_finished(files, saved, self.observer)
         if not files.lora.exists():
-            save_lora(files.lora, self._lora(state))
+            save_lora(files.lora, self._lora(state, files))
         return self._result(state, files)
 
     def _result(self, state: TrainState, files: RunFiles) -> TrainResult:

@@ -172,6 +172,7 @@ def test_the_file_says_what_was_done(run, cache, tmp_path: Path):
     metadata = result.lora.metadata
     assert metadata["ss_network_dim"] == "1"
     assert metadata["ss_steps"] == "2"
+    assert metadata["ss_output_name"] == metadata["modelspec.title"] == result.path.stem
     assert metadata["modelspec.architecture"] == "maskloss-demo/lora"
     assert '"min_weight": 0.0' in metadata["maskloss.mask_loss"]
     assert metadata["maskloss.coverage"] == "0.500000"
