@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..train.algorithms import is_plain
 from .checkpointing import autocast_state
 
 
@@ -59,11 +60,6 @@ def _casts(layer: Any) -> bool:
         return False
     functions = getattr(layer, "weight_function", ()) or getattr(layer, "bias_function", ())
     return bool(layer.comfy_cast_weights or functions or not is_plain(layer.weight))
-
-
-def is_plain(tensor: torch.Tensor) -> bool:
-    """Whether its values lie in its memory as they are, which those of quantised formats do not."""
-    return type(tensor) in (torch.Tensor, nn.Parameter) and type(tensor.data) is torch.Tensor
 
 
 def _is_plain_product(layer: nn.Module) -> bool:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from ..errors import TrainingError
-from .recast import is_casting_layer, is_plain
+from ..train.algorithms import is_plain
+from .recast import is_casting_layer
 
 
 class DifferentiableWeights:

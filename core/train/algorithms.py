@@ -24,6 +24,7 @@ from torch import nn
 
 from ..errors import TrainingError
 from .config import Algorithm, LoraConfig
+from .low_rank import add_product
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 AdaptedLayer = nn.Linear | Convolution
@@ -101,27 +102,20 @@ class _LowRank(Adapter):
         }
 
     def _delta(self, x: torch.Tensor) -> torch.Tensor:
-        up = self.parts["lora_up.weight"]
+        down, up = self.parts["lora_down.weight"], self.parts["lora_up.weight"]
         if not isinstance(self.layer, Convolution):
-            return F.linear(self._inner(x), up)
-        return _function(self.layer)(self._inner(x), up)
-
-    def _inner(self, x: torch.Tensor) -> torch.Tensor:
-        """s · down · x"""
-        down = self.parts["lora_down.weight"]
-        if not isinstance(self.layer, Convolution):
-            return F.linear(x, down) * self._scale
-        return _convolved(self.layer, x, down) * self._scale
+            return F.linear(F.linear(x, down) * self._scale, up)
+        return _function(self.layer)(_convolved(self.layer, x, down) * self._scale, up)
 
 
 class _Lora(_LowRank):
-    """Plain LoRA. On a linear layer of its own dtype the product is added to the output in one pass over it."""
+    """Plain LoRA. On a linear layer of its own dtype the product is added to the output where that lies."""
 
     def adapted(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        if isinstance(self.layer, Convolution) or not x.dtype == output.dtype == self._dtype:
+        of_one_dtype = x.dtype == output.dtype == self._dtype
+        if isinstance(self.layer, Convolution) or not of_one_dtype or not output.is_contiguous():
             return super().adapted(x, output)
-        inner, up = self._inner(x), self.parts["lora_up.weight"]
-        return torch.addmm(output.flatten(0, -2), inner.flatten(0, -2), up.t()).view(output.shape)
+        return add_product(output, x, self.parts["lora_down.weight"], self.parts["lora_up.weight"], self._scale)
 
 
 class _Dora(_LowRank):
@@ -230,6 +224,11 @@ def is_linear(layer: nn.Module) -> TypeGuard[nn.Linear]:
     )
 
 
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Whether its values lie in its memory as they are, which those of quantised formats do not."""
+    return type(tensor) in (torch.Tensor, nn.Parameter) and type(tensor.data) is torch.Tensor
+
+
 def supported_convolution(layer: nn.Module) -> TypeGuard[Convolution]:
     """Whether adapters can act beside it: no groups, padded with zeros."""
     return isinstance(layer, Convolution) and layer.groups == 1 and layer.padding_mode == "zeros"
@@ -244,9 +243,8 @@ def near_square_factors(size: int) -> tuple[int, int]:
 def _row_norms(name: str, layer: AdaptedLayer) -> torch.Tensor:
     """(out,) float32, plus epsilon."""
     weight = layer.weight
-    plain = type(weight) in (torch.Tensor, nn.Parameter) and type(weight.data) is torch.Tensor
     # An 8-bit weight means something only with scales that lie elsewhere.
-    if not plain or not weight.is_floating_point() or weight.element_size() < 2:
+    if not is_plain(weight) or not weight.is_floating_point() or weight.element_size() < 2:
         raise TrainingError(
             f"DoRA needs the norm of every adapted weight, and that of {name!r} is quantised "
             f"({type(weight.data).__name__}, {weight.dtype}); load the model in bf16, fp16 or fp32, or choose the "
