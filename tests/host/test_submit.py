@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -85,6 +86,17 @@ def training(server: Server, name: str) -> dict[str, Any]:
             "inputs": {"model": ["1", 0], "cache": ["4", 0], "steps": 100_000, "output_name": f"loras/{name}"},
         },
     }
+
+
+def test_training_says_its_file_its_steps_and_its_loss(
+    server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert submit(server, written(training(server, "submitted"), tmp_path), "--set", "5.steps=2") == EXIT_OK
+    out, err = capfd.readouterr()
+    lora = server.base / "output/loras/submitted.safetensors"
+    assert re.search(rf"^5 MaskLossTrainLora: path {lora}, steps 2, loss [\d.]+$", out, re.MULTILINE), out
+    assert "2/2 loss" in err, "the loss is followed while it trains"
+    assert lora.is_file()
 
 
 def wait_for_step(log: Path) -> None:
