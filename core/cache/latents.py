@@ -154,7 +154,8 @@ def _report(plans: Sequence[ItemPlan], entries: EntryTable, orphans: Sequence[st
     actions = Counter(plan.action for plan in plans)
     origins = Counter(entry.origin for entry in entries)
     alpha, file, none = (origins[origin] for origin in (MaskOrigin.ALPHA, MaskOrigin.FILE, MaskOrigin.NONE))
-    messages = [f"Mask sources: alpha={alpha}, file={file}, none={none}"]
+    done = ", ".join(f"{actions[action]} {action.value}" for action in Action)
+    messages = [f"Mask sources: alpha={alpha}, file={file}, none={none}", f"Entries: {done}."]
     if none:
         messages.append(f"{none} items had no mask (no alpha + no file). Filled with full-weight (255).")
     copied = sum(entry.image_channels > 0 and entry.latent_shape[1] == 1 for entry in entries)

@@ -106,6 +106,7 @@ def test_the_report_says_where_masks_came_from_in_the_kept_words(
     cache, report = cache_latents(both, encoder, tmp_path / "cache")
     assert report["messages"] == [
         "Mask sources: alpha=1, file=2, none=1",
+        "Entries: 4 encoded, 0 weights rewritten, 0 unchanged.",
         "1 items had no mask (no alpha + no file). Filled with full-weight (255).",
     ]
     assert cache.origin_counts() == {MaskOrigin.ALPHA: 1, MaskOrigin.FILE: 2, MaskOrigin.NONE: 1}
@@ -147,6 +148,7 @@ def test_a_changed_mask_is_rewritten_without_the_encoder(tmp_path: Path, dataset
     second, report = cache_latents(dataset, encoder, tmp_path / "cache")
     assert encoder.batches == []
     assert states(report) == {"a": "weights rewritten", "sub/b": "unchanged", "wide": "unchanged"}
+    assert report["messages"][1] == "Entries: 0 encoded, 1 weights rewritten, 2 unchanged."
     weights = second.weights(second.entries[0])
     assert weights is not None
     assert (weights == 1).all()
