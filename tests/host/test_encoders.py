@@ -15,6 +15,7 @@ from maskloss.core.errors import CacheError, ImageError, SettingError
 from maskloss.core.host.encoders import ComfyLatentEncoder, ComfyTextEncoder, embeddings_to_cond
 from maskloss.core.video.clips import VideoSettings
 from maskloss.core.video.masks import MaskVideoWriter
+from PIL import Image
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
 
@@ -92,9 +93,35 @@ def test_the_short_name_can_be_given(vaes: dict[str, Any]) -> None:
         ComfyLatentEncoder(vaes["wan"], architecture="hv")
 
 
-@pytest.mark.parametrize("name", ["wan", "hv"])
+@pytest.mark.parametrize(
+    ("name", "channels", "stride"),
+    [("sd", 4, 8), ("flux", 16, 8), ("wan", 16, 8), ("hv", 16, 8), ("wan22", 48, 16)],
+)
+def test_a_photograph_and_its_mask_are_cached(
+    vaes: dict[str, Any], tmp_path: Path, name: str, channels: int, stride: int
+) -> None:
+    rgb_HWC = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    mask_HW = np.zeros((64, 96), np.uint8)
+    mask_HW[:, :40] = 255  # two and a half cells of 16 px, five of 8
+    Image.fromarray(rgb_HWC).save(tmp_path / "a.png")
+    Image.fromarray(mask_HW).save(tmp_path / "mask.png")
+    settings = LoadSettings((96, 64), enable_bucket=False)
+    dataset = Dataset((DatasetItem("a", tmp_path / "a.png", settings, tmp_path / "mask.png"),))
+    cache, _ = cache_latents(dataset, ComfyLatentEncoder(vaes[name]), tmp_path / "cache")
+    (entry,) = cache.entries
+    assert entry.latent_shape == (channels, 1, 64 // stride, 96 // stride)
+    with torch.inference_mode():
+        expected = vaes[name].encode(torch.from_numpy(rgb_HWC)[None].float() / 255).reshape(entry.latent_shape)
+    torch.testing.assert_close(cache.latent(entry), expected.clone().float(), rtol=1e-4, atol=1e-5)
+    weights_1Thw = cache.weights(entry)
+    assert weights_1Thw is not None
+    row = [1.0, 1.0, 0.5, 0.0, 0.0, 0.0] if stride == 16 else [1.0] * 5 + [0.0] * 7
+    assert weights_1Thw[0, 0].tolist() == [row] * (64 // stride)
+
+
+@pytest.mark.parametrize(("name", "channels", "stride"), [("wan", 16, 8), ("hv", 16, 8), ("wan22", 48, 16)])
 def test_a_clip_and_its_masks_are_cached(
-    vaes: dict[str, Any], tmp_path: Path, make_video: Callable[..., Path], name: str
+    vaes: dict[str, Any], tmp_path: Path, make_video: Callable[..., Path], name: str, channels: int, stride: int
 ) -> None:
     generator = np.random.default_rng(0)
     frames = [generator.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(10)]
@@ -108,7 +135,7 @@ def test_a_clip_and_its_masks_are_cached(
     cache, _ = cache_latents(dataset, encoder, tmp_path / "cache")
     (entry,) = cache.entries
     assert entry.file == f"a_00000-009_0064x0064_{name}.safetensors"
-    assert entry.latent_shape == (16, 3, 8, 8)
+    assert entry.latent_shape == (channels, 3, 64 // stride, 64 // stride)
     clip = torch.from_numpy(np.stack(frames[:9]))[None].float() / 255
     # What ComfyUI's VAE Encode gives for the same frames.
     with torch.inference_mode():
