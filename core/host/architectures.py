@@ -22,7 +22,7 @@ _WAN = r"^blocks\.\d+\.(self_attn|cross_attn|ffn)\."
 _JOINT = r"^joint_blocks\.\d+\.(x|context)_block\.(attn2?|mlp)\."
 _QWEN = r"^transformer_blocks\.\d+\.(attn|img_mlp|txt_mlp)\."
 # In the blocks of any other network: what only scales by the timestep, and what only sees reference pictures.
-_UNWANTED = r"modulation|ada_?ln|[._]mod(\.|[A-Z])|norm|ref_image"
+_UNWANTED = r"modulation|ada_?ln|[._]mod([._A-Z]|$)|norm|ref_image"
 
 
 _Value = TypeVar("_Value")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -20,6 +21,8 @@ from .config import LoraConfig
 from .lora_file import KEY_PREFIX, PARTS, kohya_name
 
 _EXAMPLES = 8
+# A block's path, such as `input_blocks.4.1.transformer_blocks.0.`
+_BLOCK = re.compile(r"^.*(block|layer|refiner)s?\.(\d+\.)+")
 
 
 def target_layers(module: nn.Module, config: LoraConfig, default_targets: str) -> dict[str, AdaptedLayer]:
@@ -78,6 +81,12 @@ class LoraAdapters:
     def layer_names(self) -> tuple[str, ...]:
         """Names of the layers that have an adapter."""
         return tuple(self._adapters)
+
+    @property
+    def listing(self) -> str:
+        """Which layers those are: how many have which name inside of their block."""
+        counts = Counter(_BLOCK.sub("", name) for name in self._adapters)
+        return ", ".join(f"{count} x {name}" for name, count in counts.items())
 
     @property
     def parameters(self) -> list[nn.Parameter]:

@@ -107,7 +107,9 @@ class _Run:
         self.observer.begin(state.points, state.validation)
         if saved and saved.step >= self.config.steps:
             return self._finished(state, files, saved)
-        for note in (*notes, f"LoRA on {len(state.adapters.layer_names)} layers of {self.denoiser.identity}."):
+        adapters = state.adapters
+        layers = f"LoRA on {len(adapters.layer_names)} layers of {self.denoiser.identity}: {adapters.listing}."
+        for note in (*notes, layers):
             self.observer.say(note)
         if saved:
             self.observer.say(f"Going on after step {saved.step} of {self.config.steps}.")

@@ -48,6 +48,21 @@ def test_targets_choose_layers_and_a_miss_names_examples():
         target_layers(denoiser.module, LoraConfig(targets="to_q"), denoiser.default_targets)
 
 
+def test_the_listing_counts_layers_by_their_name_in_a_block():
+    denoiser = DemoDenoiser()
+    listed = adapters_on(denoiser.module, LoraConfig(targets=r"qkv|blocks\.0\.mlp|final")).listing
+    assert listed == "4 x qkv, 1 x mlp_in, 1 x mlp_out, 1 x final"
+    unet = nn.ModuleDict(
+        {
+            "input_blocks": nn.ModuleList(
+                nn.ModuleDict({"transformer_blocks": nn.ModuleList([nn.ModuleDict({"to_q": nn.Linear(2, 2)})])})
+                for _ in range(3)
+            )
+        }
+    )
+    assert adapters_on(unet, LoraConfig()).listing == "3 x to_q"
+
+
 def test_conv_adds_convolutions_and_is_refused_where_there_is_none():
     assert list(target_layers(small_net(), LoraConfig(conv=True), ".")) == ["2", "3", "0"]
     assert list(target_layers(small_net(), LoraConfig(), ".")) == ["2", "3"]
