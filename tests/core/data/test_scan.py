@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 from maskloss.core.data.items import LoadSettings, MaskOrigin
+from maskloss.core.data.load import load_item
 from maskloss.core.data.scan import DatasetConfig, scan_dataset
 from maskloss.core.errors import DatasetError, ImageError, PathError, SettingError
+from maskloss.core.images import IMAGE_SUFFIXES
+from PIL import features
 
 Draw = Callable[..., Path]
 
@@ -38,6 +41,22 @@ def test_a_folder_with_masks_captions_and_controls(tmp_path: Path, photograph: D
         {"name": "b", "mask": "none", "caption": False, "frames": 1, "clips": 1},
     ]
     assert report.to_json()["buckets"] == {"1184x880": 2}
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_photographs_and_masks_may_be_of_any_kind(tmp_path: Path, photograph: Draw, mask: Draw, suffix: str) -> None:
+    if suffix == ".avif" and not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    photograph(f"set/a{suffix.upper()}")
+    photograph("set/b.jpg")
+    wanted = [mask("masks/a.png"), mask(f"masks/b{suffix}")]
+    items = scan_dataset(DatasetConfig(tmp_path / "set", tmp_path / "masks"))[0].items
+    assert [(item.name, item.mask_path) for item in items] == list(zip("ab", wanted, strict=True))
+    for item in items:
+        weights_HW = load_item(item).weights_HW
+        assert weights_HW is not None
+        assert weights_HW[:, :16].mean() > 0.98
+        assert weights_HW[:, 24:].mean() < 0.02
 
 
 def test_subfolders_are_read_only_when_asked_and_keep_their_place_in_the_name(tmp_path: Path, photograph: Draw) -> None:
