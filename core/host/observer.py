@@ -80,7 +80,7 @@ class HostObserver:
         parts = [f"loss {point.loss:.4f}"]
         parts += [
             f"{name} {value:.4f}"
-            for name, value in (("inside", point.inside), ("outside", point.outside))
+            for name, value in (("inside", point.inside), ("outside", point.outside), ("prior", point.prior))
             if value is not None
         ]
         self._at = (point.step, total_steps, ", ".join(parts))

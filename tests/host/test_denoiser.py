@@ -238,11 +238,13 @@ def test_the_model_is_left_as_it_was_also_after_an_exception(name: str) -> None:
     tensors = {key: (id(value), value.is_inference()) for key, value in model.model.named_parameters()}
     assert any(inference for _, inference in tensors.values())
     modules = dict(model.model.named_modules())
-    with suppress(KeyboardInterrupt), open_denoiser(model, tiny.text_for(name)) as denoiser:
-        assert tiny.management.in_training
-        assert not torch.is_inference_mode_enabled()
-        assert not any(parameter.is_inference() for parameter in denoiser.module.parameters())
-        raise KeyboardInterrupt
+    with torch.inference_mode():
+        with suppress(KeyboardInterrupt), open_denoiser(model, tiny.text_for(name)) as denoiser:
+            assert tiny.management.in_training
+            assert not torch.is_inference_mode_enabled()
+            assert not any(parameter.is_inference() for parameter in denoiser.module.parameters())
+            raise KeyboardInterrupt
+        assert torch.is_inference_mode_enabled()
     assert not tiny.management.in_training
     assert {key: (id(value), value.is_inference()) for key, value in model.model.named_parameters()} == tensors
     assert all("forward" not in vars(module) for module in modules.values())
