@@ -130,7 +130,7 @@ def test_the_editor(editor: Server, chromium: str, tmp_path: Path, vue: bool, pa
     pictures = Path(os.environ.get("MASKLOSS_SCREENSHOTS", tmp_path)) / ("nodes2" if vue else "litegraph")
     task = {
         "url": editor.url, "chromium": chromium, "pictures": str(pictures), "vue": vue, "palette": palette,
-        "prompt": PROMPT, "workflows": str(PACK / "workflows"), "person": PERSON,
+        "prompt": PROMPT, "workflows": str(PACK / "workflows"), "subgraphs": str(PACK / "subgraphs"), "person": PERSON,
     }  # fmt: skip
     done = subprocess.run(
         ["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, timeout=SECONDS_TO_RUN, check=False

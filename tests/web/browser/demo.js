@@ -71,7 +71,7 @@ export async function onePersonIsFound(session, changed) {
 
 async function openTemplate(session, name, nodes) {
   const { page } = session;
-  await page.getByText("Templates", { exact: true }).first().click();
+  await page.evaluate(() => app.extensionManager.command.execute("Comfy.BrowseTemplates"));
   await page.getByText(PACK, { exact: true }).first().click();
   const card = page.getByText(name, { exact: true }).first();
   await card.waitFor();

@@ -1,14 +1,14 @@
 /**
  * What a person does in the graph editor, in a real Chromium on a real server: `node editor.js '<JSON>'` with
- * {url, chromium, pictures: folder for screenshots, vue: Nodes 2.0?, palette, prompt, workflows: folder, person: what a user
- * sets in one_person}. Ends with 1 and says why.
+ * {url, chromium, pictures: folder for screenshots, vue: Nodes 2.0?, palette, prompt, workflows: folder, subgraphs: folder,
+ * person: what a user sets in one_person}. Ends with 1 and says why.
  */
 
 import assert from "node:assert/strict";
 
 import { onePersonIsFound, testDrive } from "./demo.js";
 import { SECONDS, Session } from "./session.js";
-import { helpOpens, subgraphsAreOffered, workflowsOpen } from "./workflows.js";
+import { helpOpens, subgraphsAreFound, workflowsOpen } from "./workflows.js";
 
 const PLACES = {
   1: [0, 0],
@@ -36,7 +36,7 @@ const PLACES = {
 };
 
 const task = JSON.parse(process.argv[2]);
-const { vue, palette, prompt, workflows, person } = task;
+const { vue, palette, prompt, workflows, subgraphs, person } = task;
 const session = await Session.start(task);
 const { page, panel } = session;
 
@@ -54,7 +54,7 @@ try {
   await session.step("a click on a face sets face_index, a second one unsets it", facesAreClicked);
   await session.step("a removed node leaves nothing behind", removal);
   await session.step("every shipped workflow opens and is its twin", () => workflowsOpen(session, workflows));
-  await session.step("the two subgraphs are offered", () => subgraphsAreOffered(session));
+  await session.step("the two subgraphs are found by name", () => subgraphsAreFound(session, subgraphs));
   await session.step("every page of help opens", () => helpOpens(session));
   await session.step("the console has no error", () => assert.deepEqual(session.complaints, []));
 } finally {

@@ -62,11 +62,27 @@ async function isItsTwin(page, twin, defaults, file) {
   }
 }
 
-export async function subgraphsAreOffered({ page }) {
-  const names = await page.evaluate(async () =>
-    Object.values(await (await fetch("/global_subgraphs")).json()).map(({ name }) => name),
-  );
-  assert.ok(names.includes("Photographs of one person") && names.includes("Weighted mask of one person"), `${names}`);
+/** A double click, its name, and it is there with every node. */
+export async function subgraphsAreFound(session, folder) {
+  const { page } = session;
+  for (const file of readdirSync(folder)) {
+    const name = basename(file, ".json");
+    const [inner] = read(folder, file).definitions.subgraphs;
+    await page.evaluate(() => app.extensionManager.command.execute("Comfy.NewBlankWorkflow"));
+    await page.waitForTimeout(SECONDS);
+    await page.mouse.dblclick(900, 700);
+    await page.waitForTimeout(SECONDS);
+    await page.keyboard.type(name);
+    await page.getByText(name, { exact: true }).first().waitFor();
+    await page.waitForTimeout(2 * SECONDS);
+    await page.keyboard.press("Enter");
+    await page.waitForTimeout(SECONDS);
+    await page.mouse.click(700, 500);
+    await page.waitForFunction(() => app.graph._nodes.length === 1);
+    const nodes = await page.evaluate(() => app.graph._nodes[0].subgraph._nodes.map(({ type, has_errors: wrong }) => [type, !!wrong]));
+    assert.deepEqual(nodes.sort(), inner.nodes.map(({ type }) => [type, false]).sort(), name);
+    await session.picture(`subgraph_${name.replaceAll(" ", "_")}`);
+  }
 }
 
 /** Of every node: the page with its title, its table and its picture. */
