@@ -57,7 +57,9 @@ export async function onePersonIsFound(session, changed) {
   await page.evaluate((values) => {
     for (const [id, named] of Object.entries(values)) {
       for (const [name, value] of Object.entries(named)) {
-        app.graph.getNodeById(Number(id)).widgets.find((widget) => widget.name === name).value = value;
+        const widget = app.graph.getNodeById(Number(id)).widgets.find((each) => each.name === name);
+        widget.value = value;
+        widget.callback?.(value);
       }
     }
   }, changed);
