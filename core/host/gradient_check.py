@@ -47,14 +47,7 @@ def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]
         try:
             if _overwrites(call):
                 raise _wrong(f"{kind.__name__} would be made with values that are overwritten meanwhile")
-            checkpointing.mutating.discard(kind)
-            try:
-                plain = _gradients(call, mutating=False)
-            except RuntimeError as problem:
-                if "inplace operation" not in str(problem):
-                    raise
-                checkpointing.mutating.add(kind)
-                plain = _gradients(call, mutating=True)
+            plain = _plain_gradients(call, checkpointing)
             with checkpointing.on(True):
                 checkpointed = _gradients(call, mutating=False)
         except torch.OutOfMemoryError:
@@ -75,6 +68,32 @@ def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]
         if not error <= _MAX_SLOPE_ERROR:
             found = f"relative error {error:.1e}, at most {_MAX_SLOPE_ERROR:.0e} is right"
             raise _wrong(f"{kind.__name__} are not its slope ({found})")
+
+
+def _plain_gradients(call: _Call, checkpointing: BlockCheckpointing) -> torch.Tensor:
+    """Without checkpointing; whether the block's class overwrites its inputs or what it has saved is known then."""
+    kind = type(call.block)
+    checkpointing.mutating.add(kind)
+    if _writes_to_inputs(call):
+        return _gradients(call, mutating=True)
+    try:
+        plain = _gradients(call, mutating=False)
+    except RuntimeError as problem:
+        if "inplace operation" not in str(problem):
+            raise
+        return _gradients(call, mutating=True)
+    checkpointing.mutating.discard(kind)
+    return plain
+
+
+def _writes_to_inputs(call: _Call) -> bool:
+    """Which does no harm without checkpointing, as long as nobody needs what was there."""
+    args, kwargs = [_kept(value) for value in call.args], {name: _kept(value) for name, value in call.kwargs.items()}
+    tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+    versions = [tensor._version for tensor in tensors]
+    with torch.no_grad():
+        call.block(*args, **kwargs)
+    return versions != [tensor._version for tensor in tensors]
 
 
 def _wrong(what: str) -> TrainingError:

@@ -13,7 +13,7 @@ from maskloss.core.host.checkpointing import BlockCheckpointing, mutation_allowe
 from maskloss.core.host.denoiser import ComfyDenoiser, open_denoiser
 from maskloss.core.host.gradient_check import check_gradients
 from maskloss.core.train.adapters import LoraAdapters
-from maskloss.core.train.config import LoraConfig
+from maskloss.core.train.config import LoraConfig, TrainingDtype
 from torch import nn
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
@@ -227,6 +227,25 @@ def test_the_check_knows_a_flat_direction_from_a_lost_gradient() -> None:
             check_gradients(checkpointing, lambda block=block: block(x))
 
 
+def test_the_check_learns_what_writes_to_its_inputs_without_harm() -> None:
+    """Frozen weights need no input for their gradient, so autograd says nothing; a block run again needs it."""
+
+    class Adding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(8, 8).requires_grad_(False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x += self.linear(x)
+            return x
+
+    block, x = Adding(), torch.randn(4, 8)
+    checkpointing = BlockCheckpointing([block])
+    with checkpointing.installed():
+        check_gradients(checkpointing, lambda: block(x.clone()))
+    assert checkpointing.mutating == {Adding}
+
+
 def test_the_check_takes_booleans_that_are_kept_for_the_way_back() -> None:
     class Routed(nn.Module):
         def __init__(self) -> None:
@@ -319,6 +338,23 @@ def test_gradients_of_every_architecture_are_right(name: str) -> None:
                     parameter.sub_(sign * step * move.reshape(parameter.shape))
         numeric = float((values[0] - values[1]) / (2 * step))
         assert numeric == pytest.approx(float(plain.norm()), rel=1e-2)
+
+
+@pytest.mark.parametrize("name", tiny.EVERY_ARCHITECTURE)
+def test_checkpointing_changes_nothing_in_bf16_either(name: str) -> None:
+    with open_denoiser(
+        tiny.load_model(name, torch.bfloat16), tiny.text_for(name), dtype=TrainingDtype.BF16
+    ) as denoiser:
+        adapters = LoraAdapters(
+            denoiser.module, LoraConfig(rank=4, alpha=4), denoiser.default_targets, torch.Generator().manual_seed(0),
+            denoiser.device, torch.float32,
+        )  # fmt: skip
+        with adapters.attached(), torch.autocast(denoiser.device.type, dtype=torch.bfloat16):
+            plain, checkpointed = (gradients(name, denoiser, adapters, checkpoint) for checkpoint in (False, True))
+    assert torch.isfinite(plain).all()
+    assert plain.norm() > 0
+    # A block that runs again may add up in another order where it was given more at once.
+    assert (checkpointed - plain).norm() < 2e-2 * plain.norm()
 
 
 @pytest.mark.parametrize("name", ["flux", "hunyuan_video"])

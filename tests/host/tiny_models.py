@@ -53,11 +53,11 @@ _clips: dict[str, Any] = {}
 
 def load_model(name: str, dtype: torch.dtype = torch.float32) -> Any:
     """A clone of the MODEL of that name; the network is made once, loaded by ComfyUI's own loader where it detects so
-    small a one. `dtype` is what the weights are kept in, for the latter only."""
+    small a one. `dtype` is what the weights are kept in; fp8 for the latter only."""
     if (name, dtype) not in _loaded:
         network = NETWORKS[name]
         with torch.inference_mode():
-            model = _build(network)
+            model = _build(network, torch.float32 if network.detected else dtype)
             if network.detected:
                 weights = dict(model.diffusion_model.state_dict())
                 loaded = comfy.sd.load_diffusion_model_state_dict(weights, model_options={"dtype": dtype})
@@ -67,9 +67,9 @@ def load_model(name: str, dtype: torch.dtype = torch.float32) -> Any:
     return _loaded[name, dtype].clone()
 
 
-def _build(network: TinyNetwork) -> Any:
+def _build(network: TinyNetwork, dtype: torch.dtype) -> Any:
     configuration = getattr(comfy.supported_models, network.kind)(dict(network.config))
-    configuration.set_inference_dtype(torch.float32, None)
+    configuration.set_inference_dtype(dtype, None)
     model = configuration.get_model({}, "", device="cpu")
     randomise(model.diffusion_model)
     return model
