@@ -70,8 +70,12 @@ export async function subgraphsAreFound(session, folder) {
     const [inner] = read(folder, file).definitions.subgraphs;
     await page.evaluate(() => app.extensionManager.command.execute("Comfy.NewBlankWorkflow"));
     await page.waitForTimeout(SECONDS);
-    await page.mouse.dblclick(900, 700);
-    await page.waitForTimeout(SECONDS);
+    // A page that is still busy takes two slow clicks for two single ones.
+    await session.poll(async () => {
+      await page.mouse.dblclick(900, 700);
+      await page.waitForTimeout(SECONDS);
+      return page.evaluate(() => document.activeElement?.tagName === "INPUT");
+    });
     await page.keyboard.type(name);
     await page.getByText(name, { exact: true }).first().waitFor();
     await page.waitForTimeout(2 * SECONDS);
