@@ -4,8 +4,9 @@
 
 All contenders train the same random WAN (width 1024, 4 blocks, 256 picture tokens, 512 text tokens) on the same four
 pictures in fp32 on the CPU with LoRAs of the same rank. Each runs in a process of its own and makes one step in turn,
-so that a machine which is busy with other things is equally slow for all; medians count. Peak memory is that of the
-process beyond its imports. Prints Markdown; nothing is fetched, and what is written goes to a temporary directory.
+so that a machine which is busy with other things is equally slow for all; who begins changes from round to round, for a
+step is slower after one that used much memory. Medians count. Peak memory is that of the process beyond its imports.
+Prints Markdown; nothing is fetched, and what is written goes to a temporary directory.
 """
 
 from __future__ import annotations
@@ -273,9 +274,10 @@ def measure(names: Sequence[str], rounds: int, directory: Path) -> dict[str, Res
     running = {name: Contender(name, directory) for name in names}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     try:
-        for _ in range(rounds + WARM_UP):
-            for name, contender in running.items():
-                taken[name].append(contender.step())
+        for number in range(rounds + WARM_UP):
+            first = number % len(names)
+            for name in (*names[first:], *names[:first]):
+                taken[name].append(running[name].step())
     finally:
         for contender in running.values():
             contender.stop()

@@ -57,6 +57,8 @@ _SOURCES = {
     OptimizerName.MUON: _Source("pytorch_optimizer", "Muon", "pytorch-optimizer"),
     OptimizerName.ADAMW_8BIT: _Source("bitsandbytes.optim", "AdamW8bit", "bitsandbytes"),
 }
+# Where torch updates a tensor in one pass over it; elsewhere it does so operation by operation.
+_FUSED_ON = ("cpu", "cuda", "mps")
 # Ours to set, or without effect on the result.
 _RESERVED = {
     "self", "params", "lr", "weight_decay", "maximize", "foreach", "fused", "capturable", "differentiable",
@@ -193,6 +195,8 @@ def _construct(
     arguments: Mapping[str, OptimizerArgument],
 ) -> torch.optim.Optimizer:
     shared = {"lr": learning_rate, "weight_decay": weight_decay}
+    if name is OptimizerName.ADAMW and all(parameter.device.type in _FUSED_ON for parameter in parameters):
+        arguments = {"fused": True, **arguments}
     if name is not OptimizerName.MUON:
         return _class_of(name)(list(parameters), **shared, **arguments)
     # Vectors have nothing to make orthogonal. The adjusted rate makes a step as large as AdamW's at the same rate.
