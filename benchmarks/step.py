@@ -1,12 +1,13 @@
 """How long a training step takes here, in ComfyUI's own TrainLoraNode, and in the bare frozen model.
 
-    COMFYUI_PATH=/path/to/ComfyUI /path/to/its/python benchmarks/step.py [--rounds 7] [--batch-rounds 3]
+    COMFYUI_PATH=/path/to/ComfyUI /path/to/its/python benchmarks/step.py [--rounds 21] [--batch-rounds 5]
 
 All contenders train the same random WAN (width 1024, 4 blocks, 256 picture tokens, 512 text tokens) on the same four
 pictures in fp32 on the CPU with LoRAs of the same rank. Each runs in a process of its own and makes one step in turn,
 so that a machine which is busy with other things is equally slow for all; who begins changes from round to round, for a
-step is slower after one that used much memory. Medians count. Peak memory is that of the process beyond its imports.
-Prints Markdown; nothing is fetched, and what is written goes to a temporary directory.
+step is slower after one that used much memory. On a virtual machine a step is made again when the host took more than a
+fiftieth of the cores away meanwhile. Medians count. Peak memory is that of the process beyond its imports. Prints
+Markdown; nothing is fetched, and what is written goes to a temporary directory.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ BOUNDS = (
     ("ours, batch 4", "frozen model, batch 4", 1.15),
 )
 WARM_UP = 2
+MOST_STOLEN, TRIES = 0.02, 4
 PRIOR = MaskLossSettings(gamma=0.7, min_weight=0.05, prior_weight=0.5)
 
 
@@ -277,7 +279,7 @@ def measure(names: Sequence[str], rounds: int, directory: Path) -> dict[str, Res
         for number in range(rounds + WARM_UP):
             first = number % len(names)
             for name in (*names[first:], *names[:first]):
-                taken[name].append(running[name].step())
+                taken[name].append(undisturbed(running[name]))
     finally:
         for contender in running.values():
             contender.stop()
@@ -285,6 +287,22 @@ def measure(names: Sequence[str], rounds: int, directory: Path) -> dict[str, Res
         name: Result(statistics.median(seconds for seconds, _ in steps[WARM_UP:]), steps[-1][1])
         for name, steps in taken.items()
     }
+
+
+def undisturbed(contender: Contender) -> tuple[float, float]:
+    """The first step of at most four during which the host left the machine its cores, or else the least disturbed."""
+    steps: list[tuple[float, tuple[float, float]]] = []
+    while not steps or (steps[-1][0] > MOST_STOLEN and len(steps) < TRIES):
+        before = stolen_seconds()
+        seconds, mebibytes = contender.step()
+        steps.append(((stolen_seconds() - before) / (seconds * (os.cpu_count() or 1)), (seconds, mebibytes)))
+    return min(steps)[1]
+
+
+def stolen_seconds() -> float:
+    """Time of all cores that the host of a virtual machine has given to others; 0 where nobody tells."""
+    path = Path("/proc/stat")
+    return int(path.read_text().split()[8]) / os.sysconf("SC_CLK_TCK") if path.exists() else 0.0
 
 
 def loss_seconds(material: Material, repeats: int = 50) -> float:
@@ -336,8 +354,8 @@ def table(rows: Sequence[tuple[str, float, float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="timed steps of each contender at batch 1")
-    parser.add_argument("--batch-rounds", type=int, default=3, help="timed steps of each contender at batch 4")
+    parser.add_argument("--rounds", type=int, default=21, help="timed steps of each contender at batch 1")
+    parser.add_argument("--batch-rounds", type=int, default=5, help="timed steps of each contender at batch 4")
     parser.add_argument("--text-tokens", type=int, default=512, help="length of each caption's embedding")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
