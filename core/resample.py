@@ -30,6 +30,15 @@ def check_same_aspect(name: str, image_size: Size, mask_size: Size) -> None:
         )
 
 
+def at_most(rgb_HWC: np.ndarray, longest_px: int) -> tuple[np.ndarray, float]:
+    """The picture with its longer side at most longest_px, and its scale: 1 for one that is no larger already."""
+    height, width = rgb_HWC.shape[:2]
+    scale = min(1.0, longest_px / max(height, width))
+    if scale == 1.0:
+        return rgb_HWC, 1.0
+    return _resize(rgb_HWC, (max(1, round(width * scale)), max(1, round(height * scale))), cv2.INTER_AREA), scale
+
+
 def fit_image(image_HWC: np.ndarray, bucket_size: Size) -> np.ndarray:
     """Scale and centre-crop an RGB uint8 image to the bucket: OpenCV's area when shrinking, Pillow's Lanczos when
     enlarging, as musubi-tuner does."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..people.faces import Face
 from ..people.instances import PersonMask
+from ..resample import at_most
 from .face_mesh import square_to_input
 from .found_faces import Recent
 from .install import require
@@ -60,11 +61,7 @@ def head_place(box: tuple[float, float, float, float], keypoints_K2: np.ndarray)
 
 def work_picture(rgb_HWC: np.ndarray) -> tuple[np.ndarray, float]:
     """The picture at no more than 1024 pixels, on which everything but the faces is looked for, and its scale."""
-    scale = min(1.0, _WORK_PX / max(rgb_HWC.shape[:2]))
-    if scale == 1.0:
-        return rgb_HWC, 1.0
-    size = (max(1, round(rgb_HWC.shape[1] * scale)), max(1, round(rgb_HWC.shape[0] * scale)))
-    return cv2.resize(rgb_HWC, size, interpolation=cv2.INTER_AREA), scale
+    return at_most(rgb_HWC, _WORK_PX)
 
 
 def people_probabilities(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tuple[np.ndarray, ...]:

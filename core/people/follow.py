@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from ..errors import PersonError
+from ..resample import at_most
 from ..workers import in_order
 from .faces import Face, FaceRecognizer
 from .identity import Identity, MatchRules, OnNoMatch, PersonDecision, decide
@@ -123,7 +124,7 @@ class PersonInVideo:
         if decision.chosen is not None:
             masks = self._segmenter.segment(rgb_HWC, faces)
             mask_HW, decision = cut_out(size, faces, masks, decision, OnNoMatch.EMPTY)
-        small_HWC, scale = _small(rgb_HWC)
+        small_HWC, scale = at_most(rgb_HWC, CARRY_PX)
         return FrameFinding(
             number, size, decision, None if decision.chosen is None or mask_HW is None else np.packbits(mask_HW),
             [_scaled(face, scale) for face in faces], small_HWC,
@@ -255,11 +256,3 @@ def _mapped(face: Face, move: Callable[[np.ndarray], np.ndarray]) -> Face:
     oval_N2 = None if face.oval_N2 is None else move(face.oval_N2)
     box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
     return replace(face, box=box, keypoints_K2=move(face.keypoints_K2), oval_N2=oval_N2)
-
-
-def _small(rgb_HWC: np.ndarray) -> tuple[np.ndarray, float]:
-    scale = min(1.0, CARRY_PX / max(rgb_HWC.shape[:2]))
-    if scale == 1.0:
-        return rgb_HWC, 1.0
-    size = (max(1, round(rgb_HWC.shape[1] * scale)), max(1, round(rgb_HWC.shape[0] * scale)))
-    return cv2.resize(rgb_HWC, size, interpolation=cv2.INTER_AREA), scale
