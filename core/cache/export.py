@@ -26,9 +26,9 @@ def export_reference(
     """Write every entry into `directory`, all in one folder, in the form of `architecture` (empty: the cache's own).
 
     WAN's and Qwen-Image's latents are normalised, HunyuanVideo's raw; what an image-to-video model is given goes along
-    for WAN. Where any entry has weights, one without gets
-    full ones, as the reference system writes them. Captions go along where ComfyUI's text encoder of that very model
-    embedded them; without `with_text`, or where another did, the other trainer has to.
+    for WAN. Where any entry has weights, one without gets full ones, as the reference system writes them. Captions go
+    along where ComfyUI's text encoder of that very model embedded them; without `with_text`, or where another did, the
+    other trainer has to.
 
     Returns {"items": [{"name", "file", "weights": own|full|none}], "counts", "messages"}. CacheError when the cache is
     stale, of an unknown architecture or for one-frame training, a caption means something else in ComfyUI, or a file is

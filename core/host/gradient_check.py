@@ -111,8 +111,7 @@ def _overwrites(call: _Call) -> bool:
     kept: list[tuple[torch.Tensor, int, float]] = []
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.is_floating_point():
-            kept.append((tensor, tensor._version, _sum(tensor)))
+        kept.append((tensor, tensor._version, _sum(tensor)))
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -128,7 +127,9 @@ def _overwrites(call: _Call) -> bool:
 
 
 def _sum(tensor: torch.Tensor) -> float:
-    return float(tensor.detach().nan_to_num().abs().sum(dtype=_sums_in(tensor)))
+    # Masks and positions are kept for the way back as well.
+    values = tensor.detach() if tensor.is_floating_point() or tensor.is_complex() else tensor.detach().float()
+    return float(values.abs().nan_to_num().sum(dtype=_sums_in(tensor)))
 
 
 def _is_low(call: _Call) -> bool:

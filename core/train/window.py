@@ -28,9 +28,8 @@ class MicroBatch:
     """Samples of one latent shape that go through the model together.
 
     `raw` are the latents as the autoencoder gave them, `text` each sample's caption or the empty one, and what an
-    image-to-video model is given. `mask` is the
-    cached mask (after invert), `weights` what the loss uses, `prior` the region held to the base model (all zero when
-    prior preservation is off), `scale_B` a factor of each sample's loss.
+    image-to-video model is given. `mask` is the cached mask (after invert), `weights` what the loss uses, `prior` the
+    region held to the base model (all zero when prior preservation is off), `scale_B` a factor of each sample's loss.
     """
 
     entries: tuple[CacheEntry, ...]
