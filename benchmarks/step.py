@@ -3,11 +3,12 @@
     COMFYUI_PATH=/path/to/ComfyUI /path/to/its/python benchmarks/step.py [--rounds 21] [--batch-rounds 5]
 
 All contenders train the same random WAN (width 1024, 4 blocks, 256 picture tokens, 512 text tokens) on the same four
-pictures in fp32 on the CPU with LoRAs of the same rank. Each runs in a process of its own and makes one step in turn,
-so that a machine which is busy with other things is equally slow for all; who begins changes from round to round, for a
-step is slower after one that used much memory. On a virtual machine a step is made again when the host took more than a
-fiftieth of the cores away meanwhile. Medians count. Peak memory is that of the process beyond its imports. Prints
-Markdown; nothing is fetched, and what is written goes to a temporary directory.
+pictures in fp32 on the CPU with LoRAs of the same rank. Each runs in a process of its own and makes two steps in turn,
+so that a machine which is busy with other things is equally slow for all; the second counts, for the first finds the
+caches full of what the others left there, as no step within a training does. Who begins changes from round to round. On
+a virtual machine a step is made again when the host took more than a fiftieth of the cores away meanwhile. Medians
+count. Peak memory is that of the process beyond its imports. Prints Markdown; nothing is fetched, and what is written
+goes to a temporary directory.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ except ImportError as problem:
     sys.exit(f"Set COMFYUI_PATH to a ComfyUI checkout and use its own interpreter ({problem}).")
 comfy.cli_args.args.cpu = True
 
+import comfy.model_management  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.supported_models  # noqa: E402
 import comfy.utils  # noqa: E402
@@ -74,7 +76,7 @@ BOUNDS = (
     ("ours, batch 4", "native, batch 4", 0.15),
     ("ours, batch 4", "frozen model, batch 4", 1.15),
 )
-WARM_UP = 2
+WARM_UP = 1
 MOST_STOLEN, TRIES = 0.02, 4
 PRIOR = MaskLossSettings(gamma=0.7, min_weight=0.05, prior_weight=0.5)
 
@@ -252,33 +254,38 @@ def native(material: Material, batch: int = 1, bypass: bool = False, checkpoint:
 
 
 def frozen(material: Material, batch: int = 1) -> Run:
-    """Forward and backward of the model alone: no adapter, no optimizer, no mask."""
+    """Forward and backward of the model alone, as ComfyUI runs it: no adapter, no optimizer, no mask, none of ours."""
 
     def run(pause: Pause) -> None:
-        cache = material.cache
-        chosen = cache.entries[:batch]
-        with open_denoiser(material.model(), cache.empty_text()) as denoiser, torch.enable_grad():
-            denoiser.module.requires_grad_(False)
-            text = [cache.text(entry) for entry in chosen]
-            clean = denoiser.normalise(torch.stack([cache.latent(entry) for entry in chosen]))
+        chosen = material.cache.entries[:batch]
+        with torch.inference_mode(False), torch.enable_grad():
+            patcher = material.model()
+            comfy.model_management.in_training = True
+            comfy.model_management.load_models_gpu([patcher], force_full_load=True)
+            model, sampling = patcher.model.requires_grad_(False), patcher.get_model_object("model_sampling")
+            text = torch.cat([material.cache.text(entry)["cross_attn"] for entry in chosen])
+            clean = model.process_latent_in(torch.stack([material.cache.latent(entry) for entry in chosen]))
             noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+            sigma = torch.full((batch,), 0.5)
             while True:
                 # What reaches the blocks needs a gradient, as it does behind the first adapter.
-                start = clean.clone().requires_grad_(True)
-                denoiser.predict(start, noise, torch.full((batch,), 0.5), text, False).square().mean().backward()
+                noised = sampling.noise_scaling(sigma, noise, clean).requires_grad_(True)
+                error = clean - model.apply_model(noised, sigma, c_crossattn=text)
+                error.square().mean().backward()
                 pause()
 
     return run
 
 
 def measure(names: Sequence[str], rounds: int, directory: Path) -> dict[str, Result]:
-    """Median seconds per step, each making one in turn; the first two of each warm up."""
+    """Median seconds per step, of the second of two that each makes in turn; the first turn of each warms up."""
     running = {name: Contender(name, directory) for name in names}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     try:
         for number in range(rounds + WARM_UP):
             first = number % len(names)
             for name in (*names[first:], *names[:first]):
+                running[name].step()
                 taken[name].append(undisturbed(running[name]))
     finally:
         for contender in running.values():

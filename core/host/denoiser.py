@@ -16,14 +16,17 @@ from ..errors import MaskLossError, TrainingError
 from ..train.config import TrainingDtype
 from ..train.denoiser import Family
 from .architectures import TextRule, architecture_of, repeated_blocks
+from .attention import OVERRIDE, differentiable
 from .checkpointing import BlockCheckpointing, mutation_allowed
 from .conditioning import condition, heeded_guidance
 from .fingerprint import patcher_fingerprint
 from .gradient_check import check_gradients
-from .image_to_video import can_place, image_channels, notes, placed
+from .image_to_video import can_place, notes, placed
 from .kernels import plain_kernels
 from .loading import computing_in, load, loadable_patcher, own_dtype
-from .padding import OVERRIDE, hiding
+from .norms import quick_norms
+from .padding import hiding
+from .predictions import prediction_family, supported_image_channels
 from .recast import casting_again
 from .weights import DifferentiableWeights
 
@@ -32,10 +35,6 @@ _LEAST_SIGMA = 1e-3
 _CHECKED_CELLS = 8
 # What a network raises when it is given something that is not made for it.
 _FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-# Prediction types by the name of ComfyUI's class; a subclass of one (EDM, X0, IMG_TO_IMG_FLOW, …) is another type.
-_FAMILIES = {"CONST": Family.FLOW, "EPS": Family.EPS, "V_PREDICTION": Family.V}
-_FLOW_SCHEDULES = ("ModelSamplingDiscreteFlow", "ModelSamplingFlux")
-_DISCRETE_SCHEDULE = "ModelSamplingDiscrete"
 
 
 class ComfyDenoiser:
@@ -62,8 +61,10 @@ class ComfyDenoiser:
         self._sampling = patcher.get_model_object("model_sampling")
         self._architecture = architecture_of(self._model)
         self._options = _transformer_options(patcher)
+        own = self._options.get(OVERRIDE)
+        self._options[OVERRIDE] = differentiable(own)
         # The user's own attention would have to be ours at the same time.
-        taken = OVERRIDE in self._options and self._architecture.text is TextRule.HIDDEN
+        taken = own is not None and self._architecture.text is TextRule.HIDDEN
         self._text_rule = TextRule.APART if taken else self._architecture.text
         self.family = prediction_family(self._sampling)
         self.kind = type(self._model).__name__
@@ -144,7 +145,7 @@ class ComfyDenoiser:
                 "sample_sigmas": sigmas[:0],
                 "cond_or_uncond": [0] * len(where),
                 "uuids": [None] * len(where),
-                **({} if group.padding is None else {OVERRIDE: group.padding.attention}),
+                **({} if group.padding is None else {OVERRIDE: differentiable(group.padding.attention)}),
                 **placed(self._options, group.frames),
             }
             with hiding(group.padding, self.module):
@@ -203,7 +204,7 @@ def open_denoiser(
     for wrong gradients.
     """
     management: Any = importlib.import_module("comfy.model_management")
-    shown_channels = _check_supported(model)
+    shown_channels = supported_image_channels(model)
     with ExitStack() as stack:
         patcher = computing_in(dtype, loadable_patcher(model, management, stack), management, stack)
         load(patcher, management)
@@ -213,6 +214,7 @@ def open_denoiser(
         # Some kernels that ComfyUI uses otherwise have no backward pass.
         management.in_training = True
         stack.enter_context(plain_kernels())
+        stack.enter_context(quick_norms())
         stack.enter_context(torch.inference_mode(False))
         weights = stack.enter_context(DifferentiableWeights(patcher.model))
         stack.enter_context(casting_again(patcher.model.diffusion_model))
@@ -224,43 +226,6 @@ def open_denoiser(
         denoiser = ComfyDenoiser(patcher, checkpointing, told, identity, lent, shown_channels)
         check_gradients(checkpointing, _small_pass(denoiser, example))
         yield denoiser
-
-
-def prediction_family(sampling: Any) -> Family:
-    """What a ComfyUI `model_sampling` says that its model predicts. TrainingError, by name, where not supported."""
-    defined = [
-        kind
-        for kind in type(sampling).__mro__
-        if kind.__module__ == "comfy.model_sampling" and "calculate_denoised" in vars(kind)
-    ]
-    family = _FAMILIES.get(defined[0].__name__) if defined else None
-    schedules = [kind.__name__ for kind in type(sampling).__mro__ if "timestep" in vars(kind)]
-    schedule = schedules[0] if schedules else "none"
-    if family is Family.FLOW:
-        usable = schedule in _FLOW_SCHEDULES and not hasattr(sampling, "audio_shift")
-    else:
-        usable = family is not None and schedule == _DISCRETE_SCHEDULE
-    if family is None or not usable:
-        kind = defined[0].__name__ if defined else type(sampling).__name__
-        raise TrainingError(
-            f"The model predicts {kind} on the schedule {schedule}, which cannot be trained here; supported are flow "
-            f"(CONST on {' or '.join(_FLOW_SCHEDULES)}), and EPS and V_PREDICTION on {_DISCRETE_SCHEDULE}."
-        )
-    return family
-
-
-def _check_supported(model: Any) -> int:
-    """The channels that an image-to-video model takes beside its latent, 0 for others. TrainingError otherwise."""
-    sampling = model.get_model_object("model_sampling")
-    prediction_family(sampling)
-    kind = type(model.model).__name__
-    dimensions = model.model.latent_format.latent_dimensions
-    if dimensions not in (2, 3):
-        raise TrainingError(
-            f"{kind} has latents of {dimensions} dimensions and makes no pictures; connect a model of pictures or "
-            "videos."
-        )
-    return image_channels(model.model)
 
 
 @contextmanager

@@ -26,6 +26,8 @@ _STEPS = (1e-2, 1e-3, 2e-4)
 # Of the whole gradient; a smaller part drowns in rounding (as that of a layer whose result is normalised does).
 _LEAST_SHARE = 1e-3
 _NOTHING = 1e-30
+# Far enough from 1 to show in few digits.
+_CHANGED_GAIN = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +36,16 @@ class _Call:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
 
+    def result(self) -> Any:
+        """What the block makes of copies of what it was given, so that it can be called again."""
+        kwargs = {name: _kept(value) for name, value in self.kwargs.items()}
+        return self.block(*(_kept(value) for value in self.args), **kwargs)
+
 
 def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]) -> None:
     """Compare, on the first block of each class, checkpointed with plain gradients, and these with the block's slope
-    by central differences (in fp32); and learn which classes change saved values in place.
+    by central differences (in fp32); see that every layer that matters has a gradient at all; and learn which classes
+    change saved values in place.
 
     `run` is a small forward pass that reaches the blocks. Checkpointing must be installed. TrainingError when the
     gradients differ or a block has no backward pass.
@@ -63,6 +71,8 @@ def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]
         if not error <= limit:
             found = f"relative error {error:.1e}, at most {limit:.0e} is right"
             raise _wrong(f"{kind.__name__} come out wrong with gradient checkpointing ({found})")
+        if _is_cut_off(call, kind in checkpointing.mutating):
+            raise _wrong(f"some layers of {kind.__name__} are lost on the way back")
         # In low precision a difference quotient says nothing.
         error = 0.0 if low else min(_slope_error(call, plain, step) for step in _STEPS)
         if not error <= _MAX_SLOPE_ERROR:
@@ -98,8 +108,8 @@ def _writes_to_inputs(call: _Call) -> bool:
 
 def _wrong(what: str) -> TrainingError:
     return TrainingError(
-        f"The gradients of {what}, so training would learn nonsense; remove what patches the model, load it without "
-        "offloading, and report the model."
+        f"The gradients of {what}, so training would learn nonsense; remove what patches the model or its attention "
+        "(sage attention has no backward pass), load it without offloading, and report the model."
     )
 
 
@@ -200,11 +210,26 @@ def _slope_error(call: _Call, gradient: torch.Tensor, step: float) -> float:
     ends: list[float] = []
     for sign in (1, -1):
         factors = (1.0 + sign * step * direction).tolist()
-        values = {name: _kept(value) for name, value in call.kwargs.items()}
         with torch.no_grad(), _gains(call.block, factors):
-            ends.append(float(_projection(call.block(*(_kept(value) for value in call.args), **values))))
+            ends.append(float(_projection(call.result())))
     slope = (ends[0] - ends[1]) / (2 * step)
     return abs(slope - float(by_gain @ direction)) / max(length, least, _NOTHING)
+
+
+def _is_cut_off(call: _Call, mutating: bool) -> bool:
+    """Whether a linear layer changes the block's result, but nothing leads back to it."""
+    with torch.enable_grad(), _gains(call.block) as gains, mutation_allowed() if mutating else nullcontext():
+        result = _projection(call.result())
+        if result.requires_grad:
+            result.backward()
+    if all(gain.grad is not None for gain in gains):
+        return False
+    changed = [_CHANGED_GAIN if gain.grad is None else 1.0 for gain in gains]
+    values: list[float] = []
+    for factors in (None, None, changed):
+        with torch.no_grad(), _gains(call.block, factors):
+            values.append(float(_projection(call.result())))
+    return values[0] == values[1] != values[2]
 
 
 def _projection(result: Any) -> torch.Tensor:

@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-OVERRIDE = "optimized_attention_override"
-
 
 @dataclass(frozen=True, eq=False)
 class HiddenPadding:
@@ -28,7 +26,7 @@ class HiddenPadding:
     picture_tokens: int
 
     def attention(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Stands for ComfyUI's `optimized_attention`, by its option `optimized_attention_override`."""
+        """Stands for ComfyUI's `optimized_attention`, by the option `optimized_attention_override`."""
         query, key = args[:2]
         tokens = key.shape[-2]
         if tokens < self.padded or tokens == self.picture_tokens:

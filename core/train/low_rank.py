@@ -51,4 +51,5 @@ class _AddProduct(torch.autograd.Function):
         of_up = torch.mm(inner_NR.t(), gradient_NO).mul_(ctx.scale).t()
         of_down = torch.mm(of_inner_NR.t(), x_NI)
         of_x = torch.mm(of_inner_NR, down).view(*gradient.shape[:-1], -1) if ctx.needs_input_grad[1] else None
-        return gradient, of_x, of_down, of_up, None
+        # As it was flattened, which may have been a copy that the layer need not make again.
+        return gradient_NO.view(gradient.shape), of_x, of_down, of_up, None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -205,23 +206,41 @@ def test_the_check_refuses_a_wrong_backward_pass() -> None:
 class Normalised(nn.Module):
     """Makes the weights that it multiplies with, whose size is divided out again, as Chroma Radiance's do."""
 
-    def __init__(self, detached: bool) -> None:
+    def __init__(self, then: Callable[[torch.Tensor], torch.Tensor] | None = None) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.linear = nn.Linear(8, 64)
-        self.detached = detached
+        self.then = then or partial(nn.functional.normalize, dim=(-2, -1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        made = self.linear(x).unflatten(-1, (8, 8))
-        made = made.detach() if self.detached else nn.functional.normalize(made, dim=(-2, -1))
+        made = self.then(self.linear(x).unflatten(-1, (8, 8)))
         return x + (made @ x[..., None])[..., 0]
 
 
-def test_the_check_knows_a_flat_direction_from_a_lost_gradient() -> None:
-    """By the gain of its layer the first has no slope; the second has one, but its graph is cut."""
+def test_the_check_knows_a_flat_direction_from_a_gradient_of_zero() -> None:
+    """By the gain of its layer the first has no slope; the second has one."""
     x = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
-    for detached, outcome in ((False, nullcontext()), (True, pytest.raises(TrainingError, match="not its slope"))):
-        block = Normalised(detached)
+    wrong = pytest.raises(TrainingError, match="not its slope")
+    for block, outcome in ((Normalised(), nullcontext()), (Normalised(lambda made: made.detach() + 0 * made), wrong)):
+        checkpointing = BlockCheckpointing([block])
+        with checkpointing.installed(), outcome:
+            check_gradients(checkpointing, lambda block=block: block(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_check_sees_a_lost_gradient_in_any_precision(dtype: torch.dtype) -> None:
+    """As behind sage attention, whose result no gradient comes through. A layer that does nothing needs none."""
+
+    class Idle(Normalised):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.linear(x)
+            return x * 2
+
+    x = torch.randn(4, 8, generator=torch.Generator().manual_seed(1)).to(dtype)
+    lost = pytest.raises(TrainingError, match=r"lost on the way back.*sage attention")
+    cut = Normalised(torch.Tensor.detach)
+    for block, outcome in ((Normalised(), nullcontext()), (Idle(), nullcontext()), (cut, lost)):
+        block.to(dtype)
         checkpointing = BlockCheckpointing([block])
         with checkpointing.installed(), outcome:
             check_gradients(checkpointing, lambda block=block: block(x))
