@@ -35,8 +35,9 @@ from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.data.keep_person import keep_person
 from maskloss.core.images import load_image, save_image
 from maskloss.core.parts.tiers import TierWeights, weigh_parts
-from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch, reference_identity
+from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch
 from maskloss.core.people.instances import apply_instance, isolate_person
+from maskloss.core.people.references import reference_identity
 from maskloss.core.workers import worker_count
 
 SAMPLES = [bundled_directory() / "photographs" / f"sample{number}.jpg" for number in range(1, 7)]

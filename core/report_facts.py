@@ -160,6 +160,9 @@ class RunFacts:
         ]
         if not curves and self.loss.get("loss"):
             curves.append(Curve("loss", "total", range(1, len(self.loss["loss"]) + 1), self.loss["loss"]))
+        prior = self.loss.get("prior")
+        if prior:
+            curves.append(Curve("drift held back (prior)", "prior", range(1, len(prior) + 1), prior))
         validation = self.loss.get("validation")
         if validation:
             steps, values = [step for step, _ in validation], [value for _, value in validation]

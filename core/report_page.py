@@ -149,10 +149,11 @@ def _e(text: str) -> str:
 
 _CSS = """
 :root{--ground:#fafafa;--card:#fff;--ink:#18181b;--faint:#5b5b66;--line:#dcdce2;--good:#15803d;--bad:#b91c1c;
---warn:#92400e;--warnground:#fef3c7;--inside:#2563eb;--outside:#ea580c;--total:#71717a;--validation:#16a34a}
+--warn:#92400e;--warnground:#fef3c7;--inside:#2563eb;--outside:#ea580c;--total:#71717a;--validation:#16a34a;
+--prior:#be185d}
 @media(prefers-color-scheme:dark){:root{--ground:#131316;--card:#1c1c21;--ink:#ececf1;--faint:#a1a1ad;--line:#36363f;
 --good:#22c55e;--bad:#f87171;--warn:#fcd34d;--warnground:#3b2f0b;--inside:#60a5fa;--outside:#fb923c;--total:#9ca3af;
---validation:#4ade80}}
+--validation:#4ade80;--prior:#f472b6}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 main{max-width:1560px;margin:0 auto;padding:24px}
@@ -180,5 +181,6 @@ svg{width:100%;max-width:1000px;background:var(--card);border:1px solid var(--li
 svg text{fill:var(--faint);font-size:12px}svg .grid{stroke:var(--line);stroke-width:1}
 svg polyline{fill:none}.raw{stroke-width:1;opacity:.3}.smooth{stroke-width:2.5}
 .inside{stroke:var(--inside)}.outside{stroke:var(--outside)}.total{stroke:var(--total)}
-.validation{stroke:var(--validation)}.dot{fill:var(--card);stroke-width:2.5}.bar{fill:var(--inside)}
+.validation{stroke:var(--validation)}.prior{stroke:var(--prior)}
+.dot{fill:var(--card);stroke-width:2.5}.bar{fill:var(--inside)}
 """

@@ -13,9 +13,10 @@ from ..core.host import current_host
 from ..core.images import IMAGE_SUFFIXES, load_image
 from ..core.paths import resolve_read
 from ..core.people.faces import FaceRecognizer
-from ..core.people.identity import Identity, MatchRules, OnNoMatch, PersonDecision, reference_identity
+from ..core.people.identity import Identity, MatchRules, OnNoMatch, PersonDecision
 from ..core.people.instances import PersonMask, PersonSegmenter, apply_instance
 from ..core.people.pick import pick_person
+from ..core.people.references import reference_identity
 from .node import Node
 from .results import as_json, changed, one_or_all, shown
 from .sockets import (

@@ -8,6 +8,7 @@ const CURVES = {
     validation: "#15803d",
     rate: "#7c3aed",
     coverage: "#0e7490",
+    prior: "#be185d",
   },
   dark: {
     loss: "#a1a1aa",
@@ -16,6 +17,7 @@ const CURVES = {
     validation: "#4ade80",
     rate: "#a78bfa",
     coverage: "#22d3ee",
+    prior: "#f472b6",
   },
 };
 

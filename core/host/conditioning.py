@@ -83,7 +83,8 @@ def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: t
         return Rows(tuple(positions), arguments)
     texts = [each[_TEXT] for each in conds]
     if all(each.can_concat(texts[0]) for each in texts[1:]):
-        return Rows(tuple(positions), {**arguments, _TEXT: texts[0].concat(texts[1:])})
+        text = texts[0].cond if len(texts) == 1 else texts[0].concat(texts[1:])
+        return Rows(tuple(positions), {**arguments, _TEXT: text})
     padded, padding = pad_together([each.cond for each in texts], picture_tokens(model.diffusion_model, noise))
     return Rows(tuple(positions), {**arguments, _TEXT: torch.cat(padded)}, padding)
 
@@ -121,7 +122,8 @@ def _fits(first: Conds, second: Conds, ragged: bool) -> bool:
 def _filled(embeddings: Conds, tokens: int) -> Conds:
     """With zeros up to the number of tokens that the model was trained with, as its own encoder gives them."""
     text = embeddings["cross_attn"]
-    return {**embeddings, "cross_attn": F.pad(text, (0, 0, 0, max(0, tokens - text.shape[1])))}
+    room = tokens - text.shape[1]
+    return {**embeddings, "cross_attn": F.pad(text, (0, 0, 0, room))} if room > 0 else embeddings
 
 
 def _padded(embeddings: Sequence[Conds]) -> list[Conds]:

@@ -15,6 +15,7 @@ import torch
 from ..errors import MaskLossError, TrainingError
 from ..train.config import TrainingDtype
 from ..train.denoiser import Family
+from .analytic import analytic_gradients
 from .architectures import TextRule, architecture_of, repeated_blocks
 from .attention import OVERRIDE, differentiable
 from .checkpointing import BlockCheckpointing, mutation_allowed
@@ -24,7 +25,6 @@ from .gradient_check import check_gradients
 from .image_to_video import can_place, notes, placed
 from .kernels import plain_kernels
 from .loading import computing_in, load, loadable_patcher, own_dtype
-from .norms import quick_norms
 from .padding import hiding
 from .predictions import prediction_family, supported_image_channels
 from .recast import casting_again
@@ -214,7 +214,7 @@ def open_denoiser(
         # Some kernels that ComfyUI uses otherwise have no backward pass.
         management.in_training = True
         stack.enter_context(plain_kernels())
-        stack.enter_context(quick_norms())
+        stack.enter_context(analytic_gradients())
         stack.enter_context(torch.inference_mode(False))
         weights = stack.enter_context(DifferentiableWeights(patcher.model))
         stack.enter_context(casting_again(patcher.model.diffusion_model))

@@ -2,10 +2,11 @@
 
 As JSON, whole (`LiveRun.whole`) or as what is new (`LiveRun.news`), with the same keys:
 {"node", "prompt", "run": name of the output, "steps": in all, "state": "running|finished|interrupted|failed",
-"points": [[step, loss, inside, outside, smoothed, validation, learning rate, coverage], …], "eta": seconds,
+"points": [[step, loss, inside, outside, smoothed, validation, learning rate, coverage, prior], …], "eta": seconds,
 "sample": {"filename", "subfolder", "type", "step"}, "told": how often this run has been told of}. What is not known is
-null: a region that is empty, a step without an evaluation, the first step's time, a run without samples; and the loss
-in step 0, which only has an evaluation. An answer that news have overtaken is known by its lower "told".
+null: a region that is empty, a step without an evaluation or prior preservation, the first step's time, a run without
+samples; and the loss in step 0, which only has an evaluation. An answer that news have overtaken is known by its lower
+"told".
 """
 
 from __future__ import annotations
@@ -48,11 +49,12 @@ class LivePoint:
     validation: float | None
     learning_rate: float | None
     coverage: float | None
+    prior: float | None = None
 
     def row(self) -> list[int | float | None]:
         """As the JSON has it."""
         curves = (self.loss, self.inside, self.outside, self.smoothed, self.validation)
-        return [self.step, *curves, self.learning_rate, self.coverage]
+        return [self.step, *curves, self.learning_rate, self.coverage, self.prior]
 
 
 class Series:
@@ -129,7 +131,7 @@ class LiveRun:
         due = self._validated if self._validated and self._validated[0] == point.step else None
         self._step, self._validated = point.step, None
         curves = (point.loss, point.inside, point.outside, self._mean / self._weight, due[1] if due else None)
-        self._add(LivePoint(point.step, *curves, point.learning_rate, point.coverage))
+        self._add(LivePoint(point.step, *curves, point.learning_rate, point.coverage, point.prior))
 
     def sampled(self, step: int, picture: dict[str, str]) -> None:
         """The newest sample picture, as ComfyUI refers to its files."""

@@ -123,7 +123,7 @@ class _Run:
         return self._result(state, files)
 
     def _steps(self, state: TrainState, files: RunFiles, identity: Identity, log: LossLog, curves: Curves) -> None:
-        config, order = self.config, self._order()
+        config, order = self.config, TrainingOrder.of(self.split.training, self.config)
         per_step, per_epoch = config.gradient_accumulation_steps, order.batches_per_epoch
         if state.step == 0:
             self._validate(state, log, curves)
@@ -145,11 +145,6 @@ class _Run:
                     save_lora(files.numbered(state.step), self._lora(state, files))
                 self.observer.step(point, config.steps)
                 self._sample(state, files)
-
-    def _order(self) -> TrainingOrder:
-        entries = self.split.training
-        shapes, repeats = [entry.latent_shape for entry in entries], [entry.repeats for entry in entries]
-        return TrainingOrder(shapes, repeats, self.config.batch_size, self.config.seed)
 
     def _window(self, order: TrainingOrder, step: int) -> Window:
         """What optimizer step `step` (0-based) trains on; read in the background."""

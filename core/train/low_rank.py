@@ -50,6 +50,9 @@ class _AddProduct(torch.autograd.Function):
         of_inner_NR = torch.mm(gradient_NO, up).mul_(ctx.scale)
         of_up = torch.mm(inner_NR.t(), gradient_NO).mul_(ctx.scale).t()
         of_down = torch.mm(of_inner_NR.t(), x_NI)
-        of_x = torch.mm(of_inner_NR, down).view(*gradient.shape[:-1], -1) if ctx.needs_input_grad[1] else None
+        of_x = None
+        if ctx.needs_input_grad[1]:
+            # Not a view, to which autograd could not add the layer's own gradient in place.
+            of_x = torch.ops.aten._unsafe_view(torch.mm(of_inner_NR, down), (*gradient.shape[:-1], down.shape[1]))
         # As it was flattened, which may have been a copy that the layer need not make again.
         return gradient_NO.view(gradient.shape), of_x, of_down, of_up, None

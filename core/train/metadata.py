@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from ..cache.entries import CacheEntry
 from .checks import coverage
 from .config import Algorithm, LoraConfig, TrainConfig
 from .denoiser import Denoiser, Family
+from .order import TrainingOrder
 from .recipe import TrainingRecipe
 from .step import arithmetic
 
@@ -72,6 +74,7 @@ def lora_metadata(
         "ss_seed": config.seed,
         "ss_steps": step,
         "ss_max_train_steps": config.steps,
+        **_epochs(config, entries, step),
         "ss_num_train_images": sum(entry.repeats for entry in entries),
         "ss_bucket_info": _buckets(entries),
         "ss_tag_frequency": _tags(entries, name),
@@ -96,6 +99,17 @@ def _model_spec(denoiser: Denoiser, config: TrainConfig, entries: Sequence[Cache
         least, most = round(1000 * config.timestep_min), round(1000 * config.timestep_max)
         values["modelspec.timestep_range"] = f"{least},{most}"
     return values
+
+
+def _epochs(config: TrainConfig, entries: Sequence[CacheEntry], step: int) -> dict[str, int]:
+    """How often every item has come until `step`, and how often it will have been begun at the end."""
+    per_epoch = TrainingOrder.of(entries, config).batches_per_epoch
+    per_step = config.gradient_accumulation_steps
+    return {
+        "ss_epoch": step * per_step // per_epoch,
+        "ss_num_epochs": math.ceil(config.steps * per_step / per_epoch),
+        "ss_num_batches_per_epoch": per_epoch,
+    }
 
 
 def _base_model(architecture: str) -> dict[str, object]:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import torch
 
+from ..cache.entries import CacheEntry
+from .config import TrainConfig
+
 
 @dataclass(frozen=True)
 class Occurrence:
@@ -40,6 +43,12 @@ class TrainingOrder:
         self._epoch = -1
         self._batches: tuple[tuple[Occurrence, ...], ...] = ()
         self.batches_per_epoch = len(self._arranged(0))
+
+    @classmethod
+    def of(cls, entries: Sequence[CacheEntry], config: TrainConfig) -> TrainingOrder:
+        """That of a run which trains on these entries."""
+        shapes, repeats = [entry.latent_shape for entry in entries], [entry.repeats for entry in entries]
+        return cls(shapes, repeats, config.batch_size, config.seed)
 
     def batch(self, position: int) -> tuple[Occurrence, ...]:
         """The `position`-th batch (0-based) since the run began."""

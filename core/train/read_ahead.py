@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Generic, TypeVar
 
+import torch
+
 SECONDS_BETWEEN_CHECKS = 0.2
 
 _Read = TypeVar("_Read")
@@ -16,7 +18,9 @@ class ReadAhead(Generic[_Read]):
     """What `read` returns for start, start + 1, … end − 1, read by one background thread that is one ahead.
 
     `read` is called for each position once and in order, so the results are those that reading in the loop would give.
-    To be used in a `with` block, at whose end the thread is gone, also after an exception.
+    To be used in a `with` block, at whose end the thread is gone, also after an exception. The thread computes with one
+    core alone: had it a team of OpenMP's threads as the training has, there were more of them than cores, and then all
+    of them fall asleep after every operation and must be woken for the next.
     """
 
     def __init__(self, read: Callable[[int], _Read], start: int, end: int) -> None:
@@ -26,6 +30,10 @@ class ReadAhead(Generic[_Read]):
         self._pending: Future[_Read] | None = None
 
     def __enter__(self) -> ReadAhead[_Read]:
+        threads = torch.get_num_threads()
+        self._thread.submit(_use_one_core).result()
+        # PyTorch takes the number for that with which all further threads of the process begin.
+        torch.set_num_threads(threads)
         self._pending = self._started()
         return self
 
@@ -53,3 +61,9 @@ class ReadAhead(Generic[_Read]):
             return None
         self._next += 1
         return self._thread.submit(self._read, self._next - 1)
+
+
+def _use_one_core() -> None:
+    # Asked for first: a thread takes the process's number when it needs one, whatever was set before.
+    torch.get_num_threads()
+    torch.set_num_threads(1)

@@ -237,6 +237,16 @@ def test_sections_without_their_input_are_left_away(tmp_path: Path) -> None:
     assert lines == ["Loss in all: 2.0000 at first, 1.0000 at last (2 steps).", f"Report: {index}"]
 
 
+def test_drift_is_drawn_where_prior_preservation_acted(tmp_path: Path) -> None:
+    drifts = [0.01, 0.02]
+    index, _ = write_report(tmp_path / "with", None, None, {"loss": [2.0, 1.0], "prior": drifts}, None)
+    page = index.read_text(encoding="utf-8")
+    assert page.count('class="smooth prior"') == 1
+    assert '<i style="background:var(--prior)"></i>drift held back (prior)' in page
+    index, _ = write_report(tmp_path / "without", None, None, {"loss": [2.0, 1.0], "prior": []}, None)
+    assert 'class="smooth prior"' not in index.read_text(encoding="utf-8")
+
+
 def test_validation_is_drawn_and_named(tmp_path: Path) -> None:
     index, _ = write_report(tmp_path / "report", None, None, {**LOSS, "validation": [[1, 0.9], [2, 0.8]]}, None)
     page = index.read_text(encoding="utf-8")

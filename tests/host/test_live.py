@@ -57,6 +57,13 @@ def test_the_smoothed_loss_is_a_running_mean_that_starts_at_the_first_value() ->
     assert 2.0 < smoothed[100] < 3.0
 
 
+def test_the_drift_comes_last_where_prior_preservation_acted() -> None:
+    run = LiveRun("1", "p", "lora", 10)
+    run.step(LossPoint(1, 1.0, 0.5, 1.5, 0.25, 1e-4, 1.0, prior=0.125))
+    run.step(loss_point(2))
+    assert [row[8] for row in run.whole()["points"]] == [0.125, None]
+
+
 def test_the_time_left_is_known_after_a_step_of_this_session_and_gone_at_the_end() -> None:
     run = LiveRun("1", "p", "lora", 10)
     run.begin([loss_point(1)], [])

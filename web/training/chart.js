@@ -1,4 +1,4 @@
-/** The curves of a run on a canvas: the losses above, learning rate and coverage as strips below them. */
+/** The curves of a run on a canvas: the losses above; learning rate, coverage and drift as strips below them. */
 
 import { FIELD } from "./series.js";
 import { movingMean, nearest, range, thinned, ticks } from "./scale.js";
@@ -13,7 +13,7 @@ const LEAST_PX_BETWEEN_DOTS = 8;
 const STRONG = { width: 1.75, alpha: 1 };
 const FAINT = { width: 1, alpha: 0.25 };
 const LOSSES = ["loss", "inside", "outside", "validation"];
-const STRIPS = ["rate", "coverage"];
+const STRIPS = ["rate", "coverage", "prior"];
 
 /**
  * What is drawn of a run, by curve name: {raw, strong} as [step, value] pairs; `dots` where each value counts.
@@ -34,6 +34,7 @@ export function curvesOf(points) {
     validation: { raw: [], strong: known(FIELD.validation), dots: true },
     rate: { raw: [], strong: known(FIELD.rate) },
     coverage: meaned(FIELD.coverage),
+    prior: meaned(FIELD.prior),
   };
 }
 

@@ -17,6 +17,7 @@ export const FIELD = Object.freeze({
   validation: 5,
   rate: 6,
   coverage: 7,
+  prior: 8,
 });
 
 /** `points` with `news` behind them; a step that both have is the later message's, where it has a value. */

@@ -20,8 +20,9 @@ from maskloss.core.data.build_masks import build_masks
 from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.data.keep_person import keep_person
 from maskloss.core.parts.tiers import TierWeights
-from maskloss.core.people.identity import MatchRules, OnNoMatch, reference_identity
+from maskloss.core.people.identity import MatchRules, OnNoMatch
 from maskloss.core.people.instances import isolate_person
+from maskloss.core.people.references import reference_identity
 from maskloss.core.video.masks import read_mask_frames
 from maskloss.core.video.reader import probe
 

@@ -14,10 +14,9 @@ from maskloss.core.people.identity import (
     PersonDecision,
     decide,
     face_similarity,
-    reference_identity,
 )
 
-from .plain_people import DistanceRecognizer, face, identity, picture
+from .plain_people import DistanceRecognizer, face, identity
 
 RECOGNIZER = DistanceRecognizer()
 HER = identity((0.0, 0.0))
@@ -213,68 +212,12 @@ def test_a_decision_cannot_contradict_itself() -> None:
         PersonDecision((score,), Outcome.MATCH, 1, "")
 
 
-# --- references
-
-
-def test_identity_from_two_pictures() -> None:
-    who, report, crops = reference_identity(RECOGNIZER, [("a.jpg", picture(1, 4, 0)), ("b.jpg", picture(1, 5, 20))])
-    np.testing.assert_allclose(who.embeddings_NK, [[0.0, 0.0], [0.2, 0.0]], atol=1e-6)
-    assert (who.recognizer, who.sources) == ("distance/1", ("a.jpg", "b.jpg"))
-    assert report["references"][1] == {
-        "name": "b.jpg",
-        "faces": 1,
-        "face_index": 0,
-        "box": [0.0, 0.0, 50.0, 50.0],
-        "score": 0.9,
-    }
-    assert report["agreement"] == [{"first": "a.jpg", "second": "b.jpg", "similarity": 0.8}]
-    assert report["warnings"] == []
-    assert json.dumps(report, allow_nan=False)
-    assert [(crop.shape, crop.dtype) for crop in crops] == [((256, 256, 3), np.uint8)] * 2
+# --- identity
 
 
 def test_an_identity_of_no_numbers_is_a_bug() -> None:
     with pytest.raises(InternalError, match="an embedding is not finite"):
         Identity(np.array([[np.nan, 1.0]], np.float32), "r", ("a.jpg",))
-
-
-def test_references_that_disagree_are_warned_of() -> None:
-    _, report, _ = reference_identity(RECOGNIZER, [("a.jpg", picture(1, 4, 0)), ("b.jpg", picture(1, 4, 80))])
-    assert report["warnings"] == [
-        "The references a.jpg and b.jpg agree by 0.20 only (0.50 is one person): check that both show the same person."
-    ]
-
-
-def test_a_reference_with_several_faces_lists_them() -> None:
-    group = [("group.jpg", picture(3))]
-    with pytest.raises(PersonError, match=r"group.jpg shows 3 faces \(face 0 at \(0, 0\), 40 px, face 1 at \(40, 0\)"):
-        reference_identity(RECOGNIZER, group)
-    who, report, _ = reference_identity(RECOGNIZER, group, face_index=2)
-    np.testing.assert_allclose(who.embeddings_NK, [[0.0, 2.0]], atol=1e-6)
-    assert report["references"][0]["faces"] == 3
-
-
-@pytest.mark.parametrize(
-    ("rgb_HWC", "face_index", "message"),
-    [
-        (picture(0), -1, "No face was found in the reference picture r.jpg"),
-        (picture(2), 2, "face_index is 2, but the reference picture r.jpg shows only these: face 0 .*, face 1"),
-        (picture(1, side_tens=3), -1, "The face in the reference picture r.jpg is 30 px, and 32 px are needed"),
-    ],
-)
-def test_references_without_a_usable_face(rgb_HWC: np.ndarray, face_index: int, message: str) -> None:
-    with pytest.raises(PersonError, match=message):
-        reference_identity(RECOGNIZER, [("r.jpg", rgb_HWC)], face_index)
-
-
-def test_no_reference_at_all() -> None:
-    with pytest.raises(SettingError, match="No reference picture was given"):
-        reference_identity(RECOGNIZER, [])
-    with pytest.raises(SettingError, match=r"face_index must be -1 .* got -2"):
-        reference_identity(RECOGNIZER, [("r.jpg", picture(1))], -2)
-
-
-# --- identity
 
 
 def test_fingerprint_follows_faces_and_recogniser_only() -> None:

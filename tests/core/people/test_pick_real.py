@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from maskloss.core.bundled.person_segmenter import BundledPersonSegmenter
 from maskloss.core.bundled.recognizer import BundledFaceRecognizer
-from maskloss.core.people.identity import MatchRules, OnNoMatch, Outcome, decide, reference_identity
+from maskloss.core.people.identity import MatchRules, OnNoMatch, Outcome, decide
 from maskloss.core.people.pick import pick_person
+from maskloss.core.people.references import reference_identity
 
 pytestmark = pytest.mark.models
 

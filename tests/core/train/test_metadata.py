@@ -59,6 +59,16 @@ def test_names_tags_and_buckets_are_there(make_cache):
     assert metadata(cache) == written
 
 
+def test_epochs_are_counted_in_the_batches_that_the_buckets_make(make_cache):
+    """Three items once wide and twice tall, in batches of two: one of the wide alone, one of the tall."""
+    cache = make_cache([("a", (6, 4), None), ("b", (4, 6), None), ("c", (4, 6), None)])
+    written = metadata(cache, batch_size=2, gradient_accumulation_steps=3, steps=10)
+    assert written["ss_num_batches_per_epoch"] == "2"
+    assert written["ss_epoch"] == "10", "7 steps of 3 batches"
+    assert written["ss_num_epochs"] == "15"
+    assert metadata(cache, batch_size=1, steps=10)["ss_num_epochs"] == "4", "the last one is not finished"
+
+
 def test_of_many_tags_the_most_frequent_are_kept(make_cache):
     rare = ", ".join(f"{{name}}{index}" for index in range(150))
     cache = make_cache([("a", (6, 4), None), ("b", (6, 4), None)], caption=f"{rare}, anna")

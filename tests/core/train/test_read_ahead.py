@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -34,6 +35,17 @@ def test_everything_comes_once_and_in_order():
             ahead.take(lambda: None)
     assert asked == [3, 4, 5, 6, 7]
     assert threads() == []
+
+
+def test_the_thread_computes_with_one_core_and_leaves_theirs_to_others():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with ReadAhead(lambda _: torch.get_num_threads(), 0, 2) as ahead, ThreadPoolExecutor(1) as other:
+            assert [ahead.take(lambda: None) for _ in range(2)] == [1, 1]
+            assert other.submit(torch.get_num_threads).result() == torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_it_is_one_ahead_and_no_more():

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { curvesOf, drawRun, lastAt } from "../../../web/training/chart.js";
 import { wordsOf } from "../../../web/training/words.js";
 
-const NAMES = ["loss", "inside", "outside", "validation", "rate", "coverage"];
+const NAMES = ["loss", "inside", "outside", "validation", "rate", "coverage", "prior"];
 const COLOURS = { text: "t", faint: "f", line: "l", ...Object.fromEntries(NAMES.map((name) => [name, name])) };
 const SIZE = { width: 300, height: 200 };
 
@@ -30,9 +30,9 @@ class Notes {
 }
 
 const POINTS = [
-  [0, null, null, null, null, 0.9, null, null],
-  [1, 0.5, 0.4, 0.6, 0.5, null, 1e-4, 0.25],
-  [2, 0.3, 0.2, null, 0.45, 0.8, 1e-4, 0.25],
+  [0, null, null, null, null, 0.9, null, null, null],
+  [1, 0.5, 0.4, 0.6, 0.5, null, 1e-4, 0.25, 0.01],
+  [2, 0.3, 0.2, null, 0.45, 0.8, 1e-4, 0.25, 0.03],
 ];
 
 function draw(points, more = {}) {
@@ -62,11 +62,18 @@ describe("curvesOf", () => {
 });
 
 describe("drawRun", () => {
-  test("draws every curve in its colour, learning rate and coverage in strips with their values", () => {
+  test("draws every curve in its colour, learning rate, coverage and drift in strips with their values", () => {
     const { notes, drawn } = draw(POINTS);
     expect(NAMES.filter((name) => !drawn.has(name))).toEqual([]);
     expect(notes.texts).toContain("learning rate 1e-4");
     expect(notes.texts).toContain("coverage 0.25");
+    expect(notes.texts).toContain("drift (prior) 0.02");
+  });
+
+  test("has no strip for prior preservation that never acted", () => {
+    const { notes, drawn } = draw(POINTS.map((point) => [...point.slice(0, -1), null]));
+    expect(drawn.has("prior")).toBe(false);
+    expect(notes.texts.join()).not.toContain("drift");
   });
 
   test("the steps that are done take the whole width", () => {

@@ -1,22 +1,72 @@
-"""RMS norms: while a model is trained on the CPU, one operation with its gradient written out stands in for PyTorch's,
-which is taken apart into a dozen there on the way back."""
+"""Gradients written out, of what PyTorch would take apart into a dozen operations on the way back: rotary embeddings,
+and RMS norms on the CPU."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+_Rotate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
 
 @contextmanager
-def quick_norms() -> Generator[None]:
-    """Inside, `torch.nn.functional.rms_norm` is that operation where it can be, while ComfyUI is told that it is
-    training; elsewhere, and for what has a gradient of its own in the norm's weight, it is PyTorch's."""
+def analytic_gradients() -> Generator[None]:
+    """Inside, for as long as ComfyUI is told that it is training, `torch.nn.functional.rms_norm` and what ComfyUI's
+    models rotate queries and keys with have such gradients; the values are theirs."""
+    with ExitStack() as stack:
+        stack.enter_context(_rms_norms())
+        stack.enter_context(_rotations())
+        yield
+
+
+@contextmanager
+def _rotations() -> Generator[None]:
+    # Looked up by name whenever a model is called while `in_training`.
+    flux: Any = importlib.import_module("comfy.ldm.flux.math")
+    plain: _Rotate | None = getattr(flux, "_apply_rope1", None)
+    if plain is None:
+        yield
+        return
+
+    def rotate(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = _Rotation.apply(x, rotation, plain)
+        return result
+
+    flux._apply_rope1 = rotate
+    try:
+        yield
+    finally:
+        flux._apply_rope1 = plain
+
+
+class _Rotation(torch.autograd.Function):
+    """Pairs of numbers times 2x2 matrices (…, i, j); on the way back times the transposed ones."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, rotation: torch.Tensor, plain: _Rotate) -> torch.Tensor:
+        ctx.save_for_backward(rotation)
+        ctx.plain = plain
+        result = plain(x, rotation)
+        # Not as the view that it may be: nobody else has what lies behind it, and models write into results.
+        return torch.ops.aten._unsafe_view(result, result.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor, None, None]:
+        (rotation,) = ctx.saved_tensors
+        return ctx.plain(gradient, rotation.transpose(-1, -2)), None, None
+
+
+@contextmanager
+def _rms_norms() -> Generator[None]:
     management: Any = importlib.import_module("comfy.model_management")
     plain = F.rms_norm
 

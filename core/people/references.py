@@ -1,0 +1,95 @@
+"""Reference pictures become the identity of the person looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import PersonError, SettingError
+from .faces import Face, FaceRecognizer, crop_face
+from .identity import Identity
+
+MIN_REFERENCE_FACE_PX = 32.0
+
+
+def reference_identity(
+    recognizer: FaceRecognizer, pictures: Sequence[tuple[str, np.ndarray]], face_index: int = -1
+) -> tuple[Identity, dict[str, Any], list[np.ndarray]]:
+    """Who the (name, rgb_HWC uint8) `pictures` show: the identity, a report, and a crop of each face (256, 256, 3).
+
+    The report: {"recognizer", "references": [{"name", "faces", "face_index", "box", "score"}], "agreement": similarity
+    of every two references, "warnings": [...]}. Raises PersonError for a picture without a face, with several while
+    face_index is -1, without the face that face_index names, or whose face is below 32 px; SettingError for no picture.
+    """
+    if not pictures:
+        raise SettingError("No reference picture was given: connect images or name a directory that holds some.")
+    if face_index < -1:
+        raise SettingError(f"face_index must be -1 (the only face) or the number of a face, got {face_index}.")
+    chosen: list[Face] = []
+    crops: list[np.ndarray] = []
+    references: list[dict[str, Any]] = []
+    for name, rgb_HWC in pictures:
+        faces = recognizer.detect(rgb_HWC)
+        face = _the_face(name, faces, face_index)
+        chosen.append(face)
+        crops.append(crop_face(rgb_HWC, face))
+        references.append(
+            {
+                "name": name,
+                "faces": len(faces),
+                "face_index": face.index,
+                "box": [round(edge, 2) for edge in face.box],
+                "score": round(face.score, 4),
+            }
+        )
+    names = tuple(name for name, _ in pictures)
+    embeddings_NK = np.stack([face.embedding for face in chosen]).astype(np.float32)
+    agreement, warnings = _agreement(recognizer, names, embeddings_NK)
+    report: dict[str, Any] = {
+        "recognizer": recognizer.identity,
+        "references": references,
+        "agreement": agreement,
+        "warnings": warnings,
+    }
+    return Identity(embeddings_NK, recognizer.identity, names), report, crops
+
+
+def _the_face(name: str, faces: Sequence[Face], face_index: int) -> Face:
+    listed = ", ".join(f"face {f.index} at ({f.box[0]:.0f}, {f.box[1]:.0f}), {f.side_px:.0f} px" for f in faces)
+    if not faces:
+        raise PersonError(f"No face was found in the reference picture {name}: give one that shows the face clearly.")
+    if face_index >= len(faces):
+        raise PersonError(f"face_index is {face_index}, but the reference picture {name} shows only these: {listed}.")
+    if face_index < 0 and len(faces) > 1:
+        raise PersonError(
+            f"The reference picture {name} shows {len(faces)} faces ({listed}): crop it to the one person, "
+            "or choose one with face_index."
+        )
+    face = faces[max(face_index, 0)]
+    if face.side_px < MIN_REFERENCE_FACE_PX:
+        raise PersonError(
+            f"The face in the reference picture {name} is {face.side_px:.0f} px, and {MIN_REFERENCE_FACE_PX:.0f} px "
+            "are needed to know a person by it: give a larger picture."
+        )
+    return face
+
+
+def _agreement(
+    recognizer: FaceRecognizer, names: Sequence[str], embeddings_NK: np.ndarray
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The similarity of every two references, and a warning for each two that look like different people."""
+    agreement: list[dict[str, Any]] = []
+    warnings: list[str] = []
+    needed = recognizer.default_min_similarity
+    for i, first in enumerate(names):
+        for j in range(i + 1, len(names)):
+            similarity = recognizer.similarity(embeddings_NK[i], embeddings_NK[j])
+            agreement.append({"first": first, "second": names[j], "similarity": round(similarity, 4)})
+            if not similarity >= needed:
+                warnings.append(
+                    f"The references {first} and {names[j]} agree by {similarity:.2f} only ({needed:.2f} is one "
+                    "person): check that both show the same person."
+                )
+    return agreement, warnings
