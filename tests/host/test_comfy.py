@@ -170,9 +170,9 @@ def test_a_training_node_tells_its_course_as_it_goes(comfy: SimpleNamespace) -> 
     assert [m["state"] for m in messages] == ["running"] * (len(messages) - 1) + ["finished"]
     told = [row for content in messages for row in content["points"]]
     assert [row[0] for row in told] == [0, 1, 2], "each point once"
-    assert told[0] == [0, None, None, None, None, 9.0, None, None]
+    assert told[0] == [0, None, None, None, None, 9.0, None, None, None]
     assert told[2][:4] == [2, 2.0, 1.0, None]
-    assert told[2][5:] == [7.0, 1e-4, 0.25]
+    assert told[2][5:] == [7.0, 1e-4, 0.25, None]
     (kept,) = [run for run in KEPT_RUNS.whole()["runs"] if run["node"] == "3"]
     assert kept["points"] == told
 
