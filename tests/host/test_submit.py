@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,9 @@ def test_a_run_stopped_on_the_server_is_said(server: Server, tmp_path: Path) -> 
 def test_ctrl_c_stops_the_run_on_the_server_too(server: Server, tmp_path: Path) -> None:
     path = written(training(server, "submitted_left"), tmp_path)
     command = [sys.executable, "-m", "maskloss", "submit", str(path), "--server", server.url]
-    with subprocess.Popen(command) as process:
+    # Where the tests run in the background, a shell has them ignore Ctrl-C, and what they start as well.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, preexec_fn=heeding) as process:
         wait_for_step(server.base / "output/loras/submitted_left.jsonl")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == EXIT_INTERRUPTED
