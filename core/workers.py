@@ -46,7 +46,7 @@ def in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> Gener
         for piece in pieces:
             yield work(piece)
         return
-    with _one_thread_each(), ThreadPoolExecutor(workers, "maskloss", torch.set_num_threads, (1,)) as pool:
+    with _one_thread_each(), ThreadPoolExecutor(workers, "maskloss", use_one_core) as pool:
         waiting: deque[Future[B]] = deque()
         try:
             for piece in pieces:
@@ -58,6 +58,16 @@ def in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> Gener
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def use_one_core() -> None:
+    """Torch computes with one core in the calling thread from now on.
+
+    PyTorch takes this for the number with which all further threads of the process begin, until another is set.
+    """
+    # Asked for first: a thread takes the process's number when it needs one, whatever was set before.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
 
 
 class Budget:

@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 import torch
 
+from ..workers import use_one_core
+
 SECONDS_BETWEEN_CHECKS = 0.2
 
 _Read = TypeVar("_Read")
@@ -31,8 +33,8 @@ class ReadAhead(Generic[_Read]):
 
     def __enter__(self) -> ReadAhead[_Read]:
         threads = torch.get_num_threads()
-        self._thread.submit(_use_one_core).result()
-        # PyTorch takes the number for that with which all further threads of the process begin.
+        self._thread.submit(use_one_core).result()
+        # Not for all further threads of the process.
         torch.set_num_threads(threads)
         self._pending = self._started()
         return self
@@ -61,9 +63,3 @@ class ReadAhead(Generic[_Read]):
             return None
         self._next += 1
         return self._thread.submit(self._read, self._next - 1)
-
-
-def _use_one_core() -> None:
-    # Asked for first: a thread takes the process's number when it needs one, whatever was set before.
-    torch.get_num_threads()
-    torch.set_num_threads(1)

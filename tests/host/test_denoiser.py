@@ -17,6 +17,10 @@ from maskloss.core.train.denoiser import Family
 from . import tiny_models as tiny  # skips where there is no ComfyUI
 from .passes import passes
 
+import comfy.ldm.flux.math  # isort: skip
+import comfy.ldm.hunyuan_video.model  # isort: skip
+import comfy.ldm.modules.attention  # isort: skip
+import comfy.ldm.modules.diffusionmodules.mmdit  # isort: skip
 import comfy.model_sampling  # isort: skip
 import comfy.sd  # isort: skip
 
@@ -121,6 +125,17 @@ def test_a_users_own_attention_is_left_alone() -> None:
         seen.clear()
         assert passes(denoiser, inputs("flux"), texts) == [1, 1]
         assert set(seen) == {24 + 6, 24 + 4}
+
+
+@pytest.mark.parametrize("backend", ["attention_basic", "attention_sub_quad", "attention_split", "attention_pytorch"])
+@pytest.mark.parametrize("name", ["flux", "hunyuan_video", "sd3"])
+def test_padding_is_hidden_from_every_attention(name: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function = getattr(comfy.ldm.modules.attention, backend)
+    for module in (comfy.ldm.flux.math, comfy.ldm.hunyuan_video.model, comfy.ldm.modules.diffusionmodules.mmdit):
+        monkeypatch.setattr(module, "optimized_attention", function)
+    texts = [tiny.text_for(name, length=length, seed=length) for length in (7, 4)]
+    with open_denoiser(tiny.load_model(name), texts[0]) as denoiser:
+        assert passes(denoiser, inputs(name), texts) == [2]
 
 
 def test_latents_are_normalised_once_and_keep_their_axes() -> None:
