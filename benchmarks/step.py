@@ -3,12 +3,12 @@
     COMFYUI_PATH=/path/to/ComfyUI /path/to/its/python benchmarks/step.py [--rounds 21] [--batch-rounds 5]
 
 All contenders train the same random WAN (width 1024, 4 blocks, 256 picture tokens, 512 text tokens) on the same four
-pictures in fp32 on the CPU with LoRAs of the same rank. Each runs in a process of its own and makes two steps in turn,
-so that a machine which is busy with other things is equally slow for all; the second counts, for the first finds the
-caches full of what the others left there, as no step within a training does. Who begins changes from round to round. On
-a virtual machine a step is made again when the host took more than a fiftieth of the cores away meanwhile. Medians
-count. Peak memory is that of the process beyond its imports. Prints Markdown; nothing is fetched, and what is written
-goes to a temporary directory.
+pictures in fp32 on the CPU with LoRAs of the same rank. Each runs in a process of its own, in a thread as ComfyUI's
+nodes do, and makes two steps in turn, so that a machine which is busy with other things is equally slow for all; the
+second counts, for the first finds the caches full of what the others left there, as no step within a training does.
+Who begins changes from round to round. On a virtual machine a step is made again when the host took more than a
+fiftieth of the cores away meanwhile. Medians count. Peak memory is that of the process beyond its imports. Prints
+Markdown; nothing is fetched, and what is written goes to a temporary directory.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -348,9 +349,16 @@ def contend(name: str, directory: Path) -> None:
     """The life of a contender's process."""
     material = prepare(directory, Text())  # its captions are cached already, at whatever length
     pause = Pause(peak_kib())
-    pause.wait()
-    with torch.inference_mode():
-        CONTENDERS[name](material)(pause)
+
+    def execute() -> None:
+        pause.wait()
+        with torch.inference_mode():
+            CONTENDERS[name](material)(pause)
+
+    # ComfyUI executes its nodes in a thread, where memory is given out otherwise than in a program's first one.
+    thread = threading.Thread(target=execute)
+    thread.start()
+    thread.join()
 
 
 def table(rows: Sequence[tuple[str, float, float]]) -> None:

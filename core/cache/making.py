@@ -29,6 +29,7 @@ from .entry_file import (
     ORIGIN,
     SOURCES_SEEN,
     VERSION,
+    is_finite,
     read_header,
     read_image,
     read_latent,
@@ -184,7 +185,7 @@ def _encoded(rgb_BTHWC: torch.Tensor, plans: Batch, encoder: LatentEncoder) -> t
             f"{f', or in time not {encoder.temporal_stride}' if frames > 1 else ''}."
         )
     for plan, latent in zip(plans, latents_BCThw, strict=True):
-        if not bool(torch.isfinite(latent).all()):
+        if not is_finite(latent):
             raise CacheError(f"The encoder gave values that are not finite for {plan.name}; try it in float32.")
     return latents_BCThw
 

@@ -12,7 +12,7 @@ from ..errors import CacheError
 from ..files import locked, write_json
 from ..progress import SILENT, Progress
 from .encoders import TextEncoder
-from .entry_file import TEXT_ENCODER, alone, read_metadata, write_tensors
+from .entry_file import TEXT_ENCODER, alone, is_finite, read_metadata, write_tensors
 from .index import read_index, write_index
 from .reference_files import TEXT_MARK
 from .store import LatentCache, text_file_name
@@ -91,7 +91,7 @@ def _is_whole(path: Path) -> bool:
 
 def _write(path: Path, tensors: Mapping[str, torch.Tensor], caption: str, encoder: str) -> None:
     for key, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if not is_finite(tensor):
             raise CacheError(
                 f"The text encoder gave values that are not finite for the caption {caption!r} ({key}); try it in "
                 "float32."

@@ -33,8 +33,8 @@ class _AddProduct(torch.autograd.Function):
         # copy every gradient. Its version tells of the change all the same.
         result = output.detach()
         with torch.autocast(x.device.type, enabled=False):
-            inner_NR = torch.mm(x_NI, down.t())
-            result.flatten(0, -2).addmm_(inner_NR, up.t(), alpha=scale)
+            inner_NR = torch.mm(x_NI, down.t()).mul_(scale)
+            result.flatten(0, -2).addmm_(inner_NR, up.t())
         ctx.save_for_backward(x_NI, inner_NR, down, up)
         ctx.scale = scale
         return result
@@ -48,7 +48,7 @@ class _AddProduct(torch.autograd.Function):
         x_NI, inner_NR, down, up = ctx.saved_tensors
         gradient_NO = gradient.flatten(0, -2)
         of_inner_NR = torch.mm(gradient_NO, up).mul_(ctx.scale)
-        of_up = torch.mm(inner_NR.t(), gradient_NO).mul_(ctx.scale).t()
+        of_up = torch.mm(inner_NR.t(), gradient_NO).t()
         of_down = torch.mm(of_inner_NR.t(), x_NI)
         of_x = None
         if ctx.needs_input_grad[1]:

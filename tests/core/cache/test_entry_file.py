@@ -11,6 +11,7 @@ from maskloss.core.cache.entries import CacheEntry
 from maskloss.core.cache.entry_file import (
     MaskStorage,
     entry_file_name,
+    is_finite,
     read_header,
     read_image,
     read_latent,
@@ -176,3 +177,23 @@ def close(found: torch.Tensor, expected: torch.Tensor, architecture: str) -> Non
         assert torch.equal(found, expected)
     else:
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_one_value_that_is_not_finite_is_seen(dtype: torch.dtype, bad: float):
+    tensor = torch.ones(3, 1000, dtype=dtype)
+    assert is_finite(tensor)
+    tensor[1, 7] = bad
+    assert not is_finite(tensor)
+
+
+def test_infinities_that_cancel_out_are_seen_and_a_sum_that_overflows_is_no_fault():
+    assert not is_finite(torch.tensor([float("inf"), 1.0, float("-inf")]))
+    assert is_finite(torch.full((4,), torch.finfo(torch.float32).max))
+    assert is_finite(torch.full((9,), 60000.0, dtype=torch.float16))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.uint8])
+def test_whole_numbers_are_finite(dtype: torch.dtype):
+    assert is_finite(torch.ones(5, dtype=dtype))
