@@ -1,6 +1,6 @@
 """How long a training step takes here, in ComfyUI's own TrainLoraNode, and in the bare frozen model.
 
-    COMFYUI_PATH=/path/to/ComfyUI /path/to/its/python benchmarks/step.py [--rounds 21] [--batch-rounds 5]
+    COMFYUI_PATH=/path/to/ComfyUI /path/to/its/python -m benchmarks.step [--rounds 21] [--batch-rounds 5]
 
 All contenders train the same random WAN (width 1024, 4 blocks, 256 picture tokens, 512 text tokens) on the same four
 pictures in fp32 on the CPU with LoRAs of the same rank. Each runs in a process of its own, in a thread as ComfyUI's
@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,11 +55,12 @@ from maskloss.core.train.observer import SilentObserver  # noqa: E402
 from maskloss.core.train.recipe import TrainingRecipe  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
+from .turns import Pause, measure, peak_kib  # noqa: E402
+
 RANK = 8
 SIDE_PX = 256
 PICTURES = 4
 FOREVER = 1_000_000
-ANSWER = "step took"
 WAN = {
     "image_model": "wan2.1", "dim": 1024, "out_dim": 16, "num_heads": 8, "ffn_dim": 4096, "num_layers": 4,
     "patch_size": (1, 2, 2), "freq_dim": 256, "window_size": (-1, -1), "qk_norm": True, "cross_attn_norm": True,
@@ -77,8 +76,6 @@ BOUNDS = (
     ("ours, batch 4", "native, batch 4", 0.15),
     ("ours, batch 4", "frozen model, batch 4", 1.15),
 )
-WARM_UP = 1
-MOST_STOLEN, TRIES = 0.02, 4
 PRIOR = MaskLossSettings(gamma=0.7, min_weight=0.05, prior_weight=0.5)
 
 
@@ -94,62 +91,7 @@ class Text:
         return {"cross_attn": torch.randn(1, self._tokens, 4096, generator=torch.Generator().manual_seed(len(caption)))}
 
 
-class Contender:
-    """A training loop in a process of its own, which stands still between its steps."""
-
-    def __init__(self, name: str, directory: Path) -> None:
-        command = [sys.executable, __file__, "--contender", name, "--directory", str(directory)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._name = name
-
-    def step(self) -> tuple[float, float]:
-        """Seconds that the step took, and the most MiB that the process ever had beyond its imports."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write("step\n")
-        self._process.stdin.flush()
-        for line in self._process.stdout:
-            if line.startswith(ANSWER):
-                seconds, mebibytes = line[len(ANSWER) :].split()
-                return float(seconds), float(mebibytes)
-        raise RuntimeError(f"{self._name} ended before its step.")
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
-class Pause:
-    """Called in a contender's process after each step: tells what it took and waits for the next."""
-
-    def __init__(self, before_kib: int) -> None:
-        self._before_kib = before_kib
-        self._start = 0.0
-
-    def wait(self) -> None:
-        if not sys.stdin.readline():
-            sys.exit()
-        self._start = time.perf_counter()
-
-    def __call__(self) -> None:
-        seconds = time.perf_counter() - self._start
-        print(f"{ANSWER} {seconds} {(peak_kib() - self._before_kib) / 1024}", flush=True)
-        self.wait()
-
-
-def peak_kib() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 Run = Callable[[Pause], None]
-
-
-@dataclass(frozen=True)
-class Result:
-    """Median seconds of a step, and the peak of memory."""
-
-    seconds: float
-    mebibytes: float
 
 
 @dataclass(frozen=True)
@@ -278,41 +220,6 @@ def frozen(material: Material, batch: int = 1) -> Run:
     return run
 
 
-def measure(names: Sequence[str], rounds: int, directory: Path) -> dict[str, Result]:
-    """Median seconds per step, of the second of two that each makes in turn; the first turn of each warms up."""
-    running = {name: Contender(name, directory) for name in names}
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    try:
-        for number in range(rounds + WARM_UP):
-            first = number % len(names)
-            for name in (*names[first:], *names[:first]):
-                running[name].step()
-                taken[name].append(undisturbed(running[name]))
-    finally:
-        for contender in running.values():
-            contender.stop()
-    return {
-        name: Result(statistics.median(seconds for seconds, _ in steps[WARM_UP:]), steps[-1][1])
-        for name, steps in taken.items()
-    }
-
-
-def undisturbed(contender: Contender) -> tuple[float, float]:
-    """The first step of at most four during which the host left the machine its cores, or else the least disturbed."""
-    steps: list[tuple[float, tuple[float, float]]] = []
-    while not steps or (steps[-1][0] > MOST_STOLEN and len(steps) < TRIES):
-        before = stolen_seconds()
-        seconds, mebibytes = contender.step()
-        steps.append(((stolen_seconds() - before) / (seconds * (os.cpu_count() or 1)), (seconds, mebibytes)))
-    return min(steps)[1]
-
-
-def stolen_seconds() -> float:
-    """Time of all cores that the host of a virtual machine has given to others; 0 where nobody tells."""
-    path = Path("/proc/stat")
-    return int(path.read_text().split()[8]) / os.sysconf("SC_CLK_TCK") if path.exists() else 0.0
-
-
 def loss_seconds(material: Material, repeats: int = 50) -> float:
     """Median seconds of the mask transform, the error, and the weighted loss with its backward pass."""
     cache = material.cache
@@ -356,9 +263,14 @@ def contend(name: str, directory: Path) -> None:
             CONTENDERS[name](material)(pause)
 
     # ComfyUI executes its nodes in a thread, where memory is given out otherwise than in a program's first one.
-    thread = threading.Thread(target=execute)
-    thread.start()
-    thread.join()
+    with ThreadPoolExecutor(1) as nodes:
+        nodes.submit(execute).result()
+
+
+def commands(names: Sequence[str], directory: Path) -> dict[str, list[str]]:
+    """What starts each contender's process."""
+    program = [sys.executable, "-m", "benchmarks.step", "--directory", str(directory)]
+    return {name: [*program, "--contender", name] for name in names}
 
 
 def table(rows: Sequence[tuple[str, float, float]]) -> None:
@@ -384,10 +296,12 @@ def main() -> None:
         material = prepare(directory, Text(options.text_tokens))
         groups = [name for name in CONTENDERS if "," not in name], [name for name in CONTENDERS if "checkp" in name]
         results = {
-            name: result for group in groups for name, result in measure(group, options.rounds, directory).items()
+            name: result
+            for group in groups
+            for name, result in measure(commands(group, directory), options.rounds).items()
         }
         four = [name for name in CONTENDERS if "batch 4" in name]
-        results |= measure(four, options.batch_rounds, directory)
+        results |= measure(commands(four, directory), options.batch_rounds)
         weighing = loss_seconds(material)
     print("| contender | median of a step | peak memory |\n|---|---|---|")
     for name, result in results.items():
