@@ -33,7 +33,8 @@ class TextRule(Enum):
 
     `APART`: they do not, unless ComfyUI knows how (UNets repeat text). `MASKED`: padded, with an `attention_mask` for
     each. `HIDDEN`: padded, and the padding hidden from attention by us; samples that bring a mask go alone.
-    `FULL_LENGTH`: filled with zeros up to the length that the model was trained with; longer ones go apart.
+    `FULL_LENGTH`: filled with zeros up to the length that the model was trained with; longer ones go apart. What is
+    equal at their ends is gone through once, and counted.
     """
 
     APART = "apart"

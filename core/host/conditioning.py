@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from .architectures import TextRule
+from .counted_padding import CountedPadding, TextAttention, count_padding
 from .encoders import embeddings_to_cond
 from .image_to_video import as_conditioning, frames_in
 from .padding import HiddenPadding, pad_together, picture_tokens
@@ -27,13 +28,13 @@ _GUIDANCE_LAYERS = ("guidance_in.", "distilled_guidance_layer.")
 class Rows:
     """Samples that go through the model together, by position, with the model's keyword arguments for all of them.
 
-    `padding` is None where their texts have one length. `frames` are the numbers of their latent frames where these
-    are not simply counted.
+    `padding` is None where their texts are as the model's encoder gives them. `frames` are the numbers of their latent
+    frames where these are not simply counted.
     """
 
     positions: tuple[int, ...]
     arguments: Mapping[str, Any]
-    padding: HiddenPadding | None = None
+    padding: HiddenPadding | CountedPadding | None = None
     frames: tuple[int, ...] = ()
 
 
@@ -43,11 +44,12 @@ def condition(
     noise: torch.Tensor,
     guidance: float | None,
     rule: TextRule,
+    counting: TextAttention | None = None,
 ) -> list[Rows]:
     """One row per sample. Rows that cannot share a pass without changing each other's result come apart.
 
     `noise` has the model's own axes, (B,C,h,w) or (B,C,T,h,w). `guidance` replaces the model's default where the
-    embeddings bring none.
+    embeddings bring none. With `counting`, tokens that are repeated at the ends of full-length texts are counted.
     """
     embeddings = [embeddings_to_cond(as_conditioning(each)) for each in text]
     frames = [frames_in(each) for each in text]
@@ -66,6 +68,8 @@ def condition(
         else:
             fitting.append(i)
     rows = [_rows(model, group, [conds[i] for i in group], noise) for group in groups]
+    if rule is TextRule.FULL_LENGTH and counting is not None:
+        rows = [_counted(each, counting) for each in rows]
     return [replace(each, frames=frames[each.positions[0]]) for each in rows]
 
 
@@ -87,6 +91,11 @@ def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: t
         return Rows(tuple(positions), {**arguments, _TEXT: text})
     padded, padding = pad_together([each.cond for each in texts], picture_tokens(model.diffusion_model, noise))
     return Rows(tuple(positions), {**arguments, _TEXT: torch.cat(padded)}, padding)
+
+
+def _counted(rows: Rows, where: TextAttention) -> Rows:
+    text, padding = count_padding(rows.arguments[_TEXT], where)
+    return replace(rows, arguments={**rows.arguments, _TEXT: text}, padding=padding)
 
 
 def _model_conds(model: Any, embeddings: Conds, noise: torch.Tensor, guidance: float | None) -> Conds:

@@ -20,12 +20,12 @@ from .architectures import TextRule, architecture_of, repeated_blocks
 from .attention import OVERRIDE, differentiable
 from .checkpointing import BlockCheckpointing, mutation_allowed
 from .conditioning import condition, heeded_guidance
+from .counted_padding import TextAttention, watched_text_attention
 from .fingerprint import patcher_fingerprint
 from .gradient_check import check_gradients
 from .image_to_video import can_place, notes, placed
 from .kernels import plain_kernels
 from .loading import computing_in, load, loadable_patcher, own_dtype
-from .padding import hiding
 from .predictions import prediction_family, supported_image_channels
 from .recast import casting_again
 from .weights import DifferentiableWeights
@@ -53,6 +53,7 @@ class ComfyDenoiser:
         identity: str,
         lent: Callable[[], AbstractContextManager[Any]],
         shown_channels: int = 0,
+        counting: TextAttention | None = None,
     ) -> None:
         self.lent = lent
         self._model = patcher.model
@@ -66,6 +67,7 @@ class ComfyDenoiser:
         # The user's own attention would have to be ours at the same time.
         taken = own is not None and self._architecture.text is TextRule.HIDDEN
         self._text_rule = TextRule.APART if taken else self._architecture.text
+        self._counting = counting if own is None else None
         self.family = prediction_family(self._sampling)
         self.kind = type(self._model).__name__
         self.module: torch.nn.Module = self._model.diffusion_model
@@ -136,7 +138,8 @@ class ComfyDenoiser:
         self, noised: torch.Tensor, sigma_B: torch.Tensor, text: Sequence[Mapping[str, torch.Tensor]]
     ) -> torch.Tensor:
         rows: list[torch.Tensor] = [noised] * len(noised)
-        for group in condition(self._model, text, noised.detach(), self.guidance, self._text_rule):
+        groups = condition(self._model, text, noised.detach(), self.guidance, self._text_rule, self._counting)
+        for group in groups:
             where = torch.tensor(group.positions, device=noised.device)
             sigmas = sigma_B[where]
             options = {
@@ -148,7 +151,7 @@ class ComfyDenoiser:
                 **({} if group.padding is None else {OVERRIDE: differentiable(group.padding.attention)}),
                 **placed(self._options, group.frames),
             }
-            with hiding(group.padding, self.module):
+            with nullcontext() if group.padding is None else group.padding.around(self.module):
                 results = self._model.apply_model(noised[where], sigmas, transformer_options=options, **group.arguments)
             for position, result in zip(group.positions, results, strict=True):
                 rows[position] = result
@@ -223,7 +226,8 @@ def open_denoiser(
         identity = model_identity(model, guidance)
         lent = lambda: _lent(patcher, weights, management)  # noqa: E731
         told = heeded_guidance(patcher.model, guidance)
-        denoiser = ComfyDenoiser(patcher, checkpointing, told, identity, lent, shown_channels)
+        counting = stack.enter_context(watched_text_attention(patcher.model.diffusion_model))
+        denoiser = ComfyDenoiser(patcher, checkpointing, told, identity, lent, shown_channels, counting)
         check_gradients(checkpointing, _small_pass(denoiser, example))
         yield denoiser
 

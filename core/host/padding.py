@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,8 +73,3 @@ def picture_tokens(network: nn.Module, noise: torch.Tensor) -> int:
     sides = noise.shape[2:]
     patches = [patch] * len(sides) if isinstance(patch, int) else list(patch)
     return math.prod(math.ceil(side / size) for side, size in zip(sides, patches, strict=True))
-
-
-def hiding(padding: HiddenPadding | None, network: nn.Module) -> Any:
-    """A context for the forward pass of rows that were padded, or were not."""
-    return nullcontext() if padding is None else padding.around(network)
