@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeGuard
 
 from torch import nn
 
@@ -25,31 +24,39 @@ _QWEN = r"^transformer_blocks\.\d+\.(attn|img_mlp|txt_mlp)\."
 _UNWANTED = r"modulation|ada_?ln|[._]mod([._A-Z]|$)|norm|ref_image"
 
 
-_Value = TypeVar("_Value")
-
-
 class TextRule(Enum):
     """How captions of different lengths come into one pass without changing each other's result.
 
     `APART`: they do not, unless ComfyUI knows how (UNets repeat text). `MASKED`: padded, with an `attention_mask` for
-    each. `HIDDEN`: padded, and the padding hidden from attention by us; samples that bring a mask go alone.
-    `FULL_LENGTH`: filled with zeros up to the length that the model was trained with; longer ones go apart. What is
-    equal at their ends is gone through once, and counted.
+    each. `FULL_LENGTH`: filled with zeros up to the length that the model was trained with; longer ones go apart. What
+    is equal at their ends is gone through once, and counted.
+
+    The others are padded, and the padding is hidden from attention by us; samples that bring a mask go alone. `HIDDEN`:
+    behind the text, which comes before the picture, or is only attended to. `HIDDEN_AHEAD`: in front of the text, from
+    which the picture's positions count on; they are rotary, so that only distances matter. `HIDDEN_LAST`: behind the
+    text, which comes after the picture.
     """
 
     APART = "apart"
     MASKED = "masked"
-    HIDDEN = "hidden"
     FULL_LENGTH = "full_length"
+    HIDDEN = "hidden"
+    HIDDEN_AHEAD = "hidden_ahead"
+    HIDDEN_LAST = "hidden_last"
+
+    @property
+    def hides(self) -> bool:
+        """Whether it is one of the last three."""
+        return self in (TextRule.HIDDEN, TextRule.HIDDEN_AHEAD, TextRule.HIDDEN_LAST)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """`name` is the LoRA file's `modelspec.architecture`, `targets` the layers that get an adapter by default,
-    `least_cells` the side of the smallest latent that the network takes."""
+    """`name` is the LoRA file's `modelspec.architecture`, `targets` the layers that get an adapter by default, "" where
+    these are the layers of its blocks, `least_cells` the side of the smallest latent that the network takes."""
 
     name: str
-    targets: str
+    targets: str = ""
     text: TextRule = TextRule.APART
     least_cells: int = 1
 
@@ -62,43 +69,45 @@ _BY_CLASS = {
     "QwenImage": Architecture("qwen-image", _QWEN, TextRule.MASKED),
     "MageFlow": Architecture("mage-flow", _QWEN, TextRule.MASKED),
     "HunyuanVideo": Architecture("hunyuan-video", _STREAMS, TextRule.HIDDEN),
-    "HunyuanVideo15": Architecture("hunyuan-video-1.5", _STREAMS),
-    "HunyuanImage21": Architecture("hunyuan-image-2.1", _STREAMS),
+    "HunyuanVideo15": Architecture("hunyuan-video-1.5", _STREAMS, TextRule.HIDDEN),
+    "HunyuanImage21": Architecture("hunyuan-image-2.1", _STREAMS, TextRule.HIDDEN),
     "Flux": Architecture("flux-1-dev", _STREAMS, TextRule.HIDDEN),
     "FluxSchnell": Architecture("flux-1-schnell", _STREAMS, TextRule.HIDDEN),
     "Flux2": Architecture("flux-2", _STREAMS, TextRule.HIDDEN),
     "Chroma": Architecture("chroma", _STREAMS, TextRule.HIDDEN),
-    "LongCatImage": Architecture("longcat-image", _STREAMS),
+    "LongCatImage": Architecture("longcat-image", _STREAMS, TextRule.HIDDEN_AHEAD),
     "SD3": Architecture("stable-diffusion-3", _JOINT, TextRule.HIDDEN),
     "SDXL": Architecture("stable-diffusion-xl-v1-base", _UNET),
     "SDXLRefiner": Architecture("stable-diffusion-xl-v1-refiner", _UNET),
     "SD15": Architecture("stable-diffusion-v1", _UNET),
     "SD20": Architecture("stable-diffusion-v2", _UNET),
+    "Lumina2": Architecture("lumina-2", text=TextRule.HIDDEN_AHEAD),
+    "ZImage": Architecture("z-image", text=TextRule.HIDDEN_AHEAD),
+    "Omnigen2": Architecture("omnigen-2"),
+    "Boogu": Architecture("boogu"),
+    "Kandinsky5": Architecture("kandinsky-5", text=TextRule.HIDDEN),
+    "Krea2": Architecture("krea-2", text=TextRule.HIDDEN),
+    "PixelDiTT2I": Architecture("pixelditt2i", text=TextRule.HIDDEN),
+    "AuraFlow": Architecture("auraflow", text=TextRule.HIDDEN),
+    "JoyImage": Architecture("joy-image", text=TextRule.HIDDEN_LAST),
+    "Lens": Architecture("lens", text=TextRule.MASKED),
+    "LTXV": Architecture("ltx-video", text=TextRule.MASKED),
+    "HiDream": Architecture("hidream-i1"),
+    "ErnieImage": Architecture("ernie-image"),
+    "PixArtAlpha": Architecture("pixart-alpha", least_cells=64),
+    "PixArtSigma": Architecture("pixart-sigma", least_cells=64),
+    "GenmoMochi": Architecture("mochi-1-preview"),
 }
-# What is known of others is their name, and the side of the smallest latent that they take.
-_NAMES = {
-    "Lumina2": "lumina-2", "ZImage": "z-image", "HiDream": "hidream-i1", "Kandinsky5": "kandinsky-5",
-    "Omnigen2": "omnigen-2", "Krea2": "krea-2", "ErnieImage": "ernie-image", "PixArtAlpha": "pixart-alpha",
-    "PixArtSigma": "pixart-sigma", "LTXV": "ltx-video", "GenmoMochi": "mochi-1-preview", "JoyImage": "joy-image",
-}  # fmt: skip
-_LEAST_CELLS = {"PixArtAlpha": 64}
 
 
 def architecture_of(model: Any) -> Architecture:
-    """What is known of a ComfyUI `BaseModel`; for one of which only a name is, the layers of its blocks."""
+    """What is known of a ComfyUI `BaseModel`; of one of which nothing is, the name of its class."""
     kinds = [kind.__name__ for kind in type(model.model_config).__mro__]
-    known = _first(_BY_CLASS, kinds)
-    if known is not None:
+    known = next((_BY_CLASS[kind] for kind in kinds if kind in _BY_CLASS), Architecture(kinds[0].lower()))
+    if known.targets:
         return known
     network = model.diffusion_model
-    name = _first(_NAMES, kinds) or kinds[0].lower()
-    if is_unet(network):
-        return Architecture(name, _UNET)
-    return Architecture(name, _in_blocks(network), least_cells=_first(_LEAST_CELLS, kinds) or 1)
-
-
-def _first(table: Mapping[str, _Value], names: Sequence[str]) -> _Value | None:
-    return next((table[name] for name in names if name in table), None)
+    return replace(known, targets=_UNET if is_unet(network) else _in_blocks(network))
 
 
 def _in_blocks(network: nn.Module) -> str:

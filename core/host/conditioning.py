@@ -9,17 +9,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from .architectures import TextRule
+from .architectures import TextRule, is_unet
 from .counted_padding import CountedPadding, TextAttention, count_padding
 from .encoders import embeddings_to_cond
 from .image_to_video import as_conditioning, frames_in
-from .padding import HiddenPadding, pad_together, picture_tokens
+from .padding import HiddenPadding, pad_together
 
 Conds = dict[str, Any]
 
-_TEXT = "c_crossattn"
+_TEXT, _TOKENS, _MASK = "c_crossattn", "num_tokens", "attention_mask"
 # With anything else beside the text, such as a mask or a second text, padding would be more than zeros at the end.
-_PADDABLE = {_TEXT, "y", "guidance", "ref_latents", "ref_latents_method"}
+_PADDABLE = {_TEXT, _TOKENS, "y", "c_concat", "guidance", "ref_latents", "ref_latents_method"}
 # Flux's and HunyuanVideo's, and Chroma's.
 _GUIDANCE_LAYERS = ("guidance_in.", "distilled_guidance_layer.")
 
@@ -58,16 +58,18 @@ def condition(
     elif rule is TextRule.FULL_LENGTH:
         embeddings = [_filled(each, model.diffusion_model.text_len) for each in embeddings]
     conds = [_model_conds(model, each, noise[i : i + 1], guidance) for i, each in enumerate(embeddings)]
-    ragged = rule is TextRule.HIDDEN
+    if rule.hides:
+        conds = [_without_needless_mask(each) for each in conds]
+    repeats = is_unet(model.diffusion_model)
     groups: list[list[int]] = []
     for i, own in enumerate(conds):
         alike = (group for group in groups if frames[group[0]] == frames[i])
-        fitting = next((group for group in alike if _fits(conds[group[0]], own, ragged)), None)
+        fitting = next((group for group in alike if _fits(conds[group[0]], own, rule, repeats)), None)
         if fitting is None:
             groups.append([i])
         else:
             fitting.append(i)
-    rows = [_rows(model, group, [conds[i] for i in group], noise) for group in groups]
+    rows = [_rows(model, group, [conds[i] for i in group], noise, rule) for group in groups]
     if rule is TextRule.FULL_LENGTH and counting is not None:
         rows = [_counted(each, counting) for each in rows]
     return [replace(each, frames=frames[each.positions[0]]) for each in rows]
@@ -79,18 +81,20 @@ def heeded_guidance(model: Any, guidance: float | None) -> float | None:
     return guidance if any(name.startswith(_GUIDANCE_LAYERS) for name in layers) else None
 
 
-def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: torch.Tensor) -> Rows:
+def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: torch.Tensor, rule: TextRule) -> Rows:
     arguments = {
         name: cond.concat([each[name] for each in conds[1:]]) for name, cond in conds[0].items() if name != _TEXT
     }
     if _TEXT not in conds[0]:
         return Rows(tuple(positions), arguments)
     texts = [each[_TEXT] for each in conds]
-    if all(each.can_concat(texts[0]) for each in texts[1:]):
+    if not rule.hides or len({each.cond.shape for each in texts}) == 1:
         text = texts[0].cond if len(texts) == 1 else texts[0].concat(texts[1:])
         return Rows(tuple(positions), {**arguments, _TEXT: text})
-    padded, padding = pad_together([each.cond for each in texts], picture_tokens(model.diffusion_model, noise))
-    return Rows(tuple(positions), {**arguments, _TEXT: torch.cat(padded)}, padding)
+    text, padding = pad_together([each.cond for each in texts], model.diffusion_model, noise, rule)
+    if _TOKENS in arguments:
+        arguments[_TOKENS] = text.shape[1]
+    return Rows(tuple(positions), {**arguments, _TEXT: text}, padding)
 
 
 def _counted(rows: Rows, where: TextAttention) -> Rows:
@@ -118,14 +122,25 @@ def _model_conds(model: Any, embeddings: Conds, noise: torch.Tensor, guidance: f
         return {name: cond.process_cond(batch_size=1, area=None) for name, cond in conds.items()}
 
 
-def _fits(first: Conds, second: Conds, ragged: bool) -> bool:
-    if first.keys() != second.keys():
-        return False
-    if ragged and first.keys() <= _PADDABLE:
-        return all(first[name].can_concat(second[name]) for name in first if name != _TEXT)
+def _fits(first: Conds, second: Conds, rule: TextRule, repeats: bool) -> bool:
     # Masks of several rows are not for every model.
-    masked = ragged and "attention_mask" in first
-    return not masked and all(first[name].can_concat(second[name]) for name in first)
+    if first.keys() != second.keys() or (rule.hides and _MASK in first):
+        return False
+    padded = rule.hides and first.keys() <= _PADDABLE
+    beside = {_TEXT, _TOKENS} if padded else {_TEXT}
+    if not all(first[name].can_concat(second[name]) for name in first if name not in beside):
+        return False
+    return padded or _TEXT not in first or _same_text_length(first[_TEXT], second[_TEXT], repeats)
+
+
+def _same_text_length(first: Any, second: Any, repeats: bool) -> bool:
+    """Or, with `repeats`, what ComfyUI makes the same by repeating: right only where text is merely attended to."""
+    return first.can_concat(second) if repeats else first.cond.shape == second.cond.shape
+
+
+def _without_needless_mask(conds: Conds) -> Conds:
+    mask = conds.get(_MASK)
+    return {name: cond for name, cond in conds.items() if name != _MASK} if mask and bool(mask.cond.all()) else conds
 
 
 def _filled(embeddings: Conds, tokens: int) -> Conds:

@@ -65,7 +65,7 @@ class ComfyDenoiser:
         own = self._options.get(OVERRIDE)
         self._options[OVERRIDE] = differentiable(own)
         # The user's own attention would have to be ours at the same time.
-        taken = own is not None and self._architecture.text is TextRule.HIDDEN
+        taken = own is not None and self._architecture.text.hides
         self._text_rule = TextRule.APART if taken else self._architecture.text
         self._counting = counting if own is None else None
         self.family = prediction_family(self._sampling)

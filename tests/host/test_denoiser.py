@@ -29,8 +29,9 @@ pytestmark = pytest.mark.comfy
 FAMILY = dict.fromkeys(("sd15", "sdxl", "sd2", "sdxl_refiner", "pixart"), Family.EPS)
 # What takes captions of any lengths in one pass, and what takes those that a UNet can repeat.
 ANY_LENGTHS = (
-    "wan", "wan22_5b", "hunyuan_video", "flux", "flux_schnell", "flux2", "ovis", "chroma", "chroma_radiance",
-    "qwen_image", "mage_flow", "sd3",
+    "wan", "wan22_5b", "hunyuan_video", "hunyuan_video15", "hunyuan_image", "flux", "flux_schnell", "flux2", "ovis",
+    "longcat", "chroma", "chroma_radiance", "qwen_image", "mage_flow", "sd3", "lumina2", "z_image",
+    "z_image_pixel", "kandinsky5", "kandinsky5_image", "krea2", "pixeldit", "aura_flow", "joy_image", "lens", "ltxv",
 )  # fmt: skip
 REPEATED = ("sd15", "sdxl", "sd2", "sdxl_refiner")
 
@@ -98,6 +99,9 @@ def test_a_batch_is_its_samples_in_one_pass(name: str) -> None:
         assert passes(denoiser, inputs(name, 3), alike) == [3]
         together = name in (*ANY_LENGTHS, *REPEATED)
         assert passes(denoiser, inputs(name, 3), ragged) == ([3] if together else [1, 1, 1])
+        # ComfyUI would repeat these up to 12 tokens each, for whatever network.
+        repeatable = [tiny.text_for(name, length=length, seed=length) for length in (6, 4)]
+        assert passes(denoiser, inputs(name), repeatable) == ([2] if together else [1, 1])
 
 
 def test_captions_that_cannot_share_a_pass_come_apart() -> None:
@@ -109,6 +113,32 @@ def test_captions_that_cannot_share_a_pass_come_apart() -> None:
     texts = [tiny.text_for("wan", length=length) for length in (600, 512)]
     with open_denoiser(tiny.load_model("wan"), texts[0]) as denoiser:
         assert passes(denoiser, inputs("wan"), texts) == [1, 1], "longer than any that WAN was trained with"
+
+
+@pytest.mark.parametrize("lengths", [(40, 4, 70), (33, 64, 1), (24, 40)])
+@pytest.mark.parametrize("name", ["z_image", "z_image_pixel"])
+def test_texts_that_are_filled_up_to_different_multiples_share_a_pass(name: str, lengths: tuple[int, ...]) -> None:
+    """Z-Image fills texts and pictures up to multiples of 32 tokens; its picture stands where the filled text ends."""
+    texts = [tiny.text_for(name, length=length, seed=length) for length in lengths]
+    with open_denoiser(tiny.load_model(name), texts[0]) as denoiser:
+        assert passes(denoiser, inputs(name, len(texts)), texts) == [len(texts)]
+
+
+def test_what_a_network_does_not_take_of_a_text_is_not_counted_on() -> None:
+    texts = [tiny.text_for("pixeldit", length=length, seed=length) for length in (310, 4, 300)]
+    model = tiny.load_model("pixeldit")
+    assert model.model.diffusion_model.txt_max_length == 300
+    with open_denoiser(model, texts[1]) as denoiser:
+        assert passes(denoiser, inputs("pixeldit", 3), texts) == [3]
+
+
+@pytest.mark.parametrize("name", ["pixeldit", "z_image"])
+def test_a_mask_that_hides_something_goes_alone_and_one_that_does_not_is_none(name: str) -> None:
+    texts = [tiny.text_for(name, length=length) for length in (6, 4)]
+    with open_denoiser(tiny.load_model(name), texts[0]) as denoiser:
+        assert passes(denoiser, inputs(name), texts) == [2]
+        texts[0]["attention_mask"][:, :2] = 0
+        assert passes(denoiser, inputs(name), texts) == [1, 1]
 
 
 def test_a_users_own_attention_is_left_alone() -> None:

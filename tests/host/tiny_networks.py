@@ -102,6 +102,9 @@ _Z_IMAGE = {
     **_LUMINA, "dim": 256, "n_heads": 2, "n_kv_heads": 2, "axes_dims": [32, 48, 48], "rope_theta": 256.0,
     "ffn_dim_multiplier": 8 / 3, "z_image_modulation": True, "time_scale": 1000.0, "pad_tokens_multiple": 32,
 }  # fmt: skip
+_Z_IMAGE_PIXEL = {
+    **_Z_IMAGE, "image_model": "zimage_pixel", "in_channels": 3, "decoder_hidden_size": 64, "decoder_num_res_blocks": 1,
+}  # fmt: skip
 _OMNIGEN = {
     "image_model": "omnigen2", "axes_dim_rope": [40, 40, 40], "axes_lens": [1024, 1664, 1664], "hidden_size": 240,
     "ffn_dim_multiplier": None, "in_channels": 16, "multiple_of": 64, "norm_eps": 1e-5, "num_attention_heads": 2,
@@ -190,6 +193,7 @@ FURTHER = {
     "sdxl_refiner": TinyNetwork("SDXLRefiner", {**_SDXL, "adm_in_channels": 128 + 5 * 256}, text=192, pooled=128),
     "lumina2": TinyNetwork("Lumina2", _LUMINA, masked=True),
     "z_image": TinyNetwork("ZImage", _Z_IMAGE, masked=True),
+    "z_image_pixel": TinyNetwork("ZImagePixelSpace", _Z_IMAGE_PIXEL, masked=True),
     "omnigen2": TinyNetwork("Omnigen2", _OMNIGEN, masked=True),
     "boogu": TinyNetwork("Boogu", _BOOGU, masked=True),
     "hidream": TinyNetwork("HiDream", _HIDREAM, pooled=32),
