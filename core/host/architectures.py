@@ -28,8 +28,8 @@ class TextRule(Enum):
     """How captions of different lengths come into one pass without changing each other's result.
 
     `APART`: they do not, unless ComfyUI knows how (UNets repeat text). `MASKED`: padded, with an `attention_mask` for
-    each. `FULL_LENGTH`: filled with zeros up to the length that the model was trained with; longer ones go apart. What
-    is equal at their ends is gone through once, and counted.
+    each. `FULL_LENGTH`: filled with zeros up to the length that the model was trained with; longer ones go apart. The
+    zeros at their ends are gone through once, and counted.
 
     The others are padded, and the padding is hidden from attention by us; samples that bring a mask go alone. `HIDDEN`:
     behind the text, which comes before the picture, or is only attended to. `HIDDEN_AHEAD`: in front of the text, from
@@ -81,6 +81,7 @@ _BY_CLASS = {
     "SDXLRefiner": Architecture("stable-diffusion-xl-v1-refiner", _UNET),
     "SD15": Architecture("stable-diffusion-v1", _UNET),
     "SD20": Architecture("stable-diffusion-v2", _UNET),
+    "Anima": Architecture("anima", text=TextRule.FULL_LENGTH),
     "Lumina2": Architecture("lumina-2", text=TextRule.HIDDEN_AHEAD),
     "ZImage": Architecture("z-image", text=TextRule.HIDDEN_AHEAD),
     "Omnigen2": Architecture("omnigen-2"),

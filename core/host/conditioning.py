@@ -18,6 +18,8 @@ from .padding import HiddenPadding, pad_together
 Conds = dict[str, Any]
 
 _TEXT, _TOKENS, _MASK = "c_crossattn", "num_tokens", "attention_mask"
+# Anima's embeddings are made anew for tokens of another kind, by a part of the network.
+_OTHER_TOKENS, _OTHER_WEIGHTS = "t5xxl_ids", "t5xxl_weights"
 # With anything else beside the text, such as a mask or a second text, padding would be more than zeros at the end.
 _PADDABLE = {_TEXT, _TOKENS, "y", "c_concat", "guidance", "ref_latents", "ref_latents_method"}
 # Flux's and HunyuanVideo's, and Chroma's.
@@ -56,8 +58,10 @@ def condition(
     if rule is TextRule.MASKED:
         embeddings = _padded(embeddings)
     elif rule is TextRule.FULL_LENGTH:
-        embeddings = [_filled(each, model.diffusion_model.text_len) for each in embeddings]
+        embeddings = [_filled(each, getattr(model.diffusion_model, "text_len", 0)) for each in embeddings]
     conds = [_model_conds(model, each, noise[i : i + 1], guidance) for i, each in enumerate(embeddings)]
+    if _OTHER_TOKENS in conds[0]:
+        conds = [_translated(model, each) for each in conds]
     if rule.hides:
         conds = [_without_needless_mask(each) for each in conds]
     repeats = is_unet(model.diffusion_model)
@@ -120,6 +124,19 @@ def _model_conds(model: Any, embeddings: Conds, noise: torch.Tensor, guidance: f
     with torch.no_grad():
         conds: Conds = model.extra_conds(**given)
         return {name: cond.process_cond(batch_size=1, area=None) for name, cond in conds.items()}
+
+
+def _translated(model: Any, conds: Conds) -> Conds:
+    """With the text that the network would make of it within its pass, which is as long for every caption."""
+    kept = {name: cond for name, cond in conds.items() if name not in (_OTHER_TOKENS, _OTHER_WEIGHTS)}
+    dtype = model.get_dtype_inference()
+    device = conds[_TEXT].cond.device
+    text = model.diffusion_model.preprocess_text_embeds(
+        conds[_TEXT].cond.to(dtype),
+        conds[_OTHER_TOKENS].cond.to(device),
+        t5xxl_weights=conds[_OTHER_WEIGHTS].cond.to(device, dtype),
+    )
+    return {**kept, _TEXT: type(conds[_TEXT])(text)}
 
 
 def _fits(first: Conds, second: Conds, rule: TextRule, repeats: bool) -> bool:

@@ -99,6 +99,9 @@ def text_for(name: str, length: int = 6, seed: int = 0) -> dict[str, torch.Tenso
         text["pooled_output"] = torch.randn(1, network.pooled, generator=generator)
     if network.masked:
         text["attention_mask"] = torch.ones(1, length, dtype=torch.long)
+    if network.translated:
+        text["t5xxl_ids"] = torch.randint(0, 32128, (length + 2,), generator=generator, dtype=torch.int)
+        text["t5xxl_weights"] = torch.linspace(0.5, 1.5, length + 2)
     if name == "hidream":
         text["conditioning_llama3"] = torch.randn(1, 2, length, network.text, generator=generator)
     return text

@@ -15,7 +15,7 @@ class TinyNetwork:
     """`kind` is ComfyUI's class of configuration; `detected`: its loader recognises so small a network by its weights.
 
     `text` and `pooled` are the widths of a caption's embeddings (no pooled one: 0); with `masked` they come with an
-    attention mask. `cells` is the least side of a latent.
+    attention mask, `translated` with T5's tokens. `cells` is the least side of a latent.
     """
 
     kind: str
@@ -24,6 +24,7 @@ class TinyNetwork:
     text: int = TEXT
     pooled: int = 0
     masked: bool = False
+    translated: bool = False
     cells: int = 8
 
 
@@ -168,6 +169,13 @@ _PIXELDIT = {
     "pixel_attn_hidden_size": 64, "pixel_num_groups": 1, "patch_depth": 2, "pixel_depth": 1, "txt_embed_dim": TEXT,
 }  # fmt: skip
 
+_ANIMA = {
+    "image_model": "anima", "max_img_h": 240, "max_img_w": 240, "max_frames": 128, "in_channels": 16,
+    "out_channels": 16, "patch_spatial": 2, "patch_temporal": 1, "concat_padding_mask": True, "model_channels": 128,
+    "num_blocks": 2, "num_heads": 1, "crossattn_emb_channels": 1024, "pos_emb_cls": "rope3d",
+    "pos_emb_learnable": True, "pos_emb_interpolation": "crop", "use_adaln_lora": True, "adaln_lora_dim": 32,
+}  # fmt: skip
+
 # Trained whole, in every way that there is a test for.
 MAIN = {
     "wan": TinyNetwork("WAN21_T2V", _WAN, detected=True, text=4096),
@@ -189,6 +197,7 @@ FURTHER = {
     "chroma_radiance": TinyNetwork("ChromaRadiance", _RADIANCE),
     "hunyuan_image": TinyNetwork("HunyuanImage21", _HUNYUAN_IMAGE),
     "hunyuan_video15": TinyNetwork("HunyuanVideo15", _HUNYUAN_15, pooled=32),
+    "anima": TinyNetwork("Anima", _ANIMA, text=1024, translated=True),
     "sd2": TinyNetwork("SD20", _SD2, text=1024),
     "sdxl_refiner": TinyNetwork("SDXLRefiner", {**_SDXL, "adm_in_channels": 128 + 5 * 256}, text=192, pooled=128),
     "lumina2": TinyNetwork("Lumina2", _LUMINA, masked=True),

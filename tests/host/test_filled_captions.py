@@ -1,4 +1,4 @@
-"""WAN's captions, of whose zeros a few stand for all: the same predictions and gradients as with all."""
+"""WAN's and Anima's captions, of whose zeros a few stand for all: the same predictions and gradients as with all."""
 
 from __future__ import annotations
 
@@ -83,6 +83,34 @@ def test_wan_learns_the_same_from_a_few_as_from_all(name: str, checkpoint: bool)
     assert (counted.keys, whole.keys) == ({LEFT}, {TOKENS})
     torch.testing.assert_close(counted.prediction, whole.prediction, rtol=1e-4, atol=1e-4)
     assert (counted.gradients - whole.gradients).norm() < 1e-4 * whole.gradients.norm()
+
+
+def test_animas_text_is_what_its_network_makes_of_two_kinds_of_tokens() -> None:
+    """Against its network given both, which makes 512 tokens of them, all of which it goes through."""
+    text = tiny.text_for("anima", length=9)
+    generator = torch.Generator().manual_seed(7)
+    clean, noise = (torch.randn(1, *tiny.latent_shape("anima"), generator=generator) for _ in range(2))
+    t = torch.tensor([0.4])
+    keys: set[int] = set()
+    with open_denoiser(tiny.load_model("anima"), text) as denoiser:
+        layer = denoiser.module.get_submodule("blocks.0.cross_attn.k_proj")
+        hook = layer.register_forward_pre_hook(lambda _module, arguments: keys.add(arguments[0].shape[1]))
+        found = clean - 0.4 * denoiser.predict(clean, noise, t, [text], False).detach()
+        assert keys == {LEFT}, "11 of T5's tokens"
+        with torch.no_grad():
+            wanted = tiny.load_model("anima").model.apply_model(
+                0.4 * noise + 0.6 * clean, t, c_crossattn=text["cross_attn"], t5xxl_ids=text["t5xxl_ids"][None],
+                t5xxl_weights=text["t5xxl_weights"][None, :, None],
+            )  # fmt: skip
+        hook.remove()
+        assert keys == {LEFT, TOKENS}
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+        config = LoraConfig(rank=4, targets=r"llm_adapter\.blocks\.\d+\.cross_attn")
+        adapters = LoraAdapters(denoiser.module, config, "", generator, denoiser.device, torch.float32)
+        with adapters.attached(), denoiser.recording(False):
+            denoiser.predict(clean, noise, t, [text], False).square().mean().backward()
+        gradients = [parameter.grad for parameter in adapters.parameters]
+    assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients), "it can be trained, too"
 
 
 def test_captions_without_padding_are_gone_through_whole() -> None:
