@@ -21,6 +21,7 @@ from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.text import cache_text
 from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder
+from maskloss.core.host.counted_padding import TextAttention, count_padding
 from maskloss.core.host.encoders import ComfyTextEncoder
 from PIL import Image
 from safetensors.torch import load_file
@@ -119,6 +120,10 @@ def test_wan(exported: Callable[..., list[dict[str, torch.Tensor]]]) -> None:
             expected = network(input_ids=ids, attention_mask=ids.ne(0).long()).last_hidden_state[0, : len(tokens)]
         assert list(tensors) == ["varlen_t5_float32"]
         close(tensors["varlen_t5_float32"], expected)
+        # What training goes through of it.
+        whole = ComfyTextEncoder(clip).encode(caption)["cross_attn"]
+        left, _ = count_padding(whole, TextAttention())
+        assert (whole.shape[1], left.shape[1]) == (512, (len(tokens) // 8 + 1) * 8)
 
 
 def test_qwen_image(exported: Callable[..., list[dict[str, torch.Tensor]]], monkeypatch: pytest.MonkeyPatch) -> None:
