@@ -40,12 +40,12 @@ def identity_of(model: Any, guidance: float | None) -> str:
 
 
 def opened(
-    model: Any, cache: LatentCache, dtype: TrainingDtype, guidance: float | None
+    model: Any, cache: LatentCache, dtype: TrainingDtype, guidance: float | None, dropout: bool = False
 ) -> AbstractContextManager[Denoiser]:
     """A MODEL socket's model, ready to be trained on `cache` inside of the context, and as it was after it.
 
-    Its `guidance` is the given one, or None where the model takes none.
+    Its `guidance` is the given one, or None where the model takes none. `dropout`: its adapters will have some.
     """
     if isinstance(model, DemoDenoiser):
         return nullcontext(model)
-    return open_denoiser(model, cache.empty_text(), guidance, dtype)
+    return open_denoiser(model, cache.empty_text(), guidance, dtype, dropout)

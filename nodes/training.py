@@ -165,7 +165,7 @@ class MaskLossTrainLora(Node):
             told = guidance or None
             result = finished_run(identity_of(model, told), recipe, output, watched)
             if result is None:
-                with opened(model, cache, config.training_dtype, told) as denoiser:
+                with opened(model, cache, config.training_dtype, told, recipe.lora.dropout > 0) as denoiser:
                     if told != denoiser.guidance:
                         watched.say(f"guidance is {guidance:g}, but {denoiser.identity} takes none and ignores it.")
                     result = train(denoiser, recipe, output, watched, sampling)

@@ -105,9 +105,12 @@ def architecture_of(model: Any) -> Architecture:
     """What is known of a ComfyUI `BaseModel`; of one of which nothing is, the name of its class."""
     kinds = [kind.__name__ for kind in type(model.model_config).__mro__]
     known = next((_BY_CLASS[kind] for kind in kinds if kind in _BY_CLASS), Architecture(kinds[0].lower()))
+    network = model.diffusion_model
+    if getattr(network, "context_processor", None) is not None:
+        # In it SD3's text attends to itself in a way that cannot be answered.
+        known = replace(known, text=TextRule.APART)
     if known.targets:
         return known
-    network = model.diffusion_model
     return replace(known, targets=_UNET if is_unet(network) else _in_blocks(network))
 
 

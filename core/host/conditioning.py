@@ -61,7 +61,7 @@ def condition(
         embeddings = [_filled(each, getattr(model.diffusion_model, "text_len", 0)) for each in embeddings]
     conds = [_model_conds(model, each, noise[i : i + 1], guidance) for i, each in enumerate(embeddings)]
     if _OTHER_TOKENS in conds[0]:
-        conds = [_translated(model, each) for each in conds]
+        conds = [_translated(model, each, noise.device) for each in conds]
     if rule.hides:
         conds = [_without_needless_mask(each) for each in conds]
     repeats = is_unet(model.diffusion_model)
@@ -75,7 +75,7 @@ def condition(
             fitting.append(i)
     rows = [_rows(model, group, [conds[i] for i in group], noise, rule) for group in groups]
     if rule is TextRule.FULL_LENGTH and counting is not None:
-        rows = [_counted(each, counting) for each in rows]
+        rows = [_counted(each, counting, noise.device) for each in rows]
     return [replace(each, frames=frames[each.positions[0]]) for each in rows]
 
 
@@ -94,6 +94,8 @@ def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: t
     texts = [each[_TEXT] for each in conds]
     if not rule.hides or len({each.cond.shape for each in texts}) == 1:
         text = texts[0].cond if len(texts) == 1 else texts[0].concat(texts[1:])
+        if getattr(model.diffusion_model, "context_processor", None) is not None:
+            text = text.clone()  # SD3's adds to it in place
         return Rows(tuple(positions), {**arguments, _TEXT: text})
     text, padding = pad_together([each.cond for each in texts], model.diffusion_model, noise, rule)
     if _TOKENS in arguments:
@@ -101,8 +103,8 @@ def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: t
     return Rows(tuple(positions), {**arguments, _TEXT: text}, padding)
 
 
-def _counted(rows: Rows, where: TextAttention) -> Rows:
-    text, padding = count_padding(rows.arguments[_TEXT], where)
+def _counted(rows: Rows, where: TextAttention, device: torch.device) -> Rows:
+    text, padding = count_padding(rows.arguments[_TEXT], where, device)
     return replace(rows, arguments={**rows.arguments, _TEXT: text}, padding=padding)
 
 
@@ -126,13 +128,12 @@ def _model_conds(model: Any, embeddings: Conds, noise: torch.Tensor, guidance: f
         return {name: cond.process_cond(batch_size=1, area=None) for name, cond in conds.items()}
 
 
-def _translated(model: Any, conds: Conds) -> Conds:
+def _translated(model: Any, conds: Conds, device: torch.device) -> Conds:
     """With the text that the network would make of it within its pass, which is as long for every caption."""
     kept = {name: cond for name, cond in conds.items() if name not in (_OTHER_TOKENS, _OTHER_WEIGHTS)}
     dtype = model.get_dtype_inference()
-    device = conds[_TEXT].cond.device
     text = model.diffusion_model.preprocess_text_embeds(
-        conds[_TEXT].cond.to(dtype),
+        conds[_TEXT].cond.to(device, dtype),
         conds[_OTHER_TOKENS].cond.to(device),
         t5xxl_weights=conds[_OTHER_WEIGHTS].cond.to(device, dtype),
     )

@@ -87,8 +87,13 @@ class CountedPadding:
             )
 
 
-def count_padding(text_BLD: torch.Tensor, where: TextAttention) -> tuple[torch.Tensor, CountedPadding | None]:
-    """The texts, cut where only zeros follow in each of them, and what counts these; None where nothing is cut."""
+def count_padding(
+    text_BLD: torch.Tensor, where: TextAttention, device: torch.device | None = None
+) -> tuple[torch.Tensor, CountedPadding | None]:
+    """The texts, cut where only zeros follow in each of them, and what counts these; None where nothing is cut.
+
+    `device` is the model's; None = the texts'.
+    """
     length = text_BLD.shape[1]
     is_zero_BL = torch.linalg.vector_norm(text_BLD, dim=-1) == 0
     zeros_B = is_zero_BL.flip(1).cumprod(1).sum(1)
@@ -98,4 +103,4 @@ def count_padding(text_BLD: torch.Tensor, where: TextAttention) -> tuple[torch.T
         return text_BLD, None
     is_padding_BS = torch.arange(left, device=text_BLD.device) >= own_B[:, None]
     bias_B1 = (zeros_B / (left - own_B)).log()[:, None]
-    return text_BLD[:, :left], CountedPadding(is_padding_BS * bias_B1, where)
+    return text_BLD[:, :left], CountedPadding((is_padding_BS * bias_B1).to(device or text_BLD.device), where)

@@ -64,9 +64,11 @@ class ComfyDenoiser:
         self._options = _transformer_options(patcher)
         own = self._options.get(OVERRIDE)
         self._options[OVERRIDE] = differentiable(own)
-        # The user's own attention would have to be ours at the same time.
-        taken = own is not None and self._architecture.text.hides
-        self._text_rule = TextRule.APART if taken else self._architecture.text
+        rule = self._architecture.text
+        # The user's own attention would have to be ours at the same time; own positions do not count on from the text.
+        taken = rule.hides and own is not None
+        moved = rule is TextRule.HIDDEN_AHEAD and "rope_options" in self._options
+        self._text_rule = TextRule.APART if taken or moved else rule
         self._counting = counting if own is None else None
         self.family = prediction_family(self._sampling)
         self.kind = type(self._model).__name__
@@ -196,6 +198,7 @@ def open_denoiser(
     example: Mapping[str, torch.Tensor],
     guidance: float | None = None,
     dtype: TrainingDtype | None = None,
+    dropout: bool = False,
 ) -> Generator[ComfyDenoiser]:
     """Load a ComfyUI MODEL for training; afterwards, also after an exception, it is as it was and samples the same.
 
@@ -203,7 +206,8 @@ def open_denoiser(
     `guidance` is what a guidance-distilled model is told where the embeddings say nothing; None = ComfyUI's default.
     Models that are not guidance-distilled have a `guidance` of None whatever is given.
     A model that samples in a 16-bit type other than `dtype` computes in fp32 meanwhile (under autocast where `dtype` is
-    one); None = as in sampling. TrainingError, by name, for a prediction type or an input that is not supported, and
+    one); None = as in sampling. With `dropout` in the adapters each token of padding is gone through, for each has its
+    own chance. TrainingError, by name, for a prediction type or an input that is not supported, and
     for wrong gradients.
     """
     management: Any = importlib.import_module("comfy.model_management")
@@ -227,7 +231,9 @@ def open_denoiser(
         lent = lambda: _lent(patcher, weights, management)  # noqa: E731
         told = heeded_guidance(patcher.model, guidance)
         counting = stack.enter_context(watched_text_attention(patcher.model.diffusion_model))
-        denoiser = ComfyDenoiser(patcher, checkpointing, told, identity, lent, shown_channels, counting)
+        denoiser = ComfyDenoiser(
+            patcher, checkpointing, told, identity, lent, shown_channels, None if dropout else counting
+        )
         check_gradients(checkpointing, _small_pass(denoiser, example))
         yield denoiser
 

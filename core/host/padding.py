@@ -23,9 +23,10 @@ class HiddenPadding:
     """Which tokens of the texts are padding, for a model that attends to text and picture together, or to either.
 
     A key that no query sees changes nothing but the order of additions, and what padded queries see nobody reads. So a
-    row comes out as it would alone. `ahead` of the text are so many other tokens, all of the others where that is None.
-    `picture_tokens` tells attention within the picture, which has no text to hide. `filled_BS` are tokens that Z-Image
-    would have filled up with its own; behind its picture it has some whose position does not count on from the text.
+    row comes out as it would alone, where its positions are the same. `ahead` of the text are so many other tokens, all
+    of the others where that is None. `picture_tokens` tells attention within the picture, which has no text to hide.
+    `filled_BS` are tokens that Z-Image would have filled up with its own; behind its picture it has some whose position
+    does not count on from the text.
     """
 
     hidden_BS: torch.Tensor
@@ -44,7 +45,7 @@ class HiddenPadding:
         ahead = others if self.ahead is None else min(self.ahead, others)
         hidden = F.pad(self.hidden_BS, (ahead, others - ahead))
         mask = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device)
-        mask = mask.masked_fill(hidden.to(query.device), torch.finfo(query.dtype).min)
+        mask = mask.masked_fill(hidden, torch.finfo(query.dtype).min)
         # After the heads stands the mask of those that always give one: none, or their texts would not be padded.
         return function(*args[:4], **{**kwargs, "mask": mask[:, None, None]})
 
@@ -101,7 +102,7 @@ def pad_together(
     lengths = [text.shape[1] for text in text_B1LD]
     filled = [_multiple(length, multiple) for length in lengths]
     padded = max(filled)
-    if padded == picture:
+    if padded == picture and padded != most:
         padded += multiple
     fronts = [padded - own if rule is TextRule.HIDDEN_AHEAD else 0 for own in filled]
     place_BS = torch.arange(padded).expand(len(lengths), -1) - torch.tensor(fronts)[:, None]
@@ -113,12 +114,11 @@ def pad_together(
     ]
     registers: Any = getattr(network, "register_tokens", None)
     ahead = 0 if registers is None else registers.shape[1]
-    device = texts[0].device
     return torch.cat(texts), HiddenPadding(
-        hidden_BS.to(device),
+        hidden_BS.to(noise.device),
         picture,
         None if rule is TextRule.HIDDEN_LAST else ahead,
-        filled_BS.to(device) if multiple > 1 else None,
+        filled_BS.to(noise.device) if multiple > 1 else None,
     )
 
 

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import torch
 from maskloss.core.errors import TrainingError
+from maskloss.core.host.architectures import architecture_of
+from maskloss.core.host.conditioning import condition
+from maskloss.core.host.counted_padding import TextAttention
 from maskloss.core.host.denoiser import model_identity, open_denoiser
 from maskloss.core.host.predictions import prediction_family
 from maskloss.core.train.adapters import LoraAdapters
@@ -131,6 +134,10 @@ def test_what_a_network_does_not_take_of_a_text_is_not_counted_on() -> None:
     assert model.model.diffusion_model.txt_max_length == 300
     with open_denoiser(model, texts[1]) as denoiser:
         assert passes(denoiser, inputs("pixeldit", 3), texts) == [3]
+        # A picture of as many tokens.
+        generator = torch.Generator().manual_seed(7)
+        clean, noise = (torch.randn(2, 3, 1, 320, 240, generator=generator) for _ in range(2))
+        assert passes(denoiser, (clean, noise, torch.tensor([0.2, 0.8])), texts[:2]) == [2]
 
 
 @pytest.mark.parametrize("name", ["pixeldit", "z_image"])
@@ -140,6 +147,29 @@ def test_a_mask_that_hides_something_goes_alone_and_one_that_does_not_is_none(na
         assert passes(denoiser, inputs(name), texts) == [2]
         texts[0]["attention_mask"][:, :2] = 0
         assert passes(denoiser, inputs(name), texts) == [1, 1]
+
+
+def test_positions_that_a_node_sets_do_not_count_on_from_the_text() -> None:
+    model = tiny.load_model("longcat").clone()
+    model.set_model_rope_options(scale_x=1.0, shift_x=0.0, scale_y=1.0, shift_y=0.0, scale_t=1.0, shift_t=0.0)
+    texts = [tiny.text_for("longcat", length=length) for length in (40, 4)]
+    with open_denoiser(model, texts[0]) as denoiser:
+        assert passes(denoiser, inputs("longcat"), texts) == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["wan", "flux", "hunyuan_video", "z_image", "longcat", "joy_image"])
+def test_what_hides_or_counts_padding_is_where_the_model_computes(name: str) -> None:
+    """Captions come from the disk and lie in the CPU's memory; `meta` stands for a GPU."""
+    texts = [tiny.text_for(name, length=length) for length in (40, 4)]
+    model = tiny.load_model(name).model
+    with open_denoiser(tiny.load_model(name), texts[0]):
+        (rows,) = condition(
+            model, texts, inputs(name)[0].to("meta"), None, architecture_of(model).text, TextAttention()
+        )
+    assert rows.padding is not None
+    tensors = [value for value in vars(rows.padding).values() if isinstance(value, torch.Tensor)]
+    assert tensors
+    assert {str(tensor.device) for tensor in tensors} == {"meta"}
 
 
 def test_a_users_own_attention_is_left_alone() -> None:

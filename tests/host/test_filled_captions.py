@@ -37,13 +37,13 @@ class Step:
     keys: set[int]
 
 
-def step(model: Any, texts: list[dict[str, torch.Tensor]], checkpoint: bool) -> Step:
+def step(model: Any, texts: list[dict[str, torch.Tensor]], checkpoint: bool, dropout: bool = False) -> Step:
     generator = torch.Generator().manual_seed(7)
     channels = int(model.model.latent_format.latent_channels)
     clean, noise = (torch.randn(len(texts), channels, 1, 12, 8, generator=generator) for _ in range(2))
     t = torch.linspace(0.3, 0.7, len(texts))
     keys: set[int] = set()
-    with open_denoiser(model, texts[0]) as denoiser:
+    with open_denoiser(model, texts[0], dropout=dropout) as denoiser:
         adapters = LoraAdapters(
             denoiser.module, LoraConfig(rank=4), denoiser.default_targets, generator, denoiser.device, torch.float32
         )
@@ -111,6 +111,11 @@ def test_animas_text_is_what_its_network_makes_of_two_kinds_of_tokens() -> None:
             denoiser.predict(clean, noise, t, [text], False).square().mean().backward()
         gradients = [parameter.grad for parameter in adapters.parameters]
     assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients), "it can be trained, too"
+
+
+def test_with_dropout_each_token_has_its_own_chance() -> None:
+    texts = [{"cross_attn": caption(own, own)} for own in (1, 13)]
+    assert step(tiny.load_model("wan"), texts, False, dropout=True).keys == {TOKENS}
 
 
 def test_captions_without_padding_are_gone_through_whole() -> None:

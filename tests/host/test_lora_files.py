@@ -21,7 +21,7 @@ from . import tiny_models as tiny  # skips where there is no ComfyUI
 pytestmark = pytest.mark.comfy
 
 UNETS = ("sd15", "sdxl", "sd2", "sdxl_refiner")
-KOHYA = (*UNETS, "flux", "flux_schnell", "ovis", "sd3")
+KOHYA = (*UNETS, "flux", "flux_schnell", "ovis", "sd3", "sd3_context")
 
 
 @pytest.fixture

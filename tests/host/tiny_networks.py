@@ -195,6 +195,7 @@ FURTHER = {
     "longcat": TinyNetwork("LongCatImage", _UNGUIDED),
     "chroma": TinyNetwork("Chroma", _CHROMA),
     "chroma_radiance": TinyNetwork("ChromaRadiance", _RADIANCE),
+    "sd3_context": TinyNetwork("SD3", {**_SD3, "context_processor_layers": 2, "context_size": TEXT}, pooled=32),
     "hunyuan_image": TinyNetwork("HunyuanImage21", _HUNYUAN_IMAGE),
     "hunyuan_video15": TinyNetwork("HunyuanVideo15", _HUNYUAN_15, pooled=32),
     "anima": TinyNetwork("Anima", _ANIMA, text=1024, translated=True),
