@@ -33,6 +33,7 @@ from .sockets import (
     STRING,
     image_from_pictures,
 )
+from .written import CACHES
 
 DEFAULT_DIRECTORY = "maskloss/cache"
 
@@ -69,6 +70,10 @@ class MaskLossCacheLatents(Node):
     def VALIDATE_INPUTS(cls, control_indices: str | None = None) -> bool | str:
         return verdict(lambda: parse_indices(control_indices or ""))
 
+    @classmethod
+    def IS_CHANGED(cls, **_: object) -> str:
+        return CACHES.is_changed()
+
     def run(
         self,
         dataset: Dataset,
@@ -90,6 +95,7 @@ class MaskLossCacheLatents(Node):
         cache, report = cache_latents(
             dataset, encoder, directory, storage, batch_size, frames, host.progress(), host.share(), image_conditioning
         )
+        CACHES.note(directory)
         return told((cache, as_json(report)), report["messages"])
 
 
@@ -113,6 +119,7 @@ class MaskLossCacheText(Node):
 
     def run(self, cache: LatentCache, clip: Any) -> dict[str, Any]:
         cache, report = cache_text(cache, text_encoder(clip), current_host().progress())
+        CACHES.note(cache.directory)
         return told((cache, as_json(report)))
 
 

@@ -28,6 +28,7 @@ from .sockets import (
     STRING,
     image_from_pictures,
 )
+from .written import OUTPUTS
 
 # Classes after which items have masks that LoadDataset cannot see yet.
 MASK_BUILDERS = frozenset({"MaskLossDatasetBuildMasks", "MaskLossDatasetSetMasks"})
@@ -213,12 +214,18 @@ class MaskLossDatasetMergeAlpha(Node):
             },
         }
 
+    @classmethod
+    def IS_CHANGED(cls, **_: object) -> str:
+        return OUTPUTS.is_changed()
+
     def run(
         self, dataset: Dataset, output_directory: str, dry_run: bool = False, skip_existing: bool = False
     ) -> dict[str, Any]:
         host = current_host()
         output = resolve_write(host.folders(), output_directory, "output_directory")
         dataset, report = merge_dataset_alpha(dataset, output, dry_run, skip_existing, host.progress())
+        if not dry_run:
+            OUTPUTS.note(output)
         return told((dataset, as_json(report)), report["messages"])
 
 

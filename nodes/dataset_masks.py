@@ -47,6 +47,7 @@ from .sockets import (
     only,
     tier_inputs,
 )
+from .written import OUTPUTS
 
 # What the nodes show when they are done: the most doubtful ones of any number.
 SHEET_COLUMNS, SHEET_LIMIT = 4, 12
@@ -83,7 +84,7 @@ class MaskLossDatasetBuildMasks(Node):
 
     @classmethod
     def IS_CHANGED(cls, output_directory: str | None = None, **_: object) -> str:
-        return edited(output_directory or "maskloss/masks")
+        return OUTPUTS.is_changed() + edited(output_directory or "maskloss/masks")
 
     def run(
         self,
@@ -107,6 +108,7 @@ class MaskLossDatasetBuildMasks(Node):
         dataset, report = build_masks(
             dataset, segmenter, tiers, output, overwrite, host.progress(), person_segmenter, video_every
         )
+        OUTPUTS.note(output)
         sheet_HWC = masks_sheet(dataset, report, SHEET_COLUMNS, SHEET_LIMIT)
         return told((dataset, as_json(report)), pictures=[sheet_HWC], name="masks")
 
@@ -151,7 +153,7 @@ class MaskLossDatasetKeepPerson(Node):
 
     @classmethod
     def IS_CHANGED(cls, instance_directory: str | None = None, output_directory: str | None = None, **_: object) -> str:
-        return edited(output_directory or "maskloss/person") + edited(instance_directory or "")
+        return OUTPUTS.is_changed() + edited(output_directory or "maskloss/person") + edited(instance_directory or "")
 
     def run(
         self,
@@ -176,13 +178,14 @@ class MaskLossDatasetKeepPerson(Node):
             instances, writable = resolve_read_or_write(host.folders(), instance_directory, "instance_directory")
         rules = MatchRules(min_similarity, margin, on_no_match=OnNoMatch(on_no_match))
         made_with = (identity.fingerprint, rules, dilate_px, feather_px)
+        output = _output_directory(output_directory, "person", dataset, *made_with)
         dataset, report = keep_person(
             dataset,
             recognizer,
             identity,
             person_segmenter,
             rules,
-            _output_directory(output_directory, "person", dataset, *made_with),
+            output,
             dilate_px,
             feather_px,
             instances,
@@ -192,6 +195,7 @@ class MaskLossDatasetKeepPerson(Node):
             video_every,
             instances_writable=writable,
         )
+        OUTPUTS.note(output)
         sheet_HWC = dataset_sheet(dataset, SHEET_COLUMNS, limit=SHEET_LIMIT)
         return told((dataset, as_json(report)), [*report["warnings"], report["text"]], [sheet_HWC], "person")
 
@@ -247,6 +251,10 @@ class MaskLossDatasetSetMasks(Node):
             },
         }
 
+    @classmethod
+    def IS_CHANGED(cls, **_: object) -> str:
+        return OUTPUTS.is_changed()
+
     def run(
         self,
         dataset: list[Dataset],
@@ -259,6 +267,7 @@ class MaskLossDatasetSetMasks(Node):
         weights = [mask_HW for mask in masks for mask_HW in masks_from_mask(mask, "masks")]
         output = _output_directory(only(output_directory, "output_directory"), "set_masks", given)
         changed, report = set_masks(given, lines, weights, output, current_host().progress())
+        OUTPUTS.note(output)
         return told((changed, as_json(report)))
 
 

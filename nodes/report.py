@@ -12,6 +12,7 @@ from ..core.paths import PathKind, resolve_read, resolve_write
 from ..core.report import write_report
 from .node import Node
 from .sockets import CACHE, DATASET, SOCKET, STRING
+from .written import OUTPUTS
 
 
 class MaskLossReport(Node):
@@ -35,6 +36,10 @@ class MaskLossReport(Node):
             }
         }
 
+    @classmethod
+    def IS_CHANGED(cls, **_: object) -> str:
+        return OUTPUTS.is_changed()
+
     def run(
         self,
         dataset: Dataset | None = None,
@@ -47,6 +52,7 @@ class MaskLossReport(Node):
         lora = resolve_read(host.folders(), lora_path, "lora_path", PathKind.FILE) if lora_path.strip() else None
         directory = resolve_write(host.folders(), output_directory, "output_directory")
         page, lines = write_report(directory, dataset, cache, loss, lora, progress=host.progress())
+        OUTPUTS.note(page)
         return {"ui": {"text": ["\n".join(lines)], "summary": lines}, "result": (str(page),)}
 
 

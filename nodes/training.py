@@ -49,6 +49,7 @@ from .sockets import (
     SOCKET,
     STRING,
 )
+from .written import OUTPUTS
 
 MAX_STEPS = 10_000_000
 
@@ -104,6 +105,10 @@ class MaskLossTrainLora(Node):
         if timestep_min is None or timestep_max is None:
             return True
         return verdict(lambda: TrainConfig(timestep_min=timestep_min, timestep_max=timestep_max))
+
+    @classmethod
+    def IS_CHANGED(cls, **_: object) -> str:
+        return OUTPUTS.is_changed()
 
     def run(
         self,
@@ -169,6 +174,7 @@ class MaskLossTrainLora(Node):
                     if told != denoiser.guidance:
                         watched.say(f"guidance is {guidance:g}, but {denoiser.identity} takes none and ignores it.")
                     result = train(denoiser, recipe, output, watched, sampling)
+        OUTPUTS.note(result.path)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}
         ui = {"text": watched.said, "maskloss": [summary], "images": watched.shown}
         return {"ui": ui, "result": (result.lora, result.loss_map, result.steps, str(result.path))}

@@ -4,6 +4,7 @@ model of each architecture; ComfyUI's own LoRA and loss nodes after ours; an int
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import urllib.request
 from typing import Any
@@ -126,6 +127,34 @@ def test_an_interrupt_keeps_the_lora_and_the_next_queue_goes_on(server: Server, 
     finished = load_lora(server.base / "output/loras/stopped.safetensors")
     assert int(finished.metadata["ss_steps"]) == done + 2
     assert finished.keys() == stopped.keys()
+
+
+def test_what_was_deleted_is_made_again(server: Server, photographs: str) -> None:
+    """As people do who want to begin anew, without starting the server anew."""
+    prompt = training("sd15", photographs, output_name="loras/deleted")
+    prompt["latents"]["inputs"]["cache_directory"] = "cache/deleted"
+    output = server.base / "output"
+    cache, lora = output / "cache/deleted", output / "loras/deleted.safetensors"
+
+    def ran() -> set[str]:
+        history = server.run(prompt)
+        assert history["status"]["status_str"] == "success", failure(history)["exception_message"]
+        (cached,) = (message["nodes"] for kind, message in history["status"]["messages"] if kind == "execution_cached")
+        return set(prompt) - set(cached)
+
+    assert ran() >= {"latents", "cache", "train"}
+    assert not ran()
+    shutil.rmtree(cache)
+    assert ran() == {"latents", "cache", "train"}
+    assert cache.exists()
+    assert not ran()
+    next((cache / "text").iterdir()).unlink()
+    assert ran() == {"latents", "cache", "train"}
+    for file in lora.parent.glob("deleted*"):
+        file.unlink()
+    assert ran() == {"train"}
+    assert lora.exists()
+    assert not ran()
 
 
 def test_the_log_says_nothing_bad(server: Server, photographs: str) -> None:
