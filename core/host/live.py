@@ -94,7 +94,7 @@ class LiveRun:
 
     def __init__(self, node: str, prompt: str, name: str, steps: int) -> None:
         self.key = (node, name)
-        self._head: dict[str, Any] = {"node": node, "prompt": prompt, "run": name, "steps": steps}
+        self._head: dict[str, Any] = {"node": node, "prompt": prompt, "run": name}
         self._state = RunState.RUNNING
         self._sample: dict[str, Any] | None = None
         self._series = Series()
@@ -164,7 +164,9 @@ class LiveRun:
     def _told(self, points: Sequence[LivePoint]) -> dict[str, Any]:
         self._told_times += 1
         now = {"state": self._state.value, "eta": self._eta(), "sample": self._sample, "told": self._told_times}
-        return {**self._head, "points": [point.row() for point in points], **now}
+        # A run that is found finished may have more steps than were asked for now.
+        steps = max(self._steps, self._step)
+        return {**self._head, "steps": steps, "points": [point.row() for point in points], **now}
 
     def _eta(self) -> float | None:
         if self._began is None or self._step <= self._began[1] or self._state is not RunState.RUNNING:

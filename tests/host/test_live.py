@@ -47,6 +47,13 @@ def test_news_are_told_once_and_never_more_than_are_kept() -> None:
     assert run.news()["points"] == []
 
 
+def test_a_run_that_has_more_steps_than_are_asked_for_now_is_whole() -> None:
+    run = LiveRun("1", "p", "lora", 77)
+    assert run.whole()["steps"] == 77
+    run.begin([loss_point(step) for step in range(1, 201)], [])
+    assert run.whole()["steps"] == run.news()["steps"] == 200
+
+
 def test_the_smoothed_loss_is_a_running_mean_that_starts_at_the_first_value() -> None:
     run = LiveRun("1", "p", "lora", 200)
     run.begin([], [])
