@@ -51,7 +51,7 @@ def condition(
     """One row per sample. Rows that cannot share a pass without changing each other's result come apart.
 
     `noise` has the model's own axes, (B,C,h,w) or (B,C,T,h,w). `guidance` replaces the model's default where the
-    embeddings bring none. With `counting`, tokens that are repeated at the ends of full-length texts are counted.
+    embeddings bring none. With `counting`, the zeros at the ends of full-length texts are counted.
     """
     embeddings = [embeddings_to_cond(as_conditioning(each)) for each in text]
     frames = [frames_in(each) for each in text]
