@@ -28,8 +28,8 @@ class TextRule(Enum):
     """How captions of different lengths come into one pass without changing each other's result.
 
     `APART`: they do not, unless ComfyUI knows how (UNets repeat text). `MASKED`: padded, with an `attention_mask` for
-    each. `FULL_LENGTH`: filled with zeros up to the length that the model was trained with; longer ones go apart. The
-    zeros at their ends are gone through once, and counted.
+    each. `FULL_LENGTH`: filled with zeros up to the length that the model was trained with; longer ones go apart. Of
+    the zeros at their ends a few are gone through, and counted as all of them.
 
     The others are padded, and the padding is hidden from attention by us; samples that bring a mask go alone. `HIDDEN`:
     behind the text, which comes before the picture, or is only attended to. `HIDDEN_AHEAD`: in front of the text, from

@@ -93,10 +93,8 @@ def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: t
         return Rows(tuple(positions), arguments)
     texts = [each[_TEXT] for each in conds]
     if not rule.hides or len({each.cond.shape for each in texts}) == 1:
-        text = texts[0].cond if len(texts) == 1 else texts[0].concat(texts[1:])
-        if getattr(model.diffusion_model, "context_processor", None) is not None:
-            text = text.clone()  # SD3's adds to it in place
-        return Rows(tuple(positions), {**arguments, _TEXT: text})
+        # A copy also of one alone, for some networks write into their text.
+        return Rows(tuple(positions), {**arguments, _TEXT: texts[0].concat(texts[1:])})
     text, padding = pad_together([each.cond for each in texts], model.diffusion_model, noise, rule)
     if _TOKENS in arguments:
         arguments[_TOKENS] = text.shape[1]

@@ -1,4 +1,4 @@
-"""Padding that a model was trained to see, gone through once and counted as often as it is there.
+"""Padding that a model was trained to see: a few tokens of it are gone through, and counted as all of it.
 
 ComfyUI's text encoder fills every caption of WAN with zeros up to 512 tokens, so that most of what WAN attends to is
 the same. Shapes: B batch, L tokens, S tokens that are left, D width.

@@ -58,7 +58,8 @@ class HiddenPadding:
         if pooled is not None:
             hooks.append(pooled.register_forward_pre_hook(self._own_mean))
         if self.filled_BS is not None:
-            hooks.append(network.get_submodule("cap_embedder").register_forward_hook(self._filled(network)))
+            fill = _filling(self.filled_BS, network.cap_pad_token)
+            hooks.append(network.get_submodule("cap_embedder").register_forward_hook(fill))
             hooks.append(network.get_submodule("rope_embedder").register_forward_pre_hook(self._own_positions))
         try:
             yield
@@ -75,15 +76,6 @@ class HiddenPadding:
         positions = arguments[0].expand(len(self.hidden_BS), -1, -1).clone()
         positions[..., 0] -= self.hidden_BS.sum(1, keepdim=True) * (positions[..., 0] > 0)
         return (positions,)
-
-    def _filled(self, network: nn.Module) -> Callable[..., torch.Tensor]:
-        token: Any = network.cap_pad_token
-
-        def fill(_module: nn.Module, _arguments: object, text: torch.Tensor) -> torch.Tensor:
-            assert self.filled_BS is not None
-            return torch.where(self.filled_BS[..., None], token.to(text), text)
-
-        return fill
 
 
 def pad_together(
@@ -120,6 +112,10 @@ def pad_together(
         None if rule is TextRule.HIDDEN_LAST else ahead,
         filled_BS.to(noise.device) if multiple > 1 else None,
     )
+
+
+def _filling(where_BS: torch.Tensor, token: Any) -> Callable[..., torch.Tensor]:
+    return lambda _module, _arguments, text: torch.where(where_BS[..., None], token.to(text), text)
 
 
 def _multiple(tokens: int, multiple: int) -> int:
