@@ -14,10 +14,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from ..errors import CacheError
-from ..files import write_bytes
+from ..tensor_files import write_tensors
 
 REFERENCE_FORMAT = "1.0.1"
 LATENTS = "latents_"
@@ -79,12 +78,6 @@ def write_entry(
         tensors[_key(IMAGE_LATENTS, image_CThw)] = alone(image_CThw)
     own = {"format_version": REFERENCE_FORMAT, "frame_count": str(frames), "latent_size": f"{width}x{height}"}
     write_tensors(path, tensors, {**own, **metadata})
-
-
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file whole or not at all. DiskError naming it when the disk is full or refuses."""
-    # Not safetensors' own writing: on a full disk it raises what does not say so.
-    write_bytes(path, save(dict(tensors), dict(metadata)))
 
 
 def read_header(path: Path) -> EntryHeader:

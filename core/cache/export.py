@@ -12,8 +12,9 @@ import torch
 from ..data.items import MaskOrigin
 from ..errors import CacheError, SettingError
 from ..progress import SILENT, Progress
+from ..tensor_files import write_tensors
 from .entries import CacheEntry
-from .entry_file import MaskStorage, entry_file_name, write_entry, write_tensors
+from .entry_file import MaskStorage, entry_file_name, write_entry
 from .export_text import reference_text, text_metadata, why_no_text
 from .image_conditioning import IMAGE, MASK_CHANNELS
 from .reference_files import CHANNELS, ReferenceArchitecture, text_file_of

@@ -11,8 +11,9 @@ import torch
 from ..errors import CacheError
 from ..files import locked, write_json
 from ..progress import SILENT, Progress
+from ..tensor_files import write_tensors
 from .encoders import TextEncoder
-from .entry_file import TEXT_ENCODER, alone, is_finite, read_metadata, write_tensors
+from .entry_file import TEXT_ENCODER, alone, is_finite, read_metadata
 from .index import read_index, write_index
 from .reference_files import TEXT_MARK
 from .store import LatentCache, text_file_name

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from ..errors import PathError, TrainingError
-from ..files import write_bytes
+from ..tensor_files import write_tensors
 
 KEY_PREFIX = "diffusion_model."
 KOHYA_PREFIX = "lora_unet_"
@@ -89,8 +88,7 @@ def save_lora(
     chosen = dict(own if metadata is None else metadata)
     named = with_key_format(tensors, key_format, chosen.get("modelspec.architecture", ""))
     ready = {key: tensor.detach().to("cpu").contiguous() for key, tensor in named.items()}
-    # Not safetensors' own writing: on a full disk it raises what does not say so.
-    write_bytes(path, save(ready, {"format": "pt", **chosen}))
+    write_tensors(path, ready, {"format": "pt", **chosen})
 
 
 def load_lora(path: Path) -> LoraWeights:

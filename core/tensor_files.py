@@ -1,0 +1,39 @@
+"""Safetensors files, written whole or not at all, and with equal content as equal bytes."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from .files import written_whole
+
+# The header's length, in front of it, as the format has it: 64 bits, little-endian. Data begins at a multiple of 8.
+_LENGTH = struct.Struct("<Q")
+_ALIGNMENT = 8
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, whole or not at all. DiskError naming it when the disk is full or refuses.
+
+    Tensors lie on the CPU, contiguous, none in another's memory. The bytes depend on the content alone.
+    """
+    # Not safetensors' own writing: on a full disk it raises what does not say so, and its metadata come in an order
+    # that differs from process to process.
+    content = save(dict(tensors))
+    (length,) = _LENGTH.unpack_from(content)
+    start = _LENGTH.size + length
+    entries = json.loads(content[_LENGTH.size : start])
+    in_file_order = sorted(entries, key=lambda name: (entries[name]["data_offsets"], name))
+    own = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    header = json.dumps(
+        {**own, **{name: entries[name] for name in in_file_order}}, ensure_ascii=False, separators=(",", ":")
+    ).encode()
+    header += b" " * (-len(header) % _ALIGNMENT)
+    with written_whole(path) as temporary, temporary.open("wb") as stream:
+        stream.write(_LENGTH.pack(len(header)) + header)
+        stream.write(memoryview(content)[start:])
