@@ -30,13 +30,32 @@ def check_same_aspect(name: str, image_size: Size, mask_size: Size) -> None:
         )
 
 
+def shrink_then_enlarge(array: np.ndarray, size: Size, enlarge: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """The array at `size` (width, height), each side on its own: one that shrinks is averaged, then one that grows is
+    interpolated as `enlarge` says.
+
+    array: (H, W) or (H, W, C), uint8, uint16 or float32, any range; the dtype is kept, and the same array comes back
+    when it has that size already. enlarge: an interpolation of OpenCV that is meant for growing (INTER_LINEAR,
+    INTER_NEAREST_EXACT for masks whose levels must stay, …). The mean along a side that shrinks is kept (uint8 and
+    uint16 to rounding), and along one that grows by a whole factor too.
+
+    One call of cv2.resize does not do this: its INTER_AREA averages only where neither side grows, and otherwise
+    samples both; all its other interpolations sample always.
+    """
+    height, width = array.shape[:2]
+    smaller = (min(size[0], width), min(size[1], height))
+    if smaller != (width, height):
+        array = cv2.resize(array, smaller, interpolation=cv2.INTER_AREA)
+    return array if smaller == size else cv2.resize(array, size, interpolation=enlarge)
+
+
 def at_most(rgb_HWC: np.ndarray, longest_px: int) -> tuple[np.ndarray, float]:
     """The picture with its longer side at most longest_px, and its scale: 1 for one that is no larger already."""
     height, width = rgb_HWC.shape[:2]
     scale = min(1.0, longest_px / max(height, width))
     if scale == 1.0:
         return rgb_HWC, 1.0
-    return _resize(rgb_HWC, (max(1, round(width * scale)), max(1, round(height * scale))), cv2.INTER_AREA), scale
+    return shrink_then_enlarge(rgb_HWC, (max(1, round(width * scale)), max(1, round(height * scale)))), scale
 
 
 def fit_image(image_HWC: np.ndarray, bucket_size: Size) -> np.ndarray:
@@ -49,7 +68,7 @@ def fit_image(image_HWC: np.ndarray, bucket_size: Size) -> np.ndarray:
     if _scale(size, bucket_size) > 1:
         enlarged = Image.fromarray(np.ascontiguousarray(image_HWC)).resize(scaled, Image.Resampling.LANCZOS)
         return _crop(np.asarray(enlarged), bucket_size)
-    return _crop(_resize(image_HWC, scaled, cv2.INTER_AREA), bucket_size)
+    return _crop(shrink_then_enlarge(image_HWC, scaled), bucket_size)
 
 
 def fit_mask(mask_HW: np.ndarray, image_size: Size, bucket_size: Size) -> np.ndarray:
@@ -59,11 +78,9 @@ def fit_mask(mask_HW: np.ndarray, image_size: Size, bucket_size: Size) -> np.nda
     ImageError when the aspect differs by more than 1 %.
     """
     check_same_aspect("this item", image_size, (mask_HW.shape[1], mask_HW.shape[0]))
-    width, height = _scaled_size(image_size, bucket_size)
-    smaller = (min(width, mask_HW.shape[1]), min(height, mask_HW.shape[0]))
-    # Two steps, because INTER_AREA interpolates along an axis that grows, which would blur the tiers.
-    shrunk_HW = _resize(mask_HW, smaller, cv2.INTER_AREA)
-    return _crop(_resize(shrunk_HW, (width, height), cv2.INTER_NEAREST_EXACT), bucket_size)
+    scaled = _scaled_size(image_size, bucket_size)
+    # Nearest, because interpolating along an axis that grows would blur the tiers.
+    return _crop(shrink_then_enlarge(mask_HW, scaled, cv2.INTER_NEAREST_EXACT), bucket_size)
 
 
 def to_latent_grid(weights_B1THW: torch.Tensor, size_hw: tuple[int, int], temporal_stride: int = 1) -> torch.Tensor:
@@ -105,12 +122,6 @@ def _scale(image_size: Size, bucket_size: Size) -> float:
 def _scaled_size(image_size: Size, bucket_size: Size) -> Size:
     scale = _scale(image_size, bucket_size)
     return int(image_size[0] * scale + 0.5), int(image_size[1] * scale + 0.5)
-
-
-def _resize(array: np.ndarray, size: Size, interpolation: int) -> np.ndarray:
-    if (array.shape[1], array.shape[0]) == size:
-        return array
-    return cv2.resize(array, size, interpolation=interpolation)
 
 
 def _crop(array: np.ndarray, size: Size) -> np.ndarray:

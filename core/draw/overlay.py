@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from ..errors import ImageError
 from ..parts.part_map import PartMap
 from ..people.identity import FaceScore, PersonDecision
+from ..resample import shrink_then_enlarge
 from .lettering import RGB, Entry, draw_label, label_size, letter_size, with_legend, with_legend_below
 
 CHOSEN: RGB = (34, 197, 94)
@@ -125,7 +126,7 @@ def heat_map(
     With `rgb_HWC`, a picture of that size, they lie over it.
     """
     blocks_hw = np.clip(weights_hw, 0, 1).astype(np.float32)
-    weights_HW = cv2.resize(blocks_hw, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    weights_HW = shrink_then_enlarge(blocks_hw, size, cv2.INTER_NEAREST_EXACT)
     colours_HWC = weight_colours(weights_HW)
     if rgb_HWC is None:
         return colours_HWC

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -22,10 +21,11 @@ from ..errors import SettingError
 from ..parts.part_map import SCHEMES, PartMap
 from ..people.faces import Face
 from ..people.instances import PersonMask
+from ..resample import shrink_then_enlarge
 from .encoders import ComfyTextEncoder
 from .fingerprint import patcher_fingerprint
 
-_METHOD = 1  # raise when the same model would give other masks
+_METHOD = 2  # raise when the same model would give other masks
 _SIDE = 1008  # pictures are stretched to this square, as the network was trained
 _MIN_SCORE = 0.5  # ComfyUI's own SAM3 Detect begins there too
 _LETTER = re.compile(r"[^\W\d_]")
@@ -119,7 +119,7 @@ class Sam3PersonSegmenter:
         """Masks of the picture's size, the surest person first; `faces` does not matter."""
         size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
         (people_Nhw,) = self._sam3.find(rgb_HWC, (self._people,))
-        return [PersonMask(sigmoid(cv2.resize(logits_hw, size))) for logits_hw in people_Nhw]
+        return [PersonMask(sigmoid(shrink_then_enlarge(logits_hw, size))) for logits_hw in people_Nhw]
 
 
 class Sam3PartSegmenter:
@@ -141,7 +141,7 @@ class Sam3PartSegmenter:
         found = self._sam3.find(rgb_HWC, [prompt for _, prompt in self._tiers])
         for (name, _), logits_Nhw in zip(self._tiers, found, strict=True):
             if len(logits_Nhw):
-                label_HW[cv2.resize(logits_Nhw.max(axis=0), size) > 0] = _SCHEME.class_id(name)
+                label_HW[shrink_then_enlarge(logits_Nhw.max(axis=0), size) > 0] = _SCHEME.class_id(name)
         return PartMap(label_HW, _SCHEME)
 
 
@@ -171,8 +171,7 @@ def _category(encoded: dict[str, Any]) -> _Category:
 
 def _stretched(rgb_HWC: np.ndarray) -> np.ndarray:
     """float32 (3, 1008, 1008) in [0, 1]: the whole picture, its sides stretched each on its own."""
-    shrinks = max(rgb_HWC.shape[:2]) > _SIDE
-    square_HWC = cv2.resize(rgb_HWC, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    square_HWC = shrink_then_enlarge(rgb_HWC, (_SIDE, _SIDE))
     return np.ascontiguousarray(square_HWC.transpose(2, 0, 1)) / np.float32(255)
 
 

@@ -12,11 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from statistics import median
 
-import cv2
 import numpy as np
 
 from ..errors import PersonError
-from ..resample import at_most
+from ..resample import at_most, shrink_then_enlarge
 from ..workers import in_order
 from .faces import Face, FaceRecognizer
 from .identity import Identity, MatchRules, OnNoMatch, PersonDecision, decide
@@ -72,7 +71,7 @@ class FrameFinding:
             return None
         if not self.carried:
             return self.matched_HW
-        share_HW = cv2.resize(self.sighting.mask_hw.astype(np.float32), self.size, interpolation=cv2.INTER_LINEAR)
+        share_HW = shrink_then_enlarge(self.sighting.mask_hw.astype(np.float32), self.size)
         return share_HW > 0.5
 
     @property
@@ -150,7 +149,7 @@ class PersonInVideo:
         if chosen is None or mask_HW is None:
             return
         height, width = finding.small_HWC.shape[:2]
-        mask_hw = cv2.resize(mask_HW.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+        mask_hw = shrink_then_enlarge(mask_HW.astype(np.float32), (width, height)) > 0.5
         finding.sighting = _sighting(finding.small_HWC, mask_hw, finding.faces[chosen])
         if window and window[-1].carried and overlap(_mask(window[-1]), mask_hw) < MIN_OVERLAP:
             for before in reversed(window):

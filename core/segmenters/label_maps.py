@@ -11,6 +11,8 @@ def labels_from_scores(scores_Khw: np.ndarray, size: tuple[int, int]) -> np.ndar
 
     scores_Khw: float (K, h, w), any grid that covers the whole picture. The scores are brought to the picture before
     they are compared, so that edges are smooth; one class at a time, since all at once is gigabytes for a photograph.
+    They are interpolated bilinearly, also on a smaller picture, because the post-processing of transformers and of
+    Sapiens does that: the labels are theirs, pixel for pixel.
     """
     width, height = size
     label_HW = np.zeros((height, width), np.uint8)

@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..bundled.nets import sigmoid
 from ..errors import UserError
 from ..people.faces import Face
 from ..people.instances import PersonMask
+from ..resample import shrink_then_enlarge
 from .model_files import ModelSource, file_digest, missing_library, unusable
 from .sam_architecture import build_sam, read_sizes
 from .torch_models import lent_device, read_state
@@ -115,7 +115,7 @@ class SamPersonSegmenter:
         # The net sees no more than its own side; larger masks on the way would only be large.
         scale = min(1.0, predictor.transform.target_length / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small_HWC = rgb_HWC if scale == 1.0 else cv2.resize(rgb_HWC, size, interpolation=cv2.INTER_AREA)
+        small_HWC = shrink_then_enlarge(rgb_HWC, size)
         ratio = np.array([size[0] / width, size[1] / height])
         masks: list[PersonMask] = []
         with lent_device(predictor.model):
@@ -123,7 +123,7 @@ class SamPersonSegmenter:
             for index, face in enumerate(faces):
                 small_HW = self._person(predictor, prompt_for(faces, index, (width, height)), face, ratio)
                 if small_HW is not None:
-                    probability_HW = cv2.resize(small_HW, (width, height), interpolation=cv2.INTER_LINEAR)
+                    probability_HW = shrink_then_enlarge(small_HW, (width, height))
                     masks.append(PersonMask(probability_HW, face.index))
             predictor.reset_image()
         return masks

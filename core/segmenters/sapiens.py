@@ -6,11 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from ..parts.part_map import SCHEMES, PartMap
+from ..resample import shrink_then_enlarge
 from .label_maps import labels_from_scores
 from .model_files import ModelSource, file_digest, unusable
 from .torch_models import best_device
@@ -23,7 +23,7 @@ SAPIENS = ModelSource(
     licence="CC-BY-NC 4.0",
 )
 
-_METHOD = 1  # raise when the same file would give other maps
+_METHOD = 2  # raise when the same file would give other maps
 _SIZE = (768, 1024)  # (width, height); pictures are stretched to it, as the net was trained
 _MEAN, _STD = np.array([123.5, 116.5, 103.5], np.float32), np.array([58.5, 57.0, 57.5], np.float32)
 _SCHEME = SCHEMES["sapiens_goliath_28"]
@@ -52,9 +52,7 @@ class SapiensPartSegmenter:
 
         Raises UserError when the file is no TorchScript or does not give 28 classes.
         """
-        shrinks = rgb_HWC.shape[1] > _SIZE[0]
-        stretched = cv2.resize(rgb_HWC, _SIZE, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        normalised = (stretched.astype(np.float32) - _MEAN) / _STD
+        normalised = (shrink_then_enlarge(rgb_HWC, _SIZE).astype(np.float32) - _MEAN) / _STD
         model, device, dtype = self._model
         batch = torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])).to(device, dtype)
         with torch.inference_mode():

@@ -13,13 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..bundled.nets import sigmoid
 from ..errors import UserError
 from ..people.faces import Face
 from ..people.instances import PersonMask
+from ..resample import shrink_then_enlarge
 from .model_files import ModelSource, file_digest, unusable
 from .onnx_session import import_onnxruntime, onnx_errors, open_session
 
@@ -31,7 +31,7 @@ YOLO = ModelSource(
     licence="AGPL-3.0 for ultralytics' own weights",
 )
 
-_METHOD = 1  # raise when the same file would give other masks
+_METHOD = 2  # raise when the same file would give other masks
 _MIN_SCORE, _MAX_OVERLAP = 0.25, 0.7
 _MAX_PEOPLE = 50  # each has a mask of the picture's size
 _DEFAULT_SIDE = 640
@@ -62,10 +62,7 @@ class Letterbox:
 
     def apply(self, rgb_HWC: np.ndarray) -> np.ndarray:
         """The net's input picture, uint8, grey around."""
-        shrinks = self.width < rgb_HWC.shape[1]
-        inner = cv2.resize(
-            rgb_HWC, (self.width, self.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
+        inner = shrink_then_enlarge(rgb_HWC, (self.width, self.height))
         canvas = np.full((self.input_size[1], self.input_size[0], 3), _GREY, np.uint8)
         canvas[self.top : self.top + self.height, self.left : self.left + self.width] = inner
         return canvas
@@ -73,7 +70,7 @@ class Letterbox:
     def undo(self, input_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """What lies over the picture, taken out of a map on the net's input and brought to the picture's size."""
         inner = input_HW[self.top : self.top + self.height, self.left : self.left + self.width]
-        return cv2.resize(inner, size, interpolation=cv2.INTER_LINEAR)
+        return shrink_then_enlarge(inner, size)
 
 
 class YoloPersonSegmenter:
@@ -203,7 +200,7 @@ def _mask(
 ) -> np.ndarray:
     """A person's probability on the net's input, float32, nothing outside the box."""
     logits_hw = np.tensordot(coefficients_M, protos_Mhw, axes=1)
-    probability_HW = sigmoid(cv2.resize(logits_hw, input_size, interpolation=cv2.INTER_LINEAR))
+    probability_HW = sigmoid(shrink_then_enlarge(logits_hw, input_size))
     width, height = input_size
     x0, y0, x1, y1 = box_4
     across_W, down_H = np.arange(width) + 0.5, np.arange(height) + 0.5

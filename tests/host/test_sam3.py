@@ -108,6 +108,18 @@ def test_masks_lie_where_the_picture_has_them(models: tuple[Any, Any], size: tup
     assert np.array_equal(surest.probability_HW, green.probability_HW)
 
 
+@pytest.mark.parametrize("size", [(4032, 333), (333, 4032)])
+def test_a_side_that_shrinks_is_averaged_though_the_other_grows(models: tuple[Any, Any], size: tuple[int, int]) -> None:
+    people, _ = segmenters(models)
+    for phase in range(4):
+        rgb_HWC = np.zeros((size[1], size[0], 3), np.uint8)
+        np.moveaxis(rgb_HWC, int(size[0] > size[1]), 0)[phase::4, :, 0] = 255
+        with planted(models[0], ((0,),)):
+            (red,) = people.segment(rgb_HWC, [])
+        # A quarter of full red: a logit of 20 / 4 - 10.
+        np.testing.assert_allclose(red.probability_HW, 1 / (1 + np.exp(5)), atol=2e-3)
+
+
 def test_face_lies_over_hair_over_body(models: tuple[Any, Any]) -> None:
     rgb_HWC = np.zeros((333, 701, 3), np.uint8)
     rgb_HWC[50:300, 100:400, 0] = 255

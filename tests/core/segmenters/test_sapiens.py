@@ -67,6 +67,16 @@ def test_the_net_gets_the_published_normalisation(tmp_path: Path) -> None:
         assert [segmenter.segment(rgb_HWC).scheme.names[label] for label in labels] == [name]
 
 
+@pytest.mark.parametrize("size", [(3072, 900), (700, 4096)])
+def test_a_side_that_shrinks_is_averaged_though_the_other_grows(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Stripes, one in four of them red, are 64 of 255 to the net, which the toy calls background."""
+    segmenter = SapiensPartSegmenter(script(tmp_path / "toy.pt", Toy(28)))
+    for phase in range(4):
+        rgb_HWC = np.zeros((size[1], size[0], 3), np.uint8)
+        np.moveaxis(rgb_HWC, int(size[0] > size[1]), 0)[phase::4] = RED
+        assert set(np.unique(segmenter.segment(rgb_HWC).label_HW)) == {0}
+
+
 def test_a_half_precision_net_is_fed_its_own_type(tmp_path: Path) -> None:
     rgb_HWC = np.full((32, 32, 3), 0, np.uint8)
     rgb_HWC[...] = RED
