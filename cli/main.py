@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import UserError
+from ..core.warning import collected_warnings
 
 EXIT_OK, EXIT_OURS, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -21,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # something else wants the cores too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        options.command(options)
+        with collected_warnings(_tell_warning):
+            options.command(options)
     except UserError as error:
         print(f"maskloss: {error}", file=sys.stderr)
         return EXIT_USER
@@ -37,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("maskloss: this is an error of ours; please report it with the lines above", file=sys.stderr)
         return EXIT_OURS
     return EXIT_OK
+
+
+def _tell_warning(text: str) -> None:
+    print(f"maskloss: WARNING: {text}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

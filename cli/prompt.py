@@ -45,6 +45,17 @@ class PromptNode:
 Prompt = dict[str, PromptNode]
 
 
+def as_api(prompt: Prompt) -> dict[str, dict[str, Any]]:
+    """A prompt as ComfyUI takes it, whose links name their nodes as texts."""
+    return {
+        node.id: {
+            "class_type": node.class_type,
+            "inputs": {**node.inputs, **{name: [*link] for name, link in node.links().items()}},
+        }
+        for node in prompt.values()
+    }
+
+
 def read_prompt(path: Path) -> Prompt:
     """The prompt in a JSON file; PathError when it cannot be read, PromptError when it is not an API-format prompt."""
     try:

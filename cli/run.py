@@ -36,14 +36,16 @@ def run_file(
     if share is not None:
         prompt, behind = until_cache(prompt, REGISTRY)
     results = run_prompt(prompt, REGISTRY, LocalHost(input_directory, output_directory, share))
-    for result in results.values():
-        _tell(result)
+    for node_id, result in results.items():
+        _tell(result, prompt[node_id])
     if behind:
         labels = ", ".join(node.label for node in behind)
         print(f"not run in a share: {labels}; run this file without --shard when all shares are finished")
 
 
-def _tell(result: NodeResult) -> None:
+def _tell(result: NodeResult, node: PromptNode) -> None:
     for line in result.ui.get("summary", []):
         print(line)
+    for text in result.ui.get("warnings", []):
+        print(f"WARNING [{node.label}]: {text}")
     sys.stdout.flush()

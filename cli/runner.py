@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import PromptError, UserError
 from ..core.host import LocalHost, use_host
-from .prompt import Prompt, PromptNode, Registry, checked_order
+from .prompt import Prompt, PromptNode, Registry, as_api, checked_order
 
 Outputs = list[list[Any]]
 
@@ -32,10 +32,10 @@ def run_prompt(prompt: Prompt, registry: Registry, host: LocalHost) -> dict[str,
     order = checked_order(prompt, registry)
     last_use = {source: node.id for node in order for source, _ in node.links().values()}
     results: dict[str, NodeResult] = {}
-    host.classes = frozenset(node.class_type for node in prompt.values())
+    host.begin_prompt(as_api(prompt))
     with use_host(host):
         for number, node in enumerate(order, start=1):
-            host.label = node.label
+            host.begin_node(node.id, node.label)
             sys.stderr.write(f"[{number}/{len(order)}] {node.label}\n")
             started = time.monotonic()
             results[node.id] = _run_named(node, registry[node.class_type], results)

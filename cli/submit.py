@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import PromptError, ServerError
+from ..core.host.comfy import WARNING_EVENT
 from ..core.host.local import LineProgress
 from ..nodes.checks import declared_inputs, suggestion, unknown_input
 from .comfy_server import SECONDS_TO_ANSWER, ComfyServer, Message, MessageStream
-from .prompt import Prompt, Registry, override, read_prompt
+from .prompt import Prompt, Registry, as_api, override, read_prompt
 
 SECONDS_BETWEEN_LOOKS = 0.2
 _ENDS = ("execution_success", "execution_error", "execution_interrupted")
@@ -70,7 +71,7 @@ def _check_names(prompt: Prompt, registry: Registry) -> None:
 
 
 def _queue(server: ComfyServer, prompt: Prompt) -> str:
-    answer = server.queue({node.id: {"class_type": node.class_type, "inputs": node.inputs} for node in prompt.values()})
+    answer = server.queue(as_api(prompt))
     refused = answer.get("node_errors") or {}
     prompt_id = answer.get("prompt_id")
     if prompt_id is not None and not refused:
@@ -133,6 +134,8 @@ class _Watch:
             return False
         if message.kind == "executing" and data.get("node") is not None:
             self._say(str(data["node"]), "runs")
+        elif message.kind == WARNING_EVENT:
+            self._say(str(data["node"]), f"WARNING: {data['text']}")
         elif message.kind == "progress":
             line = self._lines.setdefault(str(data["node"]), LineProgress(self._label(str(data["node"]))))
             line.update(int(data["value"]), int(data["max"]))
@@ -152,6 +155,8 @@ def _tell(result: Mapping[str, Any], prompt: Prompt) -> None:
         for line in outputs.get("summary", []):
             print(line)
         label = prompt[node_id].label if node_id in prompt else node_id
+        for text in outputs.get("warnings", []):
+            print(f"WARNING [{label}]: {text}")
         for fact in outputs.get("maskloss", []):
             print(f"{label}: " + ", ".join(f"{name} {value}" for name, value in fact.items()))
         for file in outputs.get("images", []):

@@ -28,6 +28,7 @@ from .progress import SILENT, Progress
 from .resample import to_latent_grid
 from .video.clips import clips_of
 from .video.reader import probe
+from .warning import warn
 
 CELL_PX = 320
 CAPTION_LETTERS, CAPTION_LINES = 40, 4
@@ -61,7 +62,7 @@ def preview_weights(
     used_hw = _used(raw_B1Thw, settings)[0]
     statistics = _statistics(raw_B1Thw, used_hw)
     if settings is not None:
-        statistics["messages"] = list(settings.without_effect())
+        statistics["messages"] = [warn(idle) for idle in settings.without_effect()]
     picture_HWC = with_weights_legend(heat_map(used_hw, (width, height), rgb_HWC, opacity), used_hw)
     return WeightPreview(picture_HWC, statistics)
 

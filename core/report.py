@@ -15,6 +15,7 @@ from .progress import SILENT, Progress
 from .report_facts import RunFacts, read_lora
 from .report_page import GENERATOR, Photograph, render
 from .report_pictures import Thumbnails, TrainedWeights, approximate_names, cached_row, kept_row, left_out_row
+from .warning import warn
 
 INDEX, IMAGES = "index.html", "images"
 
@@ -27,11 +28,13 @@ def write_report(
     lora_path: Path | None,
     settings: MaskLossSettings | None = None,
     progress: Progress = SILENT,
+    given: Sequence[tuple[str, str]] = (),
 ) -> tuple[Path, list[str]]:
     """Write `directory`/index.html and `directory`/images/*.jpg; the page last, so that it is whole or as it was.
 
     Whatever is None is left away. `loss` is a LOSS_MAP: one float per optimizer step under "loss", "inside", "outside",
-    …, and [step, value] pairs under "validation". Without `settings`, those that the LoRA file names are used.
+    …, and [step, value] pairs under "validation". Without `settings`, those that the LoRA file names are used. `given`
+    are the warnings of the run so far, each as (who gave it, text).
     Returns the page and the same in at most ten lines. SettingError when everything is None; PathError when there is
     no LoRA at lora_path, or the directory holds an index.html that is not ours. What cannot be read of a single
     photograph is said in its row.
@@ -44,7 +47,9 @@ def write_report(
     used = settings or (lora.settings if lora else None)
     thumbnails = Thumbnails(directory / IMAGES)
     kept, left_out, guessed = _rows(dataset, TrainedWeights(cache, used), thumbnails, progress)
-    facts = RunFacts(dataset, cache, loss, lora, used, guessed)
+    facts = RunFacts(dataset, cache, loss, lora, used, guessed, tuple(given))
+    for text in facts.own_warnings():
+        warn(text)
     write_text(index, render(facts.page(kept, left_out)))
     thumbnails.remove_others()
     return index, facts.lines(index)

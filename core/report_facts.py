@@ -82,6 +82,7 @@ class RunFacts:
     lora: Lora | None
     settings: MaskLossSettings | None
     guessed: int
+    given: tuple[tuple[str, str], ...] = ()
 
     def page(self, kept: Sequence[Photograph], left_out: Sequence[Photograph]) -> Page:
         coverage = [] if self.cache is None else [entry.coverage for entry in self.cache.entries]
@@ -137,7 +138,8 @@ class RunFacts:
             tiles.append(("LoRA", _size(self.lora.bytes)))
         return tuple(tiles)
 
-    def _warnings(self) -> tuple[str, ...]:
+    def own_warnings(self) -> tuple[str, ...]:
+        """What the run has to be warned of and nobody else has said."""
         warnings: list[str] = []
         if self.guessed:
             warnings.append(
@@ -148,7 +150,14 @@ class RunFacts:
             warnings.append(f"{filled} items had no mask (no alpha + no file). Filled with full-weight (255).")
         if self.lora is not None and self.lora.mask_loss_off:
             warnings.append("This LoRA was trained without mask loss: every part of every picture counted fully.")
-        return tuple(warnings)
+        said = {text for _, text in self.given}
+        return tuple(text for text in warnings if text not in said)
+
+    def _warnings(self) -> tuple[str, ...]:
+        givers: dict[str, list[str]] = {}
+        for giver, text in self.given:
+            givers.setdefault(text, []).append(giver)
+        return (*(f"{', '.join(who)}: {text}" for text, who in givers.items()), *self.own_warnings())
 
     def _curves(self) -> list[Curve]:
         if self.loss is None:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import TypeVar
 
 import cv2
@@ -38,6 +39,7 @@ def worker_count(*models: object) -> int:
 def in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> Generator[B]:
     """`work` on each piece, in `workers` threads; results come in the order of the pieces, equal for any number.
 
+    Work in another thread has the caller's context (`contextvars`), so that its warnings arrive where the caller's do.
     At most one piece per worker and one result more per worker are held, so memory does not grow with the pieces. When
     a piece raises, or whoever takes the results stops taking them, nothing new is begun and what is under way is
     finished. With one worker everything runs in the calling thread, as the results are taken.
@@ -50,7 +52,7 @@ def in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> Gener
         waiting: deque[Future[B]] = deque()
         try:
             for piece in pieces:
-                waiting.append(pool.submit(work, piece))
+                waiting.append(pool.submit(copy_context().run, work, piece))
                 if len(waiting) >= 2 * workers:
                     yield waiting.popleft().result()
             while waiting:

@@ -16,6 +16,7 @@ from ..core.host import current_host
 from ..core.mask_weights import MaskLossSettings
 from ..core.paths import PathKind, resolve_read, resolve_write
 from ..core.previews import cache_sheet
+from ..core.warning import warn
 from .checks import verdict
 from .models import ARCHITECTURES, AUTO, latent_encoder, text_encoder
 from .node import Node
@@ -130,7 +131,6 @@ class MaskLossLoadCache(Node):
     SEARCH_ALIASES = ("latent cache",)
     RETURN_TYPES = (CACHE, "STRING")
     RETURN_NAMES = ("cache", "report")
-    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class MaskLossLoadCache(Node):
     def run(self, cache_directory: str) -> dict[str, Any]:
         folders = current_host().folders()
         cache = open_cache(resolve_read(folders, cache_directory, "cache_directory", PathKind.DIRECTORY))
-        stale = [f"{entry.name}: {entry.reason}; run Cache Latents again" for entry in cache.stale]
+        stale = [warn(f"{entry.name}: {entry.reason}; run Cache Latents again") for entry in cache.stale]
         messages = [*cache.notes, *stale]
         counts = {origin.value: count for origin, count in cache.origin_counts().items()}
         report = {"counts": {"entries": len(cache.entries), **counts}, "messages": messages}

@@ -15,6 +15,7 @@ from ..core.host import current_host
 from ..core.paths import PathKind, listing_digest, resolve_read, resolve_write
 from ..core.previews import dataset_sheet
 from ..core.video.clips import FrameExtraction, VideoSettings, parse_target_frames
+from ..core.warning import warned
 from .checks import verdict
 from .node import Node
 from .results import as_json, changed, shown, told
@@ -43,7 +44,6 @@ class MaskLossLoadDataset(Node):
     SEARCH_ALIASES = ("training images", "image folder", "video folder", "captions", "buckets")
     RETURN_TYPES = (DATASET, "STRING")
     RETURN_NAMES = ("dataset", "report")
-    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -187,8 +187,10 @@ class MaskLossMergeDatasets(Node):
         self, first: Dataset, second: Dataset, first_weight: float = 1.0, second_weight: float = 1.0
     ) -> dict[str, Any]:
         dataset, messages = merge_datasets(first, second, first_weight, second_weight)
+        warnings = warned()
         for message in messages:
-            current_host().say(message)
+            if message not in warnings:
+                current_host().say(message)
         return {"ui": {"text": ["\n".join(messages)]}, "result": (dataset,)}
 
 

@@ -22,6 +22,7 @@ from ..core.segmenters.find import (
     load_part_segmenter,
     load_person_segmenter,
 )
+from ..core.warning import warn
 from .checks import verdict
 from .node import Node
 from .sockets import COMBO, FACE_RECOGNIZER, PART_SEGMENTER, PERSON_SEGMENTER, SOCKET, STRING
@@ -41,8 +42,6 @@ class ModelLoader(Node):
     """
 
     CATEGORY = "MaskLoss/Load"
-    # The licence notes are shown although the node saves nothing.
-    HAS_INTERMEDIATE_OUTPUT = True
     KINDS: ClassVar[tuple[ModelKind, ...]] = ()
     FIND: ClassVar[Find]
     LOAD: ClassVar[Callable[..., Any]]
@@ -80,7 +79,7 @@ class ModelLoader(Node):
         made = self.make(model)
         notes = self.notes(made)
         for note in notes:
-            current_host().say(note)
+            warn(note)
         return {"ui": {"text": list(notes)}, "result": (made,)}
 
     @staticmethod

@@ -11,25 +11,31 @@ import torch
 
 from ..core.errors import PromptError, SettingError
 from ..core.host import current_host
+from ..core.warning import collected_warnings
 from .checks import WIDGETS, checked_by_itself, declared_inputs, problem_with, unknown_input
+from .results import with_warnings
 
 
 class Node:
     """Base of all node classes.
 
     `run` is wrapped once, here: names that the node does not have are refused (ComfyUI drops them in silence),
-    values are checked again (a linked value has passed no range check), and ComfyUI's inference mode is left,
-    because tensors made inside it can never be trained on.
+    values are checked again (a linked value has passed no range check), ComfyUI's inference mode is left, because
+    tensors made inside it can never be trained on, and what was warned of goes with the result.
     """
 
     FUNCTION = "run"
     CATEGORY = "MaskLoss"
     TITLE: ClassVar[str] = ""
     OUTPUT_NODE: ClassVar[bool] = False
+    # Set for every node that is no output: ComfyUI then tells again what it showed, its warnings too, where it takes
+    # the result from its cache. Of outputs it does so anyway.
+    HAS_INTERMEDIATE_OUTPUT: ClassVar[bool] = False
     INPUT_IS_LIST: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        cls.HAS_INTERMEDIATE_OUTPUT = not cls.OUTPUT_NODE
         if "run" in cls.__dict__:
             setattr(cls, "run", _checked(cls.__dict__["run"]))  # noqa: B010
 
@@ -43,8 +49,11 @@ def _checked(run: Callable[..., Any]) -> Callable[..., Any]:
         for name in sorted((current_host().given_inputs() or frozenset()) - set(declared_inputs(node))):
             raise PromptError(unknown_input(node, name))
         _check_values(node, signature.bind(self, *args, **inputs).arguments)
-        with torch.inference_mode(False), torch.no_grad():
-            return run(self, *args, **inputs)
+        host = current_host()
+        with torch.inference_mode(False), torch.no_grad(), collected_warnings(host.warn) as warnings:
+            result = run(self, *args, **inputs)
+        host.keep_warnings(warnings.texts)
+        return with_warnings(result, warnings.texts, watched=host.running_node() is not None)
 
     return checked
 

@@ -47,7 +47,6 @@ class MaskLossReferenceFaces(Node):
     RETURN_TYPES = (IDENTITY, "IMAGE", "STRING")
     RETURN_NAMES = ("identity", "faces", "report")
     INPUT_IS_LIST = True
-    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -77,8 +76,6 @@ class MaskLossReferenceFaces(Node):
         identity, report, crops = reference_identity(
             only(recognizer, "recognizer"), named, only(face_index, "face_index")
         )
-        for warning in report["warnings"]:
-            current_host().say(warning)
         text = as_json(report)
         return shown((identity, image_from_pictures(crops), text), crops, "reference", text=[text])
 
@@ -90,7 +87,6 @@ class MaskLossInstanceMask(Node):
     SEARCH_ALIASES = ("face mask", "face match", "person mask", "face recognition", "isolate person")
     RETURN_TYPES = ("MASK", "IMAGE", "STRING", "BOUNDING_BOX")
     RETURN_NAMES = ("mask", "overlay", "report", "box")
-    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

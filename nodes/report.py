@@ -51,9 +51,16 @@ class MaskLossReport(Node):
         host = current_host()
         lora = resolve_read(host.folders(), lora_path, "lora_path", PathKind.FILE) if lora_path.strip() else None
         directory = resolve_write(host.folders(), output_directory, "output_directory")
-        page, lines = write_report(directory, dataset, cache, loss, lora, progress=host.progress())
+        given = [(f"{_title(one.node_class)} ({one.node})", one.text) for one in host.warnings_before()]
+        page, lines = write_report(directory, dataset, cache, loss, lora, progress=host.progress(), given=given)
         OUTPUTS.note(page)
         return {"ui": {"text": ["\n".join(lines)], "summary": lines}, "result": (str(page),)}
+
+
+def _title(node_class: str) -> str:
+    from . import NODE_DISPLAY_NAME_MAPPINGS  # late, because that is made of this module's nodes too
+
+    return NODE_DISPLAY_NAME_MAPPINGS.get(node_class, node_class)
 
 
 NODES = (MaskLossReport,)

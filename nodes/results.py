@@ -13,6 +13,7 @@ from ..core.data.ledger import edits_digest
 from ..core.errors import PathError
 from ..core.host import current_host
 from ..core.paths import listing_digest, resolve_read, resolve_read_or_write
+from ..core.warning import warned
 
 # The history keeps every `ui` value in memory; the whole report is on the wire.
 MAX_TEXT = 65_536
@@ -37,17 +38,29 @@ def shown(
 def told(
     result: tuple[Any, ...], messages: Sequence[str] = (), pictures: Sequence[np.ndarray] = (), name: str = "preview"
 ) -> dict[str, Any]:
-    """A result whose last value is a report, shown as text; `messages` are said to the user as well.
+    """A result whose last value is a report, shown as text; `messages` are said to the user, unless they are warnings.
 
     With `pictures` their previews are there too, on every call of that node or on none.
     """
-    if messages:
-        current_host().say("\n".join(messages))
+    warnings = warned()
+    if said := [message for message in messages if message not in warnings]:
+        current_host().say("\n".join(said))
     report = str(result[-1])
     short = report if len(report) <= MAX_TEXT else report[:MAX_TEXT] + " …"
     if pictures:
         return shown(result, pictures, name, text=[short])
     return {"ui": {"text": [short]}, "result": result}
+
+
+def with_warnings(result: Any, texts: Sequence[str], watched: bool) -> Any:
+    """A node's result with its warnings as `ui` values under "warnings".
+
+    They are there on every call, empty where there were none, if the node is `watched` by a graph editor, which else
+    would go on showing older ones.
+    """
+    if isinstance(result, dict):
+        return {**result, "ui": {**result.get("ui", {}), "warnings": list(texts)}}
+    return {"ui": {"warnings": list(texts)}, "result": result} if texts or watched else result
 
 
 def saved(paths: Sequence[Path]) -> list[dict[str, str]]:

@@ -27,6 +27,7 @@ from ..core.train.config import (
 from ..core.train.loop import finished_run, train
 from ..core.train.lora_file import KeyFormat, LoraWeights, load_lora, save_lora
 from ..core.train.recipe import TrainingRecipe
+from ..core.warning import warn
 from .checks import verdict
 from .models import identity_of, opened
 from .node import Node
@@ -168,11 +169,12 @@ class MaskLossTrainLora(Node):
         )
         with HostObserver(host, steps, output_name) as watched:
             told = guidance or None
-            result = finished_run(identity_of(model, told), recipe, output, watched)
+            identity = identity_of(model, told)
+            if told is not None and identity == identity_of(model, None):
+                warn(f"guidance is {guidance:g}, but {identity} takes none and ignores it.")
+            result = finished_run(identity, recipe, output, watched)
             if result is None:
                 with opened(model, cache, config.training_dtype, told, recipe.lora.dropout > 0) as denoiser:
-                    if told != denoiser.guidance:
-                        watched.say(f"guidance is {guidance:g}, but {denoiser.identity} takes none and ignores it.")
                     result = train(denoiser, recipe, output, watched, sampling)
         OUTPUTS.note(result.path)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}

@@ -51,7 +51,6 @@ class MaskLossSegmentParts(Node):
     SEARCH_ALIASES = ("human parsing", "face parsing", "face mask", "hair mask")
     RETURN_TYPES = (PARTS, "IMAGE")
     RETURN_NAMES = ("parts", "preview")
-    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -137,7 +136,6 @@ class MaskLossWeightedMask(Node):
     SEARCH_ALIASES = ("tiered mask", "training weights", "face weight", "face mask")
     RETURN_TYPES = ("MASK", "IMAGE")
     RETURN_NAMES = ("weights", "overlay")
-    HAS_INTERMEDIATE_OUTPUT = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ..data.share import Share
 from ..errors import CacheError, DatasetError, PathError, SettingError
 from ..files import locked, sweep
 from ..progress import SILENT, Progress
+from ..warning import warn
 from .encoders import LatentEncoder
 from .entries import CacheEntry
 from .entry_file import COVERAGE, ORIGIN, MaskStorage, read_header
@@ -157,17 +158,21 @@ def _report(plans: Sequence[ItemPlan], entries: EntryTable, orphans: Sequence[st
     done = ", ".join(f"{actions[action]} {action.value}" for action in Action)
     messages = [f"Mask sources: alpha={alpha}, file={file}, none={none}", f"Entries: {done}."]
     if none:
-        messages.append(f"{none} items had no mask (no alpha + no file). Filled with full-weight (255).")
+        messages.append(warn(f"{none} items had no mask (no alpha + no file). Filled with full-weight (255)."))
     copied = sum(entry.image_channels > 0 and entry.latent_shape[1] == 1 for entry in entries)
     if copied:
         messages.append(
-            f"{copied} entries are single pictures, given to an image-to-video model as their own first frame: it only "
-            "has to copy them. Cache clips, or use one_frame."
+            warn(
+                f"{copied} entries are single pictures, given to an image-to-video model as their own first frame: it "
+                "only has to copy them. Cache clips, or use one_frame."
+            )
         )
     if orphans:
         messages.append(
-            f"{len(orphans)} files in {directory} belong to no item of the dataset and are not used; `maskloss cache "
-            f"prune` removes them."
+            warn(
+                f"{len(orphans)} files in {directory} belong to no item of the dataset and are not used; `maskloss "
+                "cache prune` removes them."
+            )
         )
     states = {plan.name: plan.action.value for plan in plans}
     return {

@@ -19,6 +19,7 @@ import torch
 from ..data.items import MaskOrigin
 from ..errors import CacheError
 from ..video.reader import VIDEO_SUFFIXES
+from ..warning import warn
 from .entries import CacheEntry, StaleEntry
 from .entry_file import read_image, read_latent, read_tensors, read_weights
 from .image_conditioning import FRAMES, IMAGE, MASK_CHANNELS, frames_of
@@ -183,12 +184,14 @@ def _open_reference(directory: Path) -> LatentCache | None:
     notes = [f"{directory} is another trainer's cache: every entry counts once, its photographs are not known."]
     if found.with_clip_vision:
         notes.append(
-            f"{found.with_clip_vision} entries hold CLIP vision features, which are not used: sample without "
-            "clip_vision_output what is trained on them."
+            warn(
+                f"{found.with_clip_vision} entries hold CLIP vision features, which are not used: sample without "
+                "clip_vision_output what is trained on them."
+            )
         )
     if found.without_caption:
         notes.append(
-            f"{len(found.without_caption)} entries have no caption beside them, as {found.without_caption[0]}."
+            warn(f"{len(found.without_caption)} entries have no caption beside them, as {found.without_caption[0]}.")
         )
     return LatentCache(
         directory,

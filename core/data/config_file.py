@@ -21,6 +21,7 @@ from typing import Any
 from ..errors import DatasetError, PathError
 from ..paths import Folders, PathKind, resolve_beside
 from ..video.clips import FrameExtraction, VideoSettings
+from ..warning import warn
 from .items import Dataset, LoadSettings
 from .merge import join_datasets
 from .scan import DatasetConfig, ScanReport, scan_dataset
@@ -120,7 +121,9 @@ def scan_config(config: ConfigFile, masks_follow: bool = False) -> tuple[Dataset
     "datasets": [{"directory", "counts", "buckets", "not_read", "left_out"}], "messages"}. Errors as `scan_dataset`,
     which `masks_follow` is passed to.
     """
-    scanned = [scan_dataset(one, masks_follow) for one in config.datasets]
+    for text in config.messages:
+        warn(text)
+    scanned = [scan_dataset(one, masks_follow, _name_of(one, config)) for one in config.datasets]
     dataset = join_datasets([part for part, _ in scanned])
     parts = [report.to_json() for _, report in scanned]
     rows = [row for part in parts for row in _rows(part)]
@@ -281,12 +284,16 @@ def _messages(general: Mapping[str, Any], tables: list[Mapping[str, Any]], path:
 
 
 def _scan_messages(config: ConfigFile, reports: list[ScanReport]) -> list[str]:
-    alone = len(reports) == 1
     return [
-        line if alone else f"{one.directory.name}: {line}"
+        _name_of(one, config) + line
         for one, report in zip(config.datasets, reports, strict=True)
         for line in report.messages()
     ]
+
+
+def _name_of(one: DatasetConfig, config: ConfigFile) -> str:
+    """What a message about a dataset begins with; nothing where it is the only one."""
+    return f"{one.directory.name}: " if len(config.datasets) > 1 else ""
 
 
 def _rows(part: Mapping[str, Any]) -> list[dict[str, object]]:

@@ -18,6 +18,7 @@ from ..people.faces import FaceRecognizer
 from ..people.identity import Identity, MatchRules, OnNoMatch
 from ..people.instances import PersonSegmenter
 from ..progress import SILENT, Progress
+from ..warning import warn
 from ..workers import worker_count
 from .build_masks import STEP as BUILD_STEP
 from .each_item import VIDEO_EVERY, Advance, each_item
@@ -83,12 +84,14 @@ def keep_person(
             left_out.append(LeftOut(replace(item, person=row.decision), row.reason))
         else:
             items.append(with_mask(item, target_for(item, output_directory), row.decision))
-    warnings = list(biometrics_warnings(dataset, BUILD_STEP))
+    warnings = [warn(text) for text in biometrics_warnings(dataset, BUILD_STEP)]
     made = sum(row.decision is not None for row in rows)
     if instance_directory is not None and not instances_writable and made:
         warnings.append(
-            f"{instance_directory} has no masks of {made} items and is only read, so what was found is not written "
-            "there."
+            warn(
+                f"{instance_directory} has no masks of {made} items and is only read, so what was found is not "
+                "written there."
+            )
         )
     report = {**person_report(rows), "warnings": warnings}
     return Dataset(tuple(items), dataset.left_out + tuple(left_out)), report

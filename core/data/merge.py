@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ..errors import SettingError
+from ..warning import warn
 from .items import Dataset, DatasetItem, LeftOut
 
 
@@ -59,8 +60,10 @@ def merge_datasets(
         raised = sum(item.repeats * weight < 0.5 for item in dataset.items)
         if raised:
             messages.append(
-                f"{raised} items of {which} would come less than once at {which}_weight {weight:g} and come once; "
-                "raise the other weight instead."
+                warn(
+                    f"{raised} items of {which} would come less than once at {which}_weight {weight:g} and come once; "
+                    "raise the other weight instead."
+                )
             )
     merged = join_datasets(scaled)
     own = {item.name for dataset in scaled for item in dataset.items}

@@ -18,6 +18,7 @@ from ..files import write_bytes, write_text
 from ..images import image_size, save_image
 from ..progress import SILENT, Progress
 from ..resample import check_same_aspect
+from ..warning import warn
 from .files import check_case, hash_of
 from .items import Dataset, DatasetItem
 from .ledger import FileState, Ledger, fingerprint_of, open_ledger, target_for
@@ -168,7 +169,7 @@ def _caption_suffix(item: DatasetItem) -> str:
 def _report(rows: list[dict[str, object]], dry_run: bool) -> dict[str, object]:
     states = Counter(row["state"] for row in rows)
     bare = sum(row.get("origin") == "none" for row in rows)
-    messages = [f"{bare} items had no mask (no alpha + no file). Filled with full-weight (255)."] if bare else []
+    messages = [warn(f"{bare} items had no mask (no alpha + no file). Filled with full-weight (255).")] if bare else []
     if videos := states[_Action.PASS.value]:
         messages.append(f"{videos} videos pass through as they are: alpha is for pictures, their masks stay files.")
     return {

@@ -15,6 +15,7 @@ from pathlib import Path
 from ..errors import DatasetError, PathError, SettingError
 from ..images import IMAGE_SUFFIXES
 from ..video.reader import VIDEO_SUFFIXES, probe
+from ..warning import warn
 from .buckets import bucket_for
 from .files import FoundFile, NameIndex, list_files, need_directory
 from .items import Dataset, DatasetItem, LeftOut, LoadSettings
@@ -60,10 +61,13 @@ class DatasetConfig:
         return "." + self.caption_extension.strip().lstrip(".")
 
 
-def scan_dataset(config: DatasetConfig, masks_follow: bool = False) -> tuple[Dataset, ScanReport]:
+def scan_dataset(
+    config: DatasetConfig, masks_follow: bool = False, named_in_warnings: str = ""
+) -> tuple[Dataset, ScanReport]:
     """Find the photographs and videos below a directory and what belongs to each.
 
-    `masks_follow`: masks are built by a later step, so that `require_mask` without a source is no error yet.
+    `masks_follow`: masks are built by a later step, so that `require_mask` without a source is no error yet. Warnings
+    begin with `named_in_warnings`.
     PathError, DatasetError and ImageError in one sentence each; nothing is written.
     """
     need_directory(config.directory, "image directory")
@@ -91,7 +95,7 @@ def scan_dataset(config: DatasetConfig, masks_follow: bool = False) -> tuple[Dat
     for item in kept:
         clips = videos[item.name].clips if item.is_video else (1,)
         buckets[bucket_for(checked_size(item), item.settings)] += len(clips)
-    return Dataset(kept, left_out), ScanReport(
+    report = ScanReport(
         masks={item.name: expected_origin(item) for item in kept},
         buckets=dict(buckets),
         without_caption=tuple(item.name for item in kept if item.caption_path is None),
@@ -101,6 +105,9 @@ def scan_dataset(config: DatasetConfig, masks_follow: bool = False) -> tuple[Dat
         videos=videos,
         target_fps=settings.video.target_fps,
     )
+    for text in report.warnings():
+        warn(named_in_warnings + text)
+    return Dataset(kept, left_out), report
 
 
 def read_caption(path: Path) -> str:

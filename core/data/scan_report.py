@@ -69,6 +69,10 @@ class ScanReport:
 
     def messages(self) -> tuple[str, ...]:
         """What a person has to know, one sentence each."""
+        return (*self.warnings(), *self._clips_line())
+
+    def warnings(self) -> tuple[str, ...]:
+        """Those of the messages that tell of something that is perhaps not meant so."""
         lines: list[str] = []
         for kind, names in self._by_kind(self.unmatched if self.mask_directory is not None else ()):
             lines.append(f"{len(names)} {kind} have no matching mask file")
@@ -114,11 +118,15 @@ class ScanReport:
         videos = [name for name in names if name in self.videos]
         return [(kind, some) for kind, some in (("images", images), ("videos", videos)) if some]
 
+    def _clips_line(self) -> list[str]:
+        lengths = [length for video in self.videos.values() for length in video.clips]
+        clips = f"{len(self.videos)} videos give {len(lengths)} clips of {sum(lengths)} frames."
+        return [clips] if self.videos else []
+
     def _about_videos(self) -> list[str]:
         if not self.videos:
             return []
-        lengths = [length for video in self.videos.values() for length in video.clips]
-        lines = [f"{len(self.videos)} videos give {len(lengths)} clips of {sum(lengths)} frames."]
+        lines: list[str] = []
         if gone := self.left_out:
             lines.append(f"{len(gone)} videos give no clip and are left out: {named(list(gone))}")
         if short := [name for name, video in self.videos.items() if video.clips and video.missing]:

@@ -19,9 +19,11 @@ from ..data.share import Share
 from ..files import write_bytes
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
+from .given import GIVEN, ApiPrompt, GivenWarning
 from .host import ModelKind, once, own_model_folders
 from .live import KEPT_RUNS, ROUTE
 
+WARNING_EVENT = "maskloss.warning"
 PREVIEW_PX = 512
 SECONDS_BETWEEN_TEXTS = 0.25
 PREVIEW_FOLDER = "maskloss"
@@ -94,6 +96,21 @@ class ComfyHost:
         context = _executing_context()
         if context is not None:
             _tell(text, str(context.node_id))
+
+    def warn(self, text: str) -> None:
+        logging.getLogger("maskloss").warning(text)
+        running = self.running_node()
+        if running is not None:
+            self.send(WARNING_EVENT, {"node": running[0], "prompt": running[1], "text": text})
+
+    def keep_warnings(self, texts: Sequence[str]) -> None:
+        running = _running()
+        if running is not None:
+            GIVEN.keep(*running, texts)
+
+    def warnings_before(self) -> list[GivenWarning]:
+        running = _running()
+        return [] if running is None else GIVEN.before(running[0], running[2])
 
 
 class ComfyProgress:
@@ -175,6 +192,17 @@ def _server() -> Any:
 
 def _executing_context() -> Any:
     return _comfy("comfy_execution.utils").get_executing_context()
+
+
+def _running() -> tuple[ApiPrompt, str, str] | None:
+    """(prompt, its id, node id) of the running node; None also for a node that another one expanded into."""
+    context = _executing_context()
+    if context is None:
+        return None
+    prompt = _running_prompt(context.prompt_id)
+    if prompt is None or context.node_id not in prompt:
+        return None
+    return prompt, str(context.prompt_id), str(context.node_id)
 
 
 def _running_prompt(prompt_id: str) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from ..bundled.registry import models_directory
 from ..data.share import Share
 from ..paths import Folders
 from ..progress import Progress
+from .given import GivenWarning
 
 
 class ModelKind(str, Enum):
@@ -85,7 +86,19 @@ class Host(Protocol):
         ...
 
     def say(self, text: str) -> None:
-        """Tell the user something that stays: a banner or a warning, one or more lines."""
+        """Tell the user something, one or more lines: a banner, or what was found."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Tell the user a warning as it comes: the log has it, and so has the node."""
+        ...
+
+    def keep_warnings(self, texts: Sequence[str]) -> None:
+        """Keep what the running node warned of, for the reports behind it; to be called at its end, with none too."""
+        ...
+
+    def warnings_before(self) -> list[GivenWarning]:
+        """What the nodes before the running one warned of when they last ran."""
         ...
 
 

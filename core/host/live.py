@@ -3,10 +3,10 @@
 As JSON, whole (`LiveRun.whole`) or as what is new (`LiveRun.news`), with the same keys:
 {"node", "prompt", "run": name of the output, "steps": in all, "state": "running|finished|interrupted|failed",
 "points": [[step, loss, inside, outside, smoothed, validation, learning rate, coverage, prior], …], "eta": seconds,
-"sample": {"filename", "subfolder", "type", "step"}, "told": how often this run has been told of}. What is not known is
-null: a region that is empty, a step without an evaluation or prior preservation, the first step's time, a run without
-samples; and the loss in step 0, which only has an evaluation. An answer that news have overtaken is known by its lower
-"told".
+"sample": {"filename", "subfolder", "type", "step"}, "warnings": [texts], "told": how often this run has been told of}.
+What is not known is null: a region that is empty, a step without an evaluation or prior preservation, the first step's
+time, a run without samples; and the loss in step 0, which only has an evaluation. An answer that news have overtaken is
+known by its lower "told".
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class LiveRun:
         self._began: tuple[float, int] | None = None
         self._step = 0
         self._told_times = 0
+        self._warnings: list[str] = []
         self._lock = threading.Lock()
 
     def begin(self, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
@@ -138,6 +139,11 @@ class LiveRun:
         with self._lock:
             self._sample = {**picture, "step": step}
 
+    def warned(self, texts: Sequence[str]) -> None:
+        """All that has been warned of."""
+        with self._lock:
+            self._warnings = list(texts)
+
     def end(self, state: RunState) -> None:
         """Nothing more will come."""
         with self._lock:
@@ -163,7 +169,13 @@ class LiveRun:
 
     def _told(self, points: Sequence[LivePoint]) -> dict[str, Any]:
         self._told_times += 1
-        now = {"state": self._state.value, "eta": self._eta(), "sample": self._sample, "told": self._told_times}
+        now = {
+            "state": self._state.value,
+            "eta": self._eta(),
+            "sample": self._sample,
+            "warnings": self._warnings,
+            "told": self._told_times,
+        }
         # A run that is found finished may have more steps than were asked for now.
         steps = max(self._steps, self._step)
         return {**self._head, "steps": steps, "points": [point.row() for point in points], **now}

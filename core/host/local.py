@@ -15,6 +15,7 @@ from ..data.share import Share
 from ..images import save_image
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
+from .given import ApiPrompt, GivenWarning, GivenWarnings
 from .host import ModelKind, own_model_folders
 
 SECONDS_BETWEEN_LINES = 2.0
@@ -23,8 +24,8 @@ SECONDS_BETWEEN_LINES = 2.0
 class LocalHost:
     """Runs on the user's own machine, so every absolute path is open.
 
-    `label` is "<node id> <class>" of the running node and `classes` are those of the prompt's nodes; whoever runs a
-    prompt keeps them up to date.
+    Whoever runs a prompt says so with `begin_prompt` and `begin_node`. `label` is "<node id> <class>" of the running
+    node, and `classes` are those of the prompt's nodes.
     """
 
     def __init__(
@@ -39,6 +40,19 @@ class LocalHost:
         self._share = share
         self.label = ""
         self.classes: frozenset[str] | None = None
+        self._prompt: ApiPrompt | None = None
+        self._prompts = 0
+        self._node = ""
+        self._given = GivenWarnings()
+
+    def begin_prompt(self, prompt: ApiPrompt) -> None:
+        """The nodes of `prompt` are run from now on."""
+        self._prompt, self._prompts = prompt, self._prompts + 1
+        self.classes = frozenset(str(node["class_type"]) for node in prompt.values())
+
+    def begin_node(self, node: str, label: str) -> None:
+        """`node` of that prompt is run from now on."""
+        self._node, self.label = node, label
 
     def folders(self) -> Folders:
         return self._folders
@@ -80,6 +94,16 @@ class LocalHost:
 
     def say(self, text: str) -> None:
         sys.stderr.write("".join(f"  {line}\n" for line in text.splitlines()))
+
+    def warn(self, text: str) -> None:
+        self.say(f"WARNING: {text}")
+
+    def keep_warnings(self, texts: Sequence[str]) -> None:
+        if self._prompt is not None:
+            self._given.keep(self._prompt, str(self._prompts), self._node, texts)
+
+    def warnings_before(self) -> list[GivenWarning]:
+        return [] if self._prompt is None else self._given.before(self._prompt, self._node)
 
 
 class LineProgress:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..train.config import LossPoint
 from ..train.loss_log import ValidationPoint
+from ..warning import warned
 from .host import Host
 from .live import EVENT, KEPT_RUNS, LiveRun, RunState
 
@@ -92,5 +93,6 @@ class HostObserver:
 
     def _tell(self) -> None:
         if self._live:
+            self._live.warned(warned())
             self._host.send(EVENT, self._live.news())
             self._told_at = time.monotonic()

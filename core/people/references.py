@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PersonError, SettingError
+from ..warning import warn
 from .faces import Face, FaceRecognizer, crop_face
 from .identity import Identity
 
@@ -89,7 +90,9 @@ def _agreement(
             agreement.append({"first": first, "second": names[j], "similarity": round(similarity, 4)})
             if not similarity >= needed:
                 warnings.append(
-                    f"The references {first} and {names[j]} agree by {similarity:.2f} only ({needed:.2f} is one "
-                    "person): check that both show the same person."
+                    warn(
+                        f"The references {first} and {names[j]} agree by {similarity:.2f} only ({needed:.2f} is one "
+                        "person): check that both show the same person."
+                    )
                 )
     return agreement, warnings

@@ -13,6 +13,7 @@ from ..cache.store import LatentCache
 from ..data.items import MaskOrigin
 from ..errors import CacheError, MaskMissingError, TrainingError
 from ..mask_weights import MaskLossSettings
+from ..warning import warn
 from .config import TrainConfig
 from .denoiser import Denoiser, Family
 from .order import stream_seed
@@ -59,7 +60,7 @@ def split_cache(cache: LatentCache, validation_cache: LatentCache | None, config
 
 
 def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> list[str]:
-    """Raise where training cannot start; else what the user should read first: warnings, and the banner last."""
+    """Raise where training cannot start, and warn of what is perhaps not meant so. Returns the banner if masks act."""
     settings, config = recipe.settings, recipe.config
     _check_cache(denoiser, recipe.cache)
     if split.validation_cache is not recipe.cache:
@@ -69,18 +70,19 @@ def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> 
             f"min_snr_gamma is {config.min_snr_gamma}, but {denoiser.identity} is a flow model, for which min-SNR "
             "weighting is not defined; set it to 0."
         )
-    told = [*denoiser.notes, *_unused(denoiser, split.training)]
+    for text in (*denoiser.notes, *_unused(denoiser, split.training)):
+        warn(text)
     masked = [entry for entry in split.training if entry.origin is not MaskOrigin.NONE]
     if settings is None:
-        if not masked:
-            return told
-        return [
-            *told,
-            f"WARNING: {len(masked)} of {len(split.training)} cached items have a mask, but no mask_loss is "
-            "connected: this is plain training in which the masks do nothing.",
-        ]
+        if masked:
+            warn(
+                f"{len(masked)} of {len(split.training)} cached items have a mask, but no mask_loss is connected: this "
+                "is plain training in which the masks do nothing."
+            )
+        return []
     _check_masks(split.training, masked, settings)
-    return [*told, *_warnings(split.training, settings), banner(split.training, settings)]
+    _warn_of_masks(split.training, settings)
+    return [banner(split.training, settings)]
 
 
 def banner(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> str:
@@ -113,18 +115,18 @@ def coverage(entries: Sequence[CacheEntry]) -> float:
     return sum(entry.coverage * entry.repeats for entry in entries) / sum(entry.repeats for entry in entries)
 
 
-def _warnings(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> list[str]:
-    texts = [f"WARNING: {idle}." for idle in settings.without_effect()]
+def _warn_of_masks(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> None:
+    for idle in settings.without_effect():
+        warn(f"{idle}.")
     filled = sum(entry.origin is MaskOrigin.NONE for entry in entries)
     if filled:
-        texts.append(f"{filled} items had no mask (no alpha + no file). Filled with full-weight (255).")
+        warn(f"{filled} items had no mask (no alpha + no file). Filled with full-weight (255).")
     covered = 1.0 - coverage(entries) if settings.invert else coverage(entries)
     if covered < _LOW_COVERAGE:
-        texts.append(
-            f"WARNING: the masks weigh only {covered:.2%} of the pictures on average, so the loss says little; "
-            "look at the weights with MaskLossPreviewCache, and at mask polarity."
+        warn(
+            f"The masks weigh only {covered:.2%} of the pictures on average, so the loss says little; look at the "
+            "weights with MaskLossPreviewCache, and at mask polarity."
         )
-    return texts
 
 
 def _unused(denoiser: Denoiser, entries: Sequence[CacheEntry]) -> list[str]:

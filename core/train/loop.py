@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ..images import load_image, save_image
+from ..warning import Warnings, collected_warnings, warn
 from .checks import check_training, split_cache
 from .config import LossPoint, OnExisting
 from .curves import Curves
@@ -59,8 +60,8 @@ def train(
     raises.
     """
     # Inside a node everything runs in inference_mode, whose tensors cannot be differentiated.
-    with torch.inference_mode(False), torch.enable_grad():
-        return _Run(denoiser, recipe, observer or SilentObserver(), sampling).train(output)
+    with torch.inference_mode(False), torch.enable_grad(), collected_warnings() as warnings:
+        return _Run(denoiser, recipe, observer or SilentObserver(), sampling, warnings).train(output)
 
 
 def finished_run(model: str, recipe: TrainingRecipe, output: Path, observer: TrainObserver) -> TrainResult | None:
@@ -75,6 +76,8 @@ def finished_run(model: str, recipe: TrainingRecipe, output: Path, observer: Tra
     files, saved = choose_run(output, run_identity(model, recipe), config.on_existing)
     if saved is None or saved.step < config.steps or not files.lora.exists():
         return None
+    for text in saved.warnings:
+        warn(text)
     observer.begin(saved.points, saved.validation)
     _say_finished(files, saved, observer)
     return TrainResult(load_lora(files.lora), tuple(saved.points), saved.step, files.lora, tuple(saved.validation))
@@ -90,9 +93,15 @@ def _say_finished(files: RunFiles, saved: SavedState, observer: TrainObserver) -
 
 class _Run:
     def __init__(
-        self, denoiser: Denoiser, recipe: TrainingRecipe, observer: TrainObserver, sampling: PictureSampler | None
+        self,
+        denoiser: Denoiser,
+        recipe: TrainingRecipe,
+        observer: TrainObserver,
+        sampling: PictureSampler | None,
+        warnings: Warnings,
     ) -> None:
         self.denoiser, self.recipe, self.observer, self.sampling = denoiser, recipe, observer, sampling
+        self.warnings = warnings
         self.settings, self.config = recipe.settings, recipe.config
         self.split = split_cache(recipe.cache, recipe.validation_cache, recipe.config)
         self.named: set[str] = set()
@@ -104,6 +113,8 @@ class _Run:
         files, saved = choose_run(output, identity, self.config.on_existing)
         if saved:
             state.restore(saved)
+            for text in saved.warnings:
+                warn(text)
         self.observer.begin(state.points, state.validation)
         if saved and saved.step >= self.config.steps:
             return self._finished(state, files, saved)
@@ -200,7 +211,7 @@ class _Run:
             # Before the first step nothing is lost, and what is connected wrongly should be known now.
             if state.step == 0:
                 raise
-            self.observer.say(f"WARNING: no sample picture after step {state.step}: {problem}. Training goes on.")
+            warn(f"No sample picture after step {state.step}: {problem}. Training goes on.")
             return
         self.observer.sampled(state.step, picture)
 
@@ -221,7 +232,7 @@ class _Run:
         for name in names:
             if name not in self.named:
                 self.named.add(name)
-                self.observer.say(f"WARNING: the mask of {name} is (almost) empty on the latent grid; it adds nothing.")
+                warn(f"The mask of {name} is (almost) empty on the latent grid; it adds nothing.")
 
     def _lora(self, state: TrainState, files: RunFiles) -> LoraWeights:
         tensors = state.adapters.state_dict(state.result_values)
@@ -230,7 +241,7 @@ class _Run:
 
     def _save(self, state: TrainState, files: RunFiles, identity: Identity) -> None:
         # The state first: a LoRA without its state would be taken for somebody else's file.
-        state.save(files.state, identity)
+        state.save(files.state, identity, self.warnings.texts)
         save_lora(files.lora, self._lora(state, files))
 
     def _finished(self, state: TrainState, files: RunFiles, saved: SavedState) -> TrainResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -62,4 +63,4 @@ class ReadAhead(Generic[_Read]):
         if self._next >= self._end:
             return None
         self._next += 1
-        return self._thread.submit(self._read, self._next - 1)
+        return self._thread.submit(copy_context().run, self._read, self._next - 1)

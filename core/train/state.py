@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class SavedState:
     loss_scale: tuple[float, int]
     points: list[LossPoint]
     validation: list[ValidationPoint]
+    warnings: list[str]
 
 
 class TrainState:
@@ -143,8 +145,10 @@ class TrainState:
         self.step = saved.step
         self.points, self.validation = list(saved.points), list(saved.validation)
 
-    def save(self, path: Path, identity: Identity) -> None:
-        """Write the state, whole or not at all. DiskError when the disk is full or refuses."""
+    def save(self, path: Path, identity: Identity, warnings: Sequence[str] = ()) -> None:
+        """Write the state and what was warned of so far, whole or not at all. DiskError when the disk is full or
+        refuses."""
+        course = {"points": points_to_json(self.points), "validation": self.validation, "warnings": list(warnings)}
         content = {
             "format": _FORMAT,
             "identity": json.dumps(identity),
@@ -154,7 +158,7 @@ class TrainState:
             "average": [value.cpu() for value in self._average.values] if self._average else [],
             "teacher": [value.cpu() for value in self.teacher.values],
             "loss_scale": self._loss_scale.saved if self._loss_scale else (1.0, 0),
-            "course": json.dumps({"points": points_to_json(self.points), "validation": self.validation}),
+            "course": json.dumps(course),
         }
         with written_whole(path) as temporary:
             try:
@@ -183,4 +187,5 @@ def load_state(path: Path) -> SavedState:
         content["loss_scale"],
         points_from_json(course["points"]),
         [(step, value) for step, value in course["validation"]],
+        course.get("warnings", []),
     )

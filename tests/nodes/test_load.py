@@ -164,7 +164,7 @@ def test_bundled_needs_nothing_of_the_user(monkeypatch: pytest.MonkeyPatch) -> N
     for loader in LOADERS:
         assert loader.VALIDATE_INPUTS(model="bundled") is True
         answer = loader().run(model="bundled")
-        assert answer["ui"] == {"text": []}
+        assert answer["ui"] == {"text": [], "warnings": []}
         assert answer["result"][0].identity.startswith("bundled-")
 
 
@@ -173,6 +173,7 @@ def test_a_sapiens_file_segments(models: Path, capsys: pytest.CaptureFixture[str
     torch.jit.script(RedIsFace()).save(str(models / "sapiens/toy.pt2"))
     answer = MaskLossPartSegmenter().run(model="toy.pt2")
     assert "CC-BY-NC" in answer["ui"]["text"][0]
+    assert answer["ui"]["warnings"] == answer["ui"]["text"]
     assert "CC-BY-NC" in capsys.readouterr().err
     image = torch.zeros(1, 40, 30, 3)
     image[:, :20, :, 0] = 1
@@ -190,7 +191,7 @@ def test_a_yolo_file_and_a_face_pack_find_what_they_are_made_to_find(models: Pat
     answer = MaskLossPersonSegmenter().run(model="people.onnx")
     (mask,) = answer["result"][0].segment(np.zeros((64, 64, 3), np.uint8), [])
     assert (mask.probability_HW > 0.5).mean(axis=1)[[14, 18, 30, 34]].tolist() == [0, 1, 1, 0]
-    assert answer["ui"] == {"text": []}
+    assert answer["ui"] == {"text": [], "warnings": []}
 
     pytest.importorskip("insightface")
     pack = models / "insightface/models/tiny"

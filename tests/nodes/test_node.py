@@ -8,8 +8,9 @@ import pytest
 import torch
 from maskloss.core.errors import PromptError, SettingError
 from maskloss.core.host import LocalHost, use_host
+from maskloss.core.warning import warn
 from maskloss.nodes.node import Node
-from maskloss.nodes.sockets import FLOAT, STRING
+from maskloss.nodes.sockets import BOOLEAN, FLOAT, INT, STRING
 
 
 class Doubler(Node):
@@ -47,3 +48,41 @@ def test_results_can_be_trained_on_although_comfyui_runs_nodes_in_inference_mode
     assert not doubled.is_inference()
     assert doubled.tolist() == [3.0]
     assert not torch.is_inference_mode_enabled()
+
+
+class Warner(Node):
+    RETURN_TYPES = ("INT",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"times": INT(0, 0, 9, "")}, "optional": {"shown": BOOLEAN(False, "")}}
+
+    def run(self, times: int, shown: bool = False) -> Any:
+        for number in range(times):
+            warn(f"warning {number} of {times}")
+        return {"ui": {"text": ["words"]}, "result": (times,)} if shown else (times,)
+
+
+class WatchedHost(LocalHost):
+    """A graph editor looks on."""
+
+    def running_node(self) -> tuple[str, str] | None:
+        return "7", "p"
+
+
+def test_warnings_go_with_the_result_and_are_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with use_host(LocalHost()):
+        assert Warner().run(times=2) == {"ui": {"warnings": ["warning 0 of 2", "warning 1 of 2"]}, "result": (2,)}
+        assert capsys.readouterr().err == "  WARNING: warning 0 of 2\n  WARNING: warning 1 of 2\n"
+        assert Warner().run(times=1, shown=True)["ui"] == {"text": ["words"], "warnings": ["warning 0 of 1"]}
+        assert Warner().run(times=0, shown=True)["ui"] == {"text": ["words"], "warnings": []}
+        assert Warner().run(times=0) == (0,)
+
+
+def test_a_watched_node_has_the_same_keys_on_every_call() -> None:
+    # ComfyUI merges the calls over a list by the first one's keys, and shows what came last until something else comes.
+    with use_host(WatchedHost()):
+        assert [Warner().run(times=times)["ui"] for times in (0, 1)] == [
+            {"warnings": []},
+            {"warnings": ["warning 0 of 1"]},
+        ]
