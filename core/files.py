@@ -81,9 +81,11 @@ def is_abandoned(path: Path) -> bool:
         return False  # renamed by its owner meanwhile
 
 
-def sweep(directory: Path) -> None:
-    """Remove what killed processes left half-written below `directory`, which need not exist."""
-    for folder, _, files in os.walk(directory):
+def sweep(directory: Path, subfolders: bool = True) -> None:
+    """Remove what killed processes left half-written in `directory`, which need not exist, and below it."""
+    for folder, below, files in os.walk(directory):
+        if not subfolders:
+            below.clear()
         for name in files:
             path = Path(folder, name) if name.startswith(".") and ".part" in name else None
             if path is not None and is_abandoned(path):

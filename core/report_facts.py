@@ -133,7 +133,8 @@ class RunFacts:
         for name, key in _CURVES:
             ends = self._ends(key)
             if ends is not None:
-                tiles.append((f"loss {name}", f"{ends[0]:.3f} → {ends[1]:.3f}"))
+                first, last = ("–" if value is None else f"{value:.3f}" for value in ends)
+                tiles.append((f"loss {name}", f"{first} → {last}"))
         if self.lora is not None:
             tiles.append(("LoRA", _size(self.lora.bytes)))
         return tuple(tiles)
@@ -162,16 +163,11 @@ class RunFacts:
     def _curves(self) -> list[Curve]:
         if self.loss is None:
             return []
-        curves = [
-            Curve(name, key, range(1, len(self.loss[key]) + 1), self.loss[key])
-            for name, key in _CURVES
-            if self.loss.get(key)
-        ]
+        curves = [_curve(name, key, self.loss[key]) for name, key in _CURVES if self._ends(key)]
         if not curves and self.loss.get("loss"):
-            curves.append(Curve("loss", "total", range(1, len(self.loss["loss"]) + 1), self.loss["loss"]))
-        prior = self.loss.get("prior")
-        if prior:
-            curves.append(Curve("drift held back (prior)", "prior", range(1, len(prior) + 1), prior))
+            curves.append(_curve("loss", "total", self.loss["loss"]))
+        if self._ends("prior"):
+            curves.append(_curve("drift held back (prior)", "prior", self.loss["prior"]))
         validation = self.loss.get("validation")
         if validation:
             steps, values = [step for step, _ in validation], [value for _, value in validation]
@@ -181,13 +177,12 @@ class RunFacts:
     def _loss_legend(self) -> tuple[Legend, ...]:
         return tuple(Legend(f"var(--{curve.tone})", curve.name) for curve in self._curves())
 
-    def _ends(self, key: str) -> tuple[float, float] | None:
-        """The mean of the first and of the last tenth of a curve."""
-        values = [float(value) for value in (self.loss or {}).get(key, ()) if math.isfinite(value)]
-        if not values:
-            return None
+    def _ends(self, key: str) -> tuple[float | None, float | None] | None:
+        """The mean of the first and of the last tenth of a curve, each None where no step of it has a value; None
+        where no step at all has one."""
+        values = (self.loss or {}).get(key, ())
         tenth = max(1, len(values) // 10)
-        return float(np.mean(values[:tenth])), float(np.mean(values[-tenth:]))
+        return (_mean(values[:tenth]), _mean(values[-tenth:])) if _mean(values) is not None else None
 
     def _loss_lines(self) -> list[str]:
         """Mean loss of the first and last tenth, in a sentence for each region."""
@@ -195,8 +190,11 @@ class RunFacts:
         for name, key in _CURVES if self._ends("inside") else (("in all", "loss"),):
             ends = self._ends(key)
             if ends is not None:
-                count = len((self.loss or {})[key])
-                lines.append(f"Loss {name}: {ends[0]:.4f} at first, {ends[1]:.4f} at last ({count} steps).")
+                values = (self.loss or {})[key]
+                empty = sum(value is None for value in values)
+                without = f", {empty} without: that part of the picture was empty" if empty else ""
+                first, last = ("no value" if value is None else f"{value:.4f}" for value in ends)
+                lines.append(f"Loss {name}: {first} at first, {last} at last ({len(values)} steps{without}).")
         return lines
 
     def _sources_line(self) -> str:
@@ -238,6 +236,18 @@ class RunFacts:
             each.item.name + ("" if each.item.person is None else f" ({_best(each.item.person)})")
             for each in (self.dataset.left_out if self.dataset else ())
         ]
+
+
+def _curve(name: str, tone: str, values: Sequence[float | None]) -> Curve:
+    """A curve over the optimizer steps that have a value."""
+    known = [(step, value) for step, value in enumerate(values, 1) if value is not None]
+    return Curve(name, tone, [step for step, _ in known], [value for _, value in known])
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Of those that are numbers; None where none is."""
+    known = [float(value) for value in values if value is not None and math.isfinite(value)]
+    return float(np.mean(known)) if known else None
 
 
 def weight_legend() -> tuple[Legend, ...]:

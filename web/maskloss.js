@@ -5,6 +5,7 @@ import { app } from "/scripts/app.js";
 
 import { FacePickers } from "./faces/pickers.js";
 import { TrainingPanels } from "./training/panels.js";
+import { NodeWarnings } from "./warnings.js";
 
 const style = document.createElement("link");
 style.rel = "stylesheet";
@@ -19,17 +20,21 @@ const editor = {
 };
 const panels = new TrainingPanels(api, editor);
 const pickers = new FacePickers(editor);
+const warnings = new NodeWarnings(api, editor);
 
 app.registerExtension({
   name: "MaskLoss",
   nodeCreated(node) {
-    if (node.comfyClass === "MaskLossTrainLora") panels.attach(node);
     if (node.comfyClass === "MaskLossInstanceMask") pickers.attach(node);
+    // A trainer's panel shows its warnings too.
+    if (node.comfyClass === "MaskLossTrainLora") panels.attach(node);
+    else if (node.comfyClass?.startsWith("MaskLoss")) warnings.attach(node);
   },
   async afterConfigureGraph() {
     await panels.refresh();
   },
   onNodeOutputsUpdated(nodeOutputs) {
     pickers.restore(nodeOutputs);
+    warnings.restore(nodeOutputs);
   },
 });

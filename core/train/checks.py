@@ -14,7 +14,7 @@ from ..data.items import MaskOrigin
 from ..errors import CacheError, MaskMissingError, TrainingError
 from ..mask_weights import MaskLossSettings
 from ..warning import warn
-from .config import TrainConfig
+from .config import LossPoint, TrainConfig
 from .denoiser import Denoiser, Family
 from .order import stream_seed
 from .recipe import TrainingRecipe
@@ -81,6 +81,7 @@ def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> 
             )
         return []
     _check_masks(split.training, masked, settings)
+    _check_something_counts(split.training, settings)
     _warn_of_masks(split.training, settings)
     return [banner(split.training, settings)]
 
@@ -147,6 +148,37 @@ def _check_masks(entries: Sequence[CacheEntry], masked: Sequence[CacheEntry], se
         raise MaskMissingError(
             f"strict is on and {len(missing)} of {len(entries)} cached items have no mask: {_listing(missing)}. "
             "Give them masks and cache again, or turn strict off."
+        )
+
+
+def _check_something_counts(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> None:
+    """Where no weight of any entry will ever be above 0, training would give a LoRA of zeros."""
+    if settings.min_weight > 0 or settings.probability < 1:
+        return
+    nothing = 1.0 if settings.invert else 0.0
+    if all(entry.origin is not MaskOrigin.NONE and entry.coverage == nothing for entry in entries):
+        kind = "white everywhere, and invert is on" if settings.invert else "black everywhere, and min_weight is 0"
+        raise TrainingError(
+            f"There is nothing to train on: the masks of all {len(entries)} cached items are {kind} "
+            f"({_listing([entry.name for entry in entries])}). White is what is learnt: look at the masks with "
+            "MaskLossPreviewCache, build or correct them and cache the latents again, or give the background some "
+            "weight with min_weight."
+        )
+
+
+def refuse_nothing_learnt(points: Sequence[LossPoint]) -> None:
+    """TrainingError when in no step of a run anything counted, so that its LoRA is what it began with."""
+    if points and all(point.loss == 0 and point.grad_norm == 0 for point in points):
+        names = sorted({name for point in points for name in point.near_zero})
+        why = (
+            f"the masks of all that was trained are empty on the latent grid ({_listing(names)})"
+            if names
+            else ("no gradient came from the loss")
+        )
+        raise TrainingError(
+            f"Nothing was learnt in {len(points)} steps: {why}, so the LoRA is what it began with and is not kept. "
+            "Look at the masks with MaskLossPreviewCache, build or correct them and cache the latents again, give the "
+            "background some weight with min_weight, or train for more steps, in which other items come."
         )
 
 

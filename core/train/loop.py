@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from ..errors import TrainingError
+from ..files import sweep
 from ..images import load_image, save_image
 from ..warning import Warnings, collected_warnings, warn
-from .checks import check_training, split_cache
+from .checks import check_training, refuse_nothing_learnt, split_cache
 from .config import LossPoint, OnExisting
 from .curves import Curves
 from .denoiser import Denoiser
@@ -21,12 +25,14 @@ from .order import TrainingOrder
 from .prior import prior_weight_at
 from .read_ahead import ReadAhead
 from .recipe import TrainingRecipe
-from .run import RunFiles, choose_run, run_identity
+from .run import RunFiles, choose_run, run_identity, warn_of_broken_off
 from .sampling import SAMPLING_FAILURES, PictureSampler, sample_is_due
 from .state import Identity, SavedState, TrainState
 from .step import MicroResult, RegionSums, micro_batch_loss, refuse_non_finite
 from .validation import validation_loss
 from .window import MicroBatch, Window, plan_window
+
+SECONDS_BETWEEN_SAVES = 300.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +57,19 @@ def train(
     output: Path,
     observer: TrainObserver | None = None,
     sampling: PictureSampler | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> TrainResult:
     """Train a LoRA into `<output>.safetensors`, or return it when this very run is on disk already.
 
     With `sampling` pictures come beside the LoRA, and training is the same to the last bit. The state and a loadable
     LoRA are on disk whenever this returns or raises after training began, so a later call with the same arguments goes
-    on. Raises TrainingError, CacheError, MaskMissingError, NonFiniteLossError, DiskError, and whatever `observer`
-    raises.
+    on; a crash costs at most what came after the last save, which is `SECONDS_BETWEEN_SAVES` of `clock` ago. Where
+    nothing that counts was in any step there is no LoRA, and TrainingError says so. Raises TrainingError, CacheError,
+    MaskMissingError, NonFiniteLossError, DiskError, and whatever `observer` raises.
     """
     # Inside a node everything runs in inference_mode, whose tensors cannot be differentiated.
     with torch.inference_mode(False), torch.enable_grad(), collected_warnings() as warnings:
-        return _Run(denoiser, recipe, observer or SilentObserver(), sampling, warnings).train(output)
+        return _Run(denoiser, recipe, observer or SilentObserver(), sampling, warnings, clock).train(output)
 
 
 def finished_run(model: str, recipe: TrainingRecipe, output: Path, observer: TrainObserver) -> TrainResult | None:
@@ -83,7 +91,18 @@ def finished_run(model: str, recipe: TrainingRecipe, output: Path, observer: Tra
     return TrainResult(load_lora(files.lora), tuple(saved.points), saved.step, files.lora, tuple(saved.validation))
 
 
+def _refuse_nothing(files: RunFiles, points: Sequence[LossPoint]) -> None:
+    """TrainingError where nothing was learnt; then nothing of the run is kept, as its name would be refused to the same
+    run on better masks."""
+    try:
+        refuse_nothing_learnt(points)
+    except TrainingError:
+        files.remove()
+        raise
+
+
 def _say_finished(files: RunFiles, saved: SavedState, observer: TrainObserver) -> None:
+    _refuse_nothing(files, saved.points)
     observer.say(f"{files.lora} is this very run, finished after {saved.step} steps: nothing to train.")
     newest = files.newest_sample()
     if newest is not None:
@@ -99,9 +118,11 @@ class _Run:
         observer: TrainObserver,
         sampling: PictureSampler | None,
         warnings: Warnings,
+        clock: Callable[[], float],
     ) -> None:
         self.denoiser, self.recipe, self.observer, self.sampling = denoiser, recipe, observer, sampling
-        self.warnings = warnings
+        self.warnings, self.clock = warnings, clock
+        self.saved_at = clock()
         self.settings, self.config = recipe.settings, recipe.config
         self.split = split_cache(recipe.cache, recipe.validation_cache, recipe.config)
         self.named: set[str] = set()
@@ -124,6 +145,9 @@ class _Run:
             self.observer.say(note)
         if saved:
             self.observer.say(f"Going on after step {saved.step} of {self.config.steps}.")
+        warn_of_broken_off(files, state.step)
+        sweep(files.output.parent, subfolders=False)
+        self.saved_at = self.clock()
         log = LossLog(files.log, state.points, state.validation)
         try:
             with state.adapters.attached(), Curves(files.curves, state.step) as curves:
@@ -131,6 +155,7 @@ class _Run:
         finally:
             if state.whole:
                 self._save(state, files, identity)
+        _refuse_nothing(files, state.points)
         return self._result(state, files)
 
     def _steps(self, state: TrainState, files: RunFiles, identity: Identity, log: LossLog, curves: Curves) -> None:
@@ -151,8 +176,9 @@ class _Run:
                 epoch_ends = state.step * per_step // per_epoch > (state.step - 1) * per_step // per_epoch
                 if save or last or epoch_ends:
                     self._validate(state, log, curves)
-                if save:
+                if save or self.clock() - self.saved_at >= SECONDS_BETWEEN_SAVES:
                     self._save(state, files, identity)
+                if save:
                     save_lora(files.numbered(state.step), self._lora(state, files))
                 self.observer.step(point, config.steps)
                 self._sample(state, files)
@@ -223,6 +249,9 @@ class _Run:
             value = validation_loss(
                 self.split, self.denoiser, state.adapters, self.settings, self.config, self.observer
             )
+        if value is None:
+            warn("The masks of all that is held back for validation are empty, so there is nothing to evaluate.")
+            return
         state.validation.append((state.step, value))
         log.add_validation(state.step, value)
         curves.add_validation(state.step, value)
@@ -243,6 +272,7 @@ class _Run:
         # The state first: a LoRA without its state would be taken for somebody else's file.
         state.save(files.state, identity, self.warnings.texts)
         save_lora(files.lora, self._lora(state, files))
+        self.saved_at = self.clock()
 
     def _finished(self, state: TrainState, files: RunFiles, saved: SavedState) -> TrainResult:
         _say_finished(files, saved, self.observer)

@@ -14,21 +14,18 @@ from .config import LossPoint
 
 LossMap = dict[str, list[Any]]
 ValidationPoint = tuple[int, float]
+_CURVES = ("loss", "coverage", "learning_rate", "grad_norm", "inside", "outside")
 
 
 def loss_map(points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> LossMap:
     """One finite float per optimizer step under each name, and `validation` as [[step, value], …].
 
-    A step whose inside or outside region was empty repeats the last value known (0.0 before there is one), so that
-    curves have no holes. `prior` is there where prior preservation acted at all.
+    None under `inside` and `outside` is a step whose region was empty, and under `prior`, which is there where prior
+    preservation acted at all, one in which it did not.
     """
-    values: LossMap = {
-        name: [getattr(point, name) for point in points] for name in ("loss", "coverage", "learning_rate", "grad_norm")
-    }
-    for name in ("inside", "outside"):
-        values[name] = _without_holes(getattr(point, name) for point in points)
+    values: LossMap = {name: [getattr(point, name) for point in points] for name in _CURVES}
     if any(point.prior is not None for point in points):
-        values["prior"] = _without_holes(point.prior for point in points)
+        values["prior"] = [point.prior for point in points]
     values["validation"] = [[step, value] for step, value in validation]
     return values
 
@@ -41,6 +38,22 @@ def points_to_json(points: Iterable[LossPoint]) -> list[dict[str, Any]]:
 def points_from_json(values: Iterable[dict[str, Any]]) -> list[LossPoint]:
     """The opposite of `points_to_json`."""
     return [replace(LossPoint(**value), near_zero=tuple(value["near_zero"])) for value in values]
+
+
+def last_step(path: Path) -> int:
+    """The last optimizer step that a log has; 0 where it has none, or there is no log that can be read."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return 0
+    for line in reversed(lines):
+        try:
+            content = json.loads(line)
+        except ValueError:
+            continue  # cut off as it was written
+        if isinstance(content, dict) and "loss" in content and isinstance(content.get("step"), int):
+            return int(content["step"])
+    return 0
 
 
 class LossLog:
@@ -74,10 +87,3 @@ class LossLog:
 
 def _validation_line(step: int, value: float) -> str:
     return json.dumps({"step": step, "validation": value}, allow_nan=False)
-
-
-def _without_holes(values: Iterable[float | None]) -> list[float]:
-    filled: list[float] = []
-    for value in values:
-        filled.append((filled[-1] if filled else 0.0) if value is None else value)
-    return filled

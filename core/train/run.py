@@ -15,7 +15,9 @@ from typing import Any
 import torch
 
 from ..errors import TrainingError
+from ..warning import warn
 from .config import OnExisting
+from .loss_log import last_step
 from .recipe import TrainingRecipe
 from .state import Identity, SavedState, load_state
 
@@ -117,6 +119,19 @@ def choose_run(output: Path, identity: Identity, on_existing: OnExisting) -> tup
         number += 1
         files = RunFiles(output.with_name(f"{output.name.removesuffix(_SUFFIX)}_{number:03d}"))
     return files, None
+
+
+def warn_of_broken_off(files: RunFiles, step: int) -> None:
+    """Name a run that a crash or a kill broke off behind `step`, from which training goes on: its log has more steps
+    than its state, or no state at all."""
+    logged = last_step(files.log)
+    if logged > step:
+        goes_on = (
+            f"its last save is of step {step}, and it goes on from there"
+            if step
+            else ("before anything of it was saved, so it begins again at step 1")
+        )
+        warn(f"{files.lora} is a run that was broken off after step {logged}: {goes_on}.")
 
 
 def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -26,8 +26,9 @@ def validation_loss(
     settings: MaskLossSettings | None,
     config: TrainConfig,
     observer: TrainObserver,
-) -> float:
-    """The loss over all entries at four timesteps spread evenly over the run's distribution, without dropout.
+) -> float | None:
+    """The loss over all entries at four timesteps spread evenly over the run's distribution, without dropout; None
+    where no entry has any weight.
 
     Comparable over a run: only the adapters' weights differ from one call to the next.
     """
@@ -35,15 +36,17 @@ def validation_loss(
     rules = settings or MaskLossSettings()
     share = torch.zeros(())
     divisor = torch.zeros(())
+    counts = False
     with torch.no_grad():
         for entry in split.validation:
             observer.check()
             weights = _weights(split, entry, settings)
+            counts = counts or bool(weights.any())
             error = elementwise_error(_differences(split, entry, denoiser, config), rules).cpu()
             for level in range(_LEVELS):
                 share = share + loss_share(error[level : level + 1], weights, rules.normalization)
                 divisor = divisor + loss_divisor(weights, error.shape[1], rules.normalization)
-    return float(share / divisor.clamp(min=torch.finfo(torch.float32).tiny))
+    return float(share / divisor.clamp(min=torch.finfo(torch.float32).tiny)) if counts else None
 
 
 def _weights(split: Split, entry: CacheEntry, settings: MaskLossSettings | None) -> torch.Tensor:

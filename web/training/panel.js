@@ -1,6 +1,7 @@
 /** What a training node shows of its run: how far it is, the curves, and the last sample picture. */
 
 import { coloursOf, onThemeChange } from "../theme.js";
+import { WarningList } from "../warnings.js";
 import { curvesOf, drawRun, lastAt } from "./chart.js";
 import { stepsDone } from "./series.js";
 import { inDigits, inThousands, inTime, wordsOf } from "./words.js";
@@ -37,12 +38,14 @@ export class TrainingPanel {
   #atStep;
   #canvas;
   #sample;
+  #warnings = new WarningList();
 
   /** Show a run as `Runs` holds it; null is none. */
   show(run) {
     if (run === this.#run && run !== null) return;
     this.#run = run;
     this.element.dataset.state = run?.state ?? "none";
+    this.#warnings.show(run?.warnings ?? []);
     this.element.style.minHeight = `${this.height}px`;
     if (run === null) {
       this.#status.replaceChildren(element("span", "maskloss-faint", this.#words.waiting));
@@ -63,7 +66,7 @@ export class TrainingPanel {
   /** The least height in CSS pixels. */
   get height() {
     if (this.#run === null) return HEIGHT_PX.empty;
-    return HEIGHT_PX.run + (this.#run.sample ? HEIGHT_PX.sample : 0);
+    return HEIGHT_PX.run + (this.#run.sample ? HEIGHT_PX.sample : 0) + this.#warnings.height;
   }
 
   /** Follow the pointer, the size and the theme, until `disconnect`. */
@@ -100,7 +103,7 @@ export class TrainingPanel {
     bar.append(this.#bar);
     const charts = element("div", "maskloss-charts");
     charts.append(this.#canvas);
-    this.element.append(this.#status, bar, keys, charts, this.#sample);
+    this.element.append(this.#status, bar, keys, charts, this.#warnings.element, this.#sample);
   }
 
   #showStatus(run) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,10 +150,11 @@ def run(cache, tmp_path):
         validation_cache=None,
         initial_lora=None,
         sampling=None,
+        clock=time.monotonic,
         **config: object,
     ) -> TrainResult:
         chosen = TrainConfig(**{"steps": 4, "gradient_checkpointing": False, **config})
         recipe = TrainingRecipe(on, settings, lora, optimizer, chosen, validation_cache, initial_lora)
-        return train(denoiser or DemoDenoiser(), recipe, tmp_path / name, watcher, sampling)
+        return train(denoiser or DemoDenoiser(), recipe, tmp_path / name, watcher, sampling, clock)
 
     return start

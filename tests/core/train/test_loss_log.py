@@ -14,12 +14,12 @@ POINTS = [
 ]
 
 
-def test_loss_map_has_no_holes():
+def test_what_is_not_known_is_no_number_in_the_loss_map():
     values = loss_map(POINTS, [(0, 1.5), (3, 1.25)])
     assert values == {
         "loss": [0.5, 0.25, 0.125],
-        "inside": [0.0, 0.5, 0.5],
-        "outside": [0.75, 0.75, 0.25],
+        "inside": [None, 0.5, None],
+        "outside": [0.75, None, 0.25],
         "coverage": [0.0, 1.0, 0.5],
         "learning_rate": [1e-4, 1e-4, 5e-5],
         "grad_norm": [2.0, 1.0, 0.5],
@@ -29,7 +29,7 @@ def test_loss_map_has_no_holes():
 
 def test_the_drift_from_the_teacher_is_among_them_where_one_was_asked():
     taught = [POINTS[0], *(replace(point, prior=point.loss / 4) for point in POINTS[1:])]
-    assert loss_map(taught, [])["prior"] == [0.0, 0.0625, 0.03125]
+    assert loss_map(taught, [])["prior"] == [None, 0.0625, 0.03125]
 
 
 def test_points_of_a_log_without_it_are_read():
