@@ -1,62 +1,57 @@
-"""Image files in and out: every file is read upright, as 8-bit RGB, with its alpha kept apart.
+"""Image files in and out: every file is read upright, as 8-bit RGB in sRGB, with its alpha kept apart.
 
-H, W pixel grid, C channels. EXIF orientation is applied once, here, and nowhere else. 16-bit, palette, grey, CMYK
-and animated files (first frame) are brought to 8-bit RGB without touching the colour under a transparent pixel.
+H, W pixel grid, C channels. Orientation (EXIF, else XMP) is applied once, here, and nowhere else; other metadata is not
+looked at. 16-bit, palette, grey, CMYK and Lab files are brought to 8-bit RGB without touching the colour under a
+transparent pixel; embedded colour profiles are applied to pictures, never to masks. Of files with several frames or
+pages the first is read. Sizes are (width, height).
 """
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Generator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngImageFile
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from .errors import ImageError
 from .files import written_whole
+from .photo.colour_profile import ProfileUse, as_srgb
+from .photo.formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from .photo.formats import is_picture as is_picture
+from .photo.opened import OpenedPicture, opened_picture
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
-
-_UNREADABLE = (
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-)
+# From here on a picture is decoded smaller where the format can and it is shrunk anyway.
+LARGE_PX = 64_000_000
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-_ORIENTATION_TAG = 0x0112
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS = 256, 257, 258
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TIFF_BITS = 258
 
 
-def load_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+@dataclass(frozen=True)
+class PictureFacts:
+    """What the header of a picture says. `frames`: pictures in the file, of which the first is read. `profile_use`:
+    what is done about its colours; `untagged`: it names others than sRGB's in a way that is not applied (PNG's gAMA,
+    cHRM and cICP)."""
+
+    size: tuple[int, int]
+    has_alpha: bool
+    frames: int
+    profile_use: ProfileUse
+    untagged: bool
+
+
+def load_image(path: Path, least: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Read an image upright.
 
-    Returns rgb_HWC uint8 and alpha_HW uint8, or None where the file has no alpha channel or transparency.
-    ImageError when the file is missing, damaged, truncated or of a kind that has no 8-bit meaning.
+    Returns rgb_HWC uint8 and alpha_HW uint8, or None where the file has no alpha channel or transparency. With `least`
+    a very large JPEG is decoded at a half, a quarter or an eighth, at least twice as large as that (width, height).
+    ImageError when the file is missing, damaged, truncated, too large or of a kind that has no 8-bit meaning.
     """
-    with _opened(path) as image:
-        image.load()  # first, because Pillow's TIFF reader turns while it loads and would turn a second time below
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in _SIXTEEN_BIT:
-            grey_HW = _eight_bit(path, np.asarray(upright), _has_32_bits(image))
-            return np.repeat(grey_HW[..., None], 3, axis=2), None
-        if upright.mode == "F":
-            raise ImageError(
-                f"{path} holds 32-bit float pixels, whose range is unknown; save it as an 8- or 16-bit PNG"
-            )
-        if _image_has_alpha(upright):
-            rgba_HWC = np.asarray(upright.convert("RGBA"))
-            return np.ascontiguousarray(rgba_HWC[..., :3]), np.ascontiguousarray(rgba_HWC[..., 3])
-        return np.array(upright.convert("RGB")), None
+    with opened_picture(path) as picture:
+        if least is not None and picture.image.width * picture.image.height > LARGE_PX:
+            picture.shrink_while_decoding((2 * least[0], 2 * least[1]))
+        return _pixels(path, picture, picture.beside.profile)
 
 
 def load_mask(path: Path) -> np.ndarray:
@@ -64,26 +59,37 @@ def load_mask(path: Path) -> np.ndarray:
 
     The luminance counts; a file whose colour is one flat value carries its mask in alpha. ImageError as `load_image`.
     """
-    rgb_HWC, alpha_HW = load_image(path)
+    with opened_picture(path) as picture:
+        rgb_HWC, alpha_HW = _pixels(path, picture, b"")
     if alpha_HW is not None and alpha_HW.min() != alpha_HW.max() and (rgb_HWC == rgb_HWC[0, 0]).all():
         return alpha_HW
     return np.array(Image.fromarray(rgb_HWC).convert("L"))
 
 
+def picture_facts(path: Path) -> PictureFacts:
+    """What the file's header says. ImageError as `load_image`, but damaged pixels are not noticed."""
+    with opened_picture(path) as picture:
+        beside = picture.beside
+        return PictureFacts(picture.size, picture.has_alpha, beside.frames, picture.profile_use, beside.untagged)
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) of the upright image, from the file's header alone."""
-    with _opened(path) as image:
-        # Pillow's TIFF reader turns by itself and reports the turned size; its tags still hold the stored one.
-        tags = image.tag_v2 if isinstance(image, TiffImageFile) else None
-        width, height = (tags[_TIFF_WIDTH], tags[_TIFF_HEIGHT]) if tags else image.size
-        turned = _exif(image).get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
-    return (height, width) if turned else (width, height)
+    with opened_picture(path) as picture:
+        return picture.size
 
 
 def has_alpha(path: Path) -> bool:
     """Whether the file has an alpha channel or a transparent colour, from its header alone."""
-    with _opened(path) as image:
-        return _image_has_alpha(image)
+    with opened_picture(path) as picture:
+        return picture.has_alpha
+
+
+def conversion_of(path: Path) -> tuple[str, ...]:
+    """What a fingerprint of the picture's pixels has to hold besides the file's own hash: that a colour profile is
+    applied; nothing for pictures without one, or with sRGB's."""
+    with opened_picture(path) as picture:
+        return ("sRGB",) if picture.profile_use is ProfileUse.CONVERTED else ()
 
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
@@ -109,37 +115,17 @@ def save_image(path: Path, pixels: np.ndarray) -> None:
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format=kind, **options[kind])
 
 
-def _exif(image: Image.Image) -> Image.Exif:
-    # A PNG may say its orientation after its pixels, so Pillow decodes them all; a look at the chunks is enough.
-    if isinstance(image, PngImageFile) and not _says_more_after_pixels(image):
-        return Image.Image.getexif(image)
-    return image.getexif()
-
-
-def _says_more_after_pixels(image: PngImageFile) -> bool:
-    """Whether a PNG has metadata behind its pixels, or is cut off, which Pillow then says."""
-    stream = image.fp
-    if stream is None:
-        return True
-    before = stream.tell()
-    try:
-        stream.seek(len(_PNG_SIGNATURE))
-        pixels_seen = False
-        while len(head := stream.read(8)) == 8:
-            length, kind = int.from_bytes(head[:4], "big"), head[4:]
-            if kind == b"IEND":
-                return False
-            if pixels_seen and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
-                return True
-            pixels_seen = pixels_seen or kind == b"IDAT"
-            stream.seek(length + 4, os.SEEK_CUR)
-        return True
-    finally:
-        stream.seek(before)
-
-
-def _image_has_alpha(image: Image.Image) -> bool:
-    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+def _pixels(path: Path, picture: OpenedPicture, profile: bytes) -> tuple[np.ndarray, np.ndarray | None]:
+    upright = picture.upright()
+    if upright.mode in _SIXTEEN_BIT:
+        upright = Image.fromarray(_eight_bit(path, np.asarray(upright), _has_32_bits(picture.image)))
+    if upright.mode == "F":
+        raise ImageError(f"{path} holds 32-bit float pixels, whose range is unknown; save it as an 8- or 16-bit PNG")
+    if not picture.has_alpha:
+        return np.array(as_srgb(upright, profile)), None
+    rgba = upright.convert("RGBA")
+    grey = "LA" if upright.mode in ("L", "LA", "La") else "RGB"
+    return np.array(as_srgb(rgba.convert(grey), profile)), np.array(rgba.getchannel("A"))
 
 
 def _has_32_bits(image: Image.Image) -> bool:
@@ -156,16 +142,3 @@ def _eight_bit(path: Path, grey_HW: np.ndarray, has_32_bits: bool) -> np.ndarray
             f"{path} holds values from {values.min()} to {values.max()}; expected 8 or 16 bits, 0 to 65535"
         )
     return ((values * 255 + 32767) // 65535).astype(np.uint8)
-
-
-@contextmanager
-def _opened(path: Path) -> Generator[Image.Image]:
-    if not path.is_file():
-        raise ImageError(f"there is no image file {path}")
-    try:
-        # From a stream: given a path, Pillow maps uncompressed TIFF into memory and loses its orientation.
-        with path.open("rb") as stream, Image.open(stream) as image:
-            yield image
-    except _UNREADABLE as error:
-        why = "its format is not known" if isinstance(error, UnidentifiedImageError) else error
-        raise ImageError(f"cannot read {path} as an image ({why}); replace the file or take it out") from error

@@ -164,7 +164,7 @@ def _pixels(clips: Sequence[np.ndarray]) -> torch.Tensor:
 
 def _photograph(plan: ItemPlan) -> LoadedClip:
     """A photograph and its weights at the bucket's size, as a clip of one frame."""
-    loaded = load_item(plan.item)
+    loaded = load_item(plan.item, plan.bucket)
     rgb_THWC = fit_image(loaded.rgb_HWC, plan.bucket)[None]
     if loaded.weights_HW is None:
         return LoadedClip(rgb_THWC, None, loaded.origin)
@@ -193,7 +193,7 @@ def _encoded(rgb_BTHWC: torch.Tensor, plans: Batch, encoder: LatentEncoder) -> t
 def _control(plan: ItemPlan, own_THWC: np.ndarray) -> np.ndarray:
     if plan.item.control_path is None:
         return own_THWC
-    return fit_image(load_image(plan.item.control_path)[0], plan.bucket)[None]
+    return fit_image(load_image(plan.item.control_path, plan.bucket)[0], plan.bucket)[None]
 
 
 def _write(

@@ -14,7 +14,7 @@ from ..data.items import DatasetItem
 from ..data.ledger import fingerprint_of
 from ..data.load import checked_size
 from ..errors import CacheError, SettingError
-from ..images import image_size
+from ..images import conversion_of, image_size
 from ..resample import Size
 from ..video.clips import Clip, clips_of
 from ..video.reader import probe
@@ -173,7 +173,7 @@ def _plan(
     clip_frames = () if clip is None else (clip.frames,)
     latent_fingerprint = fingerprint_of(
         FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, rules.one_frame, hashes.get("control", ""),
-        *clip_frames, *(("image_conditioning",) if rules.image_conditioning else ()),
+        *clip_frames, *(("image_conditioning",) if rules.image_conditioning else ()), *_colours(item, sources),
     )  # fmt: skip
     alpha = hashes["image"] if item.settings.alpha_mask and clip is None else ""
     mask_fingerprint = fingerprint_of(
@@ -190,6 +190,15 @@ def _plan(
         item, clip, _name(item, clip), size, bucket, path, file, latent_fingerprint, mask_fingerprint, sources,
         "" if action is Action.NOTHING else seen, action, kept,
     )  # fmt: skip
+
+
+def _colours(item: DatasetItem, sources: tuple[Source, ...]) -> tuple[str, ...]:
+    """That the colours of the picture, or of its control picture, are converted; empty for all others, as it was before
+    any were."""
+    own = () if item.is_video else conversion_of(item.media_path)
+    is_controlled = item.control_path is not None and any(source.role == "control" for source in sources)
+    control = conversion_of(item.control_path) if is_controlled and item.control_path is not None else ()
+    return (*own, *(f"control {each}" for each in control))
 
 
 def _name(item: DatasetItem, clip: Clip | None) -> str:

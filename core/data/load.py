@@ -51,13 +51,14 @@ class LoadedClip:
     origin: MaskOrigin
 
 
-def load_item(item: DatasetItem) -> LoadedItem:
-    """Read a photograph upright, with its weights.
+def load_item(item: DatasetItem, least: Size | None = None) -> LoadedItem:
+    """Read a photograph upright, with its weights. With `least`, which it is shrunk to afterwards, a very large JPEG is
+    decoded smaller.
 
     ImageError when a file cannot be read or the mask's aspect differs by more than 1 %; MaskMissingError when the item
     requires a mask and has none.
     """
-    rgb_HWC, alpha_HW = load_image(item.media_path)
+    rgb_HWC, alpha_HW = load_image(item.media_path, least)
     alpha_HW = alpha_HW if item.settings.alpha_mask else None
     opaque = alpha_HW is not None and bool((alpha_HW == 255).all())
     if alpha_HW is not None and not (opaque and item.mask_path is not None):

@@ -15,7 +15,7 @@ import numpy as np
 from ..alpha import merge_alpha, weights_to_uint8
 from ..errors import DatasetError
 from ..files import write_bytes, write_text
-from ..images import image_size, save_image
+from ..images import conversion_of, image_size, save_image
 from ..progress import SILENT, Progress
 from ..resample import check_same_aspect
 from ..warning import warn
@@ -91,6 +91,7 @@ def _plan(item: DatasetItem, output_directory: Path, ledger: Ledger, skip_existi
     fingerprint = fingerprint_of(
         STEP, hash_of(item.media_path), item.settings.alpha_mask,
         "" if item.mask_path is None else hash_of(item.mask_path), item.caption,
+        *conversion_of(item.media_path),
     )  # fmt: skip
     state = ledger.state(item.name, target, fingerprint)
     if skip_existing and target.exists():

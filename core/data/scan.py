@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import DatasetError, PathError, SettingError
 from ..images import IMAGE_SUFFIXES
+from ..photo.formats import why_not_readable
 from ..video.reader import VIDEO_SUFFIXES, probe
 from ..warning import warn
 from .buckets import bucket_for
@@ -21,9 +22,6 @@ from .files import FoundFile, NameIndex, list_files, need_directory
 from .items import Dataset, DatasetItem, LeftOut, LoadSettings
 from .load import checked_size, expected_origin
 from .scan_report import ScanReport, look_at_video, named
-
-# Photographs of a kind that Pillow cannot open: named in the report, so that they are not missed in silence.
-UNREAD_SUFFIXES = (".heic", ".heif", ".jxl", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd")
 
 
 @dataclass(frozen=True)
@@ -128,9 +126,9 @@ def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[str, ...]]:
     wanted = (*(IMAGE_SUFFIXES if config.images else ()), *(VIDEO_SUFFIXES if config.videos else ()))
     for file in list_files(config.directory, config.recursive, closed):
         suffix = file.path.suffix.lower()
-        if suffix in wanted:
+        if suffix in wanted and not why_not_readable(file.path):
             media.append(file)
-        elif suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES or suffix in UNREAD_SUFFIXES:
+        elif suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES:
             not_read.append(file.path.relative_to(config.directory).as_posix())
     for first, second in pairwise(media):
         if first.name == second.name:
