@@ -1,4 +1,4 @@
-"""The `maskloss` command: run, submit, doctor, models, cache."""
+"""The `maskloss` command: run, submit, doctor, models, cache, lora."""
 
 from __future__ import annotations
 
@@ -94,6 +94,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--no-text", action="store_true", help="leave the captions to the other trainer")
     export.set_defaults(command=_export_cache)
+
+    lora = commands.add_parser("lora", help="say which programs load a LoRA file whole, or write it for another one")
+    actions = lora.add_subparsers(required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="say what ComfyUI, diffusers, LyCORIS and musubi-tuner make of a LoRA file")
+    check.add_argument("file", type=Path, help="the LoRA, of any program")
+    check.add_argument(
+        "--for", dest="loader", choices=["comfyui", "diffusers", "lycoris", "kohya"],
+        help="this program alone, and exit code 2 unless it loads the file whole",
+    )  # fmt: skip
+    check.set_defaults(command=_check_lora)
+    convert = actions.add_parser("convert", help="write a LoRA file under another program's keys")
+    convert.add_argument("file", type=Path, help="the LoRA, of any program")
+    convert.add_argument("output", type=Path, help="a new .safetensors file")
+    convert.add_argument(
+        "--format", choices=["auto", "diffusion_model", "kohya", "diffusers"], required=True,
+        help="the keys; auto = those that most programs load whole",
+    )  # fmt: skip
+    convert.add_argument("--base", type=Path, metavar="MODEL", help="the base model's file, which a DoRA needs")
+    convert.set_defaults(command=_convert_lora)
+    for action in (check, convert):
+        action.add_argument(
+            "--architecture", default="", metavar="NAME", help="what the LoRA is for, such as flux-2, where it does not say"
+        )
     return parser
 
 
@@ -140,3 +163,15 @@ def _export_cache(options: argparse.Namespace) -> None:
     from .cache import export
 
     export(options.directory, options.output, options.architecture, not options.no_text)
+
+
+def _check_lora(options: argparse.Namespace) -> None:
+    from .lora import check
+
+    check(options.file, options.loader, options.architecture)
+
+
+def _convert_lora(options: argparse.Namespace) -> None:
+    from .lora import convert
+
+    convert(options.file, options.output, options.format, options.architecture, options.base)

@@ -25,7 +25,8 @@ from ..core.train.config import (
     TrainingDtype,
 )
 from ..core.train.loop import finished_run, train
-from ..core.train.lora_file import KeyFormat, LoraWeights, load_lora, save_lora
+from ..core.train.lora_check import save_for_others
+from ..core.train.lora_file import KeyFormat, LoraWeights, load_lora
 from ..core.train.recipe import TrainingRecipe
 from ..core.warning import warn
 from .checks import verdict
@@ -197,7 +198,7 @@ class MaskLossSaveLora(Node):
             "required": {"lora": SOCKET("LORA_MODEL", "From Train LoRA or Load LoRA.")},
             "optional": {
                 "filename_prefix": STRING("loras/maskloss", "Under output; a number follows."),
-                "key_format": COMBO(KeyFormat, "How keys are written; auto = what the model's users expect."),
+                "key_format": COMBO(KeyFormat, "How keys are written; auto = what most programs load whole."),
             },
         }
 
@@ -209,7 +210,7 @@ class MaskLossSaveLora(Node):
     ) -> dict[str, Any]:
         prefix = resolve_write(current_host().folders(), filename_prefix, "filename_prefix")
         path = numbered_path(prefix.parent, prefix.name, ".safetensors")
-        save_lora(path, lora, key_format=KeyFormat(key_format))
+        save_for_others(path, lora, KeyFormat(key_format))
         return {"ui": {"text": [str(path)]}, "result": (str(path),)}
 
 

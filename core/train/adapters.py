@@ -18,7 +18,9 @@ from torch import nn
 from ..errors import TrainingError
 from .algorithms import AdaptedLayer, Adapter, AdapterPlan, build_adapter, is_linear, supported_convolution
 from .config import LoraConfig
-from .lora_file import KEY_PREFIX, PARTS, kohya_name
+from .lora_layers import PARTS
+from .lora_names import KEY_PREFIX, kohya_name
+from .lora_start import has_our_names, starting_tensors
 
 _EXAMPLES = 8
 # A block's path, such as `input_blocks.4.1.transformer_blocks.0.`
@@ -149,11 +151,14 @@ class LoraAdapters:
             tensors[f"{KEY_PREFIX}{name}.alpha"] = torch.tensor(float(adapter.alpha))
         return tensors
 
-    def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Start from a LoRA with `diffusion_model.` or kohya keys.
+    def load(self, tensors: Mapping[str, torch.Tensor], architecture: str = "") -> None:
+        """Start from a LoRA with `diffusion_model.` or kohya keys, or with another program's for a model of that
+        `architecture`.
 
         TrainingError unless algorithm, layers, shapes and alpha fit; then nothing has been changed.
         """
+        if not has_our_names(tensors, self._adapters):
+            tensors = starting_tensors(tensors, architecture, self._adapters)
         pairs: list[tuple[nn.Parameter, torch.Tensor]] = []
         dropped = set(tensors)
         for name, adapter in self._adapters.items():

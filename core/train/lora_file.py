@@ -1,8 +1,10 @@
-"""LoRA files: safetensors with `diffusion_model.…` or kohya's `lora_unet_…` keys, written whole or not at all."""
+"""LoRA files: safetensors under the keys of ComfyUI, kohya or diffusers, written whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 
@@ -11,28 +13,44 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import PathError, TrainingError
 from ..tensor_files import write_tensors
+from .diffusers_keys import Rows, base_name, component
+from .lora_layers import ALPHA, DOWN, MAGNITUDE, PEFT_MAGNITUDE, Layers, as_product, growth_of_rows, layers_of
+from .lora_loaders import widest_format
+from .lora_names import (
+    KEY_PREFIX,
+    KOHYA_PREFIX,
+    describe_unknown,
+    kohya_names,
+    names_in_diffusers,
+    own_layers,
+)
 
-KEY_PREFIX = "diffusion_model."
-KOHYA_PREFIX = "lora_unet_"
-# What a layer's keys end in, by LyCORIS' names.
-PARTS = (
-    ".lora_up.weight", ".lora_down.weight", ".lora_mid.weight", ".alpha", ".dora_scale",
-    ".hada_w1_a", ".hada_w1_b", ".hada_w2_a", ".hada_w2_b", ".hada_t1", ".hada_t2",
-    ".lokr_w1", ".lokr_w1_a", ".lokr_w1_b", ".lokr_w2", ".lokr_w2_a", ".lokr_w2_b", ".lokr_t2",
-)  # fmt: skip
+ARCHITECTURE = "modelspec.architecture"
 # Every adapter has one of these.
 _FIRST_PARTS = (".lora_down.weight", ".hada_w1_a", ".lokr_w1", ".lokr_w1_a")
-_PEFT_PARTS = {".lora_B.weight": ".lora_up.weight", ".lora_A.weight": ".lora_down.weight"}
-# Users of these expect kohya's names (their other tools read nothing else).
-_KOHYA_ARCHITECTURES = ("stable-diffusion", "flux-1")
+# By PEFT and diffusers, today's and earlier ones.
+_PEFT_PARTS = {
+    ".lora_B.weight": ".lora_up.weight",
+    ".lora_A.weight": ".lora_down.weight",
+    ".lora_B.default.weight": ".lora_up.weight",
+    ".lora_A.default.weight": ".lora_down.weight",
+    ".lora.up.weight": ".lora_up.weight",
+    ".lora.down.weight": ".lora_down.weight",
+    ".lora_magnitude_vector.weight": ".lora_magnitude_vector",
+    ".lora_magnitude_vector.default.weight": ".lora_magnitude_vector",
+}
+# Where diffusers notes rank and alpha, which its files have no tensors for.
+_PEFT_SETTINGS = "lora_adapter_metadata"
 
 
 class KeyFormat(str, Enum):
-    """How the keys of a LoRA file are written. `auto` follows the architecture in the metadata."""
+    """How the keys of a LoRA file are written. `auto`: as most programs load a LoRA for the architecture in the metadata
+    whole, ComfyUI's own where that was not measured."""
 
     AUTO = "auto"
     DIFFUSION_MODEL = "diffusion_model"
     KOHYA = "kohya"
+    DIFFUSERS = "diffusers"
 
 
 class LoraWeights(dict[str, torch.Tensor]):
@@ -43,38 +61,42 @@ class LoraWeights(dict[str, torch.Tensor]):
         self.metadata: dict[str, str] = dict(metadata or {})
 
 
-def kohya_name(module: str) -> str:
-    """Module name as kohya's files have it: `blocks.0.qkv` to `lora_unet_blocks_0_qkv`."""
-    return KOHYA_PREFIX + module.replace(".", "_")
+# The base model's weight of one of our modules, for what depends on it.
+BaseWeight = Callable[[str], torch.Tensor]
+
+
+def chosen_format(key_format: KeyFormat, architecture: str) -> KeyFormat:
+    """What `auto` means for a LoRA of that architecture; every other format is itself."""
+    if key_format is not KeyFormat.AUTO:
+        return key_format
+    return KeyFormat(widest_format(base_name(architecture)) or KeyFormat.DIFFUSION_MODEL)
 
 
 def with_key_format(
-    tensors: Mapping[str, torch.Tensor], key_format: KeyFormat, architecture: str = ""
+    tensors: Mapping[str, torch.Tensor],
+    key_format: KeyFormat,
+    architecture: str = "",
+    base_weight: BaseWeight | None = None,
 ) -> dict[str, torch.Tensor]:
-    """The same tensors under the keys of `key_format`.
+    """The same LoRA under the keys of `key_format`, whatever program's keys it has.
 
-    TrainingError for a key that is no LoRA key, and where kohya's names shall become `diffusion_model.…`: their
-    underscores no longer say where a module's name had dots.
+    diffusers' are a plain LoRA's, with the scale in its up matrix: LoHa and LoKr become the product that they are, and
+    a DoRA's magnitude needs the base model's weights. TrainingError for a key that is no LoRA key, and for a layer
+    whose name in that format cannot be told.
     """
-    kohya = key_format is KeyFormat.KOHYA or (
-        key_format is KeyFormat.AUTO and architecture.startswith(_KOHYA_ARCHITECTURES)
-    )
-    renamed: dict[str, torch.Tensor] = {}
-    for key, tensor in tensors.items():
-        part = next((part for part in PARTS if key.endswith(part)), None)
-        if part is None or not key.startswith((KEY_PREFIX, KOHYA_PREFIX)):
-            raise TrainingError(
-                f"{key!r} is no LoRA key; expected {KEY_PREFIX} or {KOHYA_PREFIX}, a module, one of {PARTS}."
-            )
-        stem = key[: -len(part)]
-        if kohya and stem.startswith(KEY_PREFIX):
-            stem = kohya_name(stem[len(KEY_PREFIX) :])
-        elif key_format is KeyFormat.DIFFUSION_MODEL and stem.startswith(KOHYA_PREFIX):
-            raise TrainingError(
-                f"{key!r} has kohya's name, from which the module's own cannot be told; save with key_format kohya."
-            )
-        renamed[stem + part] = tensor
-    return renamed
+    architecture, layers = base_name(architecture), layers_of(tensors)
+    wanted = chosen_format(key_format, architecture)
+    own, unknown = own_layers(layers, architecture)
+    # Where kohya's names will do, what has one keeps it, whether or not the module's own can be told.
+    will_do = wanted is KeyFormat.KOHYA or key_format is KeyFormat.AUTO
+    kept = {stem: layers[stem] for stem in unknown if will_do and stem.startswith(KOHYA_PREFIX)}
+    _refuse({stem: reason for stem, reason in unknown.items() if stem not in kept})
+    if wanted is KeyFormat.DIFFUSERS:
+        return _for_diffusers(own, architecture, base_weight)
+    own = {module: _with_our_magnitude(module, parts, base_weight) for module, parts in own.items()}
+    kohya = wanted is KeyFormat.KOHYA
+    stems = kohya_names(own, architecture) if kohya else {module: KEY_PREFIX + module for module in own}
+    return _flat(own, stems) | _flat(kept, {stem: stem for stem in kept})
 
 
 def save_lora(
@@ -82,17 +104,21 @@ def save_lora(
     tensors: Mapping[str, torch.Tensor],
     metadata: Mapping[str, str] | None = None,
     key_format: KeyFormat = KeyFormat.AUTO,
+    base_weight: BaseWeight | None = None,
 ) -> None:
     """Write a LoRA to `path`, replacing what is there, whole or not at all. `metadata` defaults to the tensors' own."""
     own = tensors.metadata if isinstance(tensors, LoraWeights) else {}
     chosen = dict(own if metadata is None else metadata)
-    named = with_key_format(tensors, key_format, chosen.get("modelspec.architecture", ""))
+    # It tells of the tensors as they were.
+    chosen.pop(_PEFT_SETTINGS, None)
+    named = with_key_format(tensors, key_format, chosen.get(ARCHITECTURE, ""), base_weight)
     ready = {key: tensor.detach().to("cpu").contiguous() for key, tensor in named.items()}
     write_tensors(path, ready, {"format": "pt", **chosen})
 
 
 def load_lora(path: Path) -> LoraWeights:
-    """Read a LoRA file; `lora_A` / `lora_B` become `lora_down` / `lora_up`.
+    """Read a LoRA file; `lora_A` / `lora_B` become `lora_down` / `lora_up`, and an alpha that only the metadata have
+    becomes a tensor.
 
     PathError when there is none, TrainingError when it is damaged or holds no LoRA.
     """
@@ -111,4 +137,96 @@ def load_lora(path: Path) -> LoraWeights:
         raise TrainingError(
             f"{path} holds no LoRA: none of its {len(tensors)} keys ends in one of {', '.join(_FIRST_PARTS)}."
         )
+    if _PEFT_SETTINGS in metadata:
+        tensors |= _peft_alphas(path, tensors, metadata[_PEFT_SETTINGS])
     return LoraWeights(tensors, metadata)
+
+
+def _flat(layers: Layers, stems: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    return {stems[name] + part: tensor for name, parts in layers.items() for part, tensor in parts.items()}
+
+
+def _refuse(unknown: Mapping[str, str]) -> None:
+    if unknown:
+        raise TrainingError(
+            f"{len(unknown)} of the LoRA's layers have no name in that format ({describe_unknown(unknown)}); "
+            "save with key_format kohya where they are kohya's, or say by --architecture what the LoRA is for."
+        )
+
+
+def _for_diffusers(own: Layers, architecture: str, base_weight: BaseWeight | None) -> dict[str, torch.Tensor]:
+    names, prefix = names_in_diffusers(list(own), architecture), component(architecture)
+    tensors: dict[str, torch.Tensor] = {}
+    for module, parts in own.items():
+        product, found = as_product(module, parts), names[module]
+        magnitude = _peft_magnitude(module, parts, base_weight)
+        up = product.up
+        if found.rows is Rows.SWAPPED:
+            up, magnitude = (None if each is None else torch.cat(each.chunk(2)[::-1]) for each in (up, magnitude))
+        sizes = found.rows.sizes(len(found.names), product.up.shape[0], product.down.shape[1])
+        if not sizes or up is None:
+            raise TrainingError(
+                f"The layer {module!r} has {product.up.shape[0]} rows, which do not split into diffusers' "
+                f"{', '.join(found.names)}; save with key_format diffusion_model."
+            )
+        pieces = zip(found.names, up.split(sizes), strict=True)
+        for index, (name, rows) in enumerate(pieces):
+            tensors[f"{prefix}.{name}.lora_A.weight"] = product.down.clone()
+            tensors[f"{prefix}.{name}.lora_B.weight"] = rows.clone()
+            if magnitude is not None:
+                tensors[f"{prefix}.{name}.lora_magnitude_vector"] = magnitude.split(sizes)[index].clone()
+    return tensors
+
+
+def _peft_magnitude(
+    module: str, parts: Mapping[str, torch.Tensor], base_weight: BaseWeight | None
+) -> torch.Tensor | None:
+    """(out,) where the layer is a DoRA."""
+    if PEFT_MAGNITUDE in parts:
+        return parts[PEFT_MAGNITUDE].flatten()
+    if MAGNITUDE not in parts:
+        return None
+    growth = growth_of_rows(module, parts, _base_of(module, base_weight))
+    return (parts[MAGNITUDE].flatten().double() * growth).float()
+
+
+def _with_our_magnitude(
+    module: str, parts: Mapping[str, torch.Tensor], base_weight: BaseWeight | None
+) -> dict[str, torch.Tensor]:
+    if PEFT_MAGNITUDE not in parts:
+        return dict(parts)
+    growth = growth_of_rows(module, parts, _base_of(module, base_weight))
+    magnitude = (parts[PEFT_MAGNITUDE].flatten().double() / growth).float()
+    shape = (-1, *(1 for _ in parts[DOWN].shape[1:]))
+    return {part: tensor for part, tensor in parts.items() if part != PEFT_MAGNITUDE} | {
+        MAGNITUDE: magnitude.reshape(shape)
+    }
+
+
+def _base_of(module: str, base_weight: BaseWeight | None) -> torch.Tensor:
+    if base_weight is None:
+        raise TrainingError(
+            "This is a DoRA. PEFT and diffusers divide its magnitude by the norm of W + ΔW, ComfyUI by that of W, so "
+            "that converting it needs the base model's weights: `maskloss lora convert … --base MODEL.safetensors`."
+        )
+    return base_weight(module)
+
+
+def _peft_alphas(path: Path, tensors: Mapping[str, torch.Tensor], settings: str) -> dict[str, torch.Tensor]:
+    """An alpha for every layer that has none, as PEFT's settings have it: the first pattern that fits, else the
+    common one."""
+    try:
+        values = json.loads(settings)
+        alphas: dict[str, torch.Tensor] = {}
+        for stem in (key[: -len(DOWN)] for key in tensors if key.endswith(DOWN)):
+            prefix, _, module = stem.partition(".")
+            if stem + ALPHA in tensors or f"{prefix}.lora_alpha" not in values:
+                continue
+            patterns: Mapping[str, float] = values.get(f"{prefix}.alpha_pattern") or {}
+            fitting = (value for name, value in patterns.items() if re.match(rf"(.*\.)?({name})$", module))
+            alphas[stem + ALPHA] = torch.tensor(float(next(fitting, values[f"{prefix}.lora_alpha"])))
+        return alphas
+    except (ValueError, TypeError, AttributeError, re.error) as problem:
+        raise TrainingError(
+            f"{path} notes its alpha in {_PEFT_SETTINGS!r}, which cannot be read ({problem}); save the LoRA again."
+        ) from problem

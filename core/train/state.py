@@ -56,7 +56,7 @@ class TrainState:
             denoiser.module, recipe.lora, denoiser.default_targets, generator, denoiser.device, dtype
         )
         if recipe.initial_lora is not None:
-            self.adapters.load(recipe.initial_lora)
+            self.adapters.load(recipe.initial_lora, denoiser.lora_architecture)
         self.step = 0
         self.points: list[LossPoint] = []
         self.validation: list[ValidationPoint] = []
