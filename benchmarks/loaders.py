@@ -33,7 +33,7 @@ from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import Algorithm, LoraConfig
 from maskloss.core.train.lora_file import KeyFormat, save_lora
 from maskloss.core.train.lora_layers import as_product, layers_of
-from maskloss.core.train.lora_loaders import LOADERS_FILE, table
+from maskloss.core.train.lora_loaders import LOADERS_FILE, NO_MODEL, table
 from safetensors.torch import save_file
 
 from tests.host import tiny_diffusers as twins
@@ -41,6 +41,10 @@ from tests.host import tiny_diffusers as twins
 FORMATS = (KeyFormat.DIFFUSION_MODEL, KeyFormat.KOHYA, KeyFormat.DIFFUSERS)
 _EXACT = 1e-3
 REFUSALS = (ValueError, RuntimeError, KeyError, TypeError, AttributeError, IndexError, AssertionError)
+# The networks that musubi-tuner trains and samples.
+MUSUBI = (
+    "wan", "flux", "flux2", "hunyuan_video", "hunyuan_video15", "qwen_image", "z_image", "kandinsky5", "krea2",
+)  # fmt: skip
 Changes = dict[str, torch.Tensor]
 Loader = Callable[[str, Path, Changes], str]
 
@@ -144,7 +148,9 @@ def by_lycoris(name: str, path: Path, changes: Changes) -> str:
     theirs = name in ("sd15", "sd2")
     with torch.inference_mode(False):
         network = twins.diffusers_model(name) if theirs else _network_of(name)
-    layers = {key: layer for key, layer in network.named_modules() if isinstance(getattr(layer, "weight", None), torch.Tensor)}
+    layers = {
+        key: layer for key, layer in network.named_modules() if isinstance(getattr(layer, "weight", None), torch.Tensor)
+    }
     before = {key: layer.weight.detach().clone() for key, layer in layers.items()}
     file = importlib.import_module("safetensors.torch").load_file(str(path))
     with silenced(), torch.no_grad():
@@ -158,9 +164,9 @@ def by_lycoris(name: str, path: Path, changes: Changes) -> str:
 
 
 def by_musubi(name: str, path: Path, changes: Changes) -> str:
-    """musubi-tuner's merging while a model loads; Stable Diffusion is none of its models."""
-    if name.startswith("sd"):
-        return "no such model"
+    """musubi-tuner's merging while a model loads. It goes by names alone; of most networks it has no model."""
+    if name not in MUSUBI:
+        return NO_MODEL
     reader = importlib.import_module("musubi_tuner.utils.lora_utils")
     network = _network_of(name)
     state = {key: value.contiguous().clone() for key, value in network.state_dict().items()}

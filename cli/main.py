@@ -97,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 
     lora = commands.add_parser("lora", help="say which programs load a LoRA file whole, or write it for another one")
     actions = lora.add_subparsers(required=True, metavar="ACTION")
-    check = actions.add_parser("check", help="say what ComfyUI, diffusers, LyCORIS and musubi-tuner make of a LoRA file")
+    check = actions.add_parser(
+        "check", help="say what ComfyUI, diffusers, LyCORIS and musubi-tuner make of a LoRA file"
+    )
     check.add_argument("file", type=Path, help="the LoRA, of any program")
     check.add_argument(
         "--for", dest="loader", choices=["comfyui", "diffusers", "lycoris", "kohya"],
@@ -115,7 +117,10 @@ def _parser() -> argparse.ArgumentParser:
     convert.set_defaults(command=_convert_lora)
     for action in (check, convert):
         action.add_argument(
-            "--architecture", default="", metavar="NAME", help="what the LoRA is for, such as flux-2, where it does not say"
+            "--architecture",
+            default="",
+            metavar="NAME",
+            help="what the LoRA is for, such as flux-2, where it does not say",
         )
     return parser
 

@@ -30,8 +30,8 @@ def base_weights(path: Path) -> Callable[[str], torch.Tensor]:
         name = next((found for prefix in _PREFIXES if (found := f"{prefix}{module}.weight") in names), None)
         if name is None:
             raise PathError(
-                f"{path} has no weight for the layer {module!r}; give the model that the LoRA was trained on, as the file "
-                "that ComfyUI loads."
+                f"{path} has no weight for the layer {module!r}; give the model that the LoRA was trained on, as "
+                "ComfyUI loads it."
             )
         with safe_open(path, framework="pt") as file:
             found = file.get_tensor(name)

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 
-from .unet_keys import unet_modules, unet_name
+from .unet_keys import unet_kernel, unet_modules, unet_name
 
 _FLUX_STREAMS = """
 double_blocks.N.img_attn.qkv = transformer_blocks.N.attn.{to_q,to_k,to_v}
@@ -212,10 +212,11 @@ class Rows(Enum):
 
 @dataclass(frozen=True)
 class Theirs:
-    """What diffusers calls one of our layers: several names where it has them apart."""
+    """What diffusers calls one of our layers: several names where it has them apart. `kernel` of a convolution."""
 
     names: tuple[str, ...]
     rows: Rows = Rows.EQUAL
+    kernel: tuple[int, ...] = ()
 
 
 def is_known(architecture: str) -> bool:
@@ -248,7 +249,8 @@ def theirs(architecture: str, module: str, per_level: int) -> Theirs | None:
     `unet_keys.blocks_per_level`."""
     if is_unet_architecture(architecture):
         name = unet_name(module, per_level)
-        return None if name is None else Theirs((name,))
+        kernel = unet_kernel(module, per_level, base_name(architecture) != "stable-diffusion-v1")
+        return None if name is None else Theirs((name,), kernel=kernel)
     return _names(base_name(architecture)).get(module)
 
 
@@ -257,7 +259,7 @@ def every_module(architecture: str) -> Iterator[str]:
     yield from unet_modules() if is_unet_architecture(architecture) else _names(base_name(architecture))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _names(architecture: str) -> Mapping[str, Theirs]:
     names: dict[str, Theirs] = {}
     for ours, found in _rules(_TABLES.get(architecture, "")):

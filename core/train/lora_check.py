@@ -15,7 +15,7 @@ from .diffusers_keys import base_name, every_module, is_known, known_architectur
 from .lora_file import ARCHITECTURE, BaseWeight, KeyFormat, LoraWeights, chosen_format, save_lora, with_key_format
 from .lora_layers import Layers, algorithm_of, layers_of
 from .lora_loaders import EXACT, LOADERS, is_silent, measured, verdict_of
-from .lora_names import Places
+from .lora_names import known_places
 
 # Programs that most people load a LoRA with; of what these leave out Save LoRA warns.
 COMMON = ("comfyui", "diffusers")
@@ -23,8 +23,8 @@ COMMON = ("comfyui", "diffusers")
 
 @dataclass(frozen=True)
 class LoraFacts:
-    """What a file holds: how many layers, of which algorithm (several are joined by +), for which architecture ("" where
-    it cannot be told), under which keys (None where they are none that we write)."""
+    """What a file holds: how many layers, of which algorithm (several are joined by +), for which architecture (empty
+    where it cannot be told), under which keys (None where they are none that we write)."""
 
     layers: int
     algorithm: str
@@ -100,13 +100,13 @@ def save_for_others(
         verdict = verdict_of(facts.architecture, facts.algorithm, facts.key_format, loader)
         if verdict is not None and is_silent(verdict):
             warn(
-                f"{LOADERS[loader]} {measured()['versions'][loader]} does not load {path.name} whole ({verdict}), and says "
-                f"so in its log at most; it would be {advice(facts, loader)}."
+                f"{LOADERS[loader]} {measured()['versions'][loader]} does not load {path.name} whole ({verdict}), "
+                f"and says so in its log at most; it loads it {advice(facts, loader)}."
             )
 
 
 def _has_all(architecture: str, layers: Layers) -> bool:
-    places = Places(architecture, list(every_module(architecture)))
+    places = known_places(architecture)
     return all(places.of(stem) is not None for stem in layers)
 
 
@@ -117,7 +117,9 @@ def _key_format(lora: LoraWeights, architecture: str) -> KeyFormat | None:
         except TrainingError:
             continue
         keys = {key.replace(".lora_A.", ".lora_down.").replace(".lora_B.", ".lora_up.") for key in written}
-        if keys - {key for key in keys if key.endswith(".alpha")} == {key for key in lora if not key.endswith(".alpha")}:
+        if keys - {key for key in keys if key.endswith(".alpha")} == {
+            key for key in lora if not key.endswith(".alpha")
+        }:
             return key_format
     return None
 

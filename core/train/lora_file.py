@@ -44,8 +44,8 @@ _PEFT_SETTINGS = "lora_adapter_metadata"
 
 
 class KeyFormat(str, Enum):
-    """How the keys of a LoRA file are written. `auto`: as most programs load a LoRA for the architecture in the metadata
-    whole, ComfyUI's own where that was not measured."""
+    """How the keys of a LoRA file are written. `auto`: those under which most programs load a LoRA for the architecture
+    in the metadata whole; ComfyUI's own where that was not measured."""
 
     AUTO = "auto"
     DIFFUSION_MODEL = "diffusion_model"
@@ -158,7 +158,8 @@ def _for_diffusers(own: Layers, architecture: str, base_weight: BaseWeight | Non
     names, prefix = names_in_diffusers(list(own), architecture), component(architecture)
     tensors: dict[str, torch.Tensor] = {}
     for module, parts in own.items():
-        product, found = as_product(module, parts), names[module]
+        found = names[module]
+        product = as_product(module, parts, found.kernel)
         magnitude = _peft_magnitude(module, parts, base_weight)
         up = product.up
         if found.rows is Rows.SWAPPED:
@@ -174,7 +175,10 @@ def _for_diffusers(own: Layers, architecture: str, base_weight: BaseWeight | Non
             tensors[f"{prefix}.{name}.lora_A.weight"] = product.down.clone()
             tensors[f"{prefix}.{name}.lora_B.weight"] = rows.clone()
             if magnitude is not None:
-                tensors[f"{prefix}.{name}.lora_magnitude_vector"] = magnitude.split(sizes)[index].clone()
+                # PEFT's shape for a convolution: the outputs second.
+                kernel = tuple(1 for _ in product.down.shape[2:])
+                shape = (1, -1, *kernel) if kernel else (-1,)
+                tensors[f"{prefix}.{name}.lora_magnitude_vector"] = magnitude.split(sizes)[index].reshape(shape).clone()
     return tensors
 
 
@@ -217,6 +221,8 @@ def _peft_alphas(path: Path, tensors: Mapping[str, torch.Tensor], settings: str)
     common one."""
     try:
         values = json.loads(settings)
+        if not isinstance(values, dict):
+            raise TypeError(f"it holds {type(values).__name__}, no settings")
         alphas: dict[str, torch.Tensor] = {}
         for stem in (key[: -len(DOWN)] for key in tensors if key.endswith(DOWN)):
             prefix, _, module = stem.partition(".")

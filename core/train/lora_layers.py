@@ -78,10 +78,12 @@ def scale_of(parts: Mapping[str, torch.Tensor]) -> float:
     return 1.0 if ranked is None else float(parts[ALPHA]) / ranked
 
 
-def as_product(name: str, parts: Mapping[str, torch.Tensor]) -> Product:
+def as_product(name: str, parts: Mapping[str, torch.Tensor], kernel: tuple[int, ...] = ()) -> Product:
     """What an adapter of any algorithm adds, as one product of the least rank that is exact.
 
     A LoHa of rank r comes to rank r², a LoKr to r times the smaller side of w1; no more than the layer's smaller side.
+    `kernel` is that of a convolution, which a LoHa's and most LoKrs' own parts do not tell.
+
     TrainingError for a Tucker decomposition, and for parts that make no adapter.
     """
     algorithm, scale = algorithm_of(parts), scale_of(parts)
@@ -94,7 +96,7 @@ def as_product(name: str, parts: Mapping[str, torch.Tensor]) -> Product:
         up = parts[UP] if scale == 1 else _scaled(parts[UP], scale)
         return Product(up, parts[DOWN])
     exact = {part: tensor.double() for part, tensor in parts.items()}
-    up, down, kernel = _loha(exact) if algorithm == "loha" else _lokr(exact)
+    up, down = _loha(exact) if algorithm == "loha" else _lokr(exact)
     if down.shape[0] > min(up.shape[0], down.shape[1]):
         whole, narrow = up @ down, up.shape[0] <= down.shape[1]
         side = torch.eye(min(whole.shape), dtype=whole.dtype)
@@ -124,23 +126,22 @@ def _scaled(tensor: torch.Tensor, scale: float) -> torch.Tensor:
     return tensor * scale if float(mantissa) == 0.5 else tensor.float() * scale
 
 
-def _loha(parts: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:
+def _loha(parts: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     first, second = (parts[".hada_w1_a"], parts[".hada_w1_b"]), (parts[".hada_w2_a"], parts[".hada_w2_b"])
     up = torch.einsum("oi,oj->oij", first[0], second[0]).flatten(1)
     down = torch.einsum("ic,jc->ijc", first[1], second[1]).flatten(0, 1)
-    return up, down, ()
+    return up, down
 
 
-def _lokr(parts: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:
+def _lokr(parts: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     w1 = parts[".lokr_w1"] if ".lokr_w1" in parts else parts[".lokr_w1_a"] @ parts[".lokr_w1_b"]
-    kernel: tuple[int, ...] = ()
     if ".lokr_w2" in parts:
-        whole, kernel = parts[".lokr_w2"].flatten(1), tuple(parts[".lokr_w2"].shape[2:])
+        whole = parts[".lokr_w2"].flatten(1)
         side = torch.eye(min(whole.shape), dtype=whole.dtype)
         pair = (whole, side) if whole.shape[1] < whole.shape[0] else (side, whole)
     else:
         pair = parts[".lokr_w2_a"], parts[".lokr_w2_b"].flatten(1)
     rows, columns = (torch.eye(side, dtype=w1.dtype) for side in w1.shape)
     if w1.shape[0] < w1.shape[1]:
-        return torch.kron(rows, pair[0]), torch.kron(w1, pair[1]), kernel
-    return torch.kron(w1, pair[0].contiguous()), torch.kron(columns, pair[1]), kernel
+        return torch.kron(rows, pair[0]), torch.kron(w1, pair[1])
+    return torch.kron(w1, pair[0].contiguous()), torch.kron(columns, pair[1])

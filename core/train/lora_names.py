@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
 from ..errors import TrainingError
 from .diffusers_keys import Rows, Theirs, every_module, is_known, is_unet_architecture, theirs
-from .lora_layers import ALPHA, DOWN, UP, Layers, Product, algorithm_of, as_product
+from .lora_layers import ALPHA, DOWN, PEFT_MAGNITUDE, UP, Layers, Product, algorithm_of, as_product
 from .unet_keys import USUAL_PER_LEVEL, blocks_per_level
 
 KEY_PREFIX = "diffusion_model."
@@ -70,6 +71,12 @@ class Places:
         self._underscored.setdefault(name.replace(".", "_"), place)
 
 
+@cache
+def known_places(architecture: str) -> Places:
+    """Where layers of that architecture belong, as far as is known without its network."""
+    return Places(architecture, list(every_module(architecture)) if is_known(architecture) else [])
+
+
 def kohya_name(module: str) -> str:
     """Module name with kohya's prefix: `blocks.0.qkv` to `lora_unet_blocks_0_qkv`."""
     return KOHYA_PREFIX + module.replace(".", "_")
@@ -94,7 +101,7 @@ def own_layers(
     keys and values apart) becomes one, of the same rank where the parts share their down matrix, else of the sum of
     their ranks; what changes nothing in between is zero.
     """
-    places = Places(architecture, list(shapes) if shapes is not None else _every_module(architecture))
+    places = Places(architecture, list(shapes)) if shapes is not None else known_places(architecture)
     found: Layers = {}
     unknown: dict[str, str] = {}
     apart: dict[str, dict[int, tuple[Place, str]]] = {}
@@ -143,10 +150,6 @@ def names_in_diffusers(modules: Collection[str], architecture: str) -> dict[str,
     return {module: name for module, name in found.items() if name is not None}
 
 
-def _every_module(architecture: str) -> list[str]:
-    return list(every_module(architecture)) if is_known(architecture) else []
-
-
 def _original_names(architecture: str, module: str) -> tuple[str, ...]:
     """Names in files by trainers that keep the names of the model's first release."""
     if not architecture.startswith("hunyuan"):
@@ -171,8 +174,11 @@ def _why_unknown(stem: str, architecture: str) -> str:
 def _joined(
     module: str, place: Place, pieces: Mapping[int, tuple[str, dict[str, torch.Tensor]]], shape: tuple[int, int] | None
 ) -> dict[str, torch.Tensor]:
+    doras = [PEFT_MAGNITUDE in parts for _, parts in pieces.values()]
     for stem, parts in pieces.values():
-        if algorithm_of(parts) != "lora":
+        # A magnitude belongs to a row, wherever the rows lie; but rows that have none cannot be given one.
+        whole_dora = all(doras) and len(pieces) == place.count
+        if algorithm_of(parts) != "lora" and not whole_dora:
             raise TrainingError(
                 f"{stem} is a part of our layer {module!r}, and only plain LoRAs can be put together from parts; it "
                 f"has {', '.join(sorted(parts))}."
@@ -193,7 +199,12 @@ def _joined(
             down.append(product.down)
     if place.rows is Rows.SWAPPED:
         up = torch.cat(up.chunk(2)[::-1])
-    return {UP: up, DOWN: first.down if shared else torch.cat(down), ALPHA: torch.tensor(float(rank))}
+    joined = {UP: up, DOWN: first.down if shared else torch.cat(down), ALPHA: torch.tensor(float(rank))}
+    if all(doras):
+        magnitude = torch.cat([pieces[index][1][PEFT_MAGNITUDE].flatten() for index in range(place.count)])
+        swapped = place.rows is Rows.SWAPPED
+        joined[PEFT_MAGNITUDE] = torch.cat(magnitude.chunk(2)[::-1]) if swapped else magnitude
+    return joined
 
 
 def _sizes(

@@ -68,6 +68,16 @@ def unet_name(module: str, per_level: int) -> str | None:
     return _within(f"up_blocks.{level}", rest, index, index)
 
 
+def unet_kernel(module: str, per_level: int, linear_projections: bool) -> tuple[int, ...]:
+    """The kernel of a convolution of the UNet, () of a linear layer."""
+    name = unet_name(module, per_level) or ""
+    if name.endswith(("proj_in", "proj_out")):
+        return () if linear_projections else (1, 1)
+    if name.endswith(".conv_shortcut"):
+        return (1, 1)
+    return (3, 3) if name.rpartition(".")[2] in ("conv", "conv1", "conv2", "conv_in", "conv_out") else ()
+
+
 def unet_modules() -> Iterator[str]:
     """Our names of every layer that a UNet of the usual layout may have."""
     yield from _OTHERS

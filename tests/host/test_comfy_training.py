@@ -92,8 +92,7 @@ def test_what_is_trained_loads_in_comfyui_and_does_the_same_there(
     assert torch.equal(tiny.sampled(tiny.load_model(name), name), before)
 
     file = comfy.utils.load_torch_file(str(result.path))
-    kohya = name in ("flux", "sd15", "sdxl", "sd3")
-    assert all(key.startswith("lora_unet_" if kohya else "diffusion_model.") for key in file)
+    assert all(key.startswith("lora_unet_") for key in file)
     patched, _ = comfy.sd.load_lora_for_models(tiny.load_model(name), None, dict(file), 1.0, 0.0)
     assert len(patched.patches) == sum(key.endswith(".alpha") for key in file)
     with_lora = tiny.sampled(patched, name)

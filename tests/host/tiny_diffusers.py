@@ -1,8 +1,8 @@
 """diffusers' models with random weights, as small as the tiny ComfyUI models that they are the same network as, and its
 own loaders of LoRAs. Skips where diffusers, PEFT or ComfyUI is missing.
 
-What a LoRA should do to diffusers' model is found by diffusers' own converter of checkpoints: converted with and without
-the LoRA merged, ComfyUI's weights differ by what each of diffusers' layers has to change.
+What a LoRA should do to diffusers' model is found by diffusers' own converter of checkpoints: converted with the LoRA
+merged and without, ComfyUI's weights differ by what each of diffusers' layers has to change.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ Weights = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Twin:
-    """`network`: ComfyUI's, `kind` and `config`: diffusers' class of the same network, `loader` its mixin of LoRAs where
-    a pipeline has one; `convert` makes ComfyUI's weights into diffusers'."""
+    """`network`: ComfyUI's, `kind` and `config`: diffusers' class of the same network, `loader` its mixin of LoRAs
+    where a pipeline has one; `convert` makes ComfyUI's weights into diffusers'."""
 
     network: TinyNetwork
     kind: str
@@ -400,5 +400,3 @@ def difference(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Ten
 def short(problem: str) -> str:
     """The first sentence of a message, on one line."""
     return re.split(r"(?<=[.:!])\s|\n", problem.strip())[0][:160]
-
-

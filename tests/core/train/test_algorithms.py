@@ -160,7 +160,8 @@ def test_alpha_over_rank_scales_the_change(algorithm: Algorithm):
     assert torch.allclose(changes[1], 2 * changes[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("form", list(KeyFormat))
+# diffusers has no such model as the demo's.
+@pytest.mark.parametrize("form", [form for form in KeyFormat if form is not KeyFormat.DIFFUSERS])
 @pytest.mark.parametrize("algorithm", EVERY)
 def test_saved_and_loaded_it_is_the_same_adapter(algorithm: Algorithm, form: KeyFormat, tmp_path: Path):
     config = LoraConfig(rank=2, alpha=4.0, algorithm=algorithm)

@@ -51,7 +51,8 @@ def test_a_loaded_lora_keeps_its_metadata_when_saved_again(tmp_path: Path):
     [
         (KeyFormat.DIFFUSION_MODEL, "stable-diffusion-v1/lora", "diffusion_model.blocks.0.q_k"),
         (KeyFormat.KOHYA, "", "lora_unet_blocks_0_q_k"),
-        (KeyFormat.AUTO, "wan2.1/lora", "diffusion_model.blocks.0.q_k"),
+        (KeyFormat.AUTO, "pixart-sigma/lora", "diffusion_model.blocks.0.q_k"),
+        (KeyFormat.AUTO, "wan2.1/lora", "lora_unet_blocks_0_q_k"),
         (KeyFormat.AUTO, "stable-diffusion-v1/lora", "lora_unet_blocks_0_q_k"),
     ],
 )
