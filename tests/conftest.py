@@ -92,6 +92,21 @@ def _make_video(
     return path
 
 
+@pytest.fixture
+def next_tick(tmp_path: Path) -> Callable[[], None]:
+    """`next_tick()` comes back when a file written now is later than all before, however coarse the disk's clock is."""
+
+    def wait() -> None:
+        probe = tmp_path.with_name(f"{tmp_path.name}.tick")
+        probe.touch()
+        before = probe.stat().st_mtime_ns
+        while probe.stat().st_mtime_ns <= before:
+            probe.write_text("x")
+        probe.unlink()
+
+    return wait
+
+
 def _read(path: Path) -> np.ndarray:
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"))

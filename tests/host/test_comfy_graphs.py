@@ -14,7 +14,7 @@ import pytest
 from maskloss.core.train.lora_file import load_lora
 from PIL import Image
 
-from .comfy_server import Server, failure, node
+from .comfy_server import SECONDS_TO_RUN, Server, failure, node
 
 pytestmark = pytest.mark.comfy
 
@@ -112,7 +112,7 @@ def test_an_interrupt_keeps_the_lora_and_the_next_queue_goes_on(server: Server, 
     assert not answer["node_errors"], answer
     log = server.base / "output/loras/stopped.jsonl"
     wait(lambda: log.exists() and len(log.read_text().splitlines()) >= 2)
-    urllib.request.urlopen(urllib.request.Request(server.url + "/interrupt", b"{}"), timeout=30).close()
+    urllib.request.urlopen(urllib.request.Request(server.url + "/interrupt", b"{}"), timeout=SECONDS_TO_RUN).close()
     wait(lambda: bool(server.get(f"/history/{answer['prompt_id']}")))
     history = server.get(f"/history/{answer['prompt_id']}")[answer["prompt_id"]]
     assert "execution_interrupted" in [kind for kind, _ in history["status"]["messages"]]
@@ -164,7 +164,7 @@ def test_the_log_says_nothing_bad(server: Server, photographs: str) -> None:
     assert "Traceback" not in log
 
 
-def wait(until: Any, seconds: float = 240) -> None:
+def wait(until: Any, seconds: float = SECONDS_TO_RUN) -> None:
     deadline = time.monotonic() + seconds
     while not until():
         if time.monotonic() > deadline:

@@ -170,7 +170,9 @@ def test_an_interrupt_keeps_what_was_learnt_and_the_next_queue_goes_on(server: S
         run = runs[0] if runs else run
     assert (run["state"], run["prompt"]) == ("running", endless["prompt_id"])
     assert run["eta"] > 0
-    urllib.request.urlopen(urllib.request.Request(server.url + "/interrupt", method="POST"), timeout=30).close()
+    urllib.request.urlopen(
+        urllib.request.Request(server.url + "/interrupt", method="POST"), timeout=SECONDS_TO_RUN
+    ).close()
     while not server.get(f"/history/{endless['prompt_id']}") and time.monotonic() < deadline:
         time.sleep(0.2)
     (run,) = runs_of(server, "loras/cut")

@@ -118,7 +118,7 @@ def wait_until_idle(server: Server) -> None:
 def test_a_run_stopped_on_the_server_is_said(server: Server, tmp_path: Path) -> None:
     def stop() -> None:
         wait_for_step(server.base / "output/loras/submitted_stopped.jsonl")
-        urllib.request.urlopen(urllib.request.Request(f"{server.url}/interrupt", b"{}"), timeout=30).close()
+        urllib.request.urlopen(urllib.request.Request(f"{server.url}/interrupt", b"{}"), timeout=SECONDS_TO_RUN).close()
 
     threading.Thread(target=stop, daemon=True).start()
     with pytest.raises(ServerError, match="interrupted"):

@@ -1,6 +1,5 @@
 """Where BuildMasks writes when nothing is said: neither two datasets nor two settings of one meet in a folder."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +50,7 @@ def test_two_datasets_keep_their_own_masks_and_a_rerun_finds_its_own(host, tmp_p
     assert built("a").parent.parent == first.parent
 
 
-def test_a_mask_edited_by_hand_is_seen_when_the_graph_is_queued_again(host, tmp_path):
+def test_a_mask_edited_by_hand_is_seen_when_the_graph_is_queued_again(host, tmp_path, next_tick):
     keys = (
         lambda: MaskLossDatasetBuildMasks.IS_CHANGED(output_directory="", segmenter=None),
         lambda: MaskLossDatasetKeepPerson.IS_CHANGED(instance_directory="maskloss/masks"),
@@ -59,7 +58,7 @@ def test_a_mask_edited_by_hand_is_seen_when_the_graph_is_queued_again(host, tmp_
     nothing = [key() for key in keys]
     mask = built("a")
     assert [key() for key in keys] == nothing, "what the node writes does not run it again"
-    time.sleep(0.02)
+    next_tick()
     save_image(mask, np.zeros((64, 64), np.uint8))
     for key, before in zip(keys, nothing, strict=True):
         assert key() != before

@@ -1,7 +1,8 @@
 """The graph editor in a real Chromium on a real ComfyUI server, in both renderers: see browser/editor.js.
 
-Needs COMFYUI_PATH and COMFYUI_PYTHON as the other tests of ComfyUI do, `npm ci`, and Debian's chromium. Pictures of
-what was seen stay in MASKLOSS_SCREENSHOTS where that is set.
+Needs COMFYUI_PATH and COMFYUI_PYTHON as the other tests of ComfyUI do, `npm ci`, and Debian's chromium.
+COMFYUI_FRONTEND names another front end than the one ComfyUI has pinned: the folder `comfyui_frontend_package/static` of
+a release. Pictures of what was seen stay in MASKLOSS_SCREENSHOTS where that is set.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ pytestmark = [pytest.mark.comfy, pytest.mark.models, pytest.mark.photographs]
 
 PACK = Path(maskloss.__file__).parent
 SCRIPT = Path(__file__).parent / "browser/editor.js"
-SECONDS_TO_RUN = 1200
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -132,9 +132,7 @@ def test_the_editor(editor: Server, chromium: str, tmp_path: Path, vue: bool, pa
         "url": editor.url, "chromium": chromium, "pictures": str(pictures), "vue": vue, "palette": palette,
         "prompt": PROMPT, "workflows": str(PACK / "workflows"), "subgraphs": str(PACK / "subgraphs"), "person": PERSON,
     }  # fmt: skip
-    done = subprocess.run(
-        ["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, timeout=SECONDS_TO_RUN, check=False
-    )
+    done = subprocess.run(["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr + editor.log.read_text()[-2000:]
     for made in ("output/loras/maskloss_demo.safetensors", "output/maskloss_demo/report/index.html"):
         assert (editor.base / made).is_file(), "the test drive that was clicked"

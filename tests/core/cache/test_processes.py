@@ -168,7 +168,10 @@ def test_merging_killed_at_random_moments_loses_nothing(root: Path, tmp_path: Pa
     for number in range(KILLS):
         directory = tmp_path / str(number)
         process = started(merge_it, root, directory)
-        time.sleep(moments.uniform(0, 0.1))
+        enough = moments.randrange(COUNT)
+        while len(list(directory.glob("[!.]*.png"))) < enough and process.is_alive():
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.01))
         process.kill()
         process.join(SECONDS)
         for path in directory.glob("[!.]*.png"):

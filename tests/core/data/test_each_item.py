@@ -1,7 +1,6 @@
 """Progress counts photographs and frames, and rows keep the items' order."""
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,9 @@ import pytest
 from maskloss.core.data.each_item import Advance, each_item, segmented_frames
 from maskloss.core.data.items import DatasetItem, LoadSettings
 from maskloss.core.images import image_size
+
+# Only for what never comes: nothing is measured by it.
+SECONDS = 600
 
 
 class Watching:
@@ -56,14 +58,15 @@ def test_large_photographs_are_worked_on_by_fewer(
     items = [DatasetItem(path.stem, path, LoadSettings()) for path in paths]
     width, height = image_size(paths[0])
     monkeypatch.setattr("maskloss.core.data.each_item.MAX_PIXELS", int(pictures_allowed * width * height))
-    lock, working, most = threading.Lock(), 0, 0
+    # Each waits for its company, so that how many there are hangs on no clock.
+    lock, working, most, company = threading.Lock(), 0, 0, threading.Barrier(at_once)
 
     def work(item: DatasetItem) -> str:
         nonlocal working, most
         with lock:
             working += 1
             most = max(most, working)
-        time.sleep(0.02)
+        company.wait(SECONDS)
         with lock:
             working -= 1
         return item.name

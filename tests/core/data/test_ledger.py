@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -132,7 +132,7 @@ def test_output_beside_the_photographs_is_refused(tmp_path: Path) -> None:
     assert target_for(item, tmp_path / "out") == tmp_path / "out/sub/a.png"
 
 
-def test_edits_are_seen_and_what_the_step_writes_is_not(tmp_path: Path) -> None:
+def test_edits_are_seen_and_what_the_step_writes_is_not(tmp_path: Path, next_tick: Callable[[], None]) -> None:
     untouched = edits_digest(tmp_path)
     assert edits_digest(tmp_path / "none") == untouched
     sub = tmp_path / "masks"
@@ -140,7 +140,7 @@ def test_edits_are_seen_and_what_the_step_writes_is_not(tmp_path: Path) -> None:
     written(sub, "b", "one")
     assert edits_digest(tmp_path) == edits_digest(sub) == untouched
 
-    time.sleep(0.02)
+    next_tick()
     target.write_text("edited")
     edited = edits_digest(tmp_path)
     assert edited != untouched
@@ -160,7 +160,7 @@ def test_edits_are_seen_and_what_the_step_writes_is_not(tmp_path: Path) -> None:
     assert edits_digest(tmp_path) == untouched, "the run says what is wrong"
     (sub / MASK_LEDGER).unlink()
     written(sub, "a", "two")
-    time.sleep(0.02)
+    next_tick()
     old = tmp_path / "old.png"
     old.write_text("older than the ledger")
     os.utime(old, ns=(0, 0))

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { SECONDS, WINDOW } from "./session.js";
+import { WINDOW } from "./session.js";
 
 const PACK = "ComfyUI-MaskLoss";
 const TRAINER = "MaskLossTrainLora";
@@ -77,7 +77,7 @@ async function openTemplate(session, name, nodes) {
   await page.getByText(PACK, { exact: true }).first().click();
   const card = page.getByText(name, { exact: true }).first();
   await card.waitFor();
-  await page.waitForTimeout(SECONDS);
+  await session.rest();
   await session.picture("templates");
   await card.click();
   await page.waitForFunction((count) => app.graph._nodes.length === count, nodes);

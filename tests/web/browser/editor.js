@@ -121,10 +121,10 @@ async function bothEnd() {
 
 async function tabsKeepIt() {
   await page.evaluate(() => app.extensionManager.command.execute("Comfy.NewBlankWorkflow"));
-  await page.waitForTimeout(SECONDS);
+  await session.rest();
   assert.equal(await panel.count(), 0);
   await page.getByText("editor", { exact: true }).first().click();
-  await page.waitForTimeout(2 * SECONDS);
+  await session.rest(2 * SECONDS);
   await page.evaluate(() => app.canvas.setGraph(app.rootGraph));
   await session.look();
   assert.deepEqual(await session.course(), { done: prompt["5"].inputs.steps, state: "finished" });
@@ -152,8 +152,8 @@ async function removal() {
   await page.evaluate(() => {
     for (const node of [...app.graph._nodes]) if (node.type.startsWith("MaskLossTrain")) app.graph.remove(node);
   });
-  await page.waitForTimeout(SECONDS);
+  await session.rest();
   assert.equal(await panel.count(), 0);
   await page.evaluate(() => document.body.classList.toggle("maskloss-test"));
-  await page.waitForTimeout(SECONDS / 2);
+  await session.rest(SECONDS / 2);
 }

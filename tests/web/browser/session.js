@@ -16,25 +16,33 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
 ];
-/** What ComfyUI's own front end says on a new installation: files and models that it has not, help by language first. */
-const NOT_OURS = /userdata|user\.css|before initialization|huggingface\.co|\/docs\/\w+\/\w+\.md/;
+/** Our files, our routes, our words. What the front end says of itself, a request of its own that a reload cut off for
+ * one, is not ours; nor that it looks for help by language first. */
+const OURS = /maskloss/i;
+const NOT_OURS = /\/docs\/\w+\/\w+\.md/;
+/** Looks in a row at which nothing had moved, after which nothing will. */
+const STILL = 3000;
 
 export class Session {
   /** Of the task what `editor.js` is given. */
   static async start({ url, chromium: executablePath, pictures }) {
     const browser = await chromium.launch({ executablePath, args: FLAGS });
     const page = await browser.newPage({ viewport: WINDOW });
-    page.setDefaultTimeout(120 * SECONDS);
+    // Only for what never comes: nothing is measured by it.
+    page.setDefaultTimeout(600 * SECONDS);
     return new Session(browser, page, url, pictures);
   }
 
   constructor(browser, page, url, pictures) {
     Object.assign(this, { browser, page, url, pictures, complaints: [] });
-    page.on("pageerror", (error) => this.complaints.push(error.stack));
+    page.on("pageerror", (error) => this.note(error.stack ?? String(error)));
     page.on("console", (message) => {
-      const text = `${message.text()} ${message.location().url}`;
-      if (message.type() === "error" && !NOT_OURS.test(text)) this.complaints.push(text);
+      if (message.type() === "error") this.note(`${message.text()} ${message.location().url}`);
     });
+  }
+
+  note(text) {
+    if (OURS.test(text) && !NOT_OURS.test(text)) this.complaints.push(text);
   }
 
   /** The training panels that are to be seen. */
@@ -61,7 +69,7 @@ export class Session {
   async open() {
     await this.page.goto(this.url, { waitUntil: "domcontentloaded" });
     await this.page.waitForFunction(() => window.app?.extensionManager && window.app.canvas?.graph);
-    await this.page.waitForTimeout(2 * SECONDS);
+    await this.rest(2 * SECONDS);
     await this.page.keyboard.press("Escape");
   }
 
@@ -80,7 +88,7 @@ export class Session {
       },
       [type, scale],
     );
-    await this.page.waitForTimeout(SECONDS);
+    await this.rest();
   }
 
   /** All of the open graph in the window. */
@@ -93,7 +101,7 @@ export class Session {
       app.canvas.ds.offset = [100 / app.canvas.ds.scale - left, 150 / app.canvas.ds.scale - top];
       app.canvas.setDirty(true, true);
     });
-    await this.page.waitForTimeout(SECONDS);
+    await this.rest();
   }
 
   /** From now on take note of what a running panel shows, for `moves`. */
@@ -138,11 +146,39 @@ export class Session {
     return answer.runs;
   }
 
-  async poll(done, seconds = 300) {
-    for (const end = Date.now() + seconds * SECONDS; Date.now() < end; ) {
+  /** At least so long, and until the page has painted and had time to spare: on a busy machine that is later. */
+  async rest(milliseconds = SECONDS) {
+    await this.page.waitForTimeout(milliseconds);
+    await this.page.evaluate(async (timeout) => {
+      for (let round = 0; round < 3; round++) {
+        await new Promise((painted) => requestAnimationFrame(() => requestIdleCallback(painted, { timeout })));
+      }
+    }, SECONDS);
+  }
+
+  /** Until `done` says so, however long that takes while the server gets on with what is queued. */
+  async poll(done) {
+    let before = "";
+    for (let still = 0; still < STILL; ) {
       if (await done()) return;
+      const now = await this.page.evaluate(progress);
+      still = now === before ? still + 1 : 0;
+      before = now;
       await this.page.waitForTimeout(SECONDS / 5);
     }
-    assert.fail(`not within ${seconds} s`);
+    assert.fail(`nothing moves any more: ${before}`);
   }
+}
+
+/** In the page: what changes while the server works. */
+async function progress() {
+  const [queue, history, training] = await Promise.all(
+    ["/queue", "/history", "/maskloss/training"].map((path) => fetch(path).then((answer) => answer.json())),
+  );
+  const bars = [...document.querySelectorAll(".maskloss-status, [role=progressbar]")];
+  return JSON.stringify([
+    [queue.queue_running.length, queue.queue_pending.length, Object.keys(history).length],
+    training.runs.map(({ run, steps, state }) => [run, steps, state]),
+    bars.map((bar) => bar.getAttribute("aria-valuenow") ?? bar.textContent),
+  ]);
 }

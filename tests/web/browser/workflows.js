@@ -23,7 +23,7 @@ export async function workflowsOpen(session, folder) {
   for (const file of readdirSync(folder).filter((name) => name.endsWith(".json"))) {
     const workflow = read(folder, file);
     await page.evaluate((given) => app.loadGraphData(given, true, true), workflow);
-    await page.waitForTimeout(2 * SECONDS);
+    await session.rest(2 * SECONDS);
     const expected = { count: workflow.nodes.length, links: workflow.links.length, wrong: [], over: [] };
     assert.deepEqual(await page.evaluate(openGraph), expected, file);
     assert.equal(await page.getByText(/errors? found/).count(), 0, file);
@@ -69,18 +69,18 @@ export async function subgraphsAreFound(session, folder) {
     const name = basename(file, ".json");
     const [inner] = read(folder, file).definitions.subgraphs;
     await page.evaluate(() => app.extensionManager.command.execute("Comfy.NewBlankWorkflow"));
-    await page.waitForTimeout(SECONDS);
+    await session.rest();
     // A page that is still busy takes two slow clicks for two single ones.
     await session.poll(async () => {
       await page.mouse.dblclick(900, 700);
-      await page.waitForTimeout(SECONDS);
+      await session.rest();
       return page.evaluate(() => document.activeElement?.tagName === "INPUT");
     });
     await page.keyboard.type(name);
     await page.getByText(name, { exact: true }).first().waitFor();
-    await page.waitForTimeout(2 * SECONDS);
+    await session.rest(2 * SECONDS);
     await page.keyboard.press("Enter");
-    await page.waitForTimeout(SECONDS);
+    await session.rest();
     await page.mouse.click(700, 500);
     await page.waitForFunction(() => app.graph._nodes.length === 1);
     const nodes = await page.evaluate(() => app.graph._nodes[0].subgraph._nodes.map(({ type, has_errors: wrong }) => [type, !!wrong]));
@@ -93,7 +93,7 @@ export async function subgraphsAreFound(session, folder) {
 export async function helpOpens(session) {
   const { page } = session;
   await page.evaluate(() => app.extensionManager.command.execute("Comfy.NewBlankWorkflow"));
-  await page.waitForTimeout(SECONDS);
+  await session.rest();
   const types = await page.evaluate(() => Object.keys(LiteGraph.registered_node_types).filter((type) => type.startsWith("MaskLoss")));
   assert.ok(types.length > 0);
   for (const [index, type] of types.entries()) {
