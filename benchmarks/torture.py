@@ -25,6 +25,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .torture_steps import Trial
 
 RUN = "python -m benchmarks.torture"
 ROOT = Path(__file__).parents[1]
@@ -44,11 +48,16 @@ class Result:
     text: str = ""
 
 
+def trials() -> dict[str, tuple[Trial, float]]:
+    """Every kind's trial, and its part of all inputs."""
+    from . import torture_disturbed, torture_readers, torture_trials
+
+    return {**torture_trials.TRIALS, **torture_readers.TRIALS, **torture_disturbed.TRIALS}
+
+
 def shares() -> dict[str, float]:
     """Of every kind its part of all inputs."""
-    from . import torture_disturbed, torture_trials
-
-    return {kind: share for kind, (_, share) in {**torture_trials.TRIALS, **torture_disturbed.TRIALS}.items()}
+    return {kind: share for kind, (_, share) in trials().items()}
 
 
 def run(inputs: int, seed: int = 0, processes: int = 2, kind: str = "", number: int | None = None) -> list[Result]:
@@ -122,8 +131,8 @@ def _supervise(jobs: list[tuple[str, int]], seed: int, results: queue.Queue[Resu
             done += 1
 
 
-def _keep_last(stream: object, said: list[str]) -> None:
-    for line in stream:  # pyright: ignore[reportGeneralTypeIssues]
+def _keep_last(stream: IO[str], said: list[str]) -> None:
+    for line in stream:
         said.append(line)
         del said[:-20]
 
@@ -136,9 +145,9 @@ def _work(seed: int) -> None:
     from maskloss.core.errors import UserError
     from maskloss.core.warning import collected_warnings
 
-    from . import torture_disturbed, torture_steps, torture_trials
+    from .torture_steps import Lost
 
-    trials = {**torture_trials.TRIALS, **torture_disturbed.TRIALS}
+    known = trials()
     jobs = json.load(sys.stdin)
     told = sys.stdout
     for kind, number in jobs:
@@ -149,10 +158,10 @@ def _work(seed: int) -> None:
             collected_warnings(lambda _: None),
         ):
             try:
-                trials[kind][0](random.Random(f"{seed} {kind} {number}"), Path(folder))
+                known[kind][0](random.Random(f"{seed} {kind} {number}"), Path(folder))
             except UserError as error:
                 outcome, text = REFUSED, str(error)
-            except torture_steps.Lost as error:
+            except Lost as error:
                 outcome, text = LOST, str(error)
             except Exception:  # noqa: BLE001 - that is what is looked for
                 outcome, text = CRASHED, "".join(traceback.format_exc().splitlines(keepends=True)[-8:])

@@ -8,18 +8,18 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
-import random as random_module
 import resource
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache as once
 from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,8 +30,7 @@ from PIL import Image
 
 from . import torture_files as files
 from . import torture_steps as steps
-from .torture_steps import expect
-from .torture_trials import Trial
+from .torture_steps import Trial, expect
 
 COUNT = 4
 # A killed process is waited for, however busy the machine is.
@@ -207,10 +206,10 @@ def _undisturbed(what: str) -> tuple[Path, Path]:
     return root, root / "out"
 
 
-def _alone(ready: object, what: str, root: Path, out: Path) -> None:
+def _alone(ready: Any, what: str, root: Path, out: Path) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    ready.set()  # pyright: ignore[reportAttributeAccessIssue]
+    ready.set()
     WORK[what](root, out, _PAUSE)
 
 
@@ -275,7 +274,7 @@ def _killed(what: str) -> Trial:
     return lambda random, root: killed(random, root, what)
 
 
-TRIALS: dict[str, tuple[Callable[[random_module.Random, Path], None], float]] = {
+TRIALS: dict[str, tuple[Trial, float]] = {
     "full disk": (full_disk, 0.015),
     "closed folders": (closed_folder, 0.015),
     "files that change": (changing_files, 0.03),

@@ -10,8 +10,10 @@ import hashlib
 import io
 import json
 import time
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,9 @@ from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.train.lora_file import load_lora
 from PIL import Image
 
+# Gets a `Random` and an empty folder. It returns where everything went well, and raises a UserError where the input was
+# refused, `Lost` where something that should hold does not; every other exception is a crash.
+Trial = Callable[[Random, Path], None]
 SIDE = 64
 
 
@@ -202,7 +207,7 @@ def expect_same_cache(one: LatentCache, other: LatentCache) -> None:
     for mine, its in zip(one.entries, other.entries, strict=True):
         expect(torch.equal(one.latent(mine), other.latent(its)), f"another latent of {mine.name}")
         weights = one.weights(mine), other.weights(its)
-        same = weights[0] is weights[1] if None in weights else torch.equal(*weights)  # pyright: ignore
+        same = weights[0] is weights[1] if None in weights else torch.equal(*weights)
         expect(same, f"other weights of {mine.name}")
         expect(mine.caption == its.caption, f"another caption of {mine.name}")
 

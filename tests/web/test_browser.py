@@ -1,8 +1,8 @@
 """The graph editor in a real Chromium on a real ComfyUI server, in both renderers: see browser/editor.js.
 
 Needs COMFYUI_PATH and COMFYUI_PYTHON as the other tests of ComfyUI do, `npm ci`, and Debian's chromium.
-COMFYUI_FRONTEND names another front end than the one ComfyUI has pinned: the folder `comfyui_frontend_package/static` of
-a release. Pictures of what was seen stay in MASKLOSS_SCREENSHOTS where that is set.
+COMFYUI_FRONTEND names another front end than the one that ComfyUI has pinned: a release's folder
+`comfyui_frontend_package/static`. Pictures of what was seen stay in MASKLOSS_SCREENSHOTS where that is set.
 """
 
 from __future__ import annotations
