@@ -8,7 +8,7 @@ pages the first is read. Sizes are (width, height).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from .errors import ImageError
 from .files import written_whole
+from .mask_meaning import MaskMeaning, ReadMask, read_stored
+from .mask_values import deep_mask, stored_bits, stored_mask
 from .photo.colour_profile import ProfileUse, as_srgb
 from .photo.formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .photo.formats import is_picture as is_picture
@@ -26,6 +28,7 @@ from .photo.opened import OpenedPicture, opened_picture
 LARGE_PX = 64_000_000
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _TIFF_BITS = 258
+_LOSSY_FORMATS = frozenset(("JPEG", "MPO", "AVIF", "JPEG2000", "HEIF", "JXL"))
 
 
 @dataclass(frozen=True)
@@ -54,16 +57,24 @@ def load_image(path: Path, least: tuple[int, int] | None = None) -> tuple[np.nda
         return _pixels(path, picture, picture.beside.profile)
 
 
-def load_mask(path: Path) -> np.ndarray:
-    """Read a mask upright as mask_HW uint8, 0–255.
+def load_mask(path: Path, meaning: MaskMeaning = MaskMeaning.AUTO) -> np.ndarray:
+    """Read a mask upright as mask_HW uint8, 0–255. Errors as `read_mask`."""
+    return read_mask(path, meaning).mask_HW
 
-    The luminance counts; a file whose colour is one flat value carries its mask in alpha. ImageError as `load_image`.
+
+def read_mask(path: Path, meaning: MaskMeaning = MaskMeaning.AUTO, grey_as: MaskMeaning = MaskMeaning.AUTO) -> ReadMask:
+    """Read a mask upright, with what its file holds and which meaning that has (the rule is in `mask_meaning`).
+
+    ImageError as `load_image`, and where the file has two meanings and `meaning` does not decide. Embedded colour
+    profiles are ignored: a mask's values are weights. `grey_as` is that of `StoredMask`.
     """
     with opened_picture(path) as picture:
-        rgb_HWC, alpha_HW = _pixels(path, picture, b"")
-    if alpha_HW is not None and alpha_HW.min() != alpha_HW.max() and (rgb_HWC == rgb_HWC[0, 0]).all():
-        return alpha_HW
-    return np.array(Image.fromarray(rgb_HWC).convert("L"))
+        image, bits = picture.image, stored_bits(picture.image)
+        if bits == 16 and image.mode[0] != "I":
+            stored = deep_mask(path.read_bytes(), image.mode, picture.beside.orientation)
+        else:
+            stored = stored_mask(picture.upright(), bits, _is_lossy(path, image))
+        return read_stored(replace(stored, grey_as=grey_as), meaning, str(path))
 
 
 def picture_facts(path: Path) -> PictureFacts:
@@ -126,6 +137,14 @@ def _pixels(path: Path, picture: OpenedPicture, profile: bytes) -> tuple[np.ndar
     rgba = upright.convert("RGBA")
     grey = "LA" if upright.mode in ("L", "LA", "La") else "RGB"
     return np.array(as_srgb(rgba.convert(grey), profile)), np.array(rgba.getchannel("A"))
+
+
+def _is_lossy(path: Path, image: Image.Image) -> bool:
+    """Whether the format changes values."""
+    if image.format != "WEBP":
+        return image.format in _LOSSY_FORMATS
+    with path.open("rb") as stream:
+        return b"VP8L" not in stream.read(4096)  # the chunk of pixels without loss
 
 
 def _has_32_bits(image: Image.Image) -> bool:

@@ -19,6 +19,7 @@ from .cache.pictures import shown_frames, source_pictures
 from .cache.store import LatentCache
 from .data.items import Dataset, DatasetItem, MaskOrigin
 from .data.load import LoadedItem, load_frame, load_item, load_still
+from .data.mask_facts import mask_facts
 from .draw.overlay import face_overlay, heat_map, weights_tint, with_scale_below, with_weights_legend
 from .draw.sheet import contact_sheet, shrink, side_by_side, with_bars_below
 from .errors import CacheError, DatasetError, ImageError
@@ -175,7 +176,13 @@ def _dataset_cell(item: DatasetItem, left_out: str | None) -> tuple[np.ndarray, 
     if covered:
         lines.append(f"{shown[0].origin.value}, coverage {' and '.join(f'{share:.0%}' for share in covered)}")
     elif left_out is None:
-        lines.append("no mask")
+        lines.append("has alpha, not used" if shown[0].unused_alpha else "no mask")
+    if covered and shown[0].unused_alpha:
+        lines.append("has alpha, not used")
+    facts = mask_facts(item) if shown[0].origin is MaskOrigin.FILE else None
+    if facts is not None and (facts.key or facts.note):
+        lines.append(f"read by {facts.meaning.value}: {facts.layout}, {facts.lowest:g} to {facts.highest:g}")
+        lines += textwrap.wrap(facts.note, CAPTION_LETTERS)[:CAPTION_LINES]
     if item.person is not None:
         if not item.is_video:  # a video's faces are those of another frame than those shown
             cell_HWC = face_overlay(cell_HWC, item.person, cell_HWC.shape[1] / shown[0].size[0])

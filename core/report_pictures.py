@@ -197,7 +197,7 @@ def _title(item: DatasetItem) -> str:
 def _tiers_figure(
     item: DatasetItem, path: Path, small_HWC: np.ndarray, thumbnails: Thumbnails, approximate: bool
 ) -> Figure:
-    tiers_HW = load_still_mask(item, path)
+    tiers_HW = load_still_mask(item, path, item.tiers_meaning)
     return thumbnails.add("Tiers of everyone", _weighted(small_HWC, tiers_HW / np.float32(255)), _guessed(approximate))
 
 

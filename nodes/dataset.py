@@ -12,6 +12,7 @@ from ..core.data.merge_alpha import merge_dataset_alpha
 from ..core.data.scan import DatasetConfig, scan_dataset
 from ..core.errors import UserError
 from ..core.host import current_host
+from ..core.mask_meaning import MaskMeaning
 from ..core.paths import PathKind, listing_digest, resolve_read, resolve_write
 from ..core.previews import dataset_sheet
 from ..core.video.clips import FrameExtraction, VideoSettings, parse_target_frames
@@ -71,6 +72,7 @@ class MaskLossLoadDataset(Node):
                 "frame_sample": INT(1, 1, MAX_FRAMES, "Videos, uniform: clips of each length."),
                 "max_frames": INT(129, 1, MAX_FRAMES, "Videos, full: frames at most."),
                 "target_fps": FLOAT(16.0, 0, 240, 0.001, "Frames per second: WAN 16, HunyuanVideo 24; 0 = all frames."),
+                "mask_meaning": COMBO(MaskMeaning, "What of a mask file is the weight; auto chooses by what it holds."),
             },
         }
 
@@ -114,6 +116,7 @@ class MaskLossLoadDataset(Node):
         frame_sample: int = 1,
         max_frames: int = 129,
         target_fps: float = 16.0,
+        mask_meaning: str = "auto",
     ) -> dict[str, Any]:
         resolution = (resolution_width, resolution_height)
         buckets = (enable_bucket, bucket_no_upscale, bucket_step, min_bucket, max_bucket)
@@ -127,7 +130,7 @@ class MaskLossLoadDataset(Node):
             control_directory=_optional_directory(control_directory, "control_directory"),
             recursive=recursive,
             num_repeats=num_repeats,
-            settings=LoadSettings(resolution, *buckets, alpha_mask, require_mask, video),
+            settings=LoadSettings(resolution, *buckets, alpha_mask, require_mask, video, MaskMeaning(mask_meaning)),
         )
         dataset, report = scan_dataset(config, _masks_follow())
         return told((_shared(dataset), as_json(report.to_json())), report.messages())

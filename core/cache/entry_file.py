@@ -24,6 +24,8 @@ WEIGHTS = "mask_weights_"
 IMAGE_LATENTS = "latents_image_"
 LATENT_FINGERPRINT = "maskloss_latent_fingerprint"
 MASK_FINGERPRINT = "maskloss_mask_fingerprint"
+# How the mask file was read, so that it is not looked into while it and the setting stay the same.
+MASK_READ = "maskloss_mask_read"
 CLIP_FRAMES = "maskloss_clip_frames"
 VERSION = "maskloss_version"
 TEXT_ENCODER = "maskloss_text_encoder"

@@ -13,6 +13,7 @@ from ..data.buckets import bucket_for
 from ..data.items import DatasetItem
 from ..data.ledger import fingerprint_of
 from ..data.load import checked_size
+from ..data.mask_facts import file_facts
 from ..errors import CacheError, SettingError
 from ..images import conversion_of, image_size
 from ..resample import Size
@@ -24,6 +25,7 @@ from .entry_file import (
     COVERAGE,
     LATENT_FINGERPRINT,
     MASK_FINGERPRINT,
+    MASK_READ,
     ORIGIN,
     EntryHeader,
     MaskStorage,
@@ -91,8 +93,9 @@ class CachingRules:
 
 @dataclass(frozen=True)
 class ItemPlan:
-    """The work for one entry: a photograph, or a clip of a video. `name` is the entry's; `seen` spares the next
-    plan the hashing; `header` is that of a file that stays, with no more than the index needs of it."""
+    """The work for one entry: a photograph, or a clip of a video. `name` is the entry's. `seen` spares the next plan
+    the hashing, and `mask_read` the look into the mask. `header` is that of a file that stays, with no more than the
+    index needs of it."""
 
     item: DatasetItem
     clip: Clip | None
@@ -103,6 +106,7 @@ class ItemPlan:
     file: str
     latent_fingerprint: str
     mask_fingerprint: str
+    mask_read: str
     sources: tuple[Source, ...]
     seen: str
     action: Action
@@ -175,30 +179,46 @@ def _plan(
         FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, rules.one_frame, hashes.get("control", ""),
         *clip_frames, *(("image_conditioning",) if rules.image_conditioning else ()), *_colours(item, sources),
     )  # fmt: skip
-    alpha = hashes["image"] if item.settings.alpha_mask and clip is None else ""
-    mask_fingerprint = fingerprint_of(
-        FORMAT_VERSION, alpha, hashes.get("mask", ""), rules.storage.value, size, bucket, rules.one_frame, *clip_frames,
-    )  # fmt: skip
     path = rules.directory / file
     header = _header(path, latent_fingerprint)
+    alpha = hashes["image"] if item.settings.alpha_mask and clip is None else ""
+    mask_read = _mask_read(item, hashes.get("mask", ""), header)
+    read_key = mask_read.rpartition(" ")[2]
+    mask_fingerprint = fingerprint_of(
+        FORMAT_VERSION, alpha, hashes.get("mask", ""), rules.storage.value, size, bucket, rules.one_frame, *clip_frames,
+        *((read_key,) if read_key else ()),
+    )  # fmt: skip
     action, kept = Action.ENCODE, None
     if header is not None:
         same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint
         action = Action.NOTHING if same else Action.WEIGHTS
         kept = _short(header) if same else None
     return ItemPlan(
-        item, clip, _name(item, clip), size, bucket, path, file, latent_fingerprint, mask_fingerprint, sources,
-        "" if action is Action.NOTHING else seen, action, kept,
+        item, clip, _name(item, clip), size, bucket, path, file, latent_fingerprint, mask_fingerprint, mask_read,
+        sources, "" if action is Action.NOTHING else seen, action, kept,
     )  # fmt: skip
 
 
 def _colours(item: DatasetItem, sources: tuple[Source, ...]) -> tuple[str, ...]:
-    """That the colours of the picture, or of its control picture, are converted; empty for all others, as it was before
-    any were."""
-    own = () if item.is_video else conversion_of(item.media_path)
+    """That the colours of the picture, of the video's frames or of the control picture are converted; empty for all
+    others, as it was before any were."""
+    if item.is_video:
+        conversion = probe(item.media_path).conversion
+        return (conversion,) if conversion else ()
+    own = conversion_of(item.media_path)
     is_controlled = item.control_path is not None and any(source.role == "control" for source in sources)
     control = conversion_of(item.control_path) if is_controlled and item.control_path is not None else ()
     return (*own, *(f"control {each}" for each in control))
+
+
+def _mask_read(item: DatasetItem, digest: str, header: EntryHeader | None) -> str:
+    """How the mask file is read: its hash, the setting, and the key of `MaskFacts`, which follows from these two. The
+    file is looked into only where the entry that is there does not say it; those of earlier versions say nothing."""
+    if item.mask_path is None:
+        return ""
+    known = f"{digest} {item.mask_meaning.value} "
+    noted = "" if header is None else header.metadata.get(MASK_READ, "")
+    return noted if noted.startswith(known) else known + file_facts(item, item.mask_path, item.mask_meaning).key
 
 
 def _name(item: DatasetItem, clip: Clip | None) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..alpha import weights_to_uint8
 from ..images import has_alpha, load_image, save_image
+from ..mask_meaning import MaskMeaning
 from ..parts.part_map import PartSegmenter
 from ..parts.tiers import TierWeights
 from ..people.instances import PersonSegmenter
@@ -62,7 +63,7 @@ def build_masks(
         building = _Building(segmenter, tiers, targets, ledger, overwrite, video_every, workers)
         rows = each_item(dataset.items, building.photograph, building.video, video_every, workers, progress)
     items = tuple(
-        item if row.pop("own", False) else _with_mask(item, targets[item.name])
+        item if row.pop("own", False) else _with_mask(item, targets[item.name], row["state"] == "kept")
         for item, row in zip(dataset.items, rows, strict=True)
     )
     return Dataset(items, dataset.left_out), {"items": rows, "counts": _counts(rows)}
@@ -144,9 +145,12 @@ def _details(mask: TieredMask) -> Row:
     return {"coverage": round(mask.coverage, 6), "tiers": mask.shares, "approximate": mask.approximate}
 
 
-def _with_mask(item: DatasetItem, target: Path) -> DatasetItem:
+def _with_mask(item: DatasetItem, target: Path, by_hand: bool) -> DatasetItem:
     settings = replace(item.settings, alpha_mask=False)
-    return replace(item, mask_path=target, tiers_path=target, settings=settings)
+    meaning = MaskMeaning.AUTO if by_hand else MaskMeaning.BRIGHTNESS
+    return replace(
+        item, mask_path=target, mask_meaning=meaning, tiers_path=target, tiers_meaning=meaning, settings=settings
+    )
 
 
 def _counts(rows: list[Row]) -> dict[str, int]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DatasetError, PathError
+from ..mask_meaning import MaskMeaning
 from ..paths import Folders, PathKind, resolve_beside
 from ..video.clips import FrameExtraction, VideoSettings
 from ..warning import warn
@@ -37,6 +38,7 @@ class _Kind(str, Enum):
     SIZE = "a whole number above 0 or [width, height]"
     COUNTS = "a list of whole numbers above 0, such as [1, 25, 45]"
     RATE = "a number above 0"
+    MEANING = "one of " + ", ".join(meaning.value for meaning in MaskMeaning)
     EXTRACTION = "one of " + ", ".join(extraction.value for extraction in FrameExtraction)
 
 
@@ -56,6 +58,7 @@ _ACTING = {
     **dict.fromkeys(("min_bucket_reso", "max_bucket_reso"), _Kind.BOUND),
     **dict.fromkeys(("bucket_reso_steps", "num_repeats"), _Kind.COUNT),
     "resolution": _Kind.SIZE,
+    "mask_meaning": _Kind.MEANING,
 }
 # What stands in such files but is decided elsewhere here, or can have no effect.
 _ELSEWHERE = {
@@ -219,6 +222,7 @@ def _dataset(values: Mapping[str, Any], path: Path, number: int, folders: Folder
         alpha_mask=values.get("alpha_mask", False),
         require_mask=values.get("require_mask", False),
         video=_video(values),
+        mask_meaning=MaskMeaning(values.get("mask_meaning", MaskMeaning.AUTO)),
     )
     return DatasetConfig(
         directory=resolve_beside(folders, path.parent, values[kind], where, PathKind.DIRECTORY),
@@ -255,6 +259,8 @@ def _fits(value: object, kind: _Kind) -> bool:
         return isinstance(value, bool)
     if kind is _Kind.EXTRACTION:
         return value in {extraction.value for extraction in FrameExtraction}
+    if kind is _Kind.MEANING:
+        return value in {meaning.value for meaning in MaskMeaning}
     if kind is _Kind.RATE:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
     if kind is _Kind.COUNTS:

@@ -19,6 +19,7 @@ import numpy as np
 from ..alpha import weights_to_uint8
 from ..errors import DatasetError
 from ..images import save_image
+from ..mask_meaning import MaskMeaning
 from ..progress import SILENT, Progress
 from ..resample import check_same_aspect, fit_mask
 from ..video.masks import MaskVideoWriter
@@ -103,7 +104,11 @@ def set_masks(
             progress.update(number, len(chosen), item.name)
             rows.append(_set(item, given[item.name], output_directory, ledger, states[item.name]))
     progress.update(len(chosen), len(chosen))
-    items = tuple(_with_mask(item, output_directory) if item.name in given else item for item in dataset.items)
+    edited = {row["name"] for row in rows if row["state"] == "kept"}
+    items = tuple(
+        _with_mask(item, output_directory, item.name in edited) if item.name in given else item
+        for item in dataset.items
+    )
     counts = Counter(row["state"] for row in rows)
     return Dataset(items, dataset.left_out), {
         "items": rows,
@@ -188,12 +193,15 @@ def _fingerprint(item: DatasetItem, masks: Sequence[np.ndarray]) -> str:
     return fingerprint_of(STEP, hash_of(item.media_path), masks[0].shape, *contents, *frames)
 
 
-def _with_mask(item: DatasetItem, output_directory: Path) -> DatasetItem:
+def _with_mask(item: DatasetItem, output_directory: Path, by_hand: bool) -> DatasetItem:
     target = target_for(item, output_directory)
+    meaning = MaskMeaning.AUTO if by_hand else MaskMeaning.BRIGHTNESS
     return replace(
         item,
         mask_path=target,
+        mask_meaning=meaning,
         # Where one person was kept already, the mask of everyone is still the one from before.
         tiers_path=target if item.person is None else item.tiers_path,
+        tiers_meaning=meaning if item.person is None else item.tiers_meaning,
         settings=replace(item.settings, alpha_mask=False),
     )

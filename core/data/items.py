@@ -11,8 +11,10 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from ..errors import DatasetError, SettingError
+from ..mask_meaning import MaskMeaning
 from ..people.identity import PersonDecision
 from ..video.clips import VideoSettings
+from ..video.mask_drift import USUAL_TIERS
 from ..video.reader import VIDEO_SUFFIXES
 
 
@@ -27,7 +29,7 @@ class MaskOrigin(str, Enum):
 @dataclass(frozen=True)
 class LoadSettings:
     """How a photograph or a video becomes training pictures. `resolution` is (width, height) in px; 0 = no bound for
-    buckets."""
+    buckets. `mask_meaning` is what of the user's own mask files is the weight."""
 
     resolution: tuple[int, int] = (1024, 1024)
     enable_bucket: bool = True
@@ -38,6 +40,7 @@ class LoadSettings:
     alpha_mask: bool = False
     require_mask: bool = False
     video: VideoSettings = field(default_factory=VideoSettings)
+    mask_meaning: MaskMeaning = MaskMeaning.AUTO
 
     def __post_init__(self) -> None:
         if self.bucket_step < 1:
@@ -64,6 +67,8 @@ class DatasetItem:
 
     A video's `mask_path` may be a picture for all of it, a mask video, or a folder of numbered pictures.
     `tiers_path` is the mask of everyone in the picture, from before one person was kept; `person` says who was kept.
+    `mask_meaning` and `tiers_meaning` are how these two files are read: brightness where a step of ours wrote them.
+    `tier_values` are those that the dataset's masks are known to have; a lossy mask video is brought back to them.
     """
 
     name: str
@@ -76,6 +81,9 @@ class DatasetItem:
     tiers_path: Path | None = None
     person: PersonDecision | None = None
     caption_path: Path | None = None
+    mask_meaning: MaskMeaning = MaskMeaning.AUTO
+    tiers_meaning: MaskMeaning = MaskMeaning.AUTO
+    tier_values: tuple[int, ...] = USUAL_TIERS
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.name).parts

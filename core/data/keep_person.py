@@ -83,7 +83,7 @@ def keep_person(
         if row.state == LEFT_OUT:
             left_out.append(LeftOut(replace(item, person=row.decision), row.reason))
         else:
-            items.append(with_mask(item, target_for(item, output_directory), row.decision))
+            items.append(with_mask(item, target_for(item, output_directory), row.decision, row.state == "kept"))
     warnings = [warn(text) for text in biometrics_warnings(dataset, BUILD_STEP)]
     made = sum(row.decision is not None for row in rows)
     if instance_directory is not None and not instances_writable and made:

@@ -16,6 +16,7 @@ import numpy as np
 from ..alpha import weights_to_uint8
 from ..errors import DatasetError
 from ..images import save_image
+from ..mask_meaning import MaskMeaning
 from ..people.identity import Outcome, PersonDecision
 from ..people.instances import apply_instance
 from .each_item import Advance
@@ -23,6 +24,7 @@ from .files import hash_of
 from .items import DatasetItem
 from .ledger import FileState, Ledger, Record, fingerprint_of
 from .load import check_required, load_item
+from .mask_facts import mask_digest
 from .person_report import LEFT_OUT, PersonRow, decision_from_json
 from .person_search import InstanceMasks, PersonSearch, read_instance
 from .video_person import cut_weights, read_shares, write_person
@@ -31,10 +33,18 @@ STEP = "KeepPerson"
 _FOLLOWING = 1  # raise when a video could give other masks
 
 
-def with_mask(item: DatasetItem, target: Path, decision: PersonDecision | None) -> DatasetItem:
-    """The item with the mask of the one person; the mask of everyone stays known as its tiers."""
-    settings = replace(item.settings, alpha_mask=False)
-    return replace(item, mask_path=target, tiers_path=item.mask_path, person=decision, settings=settings)
+def with_mask(item: DatasetItem, target: Path, decision: PersonDecision | None, by_hand: bool = False) -> DatasetItem:
+    """The item with the mask of the one person; the mask of everyone stays known as its tiers. `by_hand`: somebody else
+    wrote or changed the file, so that it may be of any kind."""
+    return replace(
+        item,
+        mask_path=target,
+        mask_meaning=MaskMeaning.AUTO if by_hand else MaskMeaning.BRIGHTNESS,
+        tiers_path=item.mask_path,
+        tiers_meaning=item.mask_meaning,
+        person=decision,
+        settings=replace(item.settings, alpha_mask=False),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +70,8 @@ class Keeping:
         self._sought = fingerprint_of(sought, *also) if also else sought
         self._given = shared.instances.given(item, self._sought)
         self._fingerprint = fingerprint_of(
-            STEP, self._sought if self._given is None else hash_of(self._given), media,
-            item.settings.alpha_mask, "" if item.mask_path is None else hash_of(item.mask_path), shared.margins_px,
+            STEP, mask_digest(item, self._given, item.settings.mask_meaning) or self._sought, media,
+            item.settings.alpha_mask, mask_digest(item, item.mask_path, item.mask_meaning), shared.margins_px,
         )  # fmt: skip
         self._state = shared.ledger.state(item.name, target, self._fingerprint)
         self._by_hand = self._state in (FileState.EDITED, FileState.FOREIGN) and not shared.overwrite
@@ -88,7 +98,7 @@ class Keeping:
 
     def _read_shares(self) -> tuple[float, float]:
         """Of the mask that lies at the target: the share that has any weight, and the mean weight."""
-        mask_HW = np.asarray(load_item(with_mask(self._item, self._target, None)).weights_HW)
+        mask_HW = np.asarray(load_item(with_mask(self._item, self._target, None, by_hand=True)).weights_HW)
         return float((mask_HW > 0).mean()), float(mask_HW.mean(dtype=np.float64))
 
     def _make(self) -> dict[str, object]:
@@ -158,7 +168,8 @@ class KeepingInVideo(Keeping):
                     return self._finish(decision, 0.0, 0.0, **facts)
                 shared.instances.write_video(item, self._sought, instance_path)
             shared.ledger.begin(item.name, self._fingerprint)
-            area, coverage = cut_weights(item, instance_path, self._target, shared.margins_px)
+            meaning = MaskMeaning.BRIGHTNESS if self._given is None else item.settings.mask_meaning
+            area, coverage = cut_weights(item, instance_path, meaning, self._target, shared.margins_px)
         if decision is not None:
             decision = replace(decision, area=area)
         return self._finish(decision, area, coverage, **facts)

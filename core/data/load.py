@@ -16,6 +16,7 @@ import numpy as np
 from ..alpha import uint8_to_weights
 from ..errors import MaskMissingError
 from ..images import has_alpha, image_size, load_image, load_mask
+from ..mask_meaning import MaskMeaning
 from ..resample import Size, check_same_aspect, fit_image, fit_mask
 from ..video.clips import Clip
 from ..video.masks import check_mask_frames, read_mask_frames
@@ -25,11 +26,13 @@ from .items import DatasetItem, MaskOrigin
 
 @dataclass(frozen=True, eq=False)
 class LoadedItem:
-    """rgb_HWC: uint8. weights_HW: float32 in [0, 1] of the same size, or None where the item has no mask."""
+    """rgb_HWC: uint8. weights_HW: float32 in [0, 1] of the same size, or None where the item has no mask.
+    `unused_alpha`: the file has an alpha that hides something, and `alpha_mask` is off."""
 
     rgb_HWC: np.ndarray
     weights_HW: np.ndarray | None
     origin: MaskOrigin
+    unused_alpha: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,18 +62,19 @@ def load_item(item: DatasetItem, least: Size | None = None) -> LoadedItem:
     requires a mask and has none.
     """
     rgb_HWC, alpha_HW = load_image(item.media_path, least)
-    alpha_HW = alpha_HW if item.settings.alpha_mask else None
     opaque = alpha_HW is not None and bool((alpha_HW == 255).all())
+    unused_alpha = alpha_HW is not None and not opaque and not item.settings.alpha_mask
+    alpha_HW = alpha_HW if item.settings.alpha_mask else None
     if alpha_HW is not None and not (opaque and item.mask_path is not None):
         return LoadedItem(rgb_HWC, uint8_to_weights(alpha_HW), MaskOrigin.ALPHA)
     if item.mask_path is not None:
         image_size = rgb_HWC.shape[1], rgb_HWC.shape[0]
-        weights_HW = uint8_to_weights(load_mask(item.mask_path))
+        weights_HW = uint8_to_weights(load_mask(item.mask_path, item.mask_meaning))
         check_same_aspect(item.name, image_size, (weights_HW.shape[1], weights_HW.shape[0]))
-        return LoadedItem(rgb_HWC, fit_mask(weights_HW, image_size, image_size), MaskOrigin.FILE)
+        return LoadedItem(rgb_HWC, fit_mask(weights_HW, image_size, image_size), MaskOrigin.FILE, unused_alpha)
     if item.settings.require_mask:
         raise _mask_missing(item)
-    return LoadedItem(rgb_HWC, None, MaskOrigin.NONE)
+    return LoadedItem(rgb_HWC, None, MaskOrigin.NONE, unused_alpha)
 
 
 def load_clip(item: DatasetItem, clip: Clip, bucket: Size) -> LoadedClip:
@@ -106,7 +110,7 @@ def read_weights(
             raise _mask_missing(item)
         return
     info = probe(item.media_path)
-    for number, mask_HW in read_mask_frames(item.mask_path, info, frames):
+    for number, mask_HW in read_mask_frames(item.mask_path, info, frames, item.mask_meaning, item.tier_values):
         check_same_aspect(item.name, info.size, (mask_HW.shape[1], mask_HW.shape[0]))
         yield number, fit_mask(uint8_to_weights(mask_HW), info.size, size or info.size)
 
@@ -126,12 +130,12 @@ def load_picture(item: DatasetItem) -> np.ndarray:
     return rgb_HWC
 
 
-def load_still_mask(item: DatasetItem, path: Path) -> np.ndarray:
+def load_still_mask(item: DatasetItem, path: Path, meaning: MaskMeaning) -> np.ndarray:
     """Of any mask of the item, what belongs to `load_still`: mask_HW uint8. ImageError when it cannot be read."""
     if not item.is_video:
-        return load_mask(path)
+        return load_mask(path, meaning)
     info = probe(item.media_path)
-    ((_, mask_HW),) = read_mask_frames(path, info, [info.frames // 2])
+    ((_, mask_HW),) = read_mask_frames(path, info, [info.frames // 2], meaning, item.tier_values)
     return mask_HW
 
 
@@ -170,6 +174,24 @@ def expected_origin(item: DatasetItem) -> MaskOrigin:
     return MaskOrigin.NONE if item.mask_path is None else MaskOrigin.FILE
 
 
+def uses_mask_file(item: DatasetItem) -> bool:
+    """Whether the item's weights come from its mask file, which an alpha with a shape goes before. Pixels are read only
+    where both are there. ImageError when the photograph cannot be read."""
+    if item.mask_path is None or expected_origin(item) is MaskOrigin.FILE:
+        return item.mask_path is not None
+    alpha_HW = load_image(item.media_path)[1]
+    return alpha_HW is not None and bool((alpha_HW == 255).all())
+
+
+def has_unused_alpha(item: DatasetItem) -> bool:
+    """Whether a photograph has an alpha that hides something while `alpha_mask` is off, so that what it hides is
+    trained on. Pixels are read only where the header names an alpha. ImageError when the file cannot be read."""
+    if item.is_video or item.settings.alpha_mask or not has_alpha(item.media_path):
+        return False
+    alpha_HW = load_image(item.media_path)[1]
+    return alpha_HW is not None and not bool((alpha_HW == 255).all())
+
+
 def check_required(item: DatasetItem) -> None:
     """MaskMissingError when the item requires a mask and has no source of one; reads the header at most."""
     if item.settings.require_mask and expected_origin(item) is MaskOrigin.NONE:
@@ -177,6 +199,8 @@ def check_required(item: DatasetItem) -> None:
 
 
 def _mask_missing(item: DatasetItem) -> MaskMissingError:
+    hint = "; it has alpha, not used because alpha_mask is off" if has_unused_alpha(item) else ""
     return MaskMissingError(
         f"require_mask=true but no mask found for {item.name} (no alpha channel + no matching file in mask_directory)"
+        f"{hint}"
     )

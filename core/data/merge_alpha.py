@@ -23,6 +23,7 @@ from .files import check_case, hash_of
 from .items import Dataset, DatasetItem
 from .ledger import FileState, Ledger, fingerprint_of, open_ledger, target_for
 from .load import check_required, load_item
+from .mask_facts import mask_digest
 from .scan import read_caption
 
 STEP = "MergeAlpha"
@@ -90,7 +91,7 @@ def _plan(item: DatasetItem, output_directory: Path, ledger: Ledger, skip_existi
     caption_target = target.with_name(target.stem + _caption_suffix(item)) if item.caption else None
     fingerprint = fingerprint_of(
         STEP, hash_of(item.media_path), item.settings.alpha_mask,
-        "" if item.mask_path is None else hash_of(item.mask_path), item.caption,
+        mask_digest(item, item.mask_path, item.mask_meaning), item.caption,
         *conversion_of(item.media_path),
     )  # fmt: skip
     state = ledger.state(item.name, target, fingerprint)
@@ -129,6 +130,7 @@ def _merge(plan: _Plan, ledger: Ledger) -> dict[str, object]:
     coverage = round(float(weights_HW.mean(dtype=np.float64)), 6)
     details: dict[str, object] = {
         "origin": loaded.origin.value, "coverage": coverage, "caption": plan.item.caption,
+        **({"unused_alpha": True} if loaded.unused_alpha else {}),
     }  # fmt: skip
     ledger.finish(plan.item.name, plan.fingerprint, plan.target, details)
     return details
@@ -171,6 +173,8 @@ def _report(rows: list[dict[str, object]], dry_run: bool) -> dict[str, object]:
     states = Counter(row["state"] for row in rows)
     bare = sum(row.get("origin") == "none" for row in rows)
     messages = [warn(f"{bare} items had no mask (no alpha + no file). Filled with full-weight (255).")] if bare else []
+    if unused := sum(bool(row.get("unused_alpha")) for row in rows):
+        messages.append(warn(f"{unused} items have alpha, not used because alpha_mask is off."))
     if videos := states[_Action.PASS.value]:
         messages.append(f"{videos} videos pass through as they are: alpha is for pictures, their masks stay files.")
     return {

@@ -151,7 +151,8 @@ def open_instances(
 
 
 def read_instance(path: Path, item: DatasetItem, size: tuple[int, int]) -> np.ndarray:
-    """A given instance mask as mask_HW bool at the photograph's (width, height). ImageError on another aspect."""
-    mask_HW = load_mask(path)
+    """A given instance mask, read as the dataset's `mask_meaning` says, as mask_HW bool at the photograph's (width,
+    height). ImageError on another aspect."""
+    mask_HW = load_mask(path, item.settings.mask_meaning)
     check_same_aspect(item.name, size, (mask_HW.shape[1], mask_HW.shape[0]))
     return fit_mask(mask_HW, size, size) >= 128

@@ -1,7 +1,7 @@
 """A folder of photographs and videos becomes a dataset: masks, captions and control images are found by name.
 
-Sizes are (width, height). Only headers are read here, and of videos where their frames lie; pixels are read by
-`load.py`.
+Sizes are (width, height). Of photographs only headers are read here, and of videos where their frames lie;
+masks are read whole, so that what they mean is known before anything is made from them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ..warning import warn
 from .buckets import bucket_for
 from .files import FoundFile, NameIndex, list_files, need_directory
 from .items import Dataset, DatasetItem, LeftOut, LoadSettings
-from .load import checked_size, expected_origin
+from .load import checked_size, expected_origin, has_unused_alpha
+from .mask_facts import look_at_masks
 from .scan_report import ScanReport, look_at_video, named
 
 
@@ -93,6 +94,7 @@ def scan_dataset(
     for item in kept:
         clips = videos[item.name].clips if item.is_video else (1,)
         buckets[bucket_for(checked_size(item), item.settings)] += len(clips)
+    kept, masks_read = look_at_masks(kept)
     report = ScanReport(
         masks={item.name: expected_origin(item) for item in kept},
         buckets=dict(buckets),
@@ -102,6 +104,8 @@ def scan_dataset(
         alpha_mask=settings.alpha_mask,
         videos=videos,
         target_fps=settings.video.target_fps,
+        masks_read=masks_read,
+        unused_alpha=tuple(item.name for item in kept if has_unused_alpha(item)),
     )
     for text in report.warnings():
         warn(named_in_warnings + text)
@@ -187,4 +191,5 @@ def _item(
         control_path=controls.find(file.name) if controls else None,
         repeats=config.num_repeats,
         caption_path=caption_path,
+        mask_meaning=config.settings.mask_meaning,
     )

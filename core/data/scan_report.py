@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..video.clips import VideoSettings, clips_of, is_slower, too_long
+from ..video.colour import Transfer
 from ..video.reader import VideoInfo
 from .items import MaskOrigin
+from .mask_facts import DARK_BELOW, MaskFacts, mask_counts
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class FoundVideo:
     missing: tuple[int, ...]
     slower: bool
     note: str
+    transfer: Transfer = Transfer.SDR
 
     @property
     def why_none(self) -> str:
@@ -40,13 +43,15 @@ def look_at_video(info: VideoInfo, settings: VideoSettings) -> FoundVideo:
         missing=too_long(info.times, settings),
         slower=is_slower(times, settings.target_fps),
         note=info.note,
+        transfer=info.transfer,
     )
 
 
 @dataclass(frozen=True)
 class ScanReport:
     """What a scan found. Names are items' names; `not_read` are file names; `buckets` counts items by their bucket, a
-    video once for each clip. `videos` has those too that give no clip and were left out."""
+    video once for each clip. `videos` has those too that give no clip and were left out. `masks_read`: how mask files
+    are read; `unused_alpha`: photographs whose alpha hides something while `alpha_mask` is off."""
 
     masks: Mapping[str, MaskOrigin]
     buckets: Mapping[tuple[int, int], int]
@@ -56,6 +61,8 @@ class ScanReport:
     alpha_mask: bool = False
     videos: Mapping[str, FoundVideo] = field(default_factory=dict)
     target_fps: float = 0.0
+    masks_read: Mapping[str, MaskFacts] = field(default_factory=dict)
+    unused_alpha: tuple[str, ...] = ()
 
     @property
     def unmatched(self) -> tuple[str, ...]:
@@ -80,18 +87,30 @@ class ScanReport:
             lines.append(f"{len(names)} {kind} have no caption: {named(names)}")
         if self.not_read:
             lines.append(f"{len(self.not_read)} files were not read (no supported image): {named(self.not_read)}")
-        return (*lines, *self._about_videos())
+        if self.unused_alpha:
+            lines.append(
+                f"{len(self.unused_alpha)} images have alpha, not used because alpha_mask is off; what it hides is "
+                f"trained on: {named(self.unused_alpha)}"
+            )
+        return (*lines, *self._about_masks(), *self._about_videos())
 
     def to_json(self) -> dict[str, object]:
-        """{"items": [{"name", "mask", "caption", "frames", "clips"}], "counts", "buckets", "not_read", "left_out",
-        "messages"}. A photograph has 1 frame and is 1 clip; `clip_frames` are those of all the videos' clips."""
+        """{"items": [{"name", "mask", "caption", "frames", "clips", "mask_read": `MaskFacts.to_json` where there is a
+        mask file, "unused_alpha": true where that is so}], "counts", "buckets", "not_read", "left_out", "messages"}. A
+        photograph has 1 frame and is 1 clip; `clip_frames` are those of all the videos' clips."""
         bare = set(self.without_caption)
         origins = Counter(self.masks.values())
         lengths = [length for video in self.videos.values() for length in video.clips]
         videos = sum(name in self.videos for name in self.masks)
         return {
             "items": [
-                {"name": name, "mask": origin.value, "caption": name not in bare, **self._amounts(name)}
+                {
+                    "name": name,
+                    "mask": origin.value,
+                    "caption": name not in bare,
+                    **self._amounts(name),
+                    **self._read(name),
+                }
                 for name, origin in self.masks.items()
             ],
             "counts": {
@@ -100,6 +119,9 @@ class ScanReport:
                 "clips": len(lengths),
                 "clip_frames": sum(lengths),
                 **{f"mask_{origin.value}": origins[origin] for origin in MaskOrigin},
+                **mask_counts(self.masks_read.values()),
+                "unused_alpha": len(self.unused_alpha),
+                "hdr_videos": sum(video.transfer is not Transfer.SDR for video in self.videos.values()),
                 "without_caption": len(self.without_caption),
                 "not_read": len(self.not_read),
             },
@@ -112,6 +134,31 @@ class ScanReport:
     def _amounts(self, name: str) -> dict[str, int]:
         video = self.videos.get(name)
         return {"frames": 1, "clips": 1} if video is None else {"frames": video.frames, "clips": len(video.clips)}
+
+    def _read(self, name: str) -> dict[str, object]:
+        facts = self.masks_read.get(name)
+        return {
+            **({} if facts is None else {"mask_read": facts.to_json()}),
+            **({"unused_alpha": True} if name in self.unused_alpha else {}),
+        }
+
+    def _about_masks(self) -> list[str]:
+        """Masks that are no plain grey ones, by what they hold; dark and empty ones; and notes on single ones."""
+        kinds: dict[tuple[str, str], list[str]] = {}
+        for name, each in self.masks_read.items():
+            if each.key:
+                kinds.setdefault((each.layout, each.meaning.value), []).append(name)
+        lines = [
+            f"{len(names)} masks ({layout}) are read by {meaning}: {named(names)}"
+            for (layout, meaning), names in sorted(kinds.items())
+        ]
+        dark = [name for name, each in self.masks_read.items() if each.is_dark]
+        if dark:
+            lines.append(f"{len(dark)} masks have no weight above {DARK_BELOW} of 255: {named(dark)}")
+        empty = [name for name, each in self.masks_read.items() if each.share == 0]
+        if empty:
+            lines.append(f"{len(empty)} masks are empty, nothing in them has weight: {named(empty)}")
+        return [*lines, *(f"the mask of {name}: {each.note}" for name, each in self.masks_read.items() if each.note)]
 
     def _by_kind(self, names: Sequence[str]) -> list[tuple[str, list[str]]]:
         images = [name for name in names if name not in self.videos]
@@ -136,6 +183,12 @@ class ScanReport:
                 f"{len(slow)} videos have fewer than {self.target_fps:g} frames per second; theirs are taken as they "
                 f"are and run faster: {named(slow)}"
             )
+        for transfer in (Transfer.PQ, Transfer.HLG):
+            if bright := [name for name, video in self.videos.items() if video.transfer is transfer]:
+                lines.append(
+                    f"{len(bright)} videos are HDR ({transfer.value}); their reference white of 203 cd/m² becomes "
+                    f"white, and what is brighter is clipped: {named(bright)}"
+                )
         if self.alpha_mask:
             lines.append(f"alpha_mask does not act on the {len(self.videos)} videos; they use mask files.")
         lines += [f"{name}: {video.note}" for name, video in self.videos.items() if video.note]

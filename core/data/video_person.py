@@ -16,6 +16,7 @@ import numpy as np
 
 from ..alpha import weights_to_uint8
 from ..errors import PersonError, SettingError
+from ..mask_meaning import MaskMeaning
 from ..people.follow import MIN_OVERLAP, FrameFinding, PersonInVideo, overlap
 from ..people.identity import OnNoMatch, Outcome, PersonDecision, describe_scores
 from ..people.instances import apply_instance
@@ -65,9 +66,10 @@ def write_person(
 
 
 def cut_weights(
-    item: DatasetItem, instance_path: Path, target: Path, margins_px: tuple[int, int]
+    item: DatasetItem, instance_path: Path, meaning: MaskMeaning, target: Path, margins_px: tuple[int, int]
 ) -> tuple[float, float]:
-    """Write `target` (.mkv), the weights of the video where the masks of `instance_path` are from one half on, else 0.
+    """Write `target` (.mkv), the weights of the video where the masks of `instance_path`, which are read as
+    `meaning` says, are from one half on, else 0.
 
     Returns the mean share of a frame that is the person and the mean weight after. VideoError and ImageError where
     masks do not fit the video.
@@ -75,7 +77,7 @@ def cut_weights(
     info = probe(item.media_path)
     area, coverage = 0.0, 0.0
     with MaskVideoWriter(target, info.size, info.times) as writer:
-        instances = read_mask_frames(instance_path, info, range(info.frames))
+        instances = read_mask_frames(instance_path, info, range(info.frames), meaning)
         for weights_HW, (_, mask_HW) in zip(_weights(item, info), instances, strict=True):
             check_same_aspect(item.name, info.size, (mask_HW.shape[1], mask_HW.shape[0]))
             instance_HW = fit_mask(mask_HW, info.size, info.size) >= 128

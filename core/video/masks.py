@@ -7,35 +7,59 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
 import av
-import cv2
 import numpy as np
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from ..errors import InternalError, VideoError
+from ..errors import ImageError, InternalError, VideoError
 from ..files import written_whole
-from ..images import IMAGE_SUFFIXES, image_size, load_mask
-from .reader import VIDEO_SUFFIXES, VideoInfo, probe, read_frames
+from ..images import IMAGE_SUFFIXES, image_size, read_mask
+from ..mask_meaning import MaskMeaning, ReadMask, StoredMask, read_stored
+from .mask_drift import USUAL_TIERS, Drift, find_drift
+from .reader import VIDEO_SUFFIXES, VideoInfo, probe, read_stored_frames
 
 Size = tuple[int, int]
 
 _DURATION_TOLERANCE = 0.05
+_REMEMBERED_FILES = 256
 # Matroska's own; finer times would be rounded.
 _TICK = Fraction(1, 1000)
 # Else each file bears random numbers, and a mask that was made again would count as changed.
 _SAME_BYTES = {"fflags": "+bitexact"}
 
 
-def read_mask_frames(mask_path: Path, info: VideoInfo, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (frame number, mask_HW uint8) for the video's frames `wanted` (ascending), each number once.
+def read_mask_frames(
+    mask_path: Path,
+    info: VideoInfo,
+    wanted: Sequence[int],
+    meaning: MaskMeaning = MaskMeaning.AUTO,
+    tiers: Sequence[int] = USUAL_TIERS,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (frame number, mask_HW uint8) for the video's frames `wanted`. As `read_frame_masks`."""
+    for number, read in read_frame_masks(mask_path, info, wanted, meaning, tiers):
+        yield number, read.mask_HW
+
+
+def read_frame_masks(
+    mask_path: Path,
+    info: VideoInfo,
+    wanted: Sequence[int],
+    meaning: MaskMeaning = MaskMeaning.AUTO,
+    tiers: Sequence[int] = USUAL_TIERS,
+) -> Iterator[tuple[int, ReadMask]]:
+    """Yield (frame number, mask) for the video's frames `wanted` (ascending), each number once. Each frame is read as a
+    mask file of its own, by the rule in `mask_meaning` or as `meaning` says; what grey values mean, and how the levels
+    of a lossy file lie to the `tiers`, is told from its first, middle and last frame.
 
     A picture stands for every frame. Of a folder, the n-th numbered picture is frame n's. Of a mask video with the
     video's own number of frames likewise; with another number the mask shown at the frame's time, where both last
@@ -44,12 +68,13 @@ def read_mask_frames(mask_path: Path, info: VideoInfo, wanted: Sequence[int]) ->
     numbers = list(dict.fromkeys(wanted))
     if mask_path.is_dir():
         pictures = _fitting_pictures(mask_path, info)
-        yield from ((number, load_mask(pictures[number])) for number in numbers)
+        grey_as = _look_at_folder(pictures, _status_of(pictures), meaning)
+        yield from ((number, read_mask(pictures[number], meaning, grey_as)) for number in numbers)
     elif mask_path.suffix.lower() in VIDEO_SUFFIXES:
-        yield from _from_video(mask_path, _shown_at(mask_path, info, numbers), numbers)
+        yield from _from_video(mask_path, _shown_at(mask_path, info, numbers), numbers, meaning, tuple(tiers))
     else:
-        mask_HW = load_mask(mask_path)
-        yield from ((number, mask_HW) for number in numbers)
+        read = read_mask(mask_path, meaning)
+        yield from ((number, read) for number in numbers)
 
 
 def check_mask_frames(mask_path: Path, info: VideoInfo) -> Size:
@@ -149,14 +174,73 @@ def _shown_at(mask_path: Path, info: VideoInfo, numbers: Sequence[int]) -> list[
     return [max(0, bisect_right(masks.times, info.times[number] + float(_TICK) / 2) - 1) for number in numbers]
 
 
-def _from_video(mask_path: Path, shown: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    masks = read_frames(mask_path, shown)
-    number_of_mask, mask_HW = -1, np.empty(0)
+def _from_video(
+    mask_path: Path, shown: Sequence[int], numbers: Sequence[int], meaning: MaskMeaning, tiers: tuple[int, ...]
+) -> Iterator[tuple[int, ReadMask]]:
+    grey_as, drift = _look_at_video(mask_path, _status_of([mask_path]), meaning, tiers)
+    frames = read_stored_frames(mask_path, shown)
+    read: tuple[int, ReadMask] | None = None
     for number, needed in zip(numbers, shown, strict=True):
-        if number_of_mask != needed:
-            number_of_mask, rgb_HWC = next(masks)
-            mask_HW = cv2.cvtColor(rgb_HWC, cv2.COLOR_RGB2GRAY)
-        yield number, mask_HW
+        if read is None or read[0] != needed:
+            number_of_mask, stored = next(frames)
+            mask = _read_frame(mask_path, number_of_mask, replace(stored, grey_as=grey_as), meaning)
+            if drift.moves and mask.meaning is MaskMeaning.BRIGHTNESS:
+                mask = replace(mask, mask_HW=drift.undo(mask.mask_HW), key=drift.key)
+            read = number_of_mask, replace(mask, note=drift.note)
+        yield number, read[1]
+
+
+@lru_cache(maxsize=_REMEMBERED_FILES)
+def _look_at_video(
+    mask_path: Path, _status: object, meaning: MaskMeaning, tiers: tuple[int, ...]
+) -> tuple[MaskMeaning, Drift]:
+    """What grey values of a mask video mean, and how its levels have drifted."""
+    last = probe(mask_path).frames - 1
+    stored = dict(read_stored_frames(mask_path, sorted({0, (last + 1) // 2, last})))
+    grey_as = _settled(lambda number: _read_frame(mask_path, number, stored[number], meaning), list(stored), meaning)
+    if not all(each.lossy for each in stored.values()):
+        return grey_as, Drift()
+    reads = [_read_frame(mask_path, number, replace(each, grey_as=grey_as), meaning) for number, each in stored.items()]
+    levels = [read.mask_HW for read in reads if read.meaning is MaskMeaning.BRIGHTNESS]
+    return grey_as, find_drift(levels, tiers) if levels else Drift()
+
+
+@lru_cache(maxsize=_REMEMBERED_FILES)
+def _look_at_folder(pictures: tuple[Path, ...], _status: object, meaning: MaskMeaning) -> MaskMeaning:
+    last = len(pictures) - 1
+    numbers = sorted({0, (last + 1) // 2, last})
+    return _settled(lambda number: read_mask(pictures[number], meaning), numbers, meaning)
+
+
+def _settled(read: Callable[[int], ReadMask], numbers: Sequence[int], meaning: MaskMeaning) -> MaskMeaning:
+    """What grey values mean in a sequence, of which `read` gives the pictures `numbers`: a frame in which a mask fades
+    or nobody is seen would be taken for labels by itself."""
+    if meaning is not MaskMeaning.AUTO:
+        return MaskMeaning.AUTO
+    found: set[MaskMeaning] = set()
+    refused: list[ImageError] = []
+    for number in numbers:
+        try:
+            mask = read(number)
+        except ImageError as error:
+            refused.append(error)
+            continue
+        if mask.share > 0:
+            found.add(mask.meaning)
+    if MaskMeaning.BRIGHTNESS in found:
+        return MaskMeaning.BRIGHTNESS
+    if refused:
+        raise refused[0]
+    return MaskMeaning.NONZERO if MaskMeaning.NONZERO in found else MaskMeaning.AUTO
+
+
+def _read_frame(mask_path: Path, number: int, stored: StoredMask, meaning: MaskMeaning) -> ReadMask:
+    return read_stored(stored, meaning, f"frame {number} of {mask_path}")
+
+
+def _status_of(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
+    """What tells whether files have changed."""
+    return tuple((status.st_size, status.st_mtime_ns) for status in (file.stat() for file in files))
 
 
 def _counted(path: Path) -> tuple[list[tuple[int, str]], str]:

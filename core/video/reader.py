@@ -1,4 +1,4 @@
-"""Videos in: what a file holds, and its frames one at a time, upright, as 8-bit RGB.
+"""Videos in: what a file holds, and its frames one at a time, upright, as 8-bit RGB or as masks.
 
 A frame's number is its place in display order, from 0, found by its timestamp, so that files of variable frame rate and
 files read from their middle number their frames alike. Rotation, mirroring and pixels that are not square are applied
@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ..errors import VideoError
+from ..mask_meaning import StoredMask
+from .colour import Transfer, frame_mask, frame_rgb, transfer_of
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"))
 
@@ -35,12 +37,21 @@ _REMEMBERED_FILES = 64
 @dataclass(frozen=True)
 class VideoInfo:
     """What a file holds. `size` is upright, `times` are its frames', `fps` their mean rate; `note` is a sentence about
-    frames at its ends that cannot be decoded, which are not counted, or empty."""
+    frames at its ends that cannot be decoded, which are not counted, or empty. `bits` are of one channel."""
 
     size: Size
     times: tuple[float, ...]
     fps: float
     note: str = ""
+    transfer: Transfer = Transfer.SDR
+    bits: int = 8
+
+    @property
+    def conversion(self) -> str:
+        """What is done to its pixels beside the usual; empty for 8-bit SDR."""
+        if self.transfer is not Transfer.SDR:
+            return f"{self.transfer.value}, reference white"
+        return "planar" if self.bits > 8 else ""
 
     @property
     def frames(self) -> int:
@@ -55,13 +66,30 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class _Index:
-    """Where the frames are. `stamps` are their timestamps in the stream's unit, ascending; None where the file has no
-    usable ones, and frames are then counted as they come. `stored` is the frames' size before they are turned."""
+    """Where the frames are. `codec` decodes them. `stamps` are their timestamps in the stream's unit, ascending;
+    None where the file has no usable ones, and frames are then counted as they come. `stored` is the frames' size
+    before they are turned."""
 
     info: VideoInfo
+    codec: str
     stored: Size
     stamps: tuple[int, ...] | None
     numbers: Mapping[int | None, int]
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The first frame: its timestamp, its size as stored (with square pixels) and upright; and of the stream its unit
+    in s, its rate, its codec, and what its pixels are."""
+
+    stamp: int | None
+    stored: Size
+    upright: Size
+    unit: float
+    rate: float
+    codec: str
+    transfer: Transfer
+    bits: int
 
 
 @dataclass(frozen=True)
@@ -93,6 +121,20 @@ def read_frames(path: Path, wanted: Sequence[int] | None = None) -> Iterator[tup
     them, and not converted. VideoError naming file and frame where one is not there or damaged.
     """
     index = _index(path)
+    for number, frame in _wanted(path, index, wanted):
+        yield number, _upright(frame_rgb(frame, index.stored, index.info.transfer), frame)
+
+
+def read_stored_frames(path: Path, wanted: Sequence[int] | None = None) -> Iterator[tuple[int, StoredMask]]:
+    """As `read_frames`, of a mask video: what each frame holds, with its alpha and at its depth."""
+    index = _index(path)
+    for number, frame in _wanted(path, index, wanted):
+        stored = frame_mask(frame, index.stored, index.codec)
+        alpha_HW = None if stored.alpha_HW is None else _upright(stored.alpha_HW, frame)
+        yield number, replace(stored, pixels=_upright(stored.pixels, frame), alpha_HW=alpha_HW)
+
+
+def _wanted(path: Path, index: _Index, wanted: Sequence[int] | None) -> Iterator[tuple[int, VideoFrame]]:
     numbers = list(range(index.info.frames)) if wanted is None else list(dict.fromkeys(wanted))
     if numbers and (numbers != sorted(numbers) or numbers[0] < 0 or numbers[-1] >= index.info.frames):
         raise VideoError(
@@ -107,7 +149,7 @@ def read_frames(path: Path, wanted: Sequence[int] | None = None) -> Iterator[tup
             continue
         if number > following:
             raise _damaged(path, following, index)
-        yield number, _upright(frame, index)
+        yield number, frame
         following = next(waiting, None)
         if following is None:
             return
@@ -161,12 +203,12 @@ def _decoded(path: Path, index: _Index, seek_to: int | None, last: int) -> Itera
                     yield number, frame
 
 
-def _upright(frame: VideoFrame, index: _Index) -> np.ndarray:
-    rgb_HWC = frame.to_ndarray(format="rgb24", width=index.stored[0], height=index.stored[1])
+def _upright(pixels: np.ndarray, frame: VideoFrame) -> np.ndarray:
+    """Pixels (H,W) or (H,W,C) of a frame, turned as its display matrix says."""
     transposed, flip_x, flip_y = _turn(frame)
     if transposed:
-        rgb_HWC = rgb_HWC.transpose(1, 0, 2)
-    return np.ascontiguousarray(rgb_HWC[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+        pixels = pixels.swapaxes(0, 1)
+    return np.ascontiguousarray(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
 
 
 def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
@@ -197,23 +239,24 @@ def _indexed(path: Path, size: int, mtime_ns: int) -> _Index:
     head = _first_frame(path)
     if not packets.stamps or head is None:
         raise VideoError(f"{path} holds no frame that can be decoded; replace the file or take it out.")
-    first, stored, upright, unit, rate = head
+    first, rate = head.stamp, head.rate
     known = [stamp for stamp in packets.stamps if stamp is not None]
     if len(known) < len(packets.stamps) or len(set(known)) < len(known) or first is None:
         count = len(_decoded_stamps(path, None))
         lost = _lost(packets, 0, max(0, len(packets.stamps) - count))
-        info = VideoInfo(upright, tuple(number / rate for number in range(count)), rate, lost)
-        return _Index(info, stored, None, {})
+        times = tuple(number / rate for number in range(count))
+        info = VideoInfo(head.upright, times, rate, lost, head.transfer, head.bits)
+        return _Index(info, head.codec, head.stored, None, {})
     stamps = sorted(known)
     # A file that was cut out of a longer one may begin with frames that lean on what was before.
     late = sum(stamp < first for stamp in stamps)
     stamps = stamps[late:]
     missing = _missing_at_end(path, packets, stamps)
     stamps = stamps[: len(stamps) - missing]
-    times = tuple((stamp - stamps[0]) * unit for stamp in stamps)
+    times = tuple((stamp - stamps[0]) * head.unit for stamp in stamps)
     fps = (len(times) - 1) / times[-1] if len(times) > 1 else rate
-    info = VideoInfo(upright, times, fps, _lost(packets, late, missing))
-    return _Index(info, stored, tuple(stamps), {stamp: number for number, stamp in enumerate(stamps)})
+    info = VideoInfo(head.upright, times, fps, _lost(packets, late, missing), head.transfer, head.bits)
+    return _Index(info, head.codec, head.stored, tuple(stamps), {stamp: number for number, stamp in enumerate(stamps)})
 
 
 def _packets(path: Path) -> _Packets:
@@ -234,15 +277,23 @@ def _packets(path: Path) -> _Packets:
         return _Packets(tuple(stamps), halves, stream.frames)
 
 
-def _first_frame(path: Path) -> tuple[int | None, Size, Size, float, float] | None:
-    """Its timestamp, its size as stored (with square pixels) and upright, the stream's unit in s and its rate."""
+def _first_frame(path: Path) -> _Head | None:
     with _opened(path) as (container, stream):
         for frame in _tolerant(container, stream):
             aspect = stream.sample_aspect_ratio
             stored = (max(1, round(frame.width * aspect)) if aspect else frame.width, frame.height)
             upright = (stored[1], stored[0]) if _turn(frame)[0] else stored
             rate = stream.average_rate or stream.guessed_rate or 25
-            return frame.pts, stored, upright, float(stream.time_base or 1), float(rate)
+            return _Head(
+                frame.pts,
+                stored,
+                upright,
+                float(stream.time_base or 1),
+                float(rate),
+                stream.codec_context.name,
+                transfer_of(int(stream.codec_context.color_trc)),
+                frame.format.components[0].bits,
+            )
     return None
 
 

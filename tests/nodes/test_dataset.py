@@ -48,7 +48,9 @@ def test_a_config_file_becomes_one_dataset_with_a_report(host: LocalHost, capsys
     assert [(item.name, item.repeats) for item in dataset.items] == [("ann/a", 2), ("b", 2), ("bob/a", 1), ("c", 1)]
     assert json.loads(report)["counts"] == {
         "images": 4, "videos": 0, "clips": 0, "clip_frames": 0,
-        "mask_alpha": 2, "mask_file": 0, "mask_none": 2, "without_caption": 4, "not_read": 0,
+        "mask_alpha": 2, "mask_file": 0, "mask_none": 2,
+        "mask_read_brightness": 0, "mask_read_alpha": 0, "mask_read_colour": 0, "mask_read_nonzero": 0,
+        "unused_alpha": 0, "hdr_videos": 0, "without_caption": 4, "not_read": 0,
     }  # fmt: skip
     assert "set.toml sets batch_size: the trainer's batch_size decides." in capsys.readouterr().err
 

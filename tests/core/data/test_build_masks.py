@@ -100,7 +100,7 @@ def test_masks_that_are_there_are_kept_unless_overwrite(tmp_path: Path, photogra
             DatasetItem("foreign", photograph("set/foreign.png"), LoadSettings()),
         )
     )
-    foreign = mask("out/foreign.png", value=7)
+    foreign = mask("out/foreign.png", value=70)
     content = foreign.read_bytes()
     built, report = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out")
     assert states(report) == ["kept", "kept", "written", "kept"]

@@ -10,6 +10,7 @@ import pytest
 from maskloss.core.data.config_file import read_config, scan_config
 from maskloss.core.data.items import MaskOrigin
 from maskloss.core.errors import DatasetError, PathError, SettingError
+from maskloss.core.mask_meaning import MaskMeaning
 from maskloss.core.paths import Folders
 from maskloss.core.video.clips import FrameExtraction, VideoSettings
 
@@ -90,6 +91,7 @@ def test_every_acting_key_reaches_its_setting(folders: Folders, write, photograp
     caption_extension = "caption"
     alpha_mask = true
     require_mask = true
+    mask_meaning = "nonzero"
     recursive = true
     resolution = 512
     enable_bucket = true
@@ -101,10 +103,12 @@ def test_every_acting_key_reaches_its_setting(folders: Folders, write, photograp
     assert settings.resolution == (512, 512)
     assert (settings.enable_bucket, settings.bucket_no_upscale) == (True, True)
     assert (settings.alpha_mask, settings.require_mask) == (True, True)
+    assert settings.mask_meaning is MaskMeaning.NONZERO
     assert config.messages == ()
     ((item,), report) = (lambda pair: (pair[0].items, pair[1]))(scan_config(config))
     assert (item.name, item.caption, item.repeats) == ("sub/a", "ohwx", 3)
     assert item.mask_path is not None
+    assert item.mask_meaning is MaskMeaning.NONZERO
     assert item.control_path is not None
     assert report["items"] == [
         {"name": "sub/a", "mask": MaskOrigin.ALPHA.value, "caption": True, "frames": 1, "clips": 1}
@@ -178,6 +182,7 @@ def test_what_is_left_out_is_as_in_the_reference_system_and_said(folders: Folder
         ("[general]\nresolution = true", "it must be a whole number above 0 or"),
         ("[general]\nnum_repeats = 0", "num_repeats = 0; it must be a whole number above 0"),
         ("[general]\nmin_bucket_reso = -1", "it must be a whole number of at least 0"),
+        ("[general]\nmask_meaning = 'red'", "it must be one of auto, brightness, alpha, colour, nonzero"),
         ("[general]\nalpha_mask = 1", "alpha_mask = 1; it must be true or false"),
         ("[general]\ncaption_extension = 1", "caption_extension = 1; it must be a text"),
     ],

@@ -42,7 +42,9 @@ def test_photographs_and_videos_of_one_folder(tmp_path: Path, photograph: Draw, 
     ]
     assert told["counts"] == {
         "images": 1, "videos": 1, "clips": 32, "clip_frames": 56,
-        "mask_alpha": 0, "mask_file": 0, "mask_none": 2, "without_caption": 1, "not_read": 0,
+        "mask_alpha": 0, "mask_file": 0, "mask_none": 2,
+        "mask_read_brightness": 0, "mask_read_alpha": 0, "mask_read_colour": 0, "mask_read_nonzero": 0,
+        "unused_alpha": 0, "hdr_videos": 0, "without_caption": 1, "not_read": 0,
     }  # fmt: skip
     assert told["buckets"] == {"64x48": 33}
     assert "1 videos give 32 clips of 56 frames." in report.messages()
