@@ -4,9 +4,9 @@ Matrix and range are always stated, because PyAV before 17 takes BT.601 for ever
 no matrix are BT.601, as FFmpeg has it. More than 8 bits go through planar RGB: straight to packed RGB, FFmpeg's scaler
 loses up to two levels where chroma is subsampled.
 
-HDR (PQ and HLG, ITU-R BT.2100) is shown as on an SDR screen by one rule: the reference white of ITU-R BT.2408,
-203 cd/m² (58 % of the PQ signal, 75 % of the HLG signal at a nominal peak of 1000 cd/m²), becomes white, light below it
-keeps its proportions, and what is brighter is clipped. BT.2020 colours are brought to those of BT.709.
+HDR (PQ and HLG, by the matrix of ITU-R BT.2100) is shown as on an SDR screen by one rule: the reference white of ITU-R
+BT.2408, 203 cd/m² (58 % of the PQ signal, 75 % of the HLG signal at a nominal peak of 1000 cd/m²), becomes white, light
+below it keeps its proportions, and what is brighter is clipped. BT.2020 colours are brought to those of BT.709.
 
 H, W pixel grid, C channels.
 """
@@ -60,9 +60,10 @@ def transfer_of(color_trc: int) -> Transfer:
 def frame_rgb(frame: VideoFrame, size: Size, transfer: Transfer) -> np.ndarray:
     """rgb_HWC uint8 of a frame, scaled to `size` (width, height), not turned."""
     if transfer is not Transfer.SDR:
-        return _tone_mapped(_planar(frame, size, "gbrp16le", np.dtype("<u2")), transfer)
+        return _tone_mapped(_signal(frame, size), transfer)
     if _is_yuv(frame) and frame.format.components[0].bits > 8:
-        return _planar(frame, size, "gbrp", np.dtype(np.uint8))
+        green_HW, blue_HW, red_HW = _planes(_converted(frame, size, "gbrp"), np.dtype(np.uint8))
+        return np.stack([red_HW, green_HW, blue_HW], axis=2)
     return _converted(frame, size, "rgb24").to_ndarray(format="rgb24")
 
 
@@ -88,6 +89,10 @@ def _is_yuv(frame: VideoFrame) -> bool:
     return len(frame.format.components) >= 3 and not frame.format.is_rgb and not frame.format.has_palette
 
 
+def _is_full_range(frame: VideoFrame) -> bool:
+    return int(frame.color_range) == _FULL or frame.format.name.startswith("yuvj")
+
+
 def _has_alpha(name: str) -> bool:
     return name.startswith(("yuva", "gbrap", "ya8", "ya16", "rgba", "bgra", "argb", "abgr"))
 
@@ -96,7 +101,6 @@ def _converted(frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:
     if not _is_yuv(frame):
         return frame.reformat(size[0], size[1], pixel_format)
     matrix = _MATRICES.get(int(frame.colorspace), _BT601)
-    full = int(frame.color_range) == _FULL or frame.format.name.startswith("yuvj")
     return frame.reformat(
         size[0],
         size[1],
@@ -104,18 +108,38 @@ def _converted(frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:
         src_colorspace=matrix,
         # Has no meaning for RGB, but PyAV before 17 sets the matrix only where the two differ.
         dst_colorspace=_BT709 if matrix != _BT709 else _BT601,
-        src_color_range=_FULL if full else _LIMITED,
+        src_color_range=_FULL if _is_full_range(frame) else _LIMITED,
         dst_color_range=_FULL,
     )
 
 
-def _planar(frame: VideoFrame, size: Size, pixel_format: str, dtype: np.dtype[np.generic]) -> np.ndarray:
-    planes = [
-        np.frombuffer(cast("bytes", plane), dtype).reshape(size[1], plane.line_size // dtype.itemsize)[:, : size[0]]
-        for plane in _converted(frame, size, pixel_format).planes
+def _planes(frame: VideoFrame, dtype: np.dtype[np.generic]) -> list[np.ndarray]:
+    return [
+        np.frombuffer(cast("bytes", plane), dtype).reshape(plane.height, -1)[:, : plane.width] for plane in frame.planes
     ]
-    green_HW, blue_HW, red_HW = planes
-    return np.stack([red_HW, green_HW, blue_HW], axis=2)
+
+
+def _signal(frame: VideoFrame, size: Size) -> np.ndarray:
+    """R'G'B' uint16 of an HDR frame, by the matrix of ITU-R BT.2100. FFmpeg's scaler gives 65283 for a white of 65535
+    where its input has more than 8 bits, and takes it from there to 253; so it only brings chroma to full size here."""
+    bits = frame.format.components[0].bits
+    if not _is_yuv(frame):
+        return frame.reformat(*size, "rgb48le").to_ndarray()
+    full_size = "yuv444p" if bits == 8 else f"yuv444p{bits}le"
+    dtype = np.dtype(np.uint8 if bits == 8 else "<u2")
+    step = np.float32(2 ** (bits - 8))
+    luma_HW, blue_off_HW, red_off_HW = (
+        plane.astype(np.float32) / step for plane in _planes(frame.reformat(*size, full_size), dtype)
+    )
+    whole = (2**bits - 1) / float(step)
+    black, luma_range, chroma_range = (0, whole, whole) if _is_full_range(frame) else (16, 219, 224)
+    kr, kg, kb = (float(share) for share in _BT2020_LUMA)
+    luma_HW = (luma_HW - black) / luma_range
+    red_HW = luma_HW + (red_off_HW - 128) / chroma_range * (2 - 2 * kr)
+    blue_HW = luma_HW + (blue_off_HW - 128) / chroma_range * (2 - 2 * kb)
+    green_HW = (luma_HW - kr * red_HW - kb * blue_HW) / kg
+    signal_HWC = np.stack([red_HW, green_HW, blue_HW], axis=2)
+    return np.rint(np.clip(signal_HWC, 0, 1) * (_CODES - 1)).astype(np.uint16)
 
 
 def _tone_mapped(signal_HWC: np.ndarray, transfer: Transfer) -> np.ndarray:

@@ -15,8 +15,8 @@ import numpy as np
 USUAL_TIERS = (0, 80, 128, 255)
 _FARTHEST = 8
 _NEXT_TIER_TIMES = 3
-# A level is a peak of the histogram: this share of the picture within 2, and most of what lies within 8.
-_LEVEL_SHARE, _LEVEL_OF_AROUND = 0.01, 0.6
+# A level is a peak of the histogram: this share of the picture within 2, and half of what lies within 8.
+_LEVEL_SHARE, _LEVEL_OF_AROUND = 0.01, 0.45
 _WITHIN, _AROUND = 2, 8
 # Noise around a level that is moved along with it.
 _NOISE = 3
@@ -88,7 +88,7 @@ def _levels(share: np.ndarray) -> list[int]:
         if within[center] < _LEVEL_SHARE:
             return sorted(levels)
         window = slice(max(0, center - _WITHIN), center + _WITHIN + 1)
-        around = left[max(0, center - _AROUND) : center + _AROUND + 1].sum()
+        around = share[max(0, center - _AROUND) : center + _AROUND + 1].sum()
         if within[center] >= _LEVEL_OF_AROUND * around:
             levels.append(window.start + int(left[window].argmax()))
         left[window] = 0

@@ -38,9 +38,14 @@ def test_a_folder_with_masks_captions_and_controls(tmp_path: Path, photograph: D
         "unused_alpha": 0, "hdr_videos": 0, "without_caption": 1, "not_read": 0,
     }  # fmt: skip
     assert report.to_json()["items"] == [
-        {"name": "a", "mask": "file", "caption": True, "frames": 1, "clips": 1},
+        {
+            "name": "a", "mask": "file", "caption": True, "frames": 1, "clips": 1,
+            "mask_read": {
+                "meaning": "brightness", "layout": "grey, 8 bits", "values": [0, 255], "full": 255, "share": 0.5,
+            },
+        },
         {"name": "b", "mask": "none", "caption": False, "frames": 1, "clips": 1},
-    ]
+    ]  # fmt: skip
     assert report.to_json()["buckets"] == {"1184x880": 2}
 
 
