@@ -76,7 +76,7 @@ class ScanReport:
 
     def messages(self) -> tuple[str, ...]:
         """What a person has to know, one sentence each."""
-        return (*self.warnings(), *self._clips_line())
+        return (*self.warnings(), *self._clips_line(), *self._how_read())
 
     def warnings(self) -> tuple[str, ...]:
         """Those of the messages that tell of something that is perhaps not meant so."""
@@ -142,8 +142,8 @@ class ScanReport:
             **({"unused_alpha": True} if name in self.unused_alpha else {}),
         }
 
-    def _about_masks(self) -> list[str]:
-        """Masks that are no plain grey ones, by what they hold; dark and empty ones; and notes on single ones."""
+    def _how_read(self) -> list[str]:
+        """Masks that are no plain grey ones, by what they hold; drifts that were undone; and videos that are HDR."""
         kinds: dict[tuple[str, str], list[str]] = {}
         for name, each in self.masks_read.items():
             if each.key:
@@ -152,13 +152,28 @@ class ScanReport:
             f"{len(names)} masks ({layout}) are read by {meaning}: {named(names)}"
             for (layout, meaning), names in sorted(kinds.items())
         ]
+        lines += [
+            f"the mask of {name}: {each.note}" for name, each in self.masks_read.items() if each.note and each.key
+        ]
+        for transfer in (Transfer.PQ, Transfer.HLG):
+            if bright := [name for name, video in self.videos.items() if video.transfer is transfer]:
+                lines.append(
+                    f"{len(bright)} videos are HDR ({transfer.value}); their reference white of 203 cd/m² becomes "
+                    f"white, and what is brighter is clipped: {named(bright)}"
+                )
+        return lines
+
+    def _about_masks(self) -> list[str]:
+        """Dark and empty masks, and lossy ones whose values fit no tiers."""
+        lines: list[str] = []
         dark = [name for name, each in self.masks_read.items() if each.is_dark]
         if dark:
             lines.append(f"{len(dark)} masks have no weight above {DARK_BELOW} of 255: {named(dark)}")
         empty = [name for name, each in self.masks_read.items() if each.share == 0]
         if empty:
             lines.append(f"{len(empty)} masks are empty, nothing in them has weight: {named(empty)}")
-        return [*lines, *(f"the mask of {name}: {each.note}" for name, each in self.masks_read.items() if each.note)]
+        unknown = [(name, each) for name, each in self.masks_read.items() if each.note and not each.key]
+        return [*lines, *(f"the mask of {name}: {each.note}" for name, each in unknown)]
 
     def _by_kind(self, names: Sequence[str]) -> list[tuple[str, list[str]]]:
         images = [name for name in names if name not in self.videos]
@@ -183,12 +198,6 @@ class ScanReport:
                 f"{len(slow)} videos have fewer than {self.target_fps:g} frames per second; theirs are taken as they "
                 f"are and run faster: {named(slow)}"
             )
-        for transfer in (Transfer.PQ, Transfer.HLG):
-            if bright := [name for name, video in self.videos.items() if video.transfer is transfer]:
-                lines.append(
-                    f"{len(bright)} videos are HDR ({transfer.value}); their reference white of 203 cd/m² becomes "
-                    f"white, and what is brighter is clipped: {named(bright)}"
-                )
         if self.alpha_mask:
             lines.append(f"alpha_mask does not act on the {len(self.videos)} videos; they use mask files.")
         lines += [f"{name}: {video.note}" for name, video in self.videos.items() if video.note]
