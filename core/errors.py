@@ -47,6 +47,19 @@ class ModelMissingError(UserError):
     """Model weights are not installed. The text names file, folder, source, licence and the alternative."""
 
 
+class ModelRunError(UserError):
+    """A network failed while it ran on a picture of `size` (width, height); `picture` is its name where it is known."""
+
+    def __init__(self, model: str, size: tuple[int, int], why: str, picture: str = "") -> None:
+        self.model, self.size, self.why, self.picture = model, size, why, picture
+        shown = f"the picture {picture}, {size[0]}x{size[1]} pixels" if picture else f"a picture of {size[0]}x{size[1]}"
+        super().__init__(
+            f"The model {model} failed while it ran on {shown} ({why}). Leave this picture out, or crop it to a more "
+            "usual shape; if it fails on every picture, its files do not fit the installed library: update that, or "
+            "choose another model."
+        )
+
+
 class PersonError(UserError):
     """The person asked for could not be told apart in a picture."""
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ..errors import ModelMissingError
+from ..model_runs import running_model
 from .install import require
 
 
@@ -28,13 +29,17 @@ class Net:
         self._idle: list[Any] = [_read(path)]
 
     def run(self, input_HWC: np.ndarray, outputs: Sequence[str]) -> list[np.ndarray]:
-        """Feed one float32 HWC picture; returns the named outputs, float32 in the network's own shapes."""
+        """Feed one float32 HWC picture; returns the named outputs, float32 in the network's own shapes.
+
+        ModelRunError when OpenCV fails to run it.
+        """
         blob = np.ascontiguousarray(input_HWC.transpose(2, 0, 1)[None], np.float32)
         with self._lock:
             net = self._idle.pop() if self._idle else None
         net = _read(self._path) if net is None else net
-        net.setInput(blob)
-        results = [np.array(output) for output in net.forward(list(outputs))]
+        with running_model(self._path.name, input_HWC):
+            net.setInput(blob)
+            results = [np.array(output) for output in net.forward(list(outputs))]
         with self._lock:
             self._idle.append(net)
         return results

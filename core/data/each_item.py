@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from ..errors import SettingError
 from ..images import image_size
+from ..model_runs import on_picture
 from ..progress import Progress
 from ..video.reader import probe
 from ..workers import MAX_PIXELS, Budget, in_order
@@ -66,7 +67,7 @@ def each_item(
 
     def bounded(item: DatasetItem) -> Row:
         width, height = image_size(item.media_path)
-        with pixels.held(width * height):
+        with pixels.held(width * height), on_picture(item.name):
             return photograph(item)
 
     with closing(in_order(bounded, photographs, workers)) as results:
@@ -74,7 +75,8 @@ def each_item(
             rows[item.name] = row
             advance(1, names[len(rows)])
     for item, end in zip(videos, ends[1:], strict=True):
-        rows[item.name] = video(item, advance)
+        with on_picture(item.name):
+            rows[item.name] = video(item, advance)
         advance(end - advance.done, names[len(rows)])
     return [rows[item.name] for item in items]
 

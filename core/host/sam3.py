@@ -18,6 +18,7 @@ import torch
 
 from ..bundled.nets import sigmoid
 from ..errors import SettingError
+from ..model_runs import running_model
 from ..parts.part_map import SCHEMES, PartMap
 from ..people.faces import Face
 from ..people.instances import PersonMask
@@ -89,9 +90,9 @@ class Sam3:
     def find(self, rgb_HWC: np.ndarray, prompts: Sequence[Prompt]) -> list[np.ndarray]:
         """For each prompt logits_Nhw float32, above 0 inside; of each category the surest first, maybe none at all.
 
-        rgb_HWC: uint8, any size; the network sees it once for all prompts.
+        rgb_HWC: uint8, any size; the network sees it once for all prompts. ModelRunError when it fails on it.
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), running_model("SAM 3", rgb_HWC):
             importlib.import_module("comfy.model_management").load_model_gpu(self._patcher)
             model = self._patcher.model
             detector = model.diffusion_model.detector

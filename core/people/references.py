@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PersonError, SettingError
+from ..model_runs import on_picture
 from ..warning import warn
 from .faces import Face, FaceRecognizer, crop_face
 from .identity import Identity
@@ -32,7 +33,8 @@ def reference_identity(
     crops: list[np.ndarray] = []
     references: list[dict[str, Any]] = []
     for name, rgb_HWC in pictures:
-        faces = recognizer.detect(rgb_HWC)
+        with on_picture(name):
+            faces = recognizer.detect(rgb_HWC)
         face = _the_face(name, faces, face_index)
         chosen.append(face)
         crops.append(crop_face(rgb_HWC, face))

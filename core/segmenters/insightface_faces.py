@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelMissingError, UserError
+from ..model_runs import onnx_errors, running_model
 from ..people.faces import Face
 from .model_files import ModelSource, file_digest, locate, missing_library, unusable
-from .onnx_session import import_onnxruntime, onnx_errors, providers
+from .onnx_session import import_onnxruntime, providers
 
 INSIGHTFACE = ModelSource(
     purpose="recognising faces with insightface",
@@ -76,13 +77,17 @@ class InsightFaceRecognizer:
     def detect(self, rgb_HWC: np.ndarray) -> list[Face]:
         """Faces of an upright uint8 RGB picture, numbered from left to right; embeddings are float32 of length 1.
 
-        insightface finds no ears: those keypoints are NaN.
+        insightface finds no ears: those keypoints are NaN. Raises UserError when the pack cannot be used, ModelRunError
+        when its nets fail on this picture.
         """
         nets = self._nets
         bgr_HWC = np.ascontiguousarray(rgb_HWC[:, :, ::-1])
-        boxes_N5, points_N52 = self._find(nets, bgr_HWC)
-        order = np.argsort(boxes_N5[:, 0] + boxes_N5[:, 2], kind="stable")
-        return [self._face(nets, bgr_HWC, index, boxes_N5[each], points_N52[each]) for index, each in enumerate(order)]
+        with running_model(self.name, rgb_HWC):
+            boxes_N5, points_N52 = self._find(nets, bgr_HWC)
+            order = np.argsort(boxes_N5[:, 0] + boxes_N5[:, 2], kind="stable")
+            return [
+                self._face(nets, bgr_HWC, index, boxes_N5[each], points_N52[each]) for index, each in enumerate(order)
+            ]
 
     def similarity(self, a: np.ndarray, b: np.ndarray) -> float:
         """The cosine of the angle between two embeddings, -1 to 1."""
@@ -147,7 +152,7 @@ def _load(directory: Path) -> _Nets:
         raise unusable(
             directory, f"insightface finds no face detection net in it {error}".strip(), INSIGHTFACE
         ) from error
-    except (DecodeError, OSError, RuntimeError, ValueError, *onnx_errors(onnxruntime)) as error:
+    except (DecodeError, OSError, RuntimeError, ValueError, *onnx_errors()) as error:
         raise unusable(directory, f"insightface does not read it ({error})", INSIGHTFACE) from error
     if "recognition" not in app.models:
         raise unusable(directory, "it has no recognition net (a square input of 112 pixels)", INSIGHTFACE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..model_runs import onnx_errors
 from .model_files import ModelSource, missing_library, unusable
 
 
@@ -15,13 +16,6 @@ def import_onnxruntime(purpose: str) -> Any:
     except ImportError as error:
         raise missing_library("onnxruntime", purpose, error) from error
     return onnxruntime
-
-
-def onnx_errors(onnxruntime: Any) -> tuple[type[BaseException], ...]:
-    """What onnxruntime raises on bad files and bad inputs: its classes share no base but Exception."""
-    state = onnxruntime.capi.onnxruntime_pybind11_state
-    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile", "NotImplemented")
-    return tuple(getattr(state, name) for name in (*names, "RuntimeException", "EPFail"))
 
 
 def providers(onnxruntime: Any) -> list[str]:
@@ -38,5 +32,5 @@ def open_session(path: Path, source: ModelSource) -> Any:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers(onnxruntime))
-    except onnx_errors(onnxruntime) as error:
+    except onnx_errors() as error:
         raise unusable(path, f"onnxruntime does not read it ({error})", source) from error

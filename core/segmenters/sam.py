@@ -12,6 +12,7 @@ import numpy as np
 
 from ..bundled.nets import sigmoid
 from ..errors import UserError
+from ..model_runs import running_model
 from ..people.faces import Face
 from ..people.instances import PersonMask
 from ..resample import shrink_then_enlarge
@@ -106,7 +107,8 @@ class SamPersonSegmenter:
     def segment(self, rgb_HWC: np.ndarray, faces: Sequence[Face]) -> list[PersonMask]:
         """Masks of the people with these faces, of the picture's size, each with its face's number.
 
-        Raises UserError when the file is no checkpoint of segment-anything or the library is missing.
+        Raises UserError when the file is no checkpoint of segment-anything or the library is missing, ModelRunError
+        when the net fails on this picture.
         """
         if not faces:
             return []
@@ -118,7 +120,7 @@ class SamPersonSegmenter:
         small_HWC = shrink_then_enlarge(rgb_HWC, size)
         ratio = np.array([size[0] / width, size[1] / height])
         masks: list[PersonMask] = []
-        with lent_device(predictor.model):
+        with running_model(self.name, rgb_HWC), lent_device(predictor.model):
             predictor.set_image(np.ascontiguousarray(small_HWC))
             for index, face in enumerate(faces):
                 small_HW = self._person(predictor, prompt_for(faces, index, (width, height)), face, ratio)

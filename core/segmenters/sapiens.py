@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..model_runs import running_model
 from ..parts.part_map import SCHEMES, PartMap
 from ..resample import shrink_then_enlarge
 from .label_maps import labels_from_scores
@@ -50,20 +51,14 @@ class SapiensPartSegmenter:
     def segment(self, rgb_HWC: np.ndarray) -> PartMap:
         """Parts of an upright uint8 RGB picture in the scheme sapiens_goliath_28.
 
-        Raises UserError when the file is no TorchScript or does not give 28 classes.
+        Raises UserError when the file is no TorchScript or does not give 28 classes, ModelRunError when it fails on
+        this picture.
         """
         normalised = (shrink_then_enlarge(rgb_HWC, _SIZE).astype(np.float32) - _MEAN) / _STD
         model, device, dtype = self._model
-        batch = torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])).to(device, dtype)
-        with torch.inference_mode():
-            try:
-                scores: Any = model(batch)
-            except torch.cuda.OutOfMemoryError:
-                raise  # not the file's fault, and ComfyUI knows what to do
-            except RuntimeError as error:
-                raise unusable(
-                    self._path, f"it does not run on a picture of {tuple(batch.shape)} ({error})", SAPIENS
-                ) from error
+        with torch.inference_mode(), running_model(self.name, rgb_HWC):
+            batch = torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])).to(device, dtype)
+            scores: Any = model(batch)
             self._check(scores)
             scores_Khw = scores[0].float().cpu().numpy()
         return PartMap(labels_from_scores(scores_Khw, (rgb_HWC.shape[1], rgb_HWC.shape[0])), _SCHEME)

@@ -12,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from ..errors import ModelMissingError
+from ..model_runs import running_model
 from ..parts.part_map import PartMap, PartScheme
 from .label_maps import labels_from_scores
 from .model_files import ModelSource, file_digest, missing_library, unusable
@@ -62,10 +63,10 @@ class TransformersPartSegmenter:
         """Parts of an upright uint8 RGB picture in the model's scheme.
 
         Raises UserError when transformers is missing, does not read the directory, or the model's preprocessing or
-        output does not fit.
+        output does not fit, ModelRunError when it fails on this picture.
         """
         processor, model = self._loaded
-        with lent_device(model) as device:
+        with running_model(self.name, rgb_HWC), lent_device(model) as device:
             inputs = processor(images=[rgb_HWC], return_tensors="pt")
             scores = model(pixel_values=inputs["pixel_values"].to(device, model.dtype)).logits
             if scores.ndim != 4 or scores.shape[1] != len(self.scheme.names):

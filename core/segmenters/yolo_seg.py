@@ -1,12 +1,10 @@
 """Everyone's mask through a YOLO segmentation net exported to ONNX, run by onnxruntime alone.
 
-Legend: `_HW` is the picture's pixel grid, `_hw` the prototypes' grid, N candidates, M mask coefficients.
+Legend: `_HW` is the picture's pixel grid, `_hw` the prototypes' grid, N people, M mask coefficients.
 """
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +15,13 @@ import numpy as np
 
 from ..bundled.nets import sigmoid
 from ..errors import UserError
+from ..model_runs import running_model
 from ..people.faces import Face
 from ..people.instances import PersonMask
 from ..resample import shrink_then_enlarge
 from .model_files import ModelSource, file_digest, unusable
-from .onnx_session import import_onnxruntime, onnx_errors, open_session
+from .onnx_session import open_session
+from .yolo_layouts import YoloMetadata, find_people, read_metadata
 
 YOLO = ModelSource(
     purpose="masks of people with YOLO-seg",
@@ -32,15 +32,10 @@ YOLO = ModelSource(
 )
 
 _METHOD = 2  # raise when the same file would give other masks
-_MIN_SCORE, _MAX_OVERLAP = 0.25, 0.7
 _MAX_PEOPLE = 50  # each has a mask of the picture's size
 _DEFAULT_SIDE = 640
 _GREY = 114  # what these nets were trained to see around a picture
-_PLACEHOLDER = re.compile(r"(class|label)?[ _]?\d+", re.IGNORECASE)
-_EXPECTED = (
-    "output0 (1, 4 + classes + M, N) and output1 (1, M, h, w), as YOLOv8-seg and YOLO11-seg have them when exported "
-    "without nms"
-)
+_INPUT_TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 @dataclass(frozen=True)
@@ -54,10 +49,16 @@ class Letterbox:
     height: int
 
     @staticmethod
-    def fit(size: tuple[int, int], input_size: tuple[int, int]) -> Letterbox:
-        """Whole and centred, for a picture of `size`; both (width, height)."""
+    def fit(size: tuple[int, int], input_size: tuple[int, int], stride: int | None = None) -> Letterbox:
+        """Whole and centred, for a picture of `size`; both (width, height).
+
+        stride: of a net whose input may be of any multiple of it; whole strides of grey are then left out, as
+        ultralytics does.
+        """
         scale = min(input_size[0] / size[0], input_size[1] / size[1])
         width, height = (max(1, round(side * scale)) for side in size)
+        if stride is not None:
+            input_size = (width + -width % stride, height + -height % stride)
         return Letterbox(input_size, (input_size[0] - width) // 2, (input_size[1] - height) // 2, width, height)
 
     def apply(self, rgb_HWC: np.ndarray) -> np.ndarray:
@@ -76,7 +77,7 @@ class Letterbox:
 class YoloPersonSegmenter:
     """Implements PersonSegmenter: one mask for each person found, whoever's face it has.
 
-    path: an .onnx file; it loads when first used. A net that names its classes must have one called person.
+    path: an .onnx file; it loads when first used. A net that names its classes must have some that are people.
     """
 
     notes: tuple[str, ...] = ()
@@ -94,116 +95,71 @@ class YoloPersonSegmenter:
     def segment(self, rgb_HWC: np.ndarray, faces: Sequence[Face]) -> list[PersonMask]:
         """Masks of the picture's size, the surest person first; `faces` does not matter.
 
-        Raises UserError when the file does not load, has other inputs or outputs, or knows no people.
+        Raises UserError when the file does not load, has other inputs or outputs, or knows no people, ModelRunError
+        when the net fails on this picture.
         """
-        height, width = rgb_HWC.shape[:2]
-        box = Letterbox.fit((width, height), self._input_size)
-        blob = (box.apply(rgb_HWC).transpose(2, 0, 1)[None] / np.float32(255)).astype(self._input_type)
-        rows_CN, protos_Mhw = self._run(blob)
-        return [
-            PersonMask(box.undo(_mask(boxes_4, coefficients_M, protos_Mhw, box.input_size), (width, height)))
-            for boxes_4, coefficients_M in self._people(rows_CN, len(protos_Mhw))
-        ]
-
-    def _run(self, blob: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        errors = onnx_errors(import_onnxruntime(self._path.name))
-        try:
+        size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
+        with running_model(self.name, rgb_HWC):
+            box = self._letterbox(size)
+            picture_CHW = (box.apply(rgb_HWC).transpose(2, 0, 1) / np.float32(255)).astype(self._input_type)
+            # A file exported for several pictures at once takes no fewer: this one stands for all of them.
+            blob = np.repeat(picture_CHW[None], self._batch, axis=0)
             outputs = self._session.run(None, {self._session.get_inputs()[0].name: blob})
-        except errors as error:
-            raise unusable(self._path, f"it does not run on a picture of {blob.shape} ({error})", YOLO) from error
-        shapes = [tuple(np.shape(output)) for output in outputs]
-        if [len(shape) for shape in shapes] != [3, 4] or shapes[0][0] != 1 or shapes[1][0] != 1:
-            raise self._misfit(shapes)
-        rows_CN, protos_Mhw = (np.asarray(output[0], np.float32) for output in outputs)
-        if rows_CN.shape[0] < 5 + protos_Mhw.shape[0]:
-            raise self._misfit(shapes)
-        return rows_CN, protos_Mhw
+            try:
+                people = find_people(outputs, self._metadata, box.input_size, _MAX_PEOPLE)
+            except UserError as error:
+                raise unusable(self._path, str(error), YOLO) from error
+            return [
+                PersonMask(_probability(box_4, coefficients_M, people.protos_Mhw, box, size))
+                for box_4, coefficients_M in zip(people.boxes_N4, people.coefficients_NM, strict=True)
+            ]
 
-    def _misfit(self, shapes: list[tuple[int, ...]]) -> UserError:
-        return unusable(
-            self._path, f"its outputs have the shapes {', '.join(map(str, shapes))}, expected {_EXPECTED}", YOLO
-        )
-
-    def _people(self, rows_CN: np.ndarray, coefficients: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Box (x0, y0, x1, y1 on the net's input) and coefficients of each person, the surest first."""
-        classes = rows_CN.shape[0] - 4 - coefficients
-        person = self._person_class(classes)
-        best_N = rows_CN[4 : 4 + classes].argmax(axis=0)
-        scores_N = rows_CN[4 + person]
-        found_N = np.flatnonzero((best_N == person) & (scores_N >= _MIN_SCORE))
-        found_N = found_N[np.argsort(-scores_N[found_N], kind="stable")]
-        middle_2N, side_2N = rows_CN[:2, found_N], rows_CN[2:4, found_N]
-        boxes_N4 = np.concatenate([middle_2N - side_2N / 2, middle_2N + side_2N / 2]).T
-        kept = _without_duplicates(boxes_N4)[:_MAX_PEOPLE]
-        return [(boxes_N4[each], rows_CN[4 + classes :, found_N[each]]) for each in kept]
-
-    def _person_class(self, classes: int) -> int:
-        names = self._class_names
-        if not names:
-            return 0
-        people = [index for index, name in names.items() if name.strip().lower() == "person" and index < classes]
-        if not people:
-            listed = ", ".join(list(names.values())[:10])
-            raise unusable(self._path, f"it finds no people, its classes are {listed}", YOLO)
-        return people[0]
+    def _letterbox(self, size: tuple[int, int]) -> Letterbox:
+        """The net's own input; where it takes any, that of its export, without the grey that no stride needs."""
+        height, width = self._session.get_inputs()[0].shape[2:]
+        if isinstance(width, int) and isinstance(height, int):
+            return Letterbox.fit(size, (width, height))
+        exported = self._metadata.size or (_DEFAULT_SIDE, _DEFAULT_SIDE)
+        own = (width if isinstance(width, int) else exported[0], height if isinstance(height, int) else exported[1])
+        return Letterbox.fit(size, own, self._metadata.stride)
 
     @cached_property
     def _session(self) -> Any:
         session = open_session(self._path, YOLO)
-        shapes = [tuple(each.shape) for each in session.get_inputs()]
+        inputs = session.get_inputs()
+        shapes, types = [tuple(each.shape) for each in inputs], [each.type for each in inputs]
         if len(shapes) != 1 or len(shapes[0]) != 4 or (shapes[0][1] not in (3, None) and isinstance(shapes[0][1], int)):
             raise unusable(self._path, f"its inputs have the shapes {shapes}, expected one (1, 3, height, width)", YOLO)
+        if types[0] not in _INPUT_TYPES:
+            raise unusable(self._path, f"its input is a {types[0]}, expected {' or '.join(_INPUT_TYPES)}", YOLO)
         return session
 
     @cached_property
-    def _input_size(self) -> tuple[int, int]:
-        """(width, height) of the net's input: its own, or 640 where it takes any."""
-        height, width = self._session.get_inputs()[0].shape[2:]
-        return (
-            width if isinstance(width, int) else _DEFAULT_SIDE,
-            height if isinstance(height, int) else _DEFAULT_SIDE,
-        )
+    def _metadata(self) -> YoloMetadata:
+        return read_metadata(self._session.get_modelmeta().custom_metadata_map)
 
-    @cached_property
+    @property
     def _input_type(self) -> type[np.floating[Any]]:
-        return np.float16 if self._session.get_inputs()[0].type == "tensor(float16)" else np.float32
+        return _INPUT_TYPES[self._session.get_inputs()[0].type]
 
-    @cached_property
-    def _class_names(self) -> dict[int, str]:
-        """The classes that the file itself names; empty when it names none or only numbers them."""
-        text = self._session.get_modelmeta().custom_metadata_map.get("names", "")
-        try:
-            names = ast.literal_eval(text) if text else {}
-        except (ValueError, SyntaxError):
-            names = {}
-        if not isinstance(names, dict) or all(_PLACEHOLDER.fullmatch(str(name)) for name in names.values()):
-            return {}
-        return {int(index): str(name) for index, name in names.items()}
+    @property
+    def _batch(self) -> int:
+        pictures = self._session.get_inputs()[0].shape[0]
+        return pictures if isinstance(pictures, int) else 1
 
 
-def _without_duplicates(boxes_N4: np.ndarray) -> list[int]:
-    """The boxes that overlap no surer one by more than 70 %; they are sorted, the surest first."""
-    area_N = np.prod(np.maximum(boxes_N4[:, 2:] - boxes_N4[:, :2], 0), axis=1)
-    kept: list[int] = []
-    for index, box_4 in enumerate(boxes_N4):
-        low = np.maximum(boxes_N4[kept, :2], box_4[:2])
-        high = np.minimum(boxes_N4[kept, 2:], box_4[2:])
-        shared = np.prod(np.maximum(high - low, 0), axis=1)
-        union = area_N[kept] + area_N[index] - shared
-        if not (shared > _MAX_OVERLAP * union).any():
-            kept.append(index)
-    return kept
-
-
-def _mask(
-    box_4: np.ndarray, coefficients_M: np.ndarray, protos_Mhw: np.ndarray, input_size: tuple[int, int]
+def _probability(
+    box_4: np.ndarray, coefficients_M: np.ndarray, protos_Mhw: np.ndarray, box: Letterbox, size: tuple[int, int]
 ) -> np.ndarray:
-    """A person's probability on the net's input, float32, nothing outside the box."""
+    """A person's probability on the picture of `size`, float32, nothing outside the person's box.
+
+    The logits are brought to the picture, so that the border lies where ultralytics has it: where they are 0.
+    """
     logits_hw = np.tensordot(coefficients_M, protos_Mhw, axes=1)
-    probability_HW = sigmoid(shrink_then_enlarge(logits_hw, input_size))
-    width, height = input_size
-    x0, y0, x1, y1 = box_4
-    across_W, down_H = np.arange(width) + 0.5, np.arange(height) + 0.5
+    probability_HW = sigmoid(box.undo(shrink_then_enlarge(logits_hw, box.input_size), size))
+    scale = np.array([size[0] / box.width, size[1] / box.height] * 2)
+    x0, y0, x1, y1 = (box_4 - np.array([box.left, box.top] * 2)) * scale
+    across_W, down_H = np.arange(size[0]), np.arange(size[1])
     probability_HW *= ((across_W >= x0) & (across_W < x1))[None, :]
     probability_HW *= ((down_H >= y0) & (down_H < y1))[:, None]
     return probability_HW

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from maskloss.core.bundled.nets import Net, load_net, sigmoid
 from maskloss.core.bundled.registry import SELFIE
-from maskloss.core.errors import ModelMissingError
+from maskloss.core.errors import ModelMissingError, ModelRunError
 
 
 def test_a_damaged_net_says_what_to_do(tmp_path: Path):
@@ -30,3 +30,9 @@ def test_a_net_is_loaded_once_and_repeats_itself():
     net.run(np.zeros_like(picture_HWC), ("activation_10",))
     (again,) = net.run(picture_HWC, ("activation_10",))
     np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.models
+def test_a_net_that_fails_while_running_is_said():
+    with pytest.raises(ModelRunError, match=r"selfie.* failed while it ran on a picture of 255x256 \(error: "):
+        load_net(SELFIE).run(np.zeros((256, 255, 3), np.float32), ("no such output",))

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from maskloss.core.data.each_item import Advance, each_item, segmented_frames
 from maskloss.core.data.items import DatasetItem, LoadSettings
+from maskloss.core.errors import ModelRunError
 from maskloss.core.images import image_size
+from maskloss.core.model_runs import running_model
 
 # Only for what never comes: nothing is measured by it.
 SECONDS = 600
@@ -73,3 +75,14 @@ def test_large_photographs_are_worked_on_by_fewer(
 
     assert each_item(items, work, lambda item, _: item.name, 4, 4, Watching()) == [item.name for item in items]
     assert most == at_once
+
+
+def test_a_network_that_fails_is_told_with_the_name_of_its_picture(photograph: Callable[..., Path]) -> None:
+    item = DatasetItem("beach/two", photograph("set/beach/two.png"), LoadSettings())
+
+    def fail(item: DatasetItem) -> str:
+        with running_model("SegFormer", np.zeros((30, 20, 3), np.uint8)):
+            raise RuntimeError("sizes differ")
+
+    with pytest.raises(ModelRunError, match=r"SegFormer failed .* the picture beach/two, 20x30 pixels \(RuntimeError"):
+        each_item([item], fail, lambda item, _: item.name, 4, 1, Watching())

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maskloss.core.errors import UserError
+from maskloss.core.errors import ModelRunError, UserError
 from maskloss.core.segmenters.sapiens import SapiensPartSegmenter
 
 RED = (255, 0, 0)
@@ -110,7 +110,9 @@ def test_something_else_than_scores_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_net_that_fails_while_running_is_said(tmp_path: Path) -> None:
-    assert "does not run on a picture of (1, 3, 1024, 768)" in _message(script(tmp_path / "f.pt2", Fails()))
+    path = script(tmp_path / "f.pt2", Fails())
+    with pytest.raises(ModelRunError, match=r"Sapiens f\.pt2 failed while it ran on a picture of 9x8 \(RuntimeError: "):
+        SapiensPartSegmenter(path).segment(np.zeros((8, 9, 3), np.uint8))
 
 
 def test_files_that_are_no_torchscript_are_said(tmp_path: Path) -> None:

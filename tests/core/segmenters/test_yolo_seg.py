@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from maskloss.core.errors import UserError
-from maskloss.core.segmenters.yolo_seg import Letterbox, YoloPersonSegmenter, _without_duplicates
+from maskloss.core.errors import ModelRunError, UserError
+from maskloss.core.segmenters.yolo_seg import Letterbox, YoloPersonSegmenter
 
 from .tiny_onnx import floats, save, yolo
 
@@ -86,11 +86,173 @@ def test_a_net_with_a_wide_input_is_fed_at_that_size(tmp_path: Path) -> None:
     assert covered(mask.probability_HW) == pytest.approx((40, 40, 80, 80), abs=1)
 
 
-def test_a_net_that_takes_any_size_is_fed_640(tmp_path: Path) -> None:
+def coco(**others: str) -> dict[str, str]:
+    """The metadata of ultralytics, with 80 classes."""
+    names = {index: f"thing {index}" for index in range(CLASSES)} | {0: "person"}
+    return {"names": str(names), "task": "segment", "stride": "32", "end2end": "False", **others}
+
+
+def finished(
+    box: tuple[float, float, float, float], score: float, proto: int, of_class: int = 0, rows: int = 300
+) -> np.ndarray:
+    """Finished rows (rows, 6 + M) of which the last but one is used, the others have the score 0."""
+    rows_NC = np.zeros((rows, 6 + MASKS), np.float32)
+    rows_NC[-2, :4], rows_NC[-2, 4], rows_NC[-2, 5], rows_NC[-2, 6 + proto] = box, score, of_class, 1.0
+    return rows_NC
+
+
+@pytest.mark.parametrize(
+    ("exported", "side"), [({"imgsz": "[320, 320]"}, 320), ({"imgsz": "320"}, 320), ({}, 640), ({"imgsz": "x"}, 640)]
+)
+def test_a_net_that_takes_any_size_is_fed_what_it_was_exported_at(
+    tmp_path: Path, exported: dict[str, str], side: int
+) -> None:
     output_CN = np.stack([row(EVERYWHERE, 0.9, 0)], axis=1)
-    path = yolo(tmp_path / "y.onnx", (640, 640), output_CN, protos((40, 50, 80, 90)), dynamic=True)
+    masks = protos((10, 10, 20, 20), size=(side // 4, side // 4))
+    path = yolo(tmp_path / "y.onnx", (640, 640), output_CN, masks, coco(**exported), dynamic=True)
+    (mask,) = YoloPersonSegmenter(path).segment(np.zeros((side, side, 3), np.uint8), [])
+    assert covered(mask.probability_HW) == pytest.approx((40, 40, 80, 80), abs=1)
+
+
+def test_a_net_that_takes_any_size_gets_no_more_grey_than_its_stride_needs(tmp_path: Path) -> None:
+    # 600 x 300 at 320 is 320 x 160, five strides high: prototypes of 80 x 40 cover it all.
+    output_CN = np.stack([row(EVERYWHERE, 0.9, 0)], axis=1)
+    metadata = coco(imgsz="[320, 320]")
+    path = yolo(tmp_path / "y.onnx", (0, 0), output_CN, protos((8, 8, 40, 32), size=(80, 40)), metadata, dynamic=True)
+    (mask,) = YoloPersonSegmenter(path).segment(np.zeros((300, 600, 3), np.uint8), [])
+    assert covered(mask.probability_HW) == pytest.approx((60, 60, 300, 240), abs=2)
+    assert Letterbox.fit((600, 290), (320, 320), 32).input_size == (320, 160)
+    assert Letterbox.fit((600, 310), (320, 320), 32).input_size == (320, 192)
+
+
+@pytest.mark.parametrize("says", [{}, {"end2end": "True"}, {"args": "{'nms': True}"}])
+@pytest.mark.parametrize("named", [True, False])
+def test_finished_rows_are_read_whatever_the_metadata_say(tmp_path: Path, says: dict[str, str], named: bool) -> None:
+    """yolo26-seg as ultralytics exports it up to 8.4.130, and every net with nms=True."""
+    path = yolo(
+        tmp_path / "y.onnx",
+        (640, 640),
+        finished((80, 100, 320, 360), 0.9, 0),
+        protos((40, 50, 80, 90)),
+        coco(**says) if named else says,
+    )
     (mask,) = YoloPersonSegmenter(path).segment(np.zeros((640, 640, 3), np.uint8), [])
     assert covered(mask.probability_HW) == pytest.approx((160, 200, 320, 360), abs=1)
+
+
+def test_finished_rows_of_other_classes_and_doubtful_ones_do_not_count(tmp_path: Path) -> None:
+    for score, of_class in ((0.9, 16), (0.2, 0), (0.0, 0)):
+        rows_NC = finished(EVERYWHERE, score, 0, of_class)
+        path = yolo(tmp_path / "y.onnx", (640, 640), rows_NC, protos((40, 50, 80, 90)), coco())
+        assert YoloPersonSegmenter(path).segment(np.zeros((64, 64, 3), np.uint8), []) == []
+
+
+def test_finished_rows_of_one_class_were_told_apart_by_the_net(tmp_path: Path) -> None:
+    """Those of one class all stay, as with ultralytics; a person who is there as two classes is one person."""
+    rows_NC = finished(EVERYWHERE, 0.9, 0)
+    rows_NC[0] = rows_NC[-2] + 0
+    rows_NC[0, 4] = 0.8
+    path = yolo(tmp_path / "y.onnx", (640, 640), rows_NC, protos((40, 50, 80, 90)), coco())
+    assert len(YoloPersonSegmenter(path).segment(np.zeros((64, 64, 3), np.uint8), [])) == 2
+    rows_NC[0, 5] = 1
+    metadata = coco(names="{0: 'person', 1: 'woman'}")
+    path = yolo(tmp_path / "y.onnx", (640, 640), rows_NC, protos((40, 50, 80, 90)), metadata)
+    assert len(YoloPersonSegmenter(path).segment(np.zeros((64, 64, 3), np.uint8), [])) == 1
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+def test_300_channels_by_38_are_told_apart(tmp_path: Path, is_raw: bool) -> None:
+    """264 classes make 300 channels, as many as a finished net has rows; it has 38 columns and no raw net has."""
+    names = {"names": str({index: "person" if index == 0 else f"thing {index}" for index in range(264)})}
+    if is_raw:
+        candidates = np.zeros((300, 84), np.float32)  # the 84 cells of 64 x 64
+        candidates[:, 7] = row((0, 0, 64, 64), 0.9, 0, classes=264)
+    else:
+        candidates = finished((0, 0, 64, 64), 0.9, 0)
+    path = yolo(tmp_path / "y.onnx", (64, 64), candidates, protos((4, 4, 8, 8), size=(16, 16)), names)
+    (mask,) = YoloPersonSegmenter(path).segment(np.zeros((64, 64, 3), np.uint8), [])
+    assert covered(mask.probability_HW) == pytest.approx((16, 16, 32, 32), abs=1)
+
+
+def test_where_even_the_number_of_cells_fits_both_the_metadata_decide(tmp_path: Path) -> None:
+    """36 coefficients make 42 columns, and 64 x 32 pixels 42 cells."""
+    wide_Mhw = np.concatenate([protos((4, 2, 8, 6), size=(16, 8)), np.zeros((4, 8, 16), np.float32)])
+    names = {"names": str({index: "person" if index == 0 else f"thing {index}" for index in range(2)})}
+    raw_CN = np.zeros((42, 42), np.float32)
+    raw_CN[:5, 3], raw_CN[6, 3] = (32, 16, 64, 32, 0.9), 1
+    finished_NC = np.zeros((42, 42), np.float32)
+    finished_NC[0, :7] = 0, 0, 64, 32, 0.9, 0, 1
+    for rows_ab, says in ((raw_CN, {}), (finished_NC, {"end2end": "True"}), (finished_NC, {"args": "{'nms': True}"})):
+        path = yolo(tmp_path / "y.onnx", (64, 32), rows_ab, wide_Mhw, names | says)
+        (mask,) = YoloPersonSegmenter(path).segment(np.zeros((32, 64, 3), np.uint8), [])
+        assert covered(mask.probability_HW) == pytest.approx((16, 8, 32, 24), abs=1)
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+@pytest.mark.parametrize("how", [{"batch": 3}, {"half": True}, {"swapped": True}, {"batch": 2, "half": True}])
+def test_batches_half_precision_and_swapped_outputs(tmp_path: Path, is_raw: bool, how: dict[str, bool]) -> None:
+    rows_ab = row((0, 0, 320, 160), 0.9, 0)[:, None] if is_raw else finished((0, 0, 320, 160), 0.9, 0)
+    path = yolo(tmp_path / "y.onnx", (320, 160), rows_ab, protos((10, 10, 20, 20), size=(80, 40)), coco(), **how)
+    (mask,) = YoloPersonSegmenter(path).segment(np.zeros((160, 320, 3), np.uint8), [])
+    assert covered(mask.probability_HW) == pytest.approx((40, 40, 80, 80), abs=1)
+
+
+def test_of_a_prompt_free_net_everyone_counts_once(tmp_path: Path) -> None:
+    """YOLOE with 4,585 names calls one person by several of them, and people by what they do."""
+    words = {0: "person", 1: "man", 2: "woman", 3: "child", 4: "tennis player", 5: "snow man", 6: "record player"}
+    names = {index: words.get(index, f"thing {index}") for index in range(4585)}
+    candidates = [
+        row((0, 0, 200, 600), 0.6, 0, of_class=0, classes=4585),
+        row((4, 2, 204, 600), 0.8, 1, of_class=1, classes=4585),
+        row((300, 0, 400, 600), 0.7, 2, of_class=3, classes=4585),
+        row((500, 0, 600, 600), 0.5, 3, of_class=4, classes=4585),
+        row((400, 0, 500, 300), 0.9, 4, of_class=5, classes=4585),
+        row((400, 300, 500, 600), 0.9, 5, of_class=6, classes=4585),
+    ]
+    candidates[2][4 + 2] = 0.65  # a girl, and the net says both
+    path = yolo(
+        tmp_path / "y.onnx",
+        (640, 640),
+        np.stack(candidates, axis=1),
+        protos(*[(0, 0, 160, 160)] * 6),
+        {"names": str(names), "task": "segment"},
+    )
+    found = YoloPersonSegmenter(path).segment(np.zeros((640, 640, 3), np.uint8), [])
+    assert [covered(mask.probability_HW)[0] for mask in found] == [4, 300, 500]
+
+
+def test_scores_that_are_not_numbers_are_said(tmp_path: Path) -> None:
+    for rows_ab in (row(EVERYWHERE, np.nan, 0)[:, None], finished(EVERYWHERE, np.nan, 0)):
+        path = yolo(tmp_path / "y.onnx", (640, 640), rows_ab, protos((40, 50, 80, 90)), coco())
+        assert "not numbers (NaN)" in _message(path)
+
+
+def test_a_class_count_that_fits_no_layout_is_refused(tmp_path: Path) -> None:
+    path = yolo(tmp_path / "y.onnx", (640, 640), np.zeros((37, 9), np.float32), protos((40, 50, 80, 90)), coco())
+    assert "(1, 37, 9)" in _message(path)
+    assert "its metadata name 80 classes" in _message(path)
+
+
+def test_other_nets_are_named(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Identity", ["images"], ["output0"])]
+    shape = [1, 3, 64, 64]
+    save(tmp_path / "pose.onnx", nodes, [floats("images", shape)], [floats("output0", shape)], {}, coco(task="pose"))
+    assert "a net for the task 'pose'" in _message(tmp_path / "pose.onnx")
+    constants = {name: np.zeros(size, np.float32) for name, size in RFDETR.items()}
+    constants["nothing"] = np.float32(0)
+    nodes = [
+        helper.make_node("ReduceMean", ["input"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "nothing"], ["still"]),
+        *[helper.make_node("Add", [name, "still"], [f"{name}_out"]) for name in RFDETR],
+    ]
+    outputs = [floats(f"{name}_out", list(size)) for name, size in RFDETR.items()]
+    save(tmp_path / "rf.onnx", nodes, [floats("input", [1, 3, 312, 312])], outputs, constants)
+    message = _message(tmp_path / "rf.onnx")
+    assert "RF-DETR-seg" in message
+    assert "(1, 100, 91)" in message
+
+
+RFDETR = {"dets": (1, 100, 4), "labels": (1, 100, 91), "masks": (1, 100, 78, 78)}
 
 
 def test_the_box_bounds_the_mask(tmp_path: Path) -> None:
@@ -136,12 +298,6 @@ def test_one_class_nets_and_named_classes_are_understood(tmp_path: Path) -> None
     assert len(YoloPersonSegmenter(path).segment(np.zeros((64, 64, 3), np.uint8), [])) == 1
 
 
-def test_overlap_is_counted_over_the_union() -> None:
-    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 7.2], [0, 0, 10, 6.8], [20, 0, 30, 10]], np.float32)
-    assert _without_duplicates(boxes) == [0, 2, 3]
-    assert _without_duplicates(np.zeros((0, 4), np.float32)) == []
-
-
 def test_identity_follows_the_file(tmp_path: Path) -> None:
     output_CN = np.stack([row(EVERYWHERE, 0.9, 0)], axis=1)
     path = yolo(tmp_path / "y.onnx", (640, 640), output_CN, protos((40, 50, 80, 90)))
@@ -185,7 +341,8 @@ def test_a_net_that_fails_while_running_is_said(tmp_path: Path) -> None:
     nodes = [helper.make_node("Reshape", ["images", "shape"], ["output0"])]
     inputs, outputs = [floats("images", [1, 3, "h", "w"])], [floats("output0", [1, 7])]
     save(tmp_path / "bad.onnx", nodes, inputs, outputs, {"shape": np.array([1, 7])})
-    assert "does not run on a picture of (1, 3, 640, 640)" in _message(tmp_path / "bad.onnx")
+    with pytest.raises(ModelRunError, match=r"YOLO-seg bad\.onnx failed while it ran on a picture of 65x64 \(Fail: "):
+        YoloPersonSegmenter(tmp_path / "bad.onnx").segment(np.zeros((64, 65, 3), np.uint8), [])
 
 
 def test_a_damaged_file_is_said(tmp_path: Path) -> None:

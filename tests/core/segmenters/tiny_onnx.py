@@ -82,23 +82,36 @@ def face_embedder(path: Path, factor: float = 1.0) -> Path:
 def yolo(
     path: Path,
     size: tuple[int, int],
-    output_CN: np.ndarray,
+    rows_ab: np.ndarray,
     protos_Mhw: np.ndarray,
     metadata: dict | None = None,
     dynamic: bool = False,
+    batch: int = 1,
+    half: bool = False,
+    swapped: bool = False,
 ) -> Path:
-    """A YOLO-seg in form that gives the same rows and prototypes for every picture of `size` (width, height)."""
-    shape = [1, 3, "height", "width"] if dynamic else [1, 3, size[1], size[0]]
+    """A YOLO-seg in form that gives the same rows and prototypes for every picture of `size` (width, height).
+
+    rows_ab: raw candidates (4 + classes + M, N) or finished rows (N, 6 + M). Of a batch, all but the first picture get
+    zeros. swapped: the prototypes are the first output.
+    """
+    kind, number = (TensorProto.FLOAT16, np.float16) if half else (TensorProto.FLOAT, np.float32)
+    shape = ["batch", 3, "height", "width"] if dynamic else [batch, 3, size[1], size[0]]
     nodes = [
         helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
         helper.make_node("Mul", ["mean", "nothing"], ["still"]),
         helper.make_node("Add", ["rows", "still"], ["output0"]),
         helper.make_node("Add", ["masks", "still"], ["output1"]),
     ]
+    rest = [np.zeros((batch - 1, *array.shape), number) for array in (rows_ab, protos_Mhw)]
     constants = {
-        "nothing": np.float32(0),
-        "rows": output_CN[None].astype(np.float32),
-        "masks": protos_Mhw[None].astype(np.float32),
+        "nothing": number(0),
+        "rows": np.concatenate([rows_ab[None].astype(number), rest[0]]),
+        "masks": np.concatenate([protos_Mhw[None].astype(number), rest[1]]),
     }
-    outputs = [floats("output0", list(constants["rows"].shape)), floats("output1", list(constants["masks"].shape))]
-    return save(path, nodes, [floats("images", shape)], outputs, constants, metadata)
+    outputs = [
+        helper.make_tensor_value_info(name, kind, list(constants[what].shape))
+        for name, what in (("output0", "rows"), ("output1", "masks"))
+    ]
+    inputs = [helper.make_tensor_value_info("images", kind, shape)]
+    return save(path, nodes, inputs, outputs[::-1] if swapped else outputs, constants, metadata)

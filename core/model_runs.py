@@ -1,0 +1,57 @@
+"""What fails inside a network that somebody else made becomes an error that says which model and which picture."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import torch
+
+from .errors import MaskLossError, ModelRunError
+
+# Whatever a foreign library may raise when it goes wrong; not the interrupts of a host, which share only Exception.
+_FAILURES: tuple[type[BaseException], ...] = (
+    ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, ImportError, LookupError, MemoryError,
+    NameError, OSError, RuntimeError, TypeError, ValueError, cv2.error,
+)  # fmt: skip
+_ONNX = (
+    "EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "ModelLoaded", "NoModel", "NoSuchFile",
+    "NotImplemented", "RuntimeException",
+)  # fmt: skip
+_TEXT_LENGTH = 300
+
+
+def onnx_errors() -> tuple[type[BaseException], ...]:
+    """What onnxruntime raises: its classes share no base but Exception. Empty while it is not imported."""
+    state = getattr(getattr(sys.modules.get("onnxruntime"), "capi", None), "onnxruntime_pybind11_state", None)
+    return tuple(getattr(state, name) for name in _ONNX if hasattr(state, name))
+
+
+@contextmanager
+def running_model(model: str, rgb_HWC: np.ndarray) -> Generator[None]:
+    """Runs `model` (its name) on a picture: what fails in the block becomes a ModelRunError.
+
+    Errors of ours pass as they are; so does CUDA's being out of memory, with which ComfyUI knows what to do.
+    """
+    try:
+        yield
+    except (MaskLossError, torch.cuda.OutOfMemoryError):
+        raise
+    except (*_FAILURES, *onnx_errors()) as error:
+        text = " ".join(str(error).split())[:_TEXT_LENGTH]
+        why = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        raise ModelRunError(model, (rgb_HWC.shape[1], rgb_HWC.shape[0]), why) from error
+
+
+@contextmanager
+def on_picture(name: str) -> Generator[None]:
+    """Says in the ModelRunError of the block which picture it was; the innermost name counts."""
+    try:
+        yield
+    except ModelRunError as error:
+        if error.picture:
+            raise
+        raise ModelRunError(error.model, error.size, error.why, name) from error.__cause__
