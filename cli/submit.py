@@ -27,13 +27,14 @@ def submit_file(file: Path, settings: Sequence[str], address: str) -> None:
     """
     prompt = read_prompt(file)
     server = ComfyServer(address)
-    registry = _registry(server.nodes())
+    nodes = server.nodes()
+    registry = _registry(nodes)
     _check_names(prompt, registry)
     override(prompt, settings, registry)
     with server.follow() as stream:
         prompt_id = _queue(server, prompt)
         try:
-            _follow(server, stream, prompt, prompt_id)
+            _follow(server, stream, _Watch(prompt, prompt_id, nodes), prompt_id)
         except KeyboardInterrupt:
             server.remove(prompt_id)
             raise
@@ -92,19 +93,22 @@ def _queue(server: ComfyServer, prompt: Prompt) -> str:
     raise PromptError("ComfyUI refuses this prompt:\n" + "\n".join(lines or [str(answer)]))
 
 
-def _follow(server: ComfyServer, stream: MessageStream, prompt: Prompt, prompt_id: str) -> None:
+def _follow(server: ComfyServer, stream: MessageStream, watch: _Watch, prompt_id: str) -> None:
     sys.stderr.write(f"  queued as {prompt_id} on {server.address}\n")
-    watch = _Watch(prompt, prompt_id)
     for message in stream.messages():
-        if message is None:
-            if server.result(prompt_id) is not None:
+        try:
+            if message is not None and watch.is_end(message):
                 return
-            if not server.is_waiting(prompt_id) and server.result(prompt_id) is None:
-                raise ServerError(
-                    f"{server.address} has dropped the prompt {prompt_id}: it was taken out of the queue."
-                )
-        elif watch.is_end(message):
-            return
+            if message is None and server.result(prompt_id) is not None:
+                return
+            dropped = message is None and not server.is_waiting(prompt_id) and server.result(prompt_id) is None
+        except ServerError as silent:
+            raise ServerError(f"{watch.running()} {silent}") from silent
+        if dropped:
+            raise ServerError(
+                f"{server.address} has dropped the prompt {prompt_id}: it was taken out of the queue, or the server "
+                f"was started anew. {watch.running()}"
+            )
 
 
 def _result(server: ComfyServer, prompt_id: str) -> Mapping[str, Any]:
@@ -119,27 +123,48 @@ def _result(server: ComfyServer, prompt_id: str) -> Mapping[str, Any]:
 
 
 class _Watch:
-    """Turns messages into lines on stderr."""
+    """Turns messages into lines on stderr, and knows what ran last."""
 
-    def __init__(self, prompt: Prompt, prompt_id: str) -> None:
+    def __init__(self, prompt: Prompt, prompt_id: str, nodes: Mapping[str, Mapping[str, Any]]) -> None:
+        self._titles = {node.id: nodes.get(node.class_type, {}).get("display_name") for node in prompt.values()}
         self._labels = {node.id: node.label for node in prompt.values()}
         self._prompt_id = prompt_id
         self._lines: dict[str, LineProgress] = {}
+        self._node: str | None = None
+        self._done = ""
+        self._told = ""
 
     def is_end(self, message: Message) -> bool:
         data = message.data
         if message.kind == "progress_text":
             self._say(str(data["node"]), str(data["text"]))
+            if str(data["node"]) == self._node:
+                self._told = str(data["text"]).partition("\n")[0]
         if data.get("prompt_id") != self._prompt_id:
             return False
         if message.kind == "executing" and data.get("node") is not None:
-            self._say(str(data["node"]), "runs")
+            self._node, self._done, self._told = str(data["node"]), "", ""
+            self._say(self._node, "runs")
         elif message.kind == WARNING_EVENT:
             self._say(str(data["node"]), f"WARNING: {data['text']}")
         elif message.kind == "progress":
             line = self._lines.setdefault(str(data["node"]), LineProgress(self._label(str(data["node"]))))
             line.update(int(data["value"]), int(data["max"]))
+            self._done = f"{data['value']}/{data['max']}"
         return message.kind in _ENDS
+
+    def running(self) -> str:
+        """What ran when the server was last heard of, in a sentence."""
+        if self._node is None:
+            return f"The prompt {self._prompt_id} had not begun when the server was last heard of."
+        title = self._titles.get(self._node)
+        node = self._label(self._node) + (f" ({title})" if title else "")
+        told = self._told or self._done
+        at = f" at {told}" if told else ""
+        return (
+            f"Node {node} was running{at} when the server was last heard of; start the server again and submit the "
+            "same prompt: what it saved is gone on from."
+        )
 
     def _say(self, node_id: str, text: str) -> None:
         for line in text.splitlines():

@@ -67,7 +67,7 @@ def read_lora(path: Path) -> Lora:
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = dict(file.metadata() or {})
-    except SafetensorError as problem:
+    except (SafetensorError, OSError) as problem:
         raise PathError(f"{path} is no safetensors file ({problem}): give the path of a LoRA.") from problem
     return Lora(path, path.stat().st_size, metadata)
 

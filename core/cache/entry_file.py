@@ -110,6 +110,15 @@ def read_metadata(path: Path) -> Mapping[str, str]:
         raise _damaged(path, str(error)) from error
 
 
+def read_tensor_names(path: Path) -> tuple[str, ...]:
+    """The names of a file's tensors. CacheError when it is missing or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return tuple(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+
+
 def read_latent(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> torch.Tensor:
     """(C,T,h,w) float32. CacheError when the file is missing or damaged, of another shape, or not finite, or was
     written again since for something of another `fingerprint`."""

@@ -17,6 +17,8 @@ INDEX_FILE = "maskloss_index.json"
 INDEX_FORMAT = 2
 TEXT_DIRECTORY = "text"
 SHARES_DIRECTORY = "shares"
+# The kinds of what stands before the entries, without a text encoder and with one.
+_HEADS = ([str, str, bool], [str, str, str, bool])
 # A file name that is no UTF-8 stands in a path as lone surrogates, which have to come back as they were.
 _ENCODING = "utf-8", "surrogatepass"
 
@@ -50,14 +52,11 @@ def read_index_file(path: Path) -> CacheIndex:
         stored = json.loads(path.read_bytes().decode(*_ENCODING))
         version = stored["format"]
         if version == INDEX_FORMAT:
-            return CacheIndex(
-                stored["architecture"],
-                stored["encoder"],
-                EntryTable.from_json(stored),
-                stored["text_encoder"],
-                stored["complete"],
-            )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            head = [stored[name] for name in ("architecture", "encoder", "text_encoder", "complete")]
+            if [type(value) for value in head if value is not None] not in _HEADS:
+                raise ValueError(f"its head is {head}")
+            return CacheIndex(head[0], head[1], EntryTable.from_json(stored), head[2], head[3])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise CacheError(f"The cache index {path} is damaged ({error}); run CacheLatents again.") from error
     raise CacheError(
         f"The cache index {path} has format {version} instead of {INDEX_FORMAT}; run CacheLatents and CacheText again: "

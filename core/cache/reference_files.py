@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -82,13 +82,15 @@ class ReferenceArchitecture(str, Enum):
 
 @dataclass(frozen=True)
 class ReferenceDirectory:
-    """A directory of their files. `text_encoder` is the identity with which our Cache Text ran over it, if it did."""
+    """A directory of their files. `text_encoder` is the identity with which our Cache Text ran over it, if it did;
+    `caption_files` are the names of the files that belong to each caption, whatever they hold."""
 
     architecture: ReferenceArchitecture
     entries: tuple[CacheEntry, ...]
     text_encoder: str | None
     without_caption: tuple[str, ...]
     with_clip_vision: int
+    caption_files: Mapping[str, str]
 
 
 def holds_reference_files(directory: Path) -> bool:
@@ -121,7 +123,12 @@ def read_reference(directory: Path) -> ReferenceDirectory | None:
     entries = tuple(_entry(path, header, architecture) for path, header in found)
     bare = tuple(entry.name for entry in entries if not entry.caption)
     with_vision = sum(any(key.startswith(_CLIP_VISION) for key in header.others) for _, header in found)
-    return ReferenceDirectory(architecture, entries, read_text_mark(directory), bare, with_vision)
+    files: dict[str, str] = {}
+    for entry in entries:
+        file = text_file_of(entry.file, architecture)
+        if (directory / file).exists():
+            files.setdefault(entry.caption, file)
+    return ReferenceDirectory(architecture, entries, read_text_mark(directory), bare, with_vision, files)
 
 
 def text_file_of(file: str, architecture: ReferenceArchitecture) -> str:
@@ -136,7 +143,7 @@ def read_text_mark(directory: Path) -> str | None:
         return None
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["text_encoder"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CacheError(f"{path} is damaged ({error}); delete it and run CacheText again.") from error
 
 

@@ -9,22 +9,24 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from ..data.items import MaskOrigin
+from ..data.ledger import fingerprint_of
 from ..errors import CacheError
 from ..video.reader import VIDEO_SUFFIXES
 from ..warning import warn
 from .entries import CacheEntry, StaleEntry
-from .entry_file import read_image, read_latent, read_tensors, read_weights
+from .entry_file import read_image, read_latent, read_tensor_names, read_tensors, read_weights
 from .image_conditioning import FRAMES, IMAGE, MASK_CHANNELS, frames_of
 from .index import INDEX_FILE, SHARES_DIRECTORY, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
 from .reference_files import ReferenceArchitecture, read_reference
+from .reference_text import holds_embeddings, read_reference_text
 from .sources import changed_and_missing
 
 
@@ -33,7 +35,8 @@ class LatentCache:
     """An open cache. Tensors are read, and checked, when they are asked for.
 
     `encoder` and `text_encoder` are identities (None: no text is cached). With `reference` the files are the reference
-    system's, and `notes` say what they do not tell. With `is_share` the entries are those of one share, of a cache that
+    system's, and `notes` say what they do not tell; `their_text` names its files of captions, by caption, where these
+    are used. With `is_share` the entries are those of one share, of a cache that
     others may still be filling.
     """
 
@@ -45,6 +48,7 @@ class LatentCache:
     reference: ReferenceArchitecture | None = None
     notes: tuple[str, ...] = ()
     is_share: bool = False
+    their_text: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def fingerprint(self) -> str:
@@ -101,6 +105,10 @@ class LatentCache:
         """The embeddings of the entry's caption. CacheError when CacheText has not run since it changed."""
         return self.captioned(entry.caption)
 
+    def some_text(self) -> dict[str, torch.Tensor]:
+        """The embeddings of some caption, to see what a model makes of them. CacheError as `text`."""
+        return self.text(self.entries[0])
+
     def empty_text(self) -> dict[str, torch.Tensor]:
         """The embeddings of the empty caption. CacheError as `text`."""
         return self.captioned("")
@@ -121,6 +129,8 @@ class LatentCache:
         encoder = self.text_encoder
         if encoder is None:
             return tuple(captions)
+        if self.their_text:
+            return tuple(text for text in captions if text not in self.their_text)
         return tuple(text for text in captions if not (self.directory / text_file_name(encoder, text)).exists())
 
     def origin_counts(self) -> dict[MaskOrigin, int]:
@@ -132,11 +142,14 @@ class LatentCache:
         """The embeddings of a caption. CacheError as `text`."""
         if self.text_encoder is None:
             raise CacheError(f"The cache {self.directory} holds no text; run CacheText on it.")
-        path = self.directory / text_file_name(self.text_encoder, caption)
-        if not path.exists():
+        theirs = self.their_text.get(caption)
+        path = self.directory / (theirs or text_file_name(self.text_encoder, caption))
+        if (self.their_text and theirs is None) or not path.exists():
             raise CacheError(
                 f"The cache {self.directory} holds no text for the caption {caption!r}; run CacheText again."
             )
+        if theirs and self.reference is not None:
+            return read_reference_text(path, self.reference)
         return read_tensors(path)
 
 
@@ -193,15 +206,33 @@ def _open_reference(directory: Path) -> LatentCache | None:
         notes.append(
             warn(f"{len(found.without_caption)} entries have no caption beside them, as {found.without_caption[0]}.")
         )
+    text_encoder, their_text = found.text_encoder, {}
+    if text_encoder is None:
+        their_text = {
+            caption: file
+            for caption, file in found.caption_files.items()
+            if holds_embeddings(read_tensor_names(directory / file), found.architecture)
+        }
+    if their_text:
+        # The files bear no hash.
+        stamps = [(file, *_status(directory / file)) for file in sorted(their_text.values())]
+        text_encoder = f"reference-{found.architecture.full_name}-{fingerprint_of(*stamps)[:16]}"
+        notes.append(f"The embeddings of {len(their_text)} captions are used as they lie there.")
     return LatentCache(
         directory,
         found.architecture.value,
         f"reference-{found.architecture.full_name}",
         found.entries,
-        found.text_encoder,
+        text_encoder,
         reference=found.architecture,
         notes=tuple(notes),
+        their_text=their_text,
     )
+
+
+def _status(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _check_file(path: str, size: int) -> None:

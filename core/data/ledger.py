@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ..errors import DatasetError
 from ..files import is_abandoned, locked, process_tag, sha256_file, sweep, write_json
@@ -188,7 +188,7 @@ def _deleted(path: Path) -> list[str]:
     """Names in a ledger whose files are gone; none where it is damaged, which the step will say."""
     try:
         records = _stored(path, json.loads(path.read_text(encoding="utf-8"))["step"])
-    except (ValueError, KeyError, TypeError, DatasetError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, DatasetError):
         return []
     folder = str(path.parent)
     targets = {name: [os.path.join(folder, name + suffix) for suffix in TARGET_SUFFIXES] for name in sorted(records)}
@@ -221,8 +221,8 @@ def _stored(path: Path, step: str) -> dict[str, Record]:
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             owner = stored["step"]
-            records = {name: Record(**record) for name, record in stored["items"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            records = {name: _record(record) for name, record in stored["items"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DatasetError(
                 f"{path} is damaged ({error}); delete it, and set overwrite to have the files beside it made again."
             ) from error
@@ -249,12 +249,21 @@ def _listing(path: Path) -> list[tuple[str, int, int]]:
 
 def _journalled(path: Path) -> Iterable[tuple[str, Record]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return  # its process is done, and the ledger holds it now
     for line in lines:
         try:
             entry = json.loads(line)
-        except ValueError:
+            name, record = str(entry.pop("name")), _record(entry)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return  # the line during which the step was killed is the last one
-        yield entry.pop("name"), Record(**entry)
+        yield name, record
+
+
+def _record(stored: Any) -> Record:
+    """ValueError or TypeError where it is none."""
+    hashes = (stored["fingerprint"], stored["sha256"] or "")
+    if not all(isinstance(each, str) for each in hashes) or not isinstance(stored.get("details", {}), dict):
+        raise ValueError(f"{stored} is no record")
+    return Record(**stored)

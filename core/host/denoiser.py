@@ -202,7 +202,7 @@ def open_denoiser(
 ) -> Generator[ComfyDenoiser]:
     """Load a ComfyUI MODEL for training; afterwards, also after an exception, it is as it was and samples the same.
 
-    `example` is some caption's embeddings (such as `cache.empty_text()`), with which the gradients are checked.
+    `example` is some caption's embeddings (such as `cache.some_text()`), with which the gradients are checked.
     `guidance` is what a guidance-distilled model is told where the embeddings say nothing; None = ComfyUI's default.
     Models that are not guidance-distilled have a `guidance` of None whatever is given.
     A model that samples in a 16-bit type other than `dtype` computes in fp32 meanwhile (under autocast where `dtype` is

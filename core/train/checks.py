@@ -62,7 +62,7 @@ def split_cache(cache: LatentCache, validation_cache: LatentCache | None, config
 def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> list[str]:
     """Raise where training cannot start, and warn of what is perhaps not meant so. Returns the banner if masks act."""
     settings, config = recipe.settings, recipe.config
-    _check_cache(denoiser, recipe.cache)
+    _check_cache(denoiser, recipe.cache, config.caption_dropout)
     if split.validation_cache is not recipe.cache:
         _check_cache(denoiser, split.validation_cache)
     if config.min_snr_gamma > 0 and denoiser.family is Family.FLOW:
@@ -182,7 +182,7 @@ def refuse_nothing_learnt(points: Sequence[LossPoint]) -> None:
         )
 
 
-def _check_cache(denoiser: Denoiser, cache: LatentCache) -> None:
+def _check_cache(denoiser: Denoiser, cache: LatentCache, caption_dropout: float = 0.0) -> None:
     if not cache.entries:
         raise CacheError(f"The cache {cache.directory} is empty; cache a dataset into it first.")
     if stale := cache.stale or cache.stale_now():
@@ -192,7 +192,14 @@ def _check_cache(denoiser: Denoiser, cache: LatentCache) -> None:
         )
     if cache.text_encoder is None:
         raise CacheError(f"The cache {cache.directory} has no captions; run MaskLossCacheText on it first.")
-    if missing := cache.missing_captions():
+    missing = cache.missing_captions()
+    captions = {entry.caption for entry in cache.entries}
+    if caption_dropout > 0 and "" in missing and "" not in captions:
+        raise CacheError(
+            f"caption_dropout is {caption_dropout:g}, and the cache {cache.directory} has no text for the empty "
+            "caption, which is trained instead then: run MaskLossCacheText on it, or set caption_dropout to 0."
+        )
+    if missing := [caption for caption in missing if caption in captions]:
         raise CacheError(
             f"The cache {cache.directory} has no text for {len(missing)} captions: "
             f"{_listing([repr(caption) for caption in missing])}. Run MaskLossCacheText on it again."

@@ -133,7 +133,13 @@ class _Run:
         state = TrainState(self.denoiser, self.recipe)
         files, saved = choose_run(output, identity, self.config.on_existing)
         if saved:
-            state.restore(saved)
+            try:
+                state.restore(saved)
+            except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as problem:
+                raise TrainingError(
+                    f"The training state {files.state} does not fit the run that it names; choose on_existing "
+                    "overwrite to start again, or another output_name."
+                ) from problem
             for text in saved.warnings:
                 warn(text)
         self.observer.begin(state.points, state.validation)

@@ -131,7 +131,7 @@ def load_lora(path: Path) -> LoraWeights:
             for key in file.keys():  # noqa: SIM118 - a safetensors handle, no dict
                 part = next((part for part in _PEFT_PARTS if key.endswith(part)), None)
                 tensors[key if part is None else key[: -len(part)] + _PEFT_PARTS[part]] = file.get_tensor(key)
-    except SafetensorError as problem:
+    except (SafetensorError, OSError) as problem:
         raise TrainingError(f"{path} is no readable safetensors file ({problem}); save the LoRA again.") from problem
     if not any(key.endswith(_FIRST_PARTS) for key in tensors):
         raise TrainingError(

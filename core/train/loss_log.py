@@ -49,7 +49,7 @@ def last_step(path: Path) -> int:
     for line in reversed(lines):
         try:
             content = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # cut off as it was written
         if isinstance(content, dict) and "loss" in content and isinstance(content.get("step"), int):
             return int(content["step"])

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,16 @@ from .prior import Teacher
 from .recipe import TrainingRecipe
 
 _FORMAT = "maskloss-state-2"
+_REMEDY = "choose on_existing overwrite to start again, or another output_name"
+# What zipfile and torch raise on bytes of any kind.
+_BROKEN_ARCHIVE = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error, IndexError,
+    KeyError, OverflowError, TypeError,
+)  # fmt: skip
+_NOT_OURS = (
+    pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, struct.error, LookupError, TypeError,
+    AttributeError, ArithmeticError, AssertionError, ImportError,
+)  # fmt: skip
 
 Identity = dict[str, str | int | float | bool]
 
@@ -130,7 +143,7 @@ class TrainState:
         return point
 
     def restore(self, saved: SavedState) -> None:
-        """Go back to a saved state."""
+        """Go back to a saved state. ValueError, KeyError, TypeError or RuntimeError where it does not fit the run."""
         with torch.no_grad():
             for parameter, value in zip(self._parameters, saved.adapter, strict=True):
                 parameter.copy_(value)
@@ -168,24 +181,52 @@ class TrainState:
 
 
 def load_state(path: Path) -> SavedState:
-    """Read a state file. TrainingError when it is damaged or of another version."""
-    remedy = "choose on_existing overwrite to start again, or another output_name"
+    """Read a state file. TrainingError when it is damaged or of another version, naming it and the way out."""
+    content = _content(path)
+    if not isinstance(content, dict) or "format" not in content:
+        raise _unreadable(path, "it holds something else")
+    if content["format"] != _FORMAT:
+        raise TrainingError(f"{path} is no training state of this version ({_FORMAT}); {_REMEDY}.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as problem:
-        raise TrainingError(f"The training state {path} is damaged ({problem}); {remedy}.") from problem
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise TrainingError(f"{path} is no training state of this version ({_FORMAT}); {remedy}.")
-    course = json.loads(content["course"])
-    return SavedState(
-        json.loads(content["identity"]),
-        content["step"],
-        content["adapter"],
-        content["optimizer"],
-        content["average"],
-        content["teacher"],
-        content["loss_scale"],
-        points_from_json(course["points"]),
-        [(step, value) for step, value in course["validation"]],
-        course.get("warnings", []),
-    )
+        course, identity = json.loads(content["course"]), json.loads(content["identity"])
+        lists = [content[name] for name in ("adapter", "average", "teacher")]
+        if not all(isinstance(each, list) and all(map(torch.is_tensor, each)) for each in lists):
+            raise TypeError("no tensors")
+        if [type(each) for each in (content["step"], identity, content["optimizer"])] != [int, dict, dict]:
+            raise TypeError("of another kind")
+        return SavedState(
+            identity,
+            content["step"],
+            content["adapter"],
+            content["optimizer"],
+            content["average"],
+            content["teacher"],
+            content["loss_scale"],
+            points_from_json(course["points"]),
+            [(step, value) for step, value in course["validation"]],
+            course.get("warnings", []),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise _unreadable(path, "a part of it is missing or of another kind") from problem
+
+
+def _content(path: Path) -> Any:
+    """What torch wrote. The file's own checksums are looked at first: torch does not, and says of most damage either
+    nothing or how to read the file unsafely."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except OSError as problem:
+        raise _unreadable(path, problem.strerror or "its end is missing") from problem
+    except _BROKEN_ARCHIVE as problem:
+        raise _unreadable(path, "it is empty, cut off or overwritten") from problem
+    if broken is not None:
+        raise _unreadable(path, f"the checksum of {broken} in it is wrong")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except _NOT_OURS as problem:
+        raise _unreadable(path, "torch cannot read it, or it holds more than numbers") from problem
+
+
+def _unreadable(path: Path, why: str) -> TrainingError:
+    return TrainingError(f"The training state {path} is damaged or of something else ({why}); {_REMEDY}.")
