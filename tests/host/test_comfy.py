@@ -18,6 +18,7 @@ from maskloss.core.host.live import KEPT_RUNS
 from maskloss.core.host.observer import HostObserver
 from maskloss.core.paths import resolve_read
 from maskloss.core.train.config import LossPoint
+from maskloss.core.warning import collected_warnings, warn
 from PIL import Image
 
 
@@ -154,6 +155,40 @@ def test_what_is_said_is_logged(comfy: SimpleNamespace, caplog: pytest.LogCaptur
     with caplog.at_level(logging.INFO, "maskloss"):
         ComfyHost().say("a banner")
     assert "a banner" in caplog.text
+
+
+def test_a_warning_is_logged_as_one_and_sent_to_its_node(
+    comfy: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    ComfyHost().warn("masks do nothing")
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", "masks do nothing")]
+    assert comfy.sent == [("maskloss.warning", {"node": "3", "prompt": "p", "text": "masks do nothing"})]
+    comfy.context = None
+    ComfyHost().warn("nobody runs")
+    assert len(comfy.sent) == 1
+
+
+def test_a_node_hears_what_the_nodes_before_it_warned_of(comfy: SimpleNamespace) -> None:
+    comfy.context.node_id = "4"
+    ComfyHost().keep_warnings(["of the first"])
+    comfy.context.node_id = "3"
+    ComfyHost().keep_warnings(["its own"])
+    assert [(one.node, one.node_class, one.text) for one in ComfyHost().warnings_before()] == [
+        ("4", "B", "of the first")
+    ]
+    comfy.context.node_id = "3.0.1"
+    ComfyHost().keep_warnings(["of a node that another one expanded into"])
+    assert ComfyHost().warnings_before() == []
+
+
+def test_a_trainers_warnings_are_in_its_course(comfy: SimpleNamespace) -> None:
+    with collected_warnings(ComfyHost().warn), HostObserver(ComfyHost(), 3, "loras/warned") as watched:
+        warn("low coverage")
+        watched.begin([], [])
+    messages = [content for event, content in comfy.sent if event == "maskloss.training"]
+    assert [message["warnings"] for message in messages] == [[], ["low coverage"], ["low coverage"]]
+    (kept,) = [run for run in KEPT_RUNS.whole()["runs"] if run["run"] == "loras/warned"]
+    assert kept["warnings"] == ["low coverage"]
 
 
 def test_a_training_node_tells_its_course_as_it_goes(comfy: SimpleNamespace) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from maskloss.cli.prompt import parse_prompt
-from maskloss.cli.run import REGISTRY
+from maskloss.cli.run import REGISTRY, run_file
 from maskloss.cli.runner import NodeResult, run_prompt
 from maskloss.core.errors import PromptError
 from maskloss.core.host import LocalHost, use_host
@@ -85,6 +85,28 @@ def test_photographs_become_a_lora_and_a_page(host: LocalHost, capsys: pytest.Ca
     assert preview["counts"] == {"entries": 2, "alpha": 2}
     assert all(0.05 <= row["least"] < row["most"] == 1.0 for row in preview["items"])
     assert "MASK-WEIGHTED" in capsys.readouterr().err
+
+
+def test_warnings_stay_on_the_nodes_on_the_page_and_in_the_terminal(
+    host: LocalHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = road()
+    del prompt["train"]["inputs"]["mask_loss"]
+    words = "2 of 2 cached items have a mask, but no mask_loss is connected"
+    for _ in range(2):  # the second time the finished run is found
+        results = run(prompt, host)
+        assert [text.partition(":")[0] for text in results["train"].ui["warnings"]] == [words]
+        assert results["load"].ui["warnings"] == ["1 images have no caption: b"]
+        page = (host.folders().output / "maskloss/report/index.html").read_text(encoding="utf-8")
+        assert f'<p class="warning">Train LoRA (Mask Loss) (train): {words}' in page
+        assert "Load Dataset (load): 1 images have no caption: b" in page
+    file = tmp_path / "prompt.json"
+    file.write_text(json.dumps(prompt))
+    capsys.readouterr()
+    run_file(file, [], host.folders().input, host.folders().output)
+    out, err = capsys.readouterr()
+    assert f"WARNING [train MaskLossTrainLora]: {words}" in out
+    assert f"  WARNING: {words}" in err
 
 
 def test_a_second_run_does_nothing_twice_and_goes_further_when_asked(host: LocalHost) -> None:
