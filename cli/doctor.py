@@ -20,6 +20,7 @@ DEPENDENCIES = (
     (("Pillow",), "PIL", "reading and writing images"),
     (("opencv-python", "opencv-python-headless", "opencv-contrib-python"), "cv2", "the bundled models and resizing"),
     (("safetensors",), "safetensors", "caches and LoRA files"),
+    (("ImageHash",), "imagehash", "finding copies of training photographs"),
     (("segment-anything",), "segment_anything", "SAM checkpoints as person segmenter"),
     (("insightface",), "insightface", "insightface packs as face recogniser"),
     (("onnxruntime", "onnxruntime-gpu"), "onnxruntime", "insightface packs and YOLO-seg models"),

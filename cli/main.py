@@ -1,4 +1,4 @@
-"""The `maskloss` command: run, submit, doctor, models, cache, lora."""
+"""The `maskloss` command: run, submit, doctor, models, scores, cache, lora."""
 
 from __future__ import annotations
 
@@ -75,6 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--demo-photographs", type=Path, metavar="DIR", help="copy the demo's photographs under DIR")
     models.set_defaults(command=_models)
 
+    scores = commands.add_parser("scores", help="compare sample pictures with a person and the training photographs")
+    scores.add_argument("directory", type=Path, help="the pictures, by any trainer or sampler; or one picture")
+    scores.add_argument(
+        "--identity", type=Path, required=True, metavar="FACES", help="a picture of the person, or a folder"
+    )
+    scores.add_argument("--photographs", type=Path, metavar="DIR", help="the training photographs: copies are found")
+    scores.add_argument("--masks", type=Path, metavar="DIR", help="their masks: backgrounds are compared as well")
+    scores.add_argument("--recognizer", default="bundled", metavar="NAME", help="bundled, or a pack of insightface")
+    scores.add_argument("--sheet", type=Path, metavar="FILE", help="write the pictures with their scores, as PNG")
+    scores.set_defaults(command=_scores)
+
     cache = commands.add_parser("cache", help="look at a cache of latents, or write it for another trainer")
     actions = cache.add_subparsers(required=True, metavar="ACTION")
     inspect = actions.add_parser("inspect", help="say what a cache holds, file by file, and what is wrong with it")
@@ -150,6 +161,19 @@ def _models(options: argparse.Namespace) -> None:
     from .models import models
 
     models(options.install, options.demo_photographs)
+
+
+def _scores(options: argparse.Namespace) -> None:
+    from .scores import print_scores
+
+    print_scores(
+        options.directory,
+        options.identity,
+        options.photographs,
+        options.masks,
+        options.recognizer,
+        options.sheet,
+    )
 
 
 def _inspect_cache(options: argparse.Namespace) -> None:

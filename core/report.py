@@ -15,6 +15,7 @@ from .progress import SILENT, Progress
 from .report_facts import RunFacts, read_lora
 from .report_page import GENERATOR, Photograph, render
 from .report_pictures import Thumbnails, TrainedWeights, approximate_names, cached_row, kept_row, left_out_row
+from .report_scores import choice_line, draw_checkpoints, scores_in
 from .warning import warn
 
 INDEX, IMAGES = "index.html", "images"
@@ -33,8 +34,8 @@ def write_report(
     """Write `directory`/index.html and `directory`/images/*.jpg; the page last, so that it is whole or as it was.
 
     Whatever is None is left away. `loss` is a LOSS_MAP: one float per optimizer step under "loss", "inside", "outside",
-    …, and [step, value] pairs under "validation". Without `settings`, those that the LoRA file names are used. `given`
-    are the warnings of the run so far, each as (who gave it, text).
+    …, [step, value] pairs under "validation", and checkpoints' scores under "scores". Without `settings`, those that
+    the LoRA file names are used. `given` are the warnings of the run so far, each as (who gave it, text).
     Returns the page and the same in at most ten lines. SettingError when everything is None; PathError when there is
     no LoRA at lora_path, or the directory holds an index.html that is not ours. What cannot be read of a single
     photograph is said in its row.
@@ -50,9 +51,13 @@ def write_report(
     facts = RunFacts(dataset, cache, loss, lora, used, guessed, tuple(given))
     for text in facts.own_warnings():
         warn(text)
-    write_text(index, render(facts.page(kept, left_out)))
+    scores = scores_in(loss)
+    checkpoints = draw_checkpoints(scores, lora_path, thumbnails)
+    write_text(index, render(facts.page(kept, left_out, checkpoints)))
     thumbnails.remove_others()
-    return index, facts.lines(index)
+    lines = facts.lines(index)
+    # At most ten lines: what to keep stands before the last one, which is the page.
+    return index, [*lines[:-1][:8], choice_line(scores), lines[-1]] if scores else lines
 
 
 def _rows(

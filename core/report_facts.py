@@ -21,7 +21,7 @@ from .draw.overlay import weight_colours
 from .errors import PathError
 from .mask_weights import LossKind, MaskLossSettings, Normalization
 from .people.identity import PersonDecision
-from .report_page import Legend, Page, Photograph
+from .report_page import Checkpoints, Legend, Page, Photograph
 
 _CURVES = (("inside the mask", "inside"), ("outside the mask", "outside"))
 _LORA_FACTS = (
@@ -84,7 +84,9 @@ class RunFacts:
     guessed: int
     given: tuple[tuple[str, str], ...] = ()
 
-    def page(self, kept: Sequence[Photograph], left_out: Sequence[Photograph]) -> Page:
+    def page(
+        self, kept: Sequence[Photograph], left_out: Sequence[Photograph], checkpoints: Checkpoints | None = None
+    ) -> Page:
         coverage = [] if self.cache is None else [entry.coverage for entry in self.cache.entries]
         known = () if self.settings is None else dataclasses.fields(self.settings)
         return Page(
@@ -101,6 +103,7 @@ class RunFacts:
             weight_legend=weight_legend(),
             kept=tuple(kept),
             left_out=tuple(left_out),
+            checkpoints=checkpoints,
         )
 
     def lines(self, index: Path) -> list[str]:

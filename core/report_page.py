@@ -41,6 +41,16 @@ class Legend:
 
 
 @dataclass(frozen=True)
+class Checkpoints:
+    """What was scored while training: a chart, which checkpoint to keep, and a row for each."""
+
+    chart: str
+    legend: tuple[Legend, ...]
+    text: str
+    rows: tuple[Photograph, ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """Everything the page shows. Empty parts are left away; charts are SVG and go in as they are."""
 
@@ -57,6 +67,7 @@ class Page:
     weight_legend: tuple[Legend, ...]
     kept: tuple[Photograph, ...]
     left_out: tuple[Photograph, ...]
+    checkpoints: Checkpoints | None = None
 
 
 def render(page: Page) -> str:
@@ -73,6 +84,7 @@ def render(page: Page) -> str:
             _section("Loss inside and outside the mask", _loss(page)),
             _section("Coverage", _coverage(page)),
         ),
+        _checkpoints(page.checkpoints),
         _photographs("Photographs that were kept", page.kept, page.weight_legend),
         _photographs("Photographs that were left out", page.left_out, ()),
         _columns(
@@ -95,6 +107,14 @@ def _coverage(page: Page) -> str:
     if not page.coverage_chart:
         return ""
     return f"<p>{_e(page.coverage_text)}</p>{page.coverage_chart}"
+
+
+def _checkpoints(checkpoints: Checkpoints | None) -> str:
+    if checkpoints is None:
+        return ""
+    rows = "".join(_row(each) for each in checkpoints.rows)
+    body = f"<p>{_e(checkpoints.text)}</p>{_legend(checkpoints.legend)}{checkpoints.chart}{rows}"
+    return _section("Checkpoints and their scores", body)
 
 
 def _columns(*sections: str) -> str:
@@ -150,10 +170,11 @@ def _e(text: str) -> str:
 _CSS = """
 :root{--ground:#fafafa;--card:#fff;--ink:#18181b;--faint:#5b5b66;--line:#dcdce2;--good:#15803d;--bad:#b91c1c;
 --warn:#92400e;--warnground:#fef3c7;--inside:#2563eb;--outside:#ea580c;--total:#71717a;--validation:#16a34a;
---prior:#be185d}
+--prior:#be185d;--likeness:#2563eb;--bleed:#be185d;--copy-risk:#b45309;--background-leak:#0e7490;--drift:#71717a}
 @media(prefers-color-scheme:dark){:root{--ground:#131316;--card:#1c1c21;--ink:#ececf1;--faint:#a1a1ad;--line:#36363f;
 --good:#22c55e;--bad:#f87171;--warn:#fcd34d;--warnground:#3b2f0b;--inside:#60a5fa;--outside:#fb923c;--total:#9ca3af;
---validation:#4ade80;--prior:#f472b6}}
+--validation:#4ade80;--prior:#f472b6;--likeness:#60a5fa;--bleed:#f472b6;--copy-risk:#fbbf24;--background-leak:#22d3ee;
+--drift:#a1a1aa}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 main{max-width:1560px;margin:0 auto;padding:24px}
@@ -182,5 +203,7 @@ svg text{fill:var(--faint);font-size:12px}svg .grid{stroke:var(--line);stroke-wi
 svg polyline{fill:none}.raw{stroke-width:1;opacity:.3}.smooth{stroke-width:2.5}
 .inside{stroke:var(--inside)}.outside{stroke:var(--outside)}.total{stroke:var(--total)}
 .validation{stroke:var(--validation)}.prior{stroke:var(--prior)}
+.likeness{stroke:var(--likeness)}.bleed{stroke:var(--bleed)}.copy-risk{stroke:var(--copy-risk)}
+.background-leak{stroke:var(--background-leak)}.drift{stroke:var(--drift)}
 .dot{fill:var(--card);stroke-width:2.5}.bar{fill:var(--inside)}
 """

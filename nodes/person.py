@@ -8,15 +8,14 @@ import numpy as np
 import torch
 
 from ..core.draw.overlay import face_overlay
-from ..core.errors import ImageError, PathError, SettingError
+from ..core.errors import ImageError, SettingError
 from ..core.host import current_host
-from ..core.images import IMAGE_SUFFIXES, load_image
 from ..core.paths import resolve_read
 from ..core.people.faces import FaceRecognizer
 from ..core.people.identity import Identity, MatchRules, OnNoMatch, PersonDecision
 from ..core.people.instances import PersonMask, PersonSegmenter, apply_instance
 from ..core.people.pick import pick_person
-from ..core.people.references import reference_identity
+from ..core.people.references import read_pictures, reference_identity
 from .node import Node
 from .results import as_json, changed, one_or_all, shown
 from .sockets import (
@@ -72,7 +71,8 @@ class MaskLossReferenceFaces(Node):
     ) -> dict[str, Any]:
         pictures = [picture for image in images or [] for picture in pictures_from_image(image, "images")]
         named = [(f"image {number}", picture) for number, picture in enumerate(pictures, start=1)]
-        named += _pictures_in(only(directory, "directory"))
+        folder = only(directory, "directory")
+        named += read_pictures(resolve_read(current_host().folders(), folder, "directory")) if folder.strip() else []
         identity, report, crops = reference_identity(
             only(recognizer, "recognizer"), named, only(face_index, "face_index")
         )
@@ -159,17 +159,6 @@ class MaskLossApplyInstanceMask(Node):
         )
         pairs = zip(both["weights"], both["instance"], strict=True)
         return (mask_from_masks([apply_instance(every, one, dilate_px, feather_px) for every, one in pairs]),)
-
-
-def _pictures_in(directory: str) -> list[tuple[str, np.ndarray]]:
-    if not directory.strip():
-        return []
-    path = resolve_read(current_host().folders(), directory, "directory")
-    files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
-    pictures = [each for each in files if each.suffix.lower() in IMAGE_SUFFIXES]
-    if not pictures:
-        raise PathError(f"directory: {directory!r} holds no picture; put some of the person there")
-    return [(each.name, load_image(each)[0]) for each in pictures]
 
 
 def _candidate_masks(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -250,45 +250,4 @@ class MaskLossDemoModels(Node):
         return DemoDenoiser(seed), DemoLatentEncoder(), DemoTextEncoder()
 
 
-class MaskLossSampling(Node):
-    TITLE = "Sampling"
-    CATEGORY = "MaskLoss/Train"
-    DESCRIPTION = "Pictures of the LoRA while it is trained, by ComfyUI's own sampler: connect it to Train LoRA."
-    SEARCH_ALIASES = ("sample pictures", "preview", "training preview", "sample images")
-    RETURN_TYPES = (SAMPLING,)
-    RETURN_NAMES = ("sampling",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {
-                "positive": SOCKET("CONDITIONING", "The prompt to sample, such as one with the person's name."),
-                "latent": SOCKET("LATENT", "An empty latent of the size to sample; of a batch, each one."),
-                "vae": SOCKET("VAE", "Decodes the samples."),
-                "sampler": SOCKET("SAMPLER", "From KSamplerSelect or another sampler node."),
-                "sigmas": SOCKET("SIGMAS", "From BasicScheduler or another scheduler node."),
-            },
-            "optional": {
-                "negative": SOCKET("CONDITIONING", "Unconnected = no guidance, and cfg does not act."),
-                "cfg": FLOAT(5.0, 0, 100, 0.1, "Guidance by the negative prompt."),
-                "seed": SEED("Fixes the noise, so that pictures of a run can be compared."),
-                "every": INT(100, 1, MAX_STEPS, "Steps between two samples; there is one before the first step too."),
-            },
-        }
-
-    def run(
-        self,
-        positive: Sequence[Any],
-        latent: Mapping[str, Any],
-        vae: Any,
-        sampler: Any,
-        sigmas: torch.Tensor,
-        negative: Sequence[Any] | None = None,
-        cfg: float = 5.0,
-        seed: int = 0,
-        every: int = 100,
-    ) -> tuple[ComfySampling]:
-        return (ComfySampling(positive, latent, vae, sampler, sigmas, negative, cfg, seed, every),)
-
-
-NODES = (MaskLossTrainLora, MaskLossSampling, MaskLossSaveLora, MaskLossLoadLora, MaskLossDemoModels)
+NODES = (MaskLossTrainLora, MaskLossSaveLora, MaskLossLoadLora, MaskLossDemoModels)

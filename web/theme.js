@@ -9,6 +9,11 @@ const CURVES = {
     rate: "#7c3aed",
     coverage: "#0e7490",
     prior: "#be185d",
+    likeness: "#2563eb",
+    bleed: "#be185d",
+    copy_risk: "#b45309",
+    background_leak: "#0e7490",
+    drift: "#71717a",
   },
   dark: {
     loss: "#a1a1aa",
@@ -18,6 +23,11 @@ const CURVES = {
     rate: "#a78bfa",
     coverage: "#22d3ee",
     prior: "#f472b6",
+    likeness: "#60a5fa",
+    bleed: "#f472b6",
+    copy_risk: "#fbbf24",
+    background_leak: "#22d3ee",
+    drift: "#a1a1aa",
   },
 };
 

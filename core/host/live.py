@@ -3,10 +3,11 @@
 As JSON, whole (`LiveRun.whole`) or as what is new (`LiveRun.news`), with the same keys:
 {"node", "prompt", "run": name of the output, "steps": in all, "state": "running|finished|interrupted|failed",
 "points": [[step, loss, inside, outside, smoothed, validation, learning rate, coverage, prior], …], "eta": seconds,
-"sample": {"filename", "subfolder", "type", "step"}, "warnings": [texts], "told": how often this run has been told of}.
-What is not known is null: a region that is empty, a step without an evaluation or prior preservation, the first step's
-time, a run without samples; and the loss in step 0, which only has an evaluation. An answer that news have overtaken is
-known by its lower "told".
+"sample": {"filename", "subfolder", "type", "step"}, "scores": [as `CheckpointScores.to_json` gives them],
+"choice": {"step", "sure", "reason"} of the checkpoint to keep, "warnings": [texts], "told": how often this run has been
+told of}. What is not known is null: a region that is empty, a step without an evaluation or prior preservation, the
+first step's time, a run without samples or scores; and the loss in step 0, which only has an evaluation. An answer that
+news have overtaken is known by its lower "told".
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
+from ..scores.best_checkpoint import choose_checkpoint
+from ..scores.checkpoint_scores import CheckpointScores
 from ..train.config import LossPoint
 from ..train.loss_log import ValidationPoint
 
@@ -106,6 +109,7 @@ class LiveRun:
         self._step = 0
         self._told_times = 0
         self._warnings: list[str] = []
+        self._scores: dict[int, CheckpointScores] = {}
         self._lock = threading.Lock()
 
     def begin(self, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
@@ -138,6 +142,11 @@ class LiveRun:
         """The newest sample picture, as ComfyUI refers to its files."""
         with self._lock:
             self._sample = {**picture, "step": step}
+
+    def scored(self, scores: CheckpointScores) -> None:
+        """The scores of a step's sample pictures."""
+        with self._lock:
+            self._scores[scores.step] = scores
 
     def warned(self, texts: Sequence[str]) -> None:
         """All that has been warned of."""
@@ -173,6 +182,8 @@ class LiveRun:
             "state": self._state.value,
             "eta": self._eta(),
             "sample": self._sample,
+            "scores": [each.to_json() for each in self._scores.values()],
+            "choice": asdict(choose_checkpoint(list(self._scores.values()))) if self._scores else None,
             "warnings": self._warnings,
             "told": self._told_times,
         }

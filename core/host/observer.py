@@ -8,6 +8,7 @@ from types import TracebackType
 
 import numpy as np
 
+from ..scores.checkpoint_scores import CheckpointScores
 from ..train.config import LossPoint
 from ..train.loss_log import ValidationPoint
 from ..warning import warned
@@ -61,9 +62,16 @@ class HostObserver:
     def check(self) -> None:
         self._progress.update(*self._at)
 
-    def begin(self, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
+    def begin(
+        self,
+        points: Sequence[LossPoint],
+        validation: Sequence[ValidationPoint],
+        scores: Sequence[CheckpointScores] = (),
+    ) -> None:
         if self._live:
             self._live.begin(points, validation)
+            for each in scores:
+                self._live.scored(each)
         self._tell()
 
     def validated(self, step: int, value: float) -> None:
@@ -76,6 +84,11 @@ class HostObserver:
             self._live.sampled(step, self.shown[0])
         self._tell()
         self._progress.update(*self._at, picture)
+
+    def scored(self, scores: CheckpointScores) -> None:
+        if self._live:
+            self._live.scored(scores)
+        self._tell()
 
     def step(self, point: LossPoint, total_steps: int) -> None:
         parts = [f"loss {point.loss:.4f}"]

@@ -13,8 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import SettingError, TrainingError
+from ..cache.store import LatentCache
+from ..errors import DatasetError, SettingError, TrainingError
+from ..people.faces import FaceRecognizer
+from ..people.identity import Identity
+from ..progress import Progress
+from ..scores.checkpoint_scores import BLEED, PLAIN, POSITIVE
+from ..scores.picture_scores import PictureScorer
+from ..scores.training_pictures import from_cache
 from ..train.denoiser import Denoiser
+from ..train.sampling import Samples
+from ..warning import warn
 from .denoiser import ComfyDenoiser
 
 _FRAMES_SHOWN = 4
@@ -24,7 +33,8 @@ _FRAMES_SHOWN = 4
 class ComfySampling:
     """ComfyUI's CONDITIONING, LATENT, VAE, SAMPLER and SIGMAS, and how often to sample with them.
 
-    Without `negative` there is no guidance by it, and `cfg` does not act.
+    Without `negative` there is no guidance by it, and `cfg` does not act. With `recognizer` and `identity` the pictures
+    are measured; then `bleed`, another person's prompt, and `plain`, one of anything else, are sampled too.
     """
 
     positive: Sequence[Any]
@@ -36,8 +46,13 @@ class ComfySampling:
     cfg: float = 5.0
     seed: int = 0
     every: int = 100
+    recognizer: FaceRecognizer | None = None
+    identity: Identity | None = None
+    bleed: Sequence[Any] | None = None
+    plain: Sequence[Any] | None = None
 
     def __post_init__(self) -> None:
+        _check_scoring(self.recognizer, self.identity, (self.bleed, self.plain))
         if self.every < 1:
             raise SettingError(f"every must be at least 1 step; found {self.every}.")
         if self.sigmas.numel() < 2:
@@ -49,23 +64,38 @@ class ComfySampling:
                 "latent holds several latents of different shapes; give one LATENT of pictures or video."
             )
 
-    def picture(self, denoiser: Denoiser, check: Callable[[], None]) -> np.ndarray:
-        """A row per latent of the batch; of a video up to four frames, spread evenly, from left to right."""
+    def draw(self, denoiser: Denoiser, check: Callable[[], None]) -> Samples:
+        """A picture per latent of the batch; of a video up to four frames, spread evenly."""
         if not isinstance(denoiser, ComfyDenoiser):
             raise TrainingError(
                 "sampling works with ComfyUI's own models and the demo model is none; disconnect sampling, or connect "
                 "a MODEL."
             )
         device = denoiser.device
-        # The global generators feed ancestral samplers; training keeps its own, and other packs theirs.
-        forked = torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda")
-        with forked, torch.no_grad(), denoiser.lent() as patcher:
-            samples = self._sampled(patcher, check)
-            check()
-            pixels = self._decoded(samples)
-        return picture_rows(pixels)
+        prompts = {POSITIVE: self.positive, BLEED: self.bleed, PLAIN: self.plain}
+        drawn: dict[str, np.ndarray] = {}
+        with torch.no_grad(), denoiser.lent() as patcher:
+            for prompt, conditioning in prompts.items():
+                if conditioning is None:
+                    continue
+                # The global generators feed ancestral samplers; training keeps its own, and other packs theirs.
+                with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
+                    samples = self._sampled(patcher, conditioning, check)
+                    check()
+                    drawn[prompt] = shown_frames(self._decoded(samples))
+        return drawn
 
-    def _sampled(self, patcher: Any, check: Callable[[], None]) -> torch.Tensor:
+    def scorer(self, cache: LatentCache, progress: Progress) -> PictureScorer | None:
+        if self.recognizer is None or self.identity is None:
+            return None
+        try:
+            training = from_cache(cache, progress)
+        except DatasetError as problem:
+            warn(f"Sample pictures are scored by their faces alone. {problem}")
+            training = None
+        return PictureScorer(self.recognizer, self.identity, training)
+
+    def _sampled(self, patcher: Any, positive: Sequence[Any], check: Callable[[], None]) -> torch.Tensor:
         sample, samplers = importlib.import_module("comfy.sample"), importlib.import_module("comfy.samplers")
         # Only as many arguments as this latent needs: older versions of ComfyUI take no ratios.
         ratios = [
@@ -75,10 +105,10 @@ class ComfySampling:
         noise = sample.prepare_noise(empty, self.seed, self.latent.get("batch_index"))
         guider = samplers.CFGGuider(patcher)
         if self.negative is None:
-            guider.inner_set_conds({"positive": self.positive})
+            guider.inner_set_conds({"positive": positive})
             guider.set_cfg(1.0)
         else:
-            guider.set_conds(self.positive, self.negative)
+            guider.set_conds(positive, self.negative)
             guider.set_cfg(self.cfg)
         return guider.sample(
             noise,
@@ -103,12 +133,27 @@ class ComfySampling:
                 management.soft_empty_cache()
 
 
-def picture_rows(pixels_BHWC: torch.Tensor) -> np.ndarray:
-    """Decoded pixels (B,H,W,3) or (B,F,H,W,3) in [0, 1] as one uint8 RGB picture: a row per B, its frames beside each
-    other."""
+def shown_frames(pixels_BHWC: torch.Tensor) -> np.ndarray:
+    """Of decoded pixels (B,H,W,3) or (B,F,H,W,3) in [0, 1] up to four frames each, evenly spread: (B,F,H,W,3) uint8."""
     pixels = pixels_BHWC if pixels_BHWC.ndim == 5 else pixels_BHWC[:, None]
     frames = pixels.shape[1]
     count = min(frames, _FRAMES_SHOWN)
     shown = [round(index * (frames - 1) / max(1, count - 1)) for index in range(count)]
-    rows = [torch.cat([row[frame] for frame in shown], dim=1) for row in pixels[..., :3]]
-    return (torch.cat(rows) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+    return (pixels[:, shown, ..., :3] * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def _check_scoring(
+    recognizer: FaceRecognizer | None, identity: Identity | None, prompts: Sequence[Sequence[Any] | None]
+) -> None:
+    if (recognizer is None) != (identity is None):
+        given, missing = ("recognizer", "identity") if identity is None else ("identity", "recognizer")
+        raise SettingError(f"{given} is connected and {missing} is not; scores need both, connect {missing} as well.")
+    if recognizer is None and any(prompt is not None for prompt in prompts):
+        raise SettingError(
+            "bleed and plain are sampled to be scored; connect recognizer and identity as well, or neither of the four."
+        )
+    if recognizer is not None and identity is not None and identity.recognizer != recognizer.identity:
+        raise SettingError(
+            f"The reference faces were read by {identity.recognizer}, but the pictures by {recognizer.identity}: use "
+            "the same face recognizer for both."
+        )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import PersonError, SettingError
+from ..errors import PathError, PersonError, SettingError
+from ..images import IMAGE_SUFFIXES, load_image
 from ..model_runs import on_picture
 from ..warning import warn
 from .faces import Face, FaceRecognizer, crop_face
@@ -57,6 +59,18 @@ def reference_identity(
         "warnings": warnings,
     }
     return Identity(embeddings_NK, recognizer.identity, names), report, crops
+
+
+def read_pictures(path: Path) -> list[tuple[str, np.ndarray]]:
+    """(name, rgb_HWC uint8) of one picture file, or of every one in a folder, by name; subfolders are not read.
+
+    PathError when there is none; ImageError when one cannot be read.
+    """
+    files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
+    pictures = [each for each in files if each.suffix.lower() in IMAGE_SUFFIXES]
+    if not pictures:
+        raise PathError(f"{path} holds no picture; name a picture, or a folder that holds some.")
+    return [(each.name, load_image(each)[0]) for each in pictures]
 
 
 def _the_face(name: str, faces: Sequence[Face], face_index: int) -> Face:

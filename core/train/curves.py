@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ..scores.checkpoint_scores import MEASURED, CheckpointScores
 from .config import LossPoint
 
 _NAMES = ("loss", "inside", "outside", "coverage", "learning_rate", "grad_norm", "prior")
@@ -40,6 +41,13 @@ class Curves:
         """An evaluation."""
         if self._writer:
             self._writer.add_scalar("validation", value, step)
+
+    def add_scores(self, scores: CheckpointScores) -> None:
+        """The scores of a checkpoint; what was not measured leaves a gap."""
+        for name in MEASURED:
+            value = getattr(scores, name)
+            if self._writer and value is not None:
+                self._writer.add_scalar(f"scores/{name}", value, scores.step)
 
 
 def _summary_writer() -> Any:

@@ -11,7 +11,8 @@ import torch
 
 from ..errors import TrainingError
 from ..files import sweep
-from ..images import load_image, save_image
+from ..images import load_image
+from ..scores.checkpoint_scores import CheckpointScores
 from ..warning import Warnings, collected_warnings, warn
 from .checks import check_training, refuse_nothing_learnt, split_cache
 from .config import LossPoint, OnExisting
@@ -26,7 +27,8 @@ from .prior import prior_weight_at
 from .read_ahead import ReadAhead
 from .recipe import TrainingRecipe
 from .run import RunFiles, choose_run, run_identity, warn_of_broken_off
-from .sampling import SAMPLING_FAILURES, PictureSampler, sample_is_due
+from .run_samples import RunSamples
+from .sampling import PictureSampler
 from .state import Identity, SavedState, TrainState
 from .step import MicroResult, RegionSums, micro_batch_loss, refuse_non_finite
 from .validation import validation_loss
@@ -44,11 +46,12 @@ class TrainResult:
     steps: int
     path: Path
     validation: tuple[ValidationPoint, ...] = ()
+    scores: tuple[CheckpointScores, ...] = ()
 
     @property
     def loss_map(self) -> LossMap:
         """ComfyUI's LOSS_MAP; see `core.train.loss_log.loss_map`."""
-        return loss_map(self.points, self.validation)
+        return loss_map(self.points, self.validation, self.scores)
 
 
 def train(
@@ -86,9 +89,10 @@ def finished_run(model: str, recipe: TrainingRecipe, output: Path, observer: Tra
         return None
     for text in saved.warnings:
         warn(text)
-    observer.begin(saved.points, saved.validation)
+    observer.begin(saved.points, saved.validation, saved.scores)
     _say_finished(files, saved, observer)
-    return TrainResult(load_lora(files.lora), tuple(saved.points), saved.step, files.lora, tuple(saved.validation))
+    lora, scores = load_lora(files.lora), tuple(saved.scores)
+    return TrainResult(lora, tuple(saved.points), saved.step, files.lora, tuple(saved.validation), scores)
 
 
 def _refuse_nothing(files: RunFiles, points: Sequence[LossPoint]) -> None:
@@ -142,7 +146,7 @@ class _Run:
                 ) from problem
             for text in saved.warnings:
                 warn(text)
-        self.observer.begin(state.points, state.validation)
+        self.observer.begin(state.points, state.validation, state.scores)
         if saved and saved.step >= self.config.steps:
             return self._finished(state, files, saved)
         adapters = state.adapters
@@ -154,7 +158,7 @@ class _Run:
         warn_of_broken_off(files, state.step)
         sweep(files.output.parent, subfolders=False)
         self.saved_at = self.clock()
-        log = LossLog(files.log, state.points, state.validation)
+        log = LossLog(files.log, state.points, state.validation, state.scores)
         try:
             with state.adapters.attached(), Curves(files.curves, state.step) as curves:
                 self._steps(state, files, identity, log, curves)
@@ -167,9 +171,11 @@ class _Run:
     def _steps(self, state: TrainState, files: RunFiles, identity: Identity, log: LossLog, curves: Curves) -> None:
         config, order = self.config, TrainingOrder.of(self.split.training, self.config)
         per_step, per_epoch = config.gradient_accumulation_steps, order.batches_per_epoch
+        samples = self._samples(files)
         if state.step == 0:
             self._validate(state, log, curves)
-        self._sample(state, files)
+        if samples:
+            samples.take(state, log, curves)
         with ReadAhead(lambda step: self._window(order, step), state.step, config.steps) as windows:
             while state.step < config.steps:
                 window = windows.take(self.observer.check)
@@ -182,12 +188,14 @@ class _Run:
                 epoch_ends = state.step * per_step // per_epoch > (state.step - 1) * per_step // per_epoch
                 if save or last or epoch_ends:
                     self._validate(state, log, curves)
+                self.observer.step(point, config.steps)
+                # Before saving, so that a numbered LoRA carries its own scores.
+                if samples:
+                    samples.take(state, log, curves)
                 if save or self.clock() - self.saved_at >= SECONDS_BETWEEN_SAVES:
                     self._save(state, files, identity)
                 if save:
                     save_lora(files.numbered(state.step), self._lora(state, files))
-                self.observer.step(point, config.steps)
-                self._sample(state, files)
 
     def _window(self, order: TrainingOrder, step: int) -> Window:
         """What optimizer step `step` (0-based) trains on; read in the background."""
@@ -229,23 +237,10 @@ class _Run:
             state.scaled(result.loss).backward()
         return result
 
-    def _sample(self, state: TrainState, files: RunFiles) -> None:
-        """Draw a picture where one is due and not there yet (a run may have been stopped while it was drawn)."""
-        sampling, path = self.sampling, files.sample(state.step)
-        if sampling is None or path.exists() or not sample_is_due(state.step, self.config.steps, sampling.every):
-            return
-        state.adapters.set_dropout_seeds(())
-        try:
-            with state.adapters.holding(state.result_values):
-                picture = sampling.picture(self.denoiser, self.observer.check)
-            save_image(path, picture)
-        except SAMPLING_FAILURES as problem:
-            # Before the first step nothing is lost, and what is connected wrongly should be known now.
-            if state.step == 0:
-                raise
-            warn(f"No sample picture after step {state.step}: {problem}. Training goes on.")
-            return
-        self.observer.sampled(state.step, picture)
+    def _samples(self, files: RunFiles) -> RunSamples | None:
+        if self.sampling is None:
+            return None
+        return RunSamples(self.sampling, self.denoiser, self.recipe, files, self.observer)
 
     def _validate(self, state: TrainState, log: LossLog, curves: Curves) -> None:
         """Evaluate unless there is nothing to, or it was done at this step already."""
@@ -271,7 +266,8 @@ class _Run:
 
     def _lora(self, state: TrainState, files: RunFiles) -> LoraWeights:
         tensors = state.adapters.state_dict(state.result_values)
-        metadata = lora_metadata(self.denoiser, self.recipe, self.split.training, state.step, files.lora.stem)
+        training, scores = self.split.training, next((one for one in state.scores if one.step == state.step), None)
+        metadata = lora_metadata(self.denoiser, self.recipe, training, state.step, files.lora.stem, scores)
         return LoraWeights(tensors, metadata)
 
     def _save(self, state: TrainState, files: RunFiles, identity: Identity) -> None:
@@ -287,4 +283,5 @@ class _Run:
         return self._result(state, files)
 
     def _result(self, state: TrainState, files: RunFiles) -> TrainResult:
-        return TrainResult(load_lora(files.lora), tuple(state.points), state.step, files.lora, tuple(state.validation))
+        lora, scores = load_lora(files.lora), tuple(state.scores)
+        return TrainResult(lora, tuple(state.points), state.step, files.lora, tuple(state.validation), scores)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import DiskError
 from ..files import write_text
+from ..scores.checkpoint_scores import CheckpointScores
 from .config import LossPoint
 
 LossMap = dict[str, list[Any]]
@@ -17,16 +18,25 @@ ValidationPoint = tuple[int, float]
 _CURVES = ("loss", "coverage", "learning_rate", "grad_norm", "inside", "outside")
 
 
-def loss_map(points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> LossMap:
+SCORES = "scores"
+"""The key of a checkpoint's scores, in a line of the log and in a LOSS_MAP."""
+
+
+def loss_map(
+    points: Sequence[LossPoint], validation: Sequence[ValidationPoint], scores: Sequence[CheckpointScores] = ()
+) -> LossMap:
     """One finite float per optimizer step under each name, and `validation` as [[step, value], …].
 
     None under `inside` and `outside` is a step whose region was empty, and under `prior`, which is there where prior
-    preservation acted at all, one in which it did not.
+    preservation acted at all, one in which it did not. `scores` (dicts as `CheckpointScores.to_json` gives them) is
+    there where sample pictures were scored.
     """
     values: LossMap = {name: [getattr(point, name) for point in points] for name in _CURVES}
     if any(point.prior is not None for point in points):
         values["prior"] = [point.prior for point in points]
     values["validation"] = [[step, value] for step, value in validation]
+    if scores:
+        values[SCORES] = [each.to_json() for each in scores]
     return values
 
 
@@ -57,13 +67,21 @@ def last_step(path: Path) -> int:
 
 
 class LossLog:
-    """`<output>.jsonl`: a line per optimizer step, a line with "validation" per evaluation, written as they come."""
+    """`<output>.jsonl`: a line per optimizer step, one with "validation" per evaluation, one with "scores" per scored
+    checkpoint, written as they come."""
 
-    def __init__(self, path: Path, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        points: Sequence[LossPoint],
+        validation: Sequence[ValidationPoint],
+        scores: Sequence[CheckpointScores] = (),
+    ) -> None:
         """Start the file with what a resumed run already knows; lines after that point are forgotten."""
         self._path = path
         lines = [(point["step"], 0, json.dumps(point)) for point in points_to_json(points)]
         lines += [(step, 1, _validation_line(step, value)) for step, value in validation]
+        lines += [(each.step, 2, _scores_line(each)) for each in scores]
         write_text(path, "".join(f"{line}\n" for _, _, line in sorted(lines)))
 
     def add(self, point: LossPoint) -> None:
@@ -73,6 +91,10 @@ class LossLog:
     def add_validation(self, step: int, value: float) -> None:
         """Append an evaluation."""
         self._append(_validation_line(step, value))
+
+    def add_scores(self, scores: CheckpointScores) -> None:
+        """Append the scores of a checkpoint."""
+        self._append(_scores_line(scores))
 
     def _append(self, line: str) -> None:
         try:
@@ -87,3 +109,7 @@ class LossLog:
 
 def _validation_line(step: int, value: float) -> str:
     return json.dumps({"step": step, "validation": value}, allow_nan=False)
+
+
+def _scores_line(scores: CheckpointScores) -> str:
+    return json.dumps({"step": scores.step, SCORES: scores.to_json()}, allow_nan=False)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 
 from ..cache.entries import CacheEntry
+from ..scores.checkpoint_scores import CheckpointScores
 from .checks import coverage
 from .config import Algorithm, LoraConfig, TrainConfig
 from .denoiser import Denoiser, Family
@@ -40,10 +41,15 @@ _MOST_TAGS = 200
 
 
 def lora_metadata(
-    denoiser: Denoiser, recipe: TrainingRecipe, entries: Sequence[CacheEntry], step: int, name: str
+    denoiser: Denoiser,
+    recipe: TrainingRecipe,
+    entries: Sequence[CacheEntry],
+    step: int,
+    name: str,
+    scores: CheckpointScores | None = None,
 ) -> dict[str, str]:
     """Strings only, as safetensors wants; nothing in it changes from one run of the same thing to the next. `entries`
-    were trained on for `step` optimizer steps, under the output name `name`."""
+    were trained on for `step` optimizer steps, under the output name `name`; `scores` are this checkpoint's."""
     settings, lora, optimizer, config = recipe.settings, recipe.lora, recipe.optimizer, recipe.config
     values: dict[str, object] = {
         "modelspec.sai_model_spec": "1.0.0",
@@ -84,6 +90,7 @@ def lora_metadata(
         "maskloss.coverage": f"{coverage(entries):.6f}",
         "maskloss.cache": recipe.cache.fingerprint,
         "maskloss.model": denoiser.identity,
+        "maskloss.scores": None if scores is None else json.dumps(scores.to_json()),
     }
     return {key: str(value) for key, value in values.items() if value is not None}
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..scores.checkpoint_scores import CheckpointScores
 from .config import LossPoint
 from .loss_log import ValidationPoint
 
@@ -23,7 +24,12 @@ class TrainObserver(Protocol):
         """Called before every micro-batch, only so that an interrupt comes soon."""
         ...
 
-    def begin(self, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
+    def begin(
+        self,
+        points: Sequence[LossPoint],
+        validation: Sequence[ValidationPoint],
+        scores: Sequence[CheckpointScores] = (),
+    ) -> None:
         """Called once when it is known what was trained before: nothing, or the course of a run that goes on."""
         ...
 
@@ -39,6 +45,10 @@ class TrainObserver(Protocol):
         """The sample picture after `step` optimizer steps, uint8 RGB; its file is written."""
         ...
 
+    def scored(self, scores: CheckpointScores) -> None:
+        """The scores of the sample pictures of a step, told after them."""
+        ...
+
 
 class SilentObserver:
     """Nobody watches."""
@@ -49,7 +59,12 @@ class SilentObserver:
     def check(self) -> None:
         return None
 
-    def begin(self, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
+    def begin(
+        self,
+        points: Sequence[LossPoint],
+        validation: Sequence[ValidationPoint],
+        scores: Sequence[CheckpointScores] = (),
+    ) -> None:
         return None
 
     def step(self, point: LossPoint, total_steps: int) -> None:
@@ -59,4 +74,7 @@ class SilentObserver:
         return None
 
     def sampled(self, step: int, picture: np.ndarray) -> None:
+        return None
+
+    def scored(self, scores: CheckpointScores) -> None:
         return None

@@ -53,6 +53,11 @@ class RunFiles:
         """The picture sampled after `step` optimizer steps."""
         return self._with(".samples") / f"step_{step:06d}.png"
 
+    @property
+    def base_sample(self) -> Path:
+        """What the base model drew in the last run, beside the samples."""
+        return self._with(".samples") / "base.png"
+
     def newest_sample(self) -> tuple[int, Path] | None:
         """The last picture that was sampled, with its step."""
         steps = [int(found[1]) for path in self._samples() if (found := _SAMPLE.fullmatch(path.name))]
@@ -72,6 +77,7 @@ class RunFiles:
                 path.unlink()
         for path in (*self.curves.glob("events.out.tfevents.*"), *self._samples()):
             path.unlink()
+        self.base_sample.unlink(missing_ok=True)
 
     def _samples(self) -> list[Path]:
         return [path for path in self._with(".samples").glob("step_*.png") if _SAMPLE.fullmatch(path.name)]

@@ -17,6 +17,7 @@ import torch
 
 from ..errors import NonFiniteLossError, TrainingError
 from ..files import written_whole
+from ..scores.checkpoint_scores import CheckpointScores, scores_from_json
 from .adapters import LoraAdapters
 from .config import LoraDtype, LossPoint, TrainingDtype
 from .denoiser import Denoiser
@@ -56,6 +57,7 @@ class SavedState:
     points: list[LossPoint]
     validation: list[ValidationPoint]
     warnings: list[str]
+    scores: list[CheckpointScores]
 
 
 class TrainState:
@@ -73,6 +75,7 @@ class TrainState:
         self.step = 0
         self.points: list[LossPoint] = []
         self.validation: list[ValidationPoint] = []
+        self.scores: list[CheckpointScores] = []
         self.whole = True
         self._parameters = self.adapters.parameters
         self._config = optimizer
@@ -157,11 +160,17 @@ class TrainState:
         self._optimizer.load_state_dict(saved.optimizer)
         self.step = saved.step
         self.points, self.validation = list(saved.points), list(saved.validation)
+        self.scores = list(saved.scores)
 
     def save(self, path: Path, identity: Identity, warnings: Sequence[str] = ()) -> None:
         """Write the state and what was warned of so far, whole or not at all. DiskError when the disk is full or
         refuses."""
-        course = {"points": points_to_json(self.points), "validation": self.validation, "warnings": list(warnings)}
+        course = {
+            "points": points_to_json(self.points),
+            "validation": self.validation,
+            "warnings": list(warnings),
+            "scores": [each.to_json() for each in self.scores],
+        }
         content = {
             "format": _FORMAT,
             "identity": json.dumps(identity),
@@ -205,6 +214,7 @@ def load_state(path: Path) -> SavedState:
             points_from_json(course["points"]),
             [(step, value) for step, value in course["validation"]],
             course.get("warnings", []),
+            [scores_from_json(each) for each in course.get("scores", [])],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise _unreadable(path, "a part of it is missing or of another kind") from problem

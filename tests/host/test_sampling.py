@@ -13,14 +13,17 @@ from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.errors import SettingError, TrainingError
 from maskloss.core.host import LocalHost, use_host
 from maskloss.core.host.denoiser import open_denoiser
-from maskloss.core.host.sampling import ComfySampling, picture_rows
+from maskloss.core.host.sampling import ComfySampling, shown_frames
 from maskloss.core.images import load_image
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.observer import SilentObserver
 from maskloss.core.train.recipe import TrainingRecipe
-from maskloss.nodes.training import MaskLossSampling, MaskLossTrainLora
+from maskloss.core.train.sampling import sample_sheet
+from maskloss.core.warning import collected_warnings
+from maskloss.nodes.sampling import MaskLossSampling
+from maskloss.nodes.training import MaskLossTrainLora
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
 from .test_comfy_training import make_cache
@@ -132,7 +135,7 @@ def by_comfyui_alone(model: Any, asked: ComfySampling) -> np.ndarray:
             model, noise, asked.cfg, asked.sampler, asked.sigmas, asked.positive, asked.negative, latent,
             disable_pbar=True, seed=asked.seed,
         )  # fmt: skip
-    return picture_rows(asked.vae.decode(samples).float())
+    return sample_sheet({"positive": shown_frames(asked.vae.decode(samples).float())})
 
 
 def test_without_a_negative_prompt_there_is_no_guidance(tmp_path: Path) -> None:
@@ -151,9 +154,9 @@ def test_a_video_is_shown_as_a_strip_of_frames_and_a_batch_as_rows(tmp_path: Pat
 
 def test_frames_of_a_strip_are_spread_evenly() -> None:
     frames = torch.arange(9).float().div(255).reshape(1, 9, 1, 1, 1).expand(1, 9, 2, 2, 3)
-    assert picture_rows(frames)[0, ::2, 0].tolist() == [0, 3, 5, 8]
-    assert picture_rows(frames[:, :1]).shape == (2, 2, 3)
-    assert picture_rows(frames[:, 0]).shape == (2, 2, 3)
+    assert shown_frames(frames)[0, :, 0, 0, 0].tolist() == [0, 3, 5, 8]
+    assert shown_frames(frames[:, :1]).shape == (1, 1, 2, 2, 3)
+    assert shown_frames(frames[:, 0]).shape == (1, 1, 2, 2, 3)
 
 
 class Failing:
@@ -171,10 +174,10 @@ class Failing:
 
 def test_a_vae_out_of_memory_is_a_warning_and_training_goes_on(tmp_path: Path) -> None:
     plain = run("wan", tmp_path, "plain", None)
-    watcher = Watcher()
-    result = run("wan", tmp_path, "lora", sampling("wan", vae=Failing(vae_for("wan"))), watcher)
+    with collected_warnings() as warnings:
+        result = run("wan", tmp_path, "lora", sampling("wan", vae=Failing(vae_for("wan"))))
     assert all(torch.equal(plain.lora[key], result.lora[key]) for key in plain.lora)
-    assert sum("no sample picture" in text for text in watcher.texts) == 2
+    assert sum("No sample picture" in text for text in warnings.texts) == 2
     assert not tiny.management.in_training
 
 
@@ -205,7 +208,7 @@ def test_the_global_generators_are_as_they_were_after_a_sample_that_failed(tmp_p
 
 def test_what_cannot_be_sampled_is_refused() -> None:
     with pytest.raises(TrainingError, match="the demo model is none"):
-        sampling("wan").picture(DemoDenoiser(), lambda: None)
+        sampling("wan").draw(DemoDenoiser(), lambda: None)
     with pytest.raises(SettingError, match="every must be at least 1"):
         sampling("wan", every=0)
     with pytest.raises(SettingError, match="sigmas has 0 values"):

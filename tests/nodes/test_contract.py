@@ -104,7 +104,7 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("MASKLOSS_OPTIMIZER",),
     ),
     "MaskLossSampling": (
-        "positive* latent* vae* sampler* sigmas* negative",
+        "positive* latent* vae* sampler* sigmas* negative recognizer identity bleed plain",
         "cfg=5.0 seed=0 every=100",
         ("MASKLOSS_SAMPLING",),
     ),
@@ -118,6 +118,8 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "MaskLossSaveLora": ("lora*", "filename_prefix='loras/maskloss' key_format='auto'", ("STRING",)),
     "MaskLossLoadLora": ("", "path*=''", ("LORA_MODEL",)),
+    "MaskLossScorePictures": ("images* recognizer* identity* dataset", "", ("STRING", "IMAGE", "FLOAT")),
+    "MaskLossBestLora": ("", "path*=''", ("LORA_MODEL", "STRING")),
     "MaskLossReport": ("dataset cache loss", "lora_path='' output_directory='maskloss/report'", ("STRING",)),
     "MaskLossDemoModels": ("", "seed=0", ("MASKLOSS_DEMO_MODEL", "MASKLOSS_DEMO_VAE", "MASKLOSS_DEMO_CLIP")),
 }
@@ -128,7 +130,10 @@ OUTPUT_NODES = {
     *("MaskLossDatasetMergeAlpha", "MaskLossCacheLatents", "MaskLossCacheText"),
     *("MaskLossTrainLora", "MaskLossSaveLora", "MaskLossReport"),
 }
-INTERMEDIATE = {"MaskLossReferenceFaces", "MaskLossSegmentParts", "MaskLossWeightedMask", "MaskLossInstanceMask"}
+INTERMEDIATE = {
+    *("MaskLossReferenceFaces", "MaskLossSegmentParts", "MaskLossWeightedMask", "MaskLossInstanceMask"),
+    "MaskLossScorePictures",
+}
 
 
 def test_every_node_of_the_contract_is_there_and_no_other() -> None:

@@ -26,7 +26,7 @@ PROMPTS = sorted((WORKFLOWS / "api").glob("*.json"))
 EDITOR = sorted(WORKFLOWS.glob("*.json"))
 TASKS = {
     "demo", "weighted_mask", "one_person", "rgba_dataset", "lora_wan22", "lora_qwen_image", "lora_sdxl",
-    "video_masks_sam3", "with_and_without_mask",
+    "video_masks_sam3", "with_and_without_mask", "compare_loras",
 }  # fmt: skip
 
 

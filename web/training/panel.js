@@ -3,11 +3,12 @@
 import { coloursOf, onThemeChange } from "../theme.js";
 import { WarningList } from "../warnings.js";
 import { curvesOf, drawRun, lastAt } from "./chart.js";
+import { ScoresView } from "./scores.js";
 import { stepsDone } from "./series.js";
 import { inDigits, inThousands, inTime, wordsOf } from "./words.js";
 
-/** At which height the panel is still readable, in CSS pixels: without a run, with one, and with a sample as well. */
-export const HEIGHT_PX = Object.freeze({ empty: 44, run: 300, sample: 170 });
+/** At which height the panel is still readable, in CSS pixels: without a run, with one; what a sample and scores add. */
+export const HEIGHT_PX = Object.freeze({ empty: 44, run: 300, sample: 170, scores: 170 });
 
 const KEYS = ["loss", "inside", "outside", "validation"];
 const SHARPEST = 3;
@@ -39,6 +40,7 @@ export class TrainingPanel {
   #canvas;
   #sample;
   #warnings = new WarningList();
+  #scores;
 
   /** Show a run as `Runs` holds it; null is none. */
   show(run) {
@@ -54,6 +56,7 @@ export class TrainingPanel {
     this.#curves = curvesOf(run.points);
     this.#showStatus(run);
     this.#showSample(run.sample);
+    this.#showScores();
     this.#redraw();
   }
 
@@ -66,7 +69,8 @@ export class TrainingPanel {
   /** The least height in CSS pixels. */
   get height() {
     if (this.#run === null) return HEIGHT_PX.empty;
-    return HEIGHT_PX.run + (this.#run.sample ? HEIGHT_PX.sample : 0) + this.#warnings.height;
+    const scores = this.#run.scores?.length ? HEIGHT_PX.scores : 0;
+    return HEIGHT_PX.run + (this.#run.sample ? HEIGHT_PX.sample : 0) + scores + this.#warnings.height;
   }
 
   /** Follow the pointer, the size and the theme, until `disconnect`. */
@@ -79,7 +83,10 @@ export class TrainingPanel {
     const resizes = new ResizeObserver(() => this.#redraw());
     resizes.observe(this.#canvas);
     signal.addEventListener("abort", () => resizes.disconnect());
-    onThemeChange(() => this.#redraw(), signal);
+    onThemeChange(() => {
+      this.#showScores();
+      this.#redraw();
+    }, signal);
   }
 
   /** Nothing outside holds the panel any more. */
@@ -103,7 +110,9 @@ export class TrainingPanel {
     bar.append(this.#bar);
     const charts = element("div", "maskloss-charts");
     charts.append(this.#canvas);
-    this.element.append(this.#status, bar, keys, charts, this.#warnings.element, this.#sample);
+    this.#scores = new ScoresView(this.#words, this.#locale);
+    const below = [this.#warnings.element, this.#scores.element, this.#sample];
+    this.element.append(this.#status, bar, keys, charts, ...below);
   }
 
   #showStatus(run) {
@@ -129,6 +138,10 @@ export class TrainingPanel {
     picture.alt = `${this.#words.sample} ${inThousands(sample.step, this.#locale)}`;
     this.#sample.href = url;
     this.#sample.replaceChildren(picture, element("span", "maskloss-faint", picture.alt));
+  }
+
+  #showScores() {
+    this.#scores.show(this.#run?.scores ?? [], this.#run?.choice ?? null, coloursOf(this.element));
   }
 
   /** A curve's name and value; a click hides the curve or shows it again. */
