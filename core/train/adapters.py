@@ -157,7 +157,7 @@ class LoraAdapters:
 
         TrainingError unless algorithm, layers, shapes and alpha fit; then nothing has been changed.
         """
-        if not has_our_names(tensors, self._adapters):
+        if not has_our_names(tensors, architecture, self._adapters):
             tensors = starting_tensors(tensors, architecture, self._adapters)
         pairs: list[tuple[nn.Parameter, torch.Tensor]] = []
         dropped = set(tensors)

@@ -14,6 +14,7 @@ from .lora_layers import (
     ALPHA,
     DOWN,
     MAGNITUDE,
+    PARTS,
     PEFT_MAGNITUDE,
     UP,
     algorithm_of,
@@ -21,13 +22,23 @@ from .lora_layers import (
     layers_of,
     scale_of,
 )
-from .lora_names import KEY_PREFIX, describe_unknown, kohya_name, own_layers
+from .lora_names import KEY_PREFIX, Places, describe_unknown, kohya_name, own_layers
 
 
-def has_our_names(tensors: Mapping[str, torch.Tensor], modules: Mapping[str, Adapter]) -> bool:
-    """Whether every key is `diffusion_model.…` or has the name under which we write one of these modules for kohya."""
-    kohya = tuple(f"{kohya_name(module)}." for module in modules)
-    return all(key.startswith((KEY_PREFIX, *kohya)) and not key.endswith(PEFT_MAGNITUDE) for key in tensors)
+def has_our_names(tensors: Mapping[str, torch.Tensor], architecture: str, adapters: Mapping[str, Adapter]) -> bool:
+    """Whether every key is `diffusion_model.…` or has the name under which we write one of these modules for kohya.
+
+    `diffusion_model.` before diffusers' name of a layer, as ai-toolkit writes some, is none of ours.
+    """
+    kohya = {kohya_name(module) for module in adapters}
+    places = Places(architecture, list(adapters))
+    for key in tensors:
+        stem = next((key[: -len(part)] for part in PARTS if key.endswith(part)), key)
+        named = stem.startswith(KEY_PREFIX)
+        theirs = named and stem[len(KEY_PREFIX) :] not in adapters and places.of(stem) is not None
+        if key.endswith(PEFT_MAGNITUDE) or theirs or not (named or stem in kohya):
+            return False
+    return True
 
 
 def starting_tensors(

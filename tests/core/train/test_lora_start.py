@@ -78,7 +78,15 @@ def test_our_own_files_start_as_they_were(algorithm: Algorithm, form: KeyFormat,
 
 @pytest.mark.parametrize(
     "prefix",
-    ["transformer.", "base_model.model.", "transformer.base_model.model.", "", "lora_transformer_", "lycoris_"],
+    [
+        "transformer.",
+        "diffusion_model.",
+        "base_model.model.",
+        "transformer.base_model.model.",
+        "",
+        "lora_transformer_",
+        "lycoris_",
+    ],
 )
 @pytest.mark.parametrize(
     "ending",
