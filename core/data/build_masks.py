@@ -24,6 +24,8 @@ from .files import check_case, hash_of
 from .items import Dataset, DatasetItem
 from .ledger import FileState, Ledger, Record, fingerprint_of, open_ledger, target_for
 from .licences import FORBIDS_BIOMETRICS
+from .load import uses_mask_file
+from .mask_facts import mask_facts
 from .tiered import TieredMask, tiered_mask
 from .video_tiers import write_video_tiers
 
@@ -52,8 +54,8 @@ def build_masks(
     masks are the same for any number.
 
     Returns the dataset with these masks, and the report {"items": [{"name", "state": written|unchanged|kept, "reason",
-    "coverage", "tiers": {tier: share of the picture}, "approximate", "video", "forbids_biometrics": the segmenter,
-    where its licence does}], "counts"}. Errors of reading, segmenting and writing name the photograph or the file.
+    "coverage", "tiers": {tier: share of the picture}, "approximate", "mask_read": how its own mask is read,
+    "video", "forbids_biometrics": the segmenter, where its licence does}], "counts"}. Errors of reading, segmenting and writing name the photograph or the file.
     """
     segmenter = segmenter if person_segmenter is None else with_bodies(segmenter, person_segmenter)
     workers = worker_count(segmenter) if workers is None else workers
@@ -105,7 +107,9 @@ class _Building:
         target = self._targets[item.name]
         own = None if self._overwrite else _own_mask(item, target)
         if own is not None:
-            return "", {"name": item.name, "state": "kept", "reason": own, "own": True}
+            facts = mask_facts(item) if uses_mask_file(item) else None
+            read = {} if facts is None else {"mask_read": facts.to_json()}
+            return "", {"name": item.name, "state": "kept", "reason": own, "own": True, **read}
         fingerprint = fingerprint_of(STEP, hash_of(item.media_path), self._segmenter.identity, self._tiers, *also)
         state = self._ledger.state(item.name, target, fingerprint)
         record = self._ledger.record(item.name)

@@ -75,7 +75,9 @@ def frame_mask(frame: VideoFrame, size: Size, codec: str) -> StoredMask:
     layout = f"video {codec}, {name}"
     if len(frame.format.components) == 1 and name.startswith("gray") and bits <= 16:
         # As it is stored: scaling would spoil labels, and takes some gray for limited range.
-        grey_HW = (frame if size == (frame.width, frame.height) else _converted(frame, size, name)).to_ndarray()
+        scaled = frame if size == (frame.width, frame.height) else frame.reformat(*size, name)
+        dtype = np.dtype(np.uint8 if bits == 8 else ">u2" if name.endswith("be") else "<u2")
+        grey_HW = _planes(scaled, dtype)[0].astype(dtype.newbyteorder("="))
         if 8 < bits < 16:
             grey_HW, bits = (grey_HW.astype(np.uint32) * 65535 // (2**bits - 1)).astype(np.uint16), 16
         return StoredMask(layout, bits, grey_HW, lossy=lossy)

@@ -104,6 +104,7 @@ def test_masks_that_are_there_are_kept_unless_overwrite(tmp_path: Path, photogra
     content = foreign.read_bytes()
     built, report = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out")
     assert states(report) == ["kept", "kept", "written", "kept"]
+    assert [row["mask_read"]["meaning"] for row in report["items"] if "mask_read" in row] == ["brightness"]
     assert [load_item(item).origin for item in built.items] == [
         MaskOrigin.FILE, MaskOrigin.ALPHA, MaskOrigin.FILE, MaskOrigin.FILE,
     ]  # fmt: skip
