@@ -55,7 +55,8 @@ def build_masks(
 
     Returns the dataset with these masks, and the report {"items": [{"name", "state": written|unchanged|kept, "reason",
     "coverage", "tiers": {tier: share of the picture}, "approximate", "mask_read": how its own mask is read,
-    "video", "forbids_biometrics": the segmenter, where its licence does}], "counts"}. Errors of reading, segmenting and writing name the photograph or the file.
+    "video", "forbids_biometrics": the segmenter, where its licence does}], "counts"}. Errors of reading, segmenting and
+    writing name the photograph or the file.
     """
     segmenter = segmenter if person_segmenter is None else with_bodies(segmenter, person_segmenter)
     workers = worker_count(segmenter) if workers is None else workers
