@@ -16,6 +16,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache as once
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
@@ -270,13 +271,9 @@ def _without_privileges() -> Generator[None]:
         libc.capset(header, before)
 
 
-def _killed(what: str) -> Trial:
-    return lambda random, root: killed(random, root, what)
-
-
-TRIALS: dict[str, tuple[Trial, float]] = {
-    "full disk": (full_disk, 0.015),
-    "closed folders": (closed_folder, 0.015),
-    "files that change": (changing_files, 0.03),
-    **{f"kill -9 while {what}": (_killed(what), 0.01 if what != "training" else 0.005) for what in WORK},
+TRIALS: dict[str, Trial] = {
+    "full disk": full_disk,
+    "closed folders": closed_folder,
+    "files that change": changing_files,
+    **{f"kill -9 while {what}": partial(killed, what=what) for what in WORK},
 }

@@ -232,13 +232,13 @@ def _value(random: Random, name: str, declared: Any) -> Any:
     return random.choice(("", "x", "a/b", "../x", "/proc/none/x", "é名前", "x" * 300, "a\0b", "0", "1,2", "k=v", " "))
 
 
-TRIALS: dict[str, tuple[Trial, float]] = {
-    "prompts": (prompts, 0.06),
-    "prompt files": (prompt_files, 0.05),
-    "states": (states, 0.03),
-    "LoRA files": (loras, 0.02),
-    "cache files": (caches, 0.03),
-    "ledgers": (ledgers, 0.03),
-    "logs": (logs, 0.01),
-    "captions, dataset files": (texts, 0.03),
+TRIALS: dict[str, Trial] = {
+    "prompts": prompts,
+    "prompt files": prompt_files,
+    "states": states,
+    "LoRA files": loras,
+    "cache files": caches,
+    "ledgers": ledgers,
+    "logs": logs,
+    "captions, dataset files": texts,
 }
