@@ -67,7 +67,8 @@ def killed(random: Random, root: Path, what: str) -> None:
     ready = _CONTEXT.Event()
     process = _CONTEXT.Process(target=_alone, args=(ready, what, base, out), daemon=True)
     process.start()
-    ready.wait(SECONDS)
+    while not ready.wait(0.1) and process.is_alive():
+        pass
     # By the files that are there and not by the clock, so that a slow machine is caught in the middle as well.
     enough = random.randrange(len(_finished(expected)) + 1)
     while len(_finished(out)) < enough and process.is_alive():
