@@ -190,15 +190,16 @@ class _Digests(Sequence[str]):
 
 
 def _texts(column: Sequence[Any]) -> bool:
-    return set(map(type, column)) <= {str}
+    # Digests are cut from one text.
+    return isinstance(column, _Digests) or set(map(type, column)) <= {str}
 
 
 def _counts(column: Sequence[Any]) -> bool:
-    return set(map(type, column)) <= {int} and min(column, default=0) >= 0
+    return _whole_numbers(column) and min(column, default=0) >= 0
 
 
 def _whole_numbers(column: Sequence[Any]) -> bool:
-    return set(map(type, column)) <= {int}
+    return isinstance(column, array) or set(map(type, column)) <= {int}
 
 
 def _numbers_all(column: Sequence[Any]) -> bool:
