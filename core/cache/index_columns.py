@@ -7,9 +7,8 @@ A column is a plain list; or {"values", "count"} where the values come over and 
 from __future__ import annotations
 
 import json
-import math
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from itertools import accumulate, cycle, islice
 from operator import eq
@@ -18,6 +17,7 @@ from typing import Any, overload
 
 from ..data.items import MaskOrigin
 from .entries import CacheEntry, Source
+from .index_kinds import ENTRY_KINDS, SOURCE_KINDS
 
 _DIGEST_WIDTH = 64
 _LONGEST_PERIOD = 4
@@ -93,11 +93,13 @@ class EntryTable(Sequence[CacheEntry]):
         unknown = set(columns) - {field.name for field in fields(CacheEntry)}
         if unknown:
             raise ValueError(f"it holds the unknown columns {sorted(unknown)}")
-        for table, kinds in ((columns, _ENTRY_KINDS), (sources, _SOURCE_KINDS)):
+        for table, kinds in ((columns, ENTRY_KINDS), (sources, SOURCE_KINDS)):
             for name, kind in kinds.items():
-                if name in table and not kind(table[name]):
+                column = table.get(name, ())
+                # Of digests, which are cut from one text, one stands for all.
+                if not kind(column[:1] if isinstance(column, _Digests) else column):
                     raise ValueError(f"its column {name} holds something else than it should")
-        missing = [name for name in _SOURCE_KINDS if name not in sources]
+        missing = [name for name in SOURCE_KINDS if name not in sources]
         missing += [field.name for field in fields(CacheEntry) if field.name not in columns and _is_needed(field)]
         if missing:
             raise ValueError(f"the columns {missing} are missing")
@@ -189,63 +191,8 @@ class _Digests(Sequence[str]):
         return len(self._text) // self._width
 
 
-def _texts(column: Sequence[Any]) -> bool:
-    # Digests are cut from one text.
-    return isinstance(column, _Digests) or set(map(type, column)) <= {str}
-
-
-def _counts(column: Sequence[Any]) -> bool:
-    return _whole_numbers(column) and min(column, default=0) >= 0
-
-
-def _whole_numbers(column: Sequence[Any]) -> bool:
-    return isinstance(column, array) or set(map(type, column)) <= {int}
-
-
-def _numbers_all(column: Sequence[Any]) -> bool:
-    return set(map(type, column)) <= {int, float} and all(map(math.isfinite, column))
-
-
-def _tuples(length: int | None) -> Callable[[Sequence[Any]], bool]:
-    """Whether a column holds tuples of `length` (None: any) whole numbers from 0 up."""
-
-    def fit(column: Sequence[Any]) -> bool:
-        return set(map(type, column)) <= {tuple} and all(
-            length in (None, len(value)) and _counts(value) for value in set(column)
-        )
-
-    return fit
-
-
 def _is_needed(field: Field[Any]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
-
-
-_ENTRY_KINDS: dict[str, Callable[[Sequence[Any]], bool]] = {
-    "name": _texts,
-    "file": _texts,
-    "coverage": _numbers_all,
-    "repeats": lambda column: _counts(column) and min(column, default=1) > 0,
-    "image_size": _tuples(2),
-    "bucket": _tuples(2),
-    "latent_shape": _tuples(4),
-    "caption": _texts,
-    "latent_fingerprint": _texts,
-    "mask_fingerprint": _texts,
-    "file_bytes": _counts,
-    "sources": _counts,
-    "target_index": lambda column: _counts([value for value in column if value is not None]),
-    "control_indices": _tuples(None),
-    "image_channels": _counts,
-}
-_SOURCE_KINDS: dict[str, Callable[[Sequence[Any]], bool]] = {
-    "role": _texts,
-    "folder": _texts,
-    "file": _texts,
-    "size": _counts,
-    "mtime_ns": _whole_numbers,
-    "sha256": _texts,
-}
 
 
 def _after(name: str, file: str) -> str:
