@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import torch
 
+from ..errors import ModelRunError
 from ..images import save_image
 from ..scores.checkpoint_scores import CheckpointScores, Pictures, score_checkpoint
 from ..warning import warn
@@ -54,7 +55,7 @@ class RunSamples:
             picture = sample_sheet(samples)
             save_image(path, picture)
             scores = None if scored else self._measure(state, samples)
-        except SAMPLING_FAILURES as problem:
+        except (*SAMPLING_FAILURES, ModelRunError) as problem:
             if state.step == 0:
                 raise
             warn(f"No sample picture after step {state.step}: {problem}. Training goes on.")
