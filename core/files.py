@@ -30,6 +30,7 @@ _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _LIFE = secrets.token_hex(4)
 _TAG = re.compile(r"-(?P<host>[0-9a-f]{8})-(?P<process>\d+)-(?P<life>[0-9a-f]{8})(?=[-.])")
 _STEM_LENGTH = 32
+_LONGEST_NAME = 255
 
 
 @contextmanager
@@ -57,6 +58,17 @@ def written_whole(path: Path) -> Generator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def fitting_stem(name: str, longest_ending: str) -> str:
+    """`name`, a "/"-separated path, so that its last part with that ending is a name that every disk takes (255 bytes):
+    a longer one is cut, and told apart by 16 digits of the whole name's hash."""
+    folder, slash, last = name.rpartition("/")
+    if len((last + longest_ending).encode()) <= _LONGEST_NAME:
+        return name
+    mark = "~" + hashlib.sha256(name.encode()).hexdigest()[:16]
+    room = _LONGEST_NAME - len((mark + longest_ending).encode())
+    return f"{folder}{slash}{last.encode()[:room].decode(errors='ignore')}{mark}"
 
 
 def process_tag() -> str:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ..errors import CacheError
+from ..files import fitting_stem
 from ..tensor_files import write_tensors
 
 REFERENCE_FORMAT = "1.0.1"
@@ -31,8 +33,12 @@ VERSION = "maskloss_version"
 TEXT_ENCODER = "maskloss_text_encoder"
 ORIGIN = "maskloss_origin"
 COVERAGE = "maskloss_coverage"
+# The whole name, where that of the file is shortened.
+NAME = "maskloss_name"
 # What the sources were when they were hashed, so that they are not read again while they stay so.
 SOURCES_SEEN = "maskloss_sources"
+
+_CLIP = re.compile(r"_\d{5}-\d{3,}$")
 
 
 class MaskStorage(str, Enum):
@@ -57,8 +63,12 @@ class EntryHeader:
 
 
 def entry_file_name(name: str, image_size: tuple[int, int], architecture: str) -> str:
-    """The file's path below the cache's directory, "/"-separated."""
-    return f"{name}_{image_size[0]:04d}x{image_size[1]:04d}_{architecture}.safetensors"
+    """The file's path below the cache's directory, "/"-separated; that of a very long name is shortened."""
+    ending = f"_{image_size[0]:04d}x{image_size[1]:04d}_{architecture}.safetensors"
+    # By what stands behind it another trainer knows which clips are one video's.
+    clip = _CLIP.search(name)
+    ending = ending if clip is None else clip[0] + ending
+    return fitting_stem(name if clip is None else name[: clip.start()], ending) + ending
 
 
 def write_entry(

@@ -14,7 +14,7 @@ from ..errors import CacheError, SettingError
 from ..progress import SILENT, Progress
 from ..tensor_files import write_tensors
 from .entries import CacheEntry
-from .entry_file import MaskStorage, entry_file_name, write_entry
+from .entry_file import NAME, MaskStorage, entry_file_name, write_entry
 from .export_text import reference_text, text_metadata, why_no_text
 from .image_conditioning import IMAGE, MASK_CHANNELS
 from .reference_files import CHANNELS, ReferenceArchitecture, text_file_of
@@ -131,6 +131,8 @@ def _write(cache: LatentCache, entry: CacheEntry, path: Path, target: ReferenceA
         # Pictures, not latent frames: of a clip the first stands alone, then each latent frame is four.
         "frame_count": str((entry.latent_shape[1] - 1) * 4 + 1),
     }
+    if PurePosixPath(entry.name).name not in path.name and entry.name.replace("/", "_") not in path.name:
+        metadata[NAME] = entry.name
     image_CThw: torch.Tensor | None = None
     if entry.image_channels and target is ReferenceArchitecture.WAN:
         given_CThw = cache.conditioning(entry)[IMAGE][0]

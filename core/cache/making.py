@@ -27,6 +27,7 @@ from .entry_file import (
     LATENT_FINGERPRINT,
     MASK_FINGERPRINT,
     MASK_READ,
+    NAME,
     ORIGIN,
     SOURCES_SEEN,
     VERSION,
@@ -229,6 +230,8 @@ def _write(
         "maskloss_source": plan.item.media_path.name,
         SOURCES_SEEN: plan.seen,
     }
+    if not plan.file.startswith(f"{plan.name}_"):
+        metadata[NAME] = plan.name
     if plan.clip is not None:
         metadata["frame_count"] = str(plan.frames)
         metadata[CLIP_FRAMES] = ",".join(str(number) for number in plan.clip.frames)

@@ -6,11 +6,7 @@ Settings that are left out are the reference system's too, so that a file means 
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import math
-import re
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +14,15 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from ..errors import DatasetError, PathError
+from ..errors import DatasetError
 from ..mask_meaning import MaskMeaning
 from ..paths import Folders, PathKind, resolve_beside
 from ..video.clips import FrameExtraction, VideoSettings
 from ..warning import warn
+from .foreign_keys import about_unknown_key
 from .items import Dataset, LoadSettings
 from .merge import join_datasets
+from .read_toml import read_toml
 from .scan import DatasetConfig, ScanReport, scan_dataset
 
 REFERENCE_RESOLUTION = (960, 544)
@@ -98,10 +96,10 @@ def read_config(path: Path, folders: Folders) -> ConfigFile:
     DatasetError in one sentence for a damaged file (with its line), unknown and unsuitable keys and values; PathError
     for folders that are missing or not open.
     """
-    content = _parsed(path)
+    content = read_toml(path)
     for name in content:
         if name not in ("general", "datasets"):
-            raise DatasetError(f"{path} has {_unknown(name, ('general', 'datasets'))}")
+            raise DatasetError(f"{path} has {about_unknown_key(name, ('general', 'datasets'))}")
     general = _table(content.get("general", {}), path, "[general]")
     tables = content.get("datasets", [])
     if not isinstance(tables, list) or not tables:
@@ -144,33 +142,6 @@ def scan_config(config: ConfigFile, masks_follow: bool = False) -> tuple[Dataset
     }
 
 
-def _parsed(path: Path) -> dict[str, Any]:
-    # The standard library has the reader from Python 3.11 on; before, its forerunner is a dependency.
-    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise PathError(f"The dataset file {path} cannot be read ({error.strerror}); check the path.") from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise DatasetError(f"Line {line} of {path} is damaged: it is not UTF-8; save the file as UTF-8.") from error
-    try:
-        return toml.loads(text)
-    except toml.TOMLDecodeError as error:
-        raise _damaged(path, text, str(error)) from error
-
-
-def _damaged(path: Path, text: str, message: str) -> DatasetError:
-    # The message is "Invalid value (at line 3, column 7)" or "Invalid value (at end of document)".
-    what, _, where = message.rstrip(")").rpartition(" (at ")
-    lines = text.splitlines()
-    found = re.match(r"line (\d+)", where)
-    number = int(found[1]) if found else len(lines)
-    backslash = '"' in lines[number - 1] and "\\" in lines[number - 1]
-    hint = "write Windows paths in single quotes" if backslash else "mend it as TOML"
-    return DatasetError(f"Line {number} of {path} is damaged: {what[:1].lower()}{what[1:]}; {hint}.")
-
-
 def _table(table: object, path: Path, where: str) -> Mapping[str, Any]:
     """The table, when it holds nothing but keys that are known, with values of their kind."""
     if not isinstance(table, dict):
@@ -184,7 +155,7 @@ def _table(table: object, path: Path, where: str) -> Mapping[str, Any]:
         if name in _ELSEWHERE:
             continue
         if name not in _ACTING:
-            raise DatasetError(f"{where} of {path} has {_unknown(name, (*_ACTING, *_ELSEWHERE))}")
+            raise DatasetError(f"{where} of {path} has {about_unknown_key(name, (*_ACTING, *_ELSEWHERE))}")
         if not _fits(value, _ACTING[name]):
             raise DatasetError(f"{where} of {path} has {name} = {value!r}; it must be {_ACTING[name].value}.")
     return table
@@ -308,9 +279,3 @@ def _rows(part: Mapping[str, Any]) -> list[dict[str, object]]:
 
 def _counts(part: Mapping[str, Any]) -> dict[str, int]:
     return part["counts"]
-
-
-def _unknown(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    said = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
-    return f"the unknown key {name}; {said}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -78,8 +79,9 @@ def status_of(path: Path) -> tuple[int, int]:
 class NameIndex:
     """Companion files (masks, captions, control images) by name; each look-up takes constant time.
 
-    A photograph `sub/a` is matched by `sub/a`; else by `sub/A` in other letters, where nothing else claims it; else by
-    `a` at the top, where no other photograph is called `a`.
+    A photograph `sub/a` is matched by `sub/a`; else by the same name in another Unicode form (composed or decomposed),
+    or else in other letters, `sub/A`, where nothing else claims it; else by `a` at the top, where no other photograph
+    is called `a`.
     """
 
     def __init__(
@@ -95,7 +97,8 @@ class NameIndex:
         holds files with the suffixes `folders_of` can belong to one as well."""
         self._kind = kind
         self._exact: defaultdict[str, list[Path]] = defaultdict(list)
-        self._folded: defaultdict[str, list[Path]] = defaultdict(list)
+        # By less and less of a name: its Unicode form, then its case.
+        self._loosely = tuple((key, _no_paths(), _counts(key(name) for name in wanted)) for key in (_composed, _folded))
         lowered = tuple(suffix.lower() for suffix in suffixes)
         folders: set[Path] = set()
         for file in list_files(directory, recursive):
@@ -105,12 +108,12 @@ class NameIndex:
             if file.path.suffix.lower() in folders_of and folder != directory and folder not in folders:
                 folders.add(folder)
                 self._add(folder.relative_to(directory).as_posix(), folder)
-        self._wanted_folded = _counts(name.lower() for name in wanted)
-        self._wanted_flat = _counts(PurePosixPath(name).name.lower() for name in wanted)
+        self._wanted_flat = _counts(_folded(PurePosixPath(name).name) for name in wanted)
 
     def _add(self, name: str, path: Path) -> None:
         self._exact[name].append(path)
-        self._folded[name.lower()].append(path)
+        for key, paths, _ in self._loosely:
+            paths[key(name)].append(path)
 
     def find(self, name: str) -> Path | None:
         """The file that belongs to the photograph `name`, or None. DatasetError when two could."""
@@ -118,14 +121,18 @@ class NameIndex:
         if found is not None or "/" not in name:
             return found
         flat = PurePosixPath(name).name
-        if self._wanted_flat[flat.lower()] != 1:
+        if self._wanted_flat[_folded(flat)] != 1:
             return None
         return self._one(name, self._exact.get(flat, [])) or self._loose(flat)
 
     def _loose(self, name: str) -> Path | None:
-        if self._wanted_folded.get(name.lower(), 0) > 1:
-            return None
-        return self._one(name, self._folded.get(name.lower(), []))
+        for key, paths, wanted in self._loosely:
+            if wanted.get(key(name), 0) > 1:
+                return None
+            found = self._one(name, paths.get(key(name), []))
+            if found is not None:
+                return found
+        return None
 
     def _one(self, name: str, paths: Sequence[Path]) -> Path | None:
         if len(paths) > 1:
@@ -133,6 +140,19 @@ class NameIndex:
                 f"Two {self._kind} files could belong to {name}: {paths[0]} and {paths[1]}; keep one of them."
             )
         return paths[0] if paths else None
+
+
+def _composed(name: str) -> str:
+    """A name as most systems write it: a Mac's disks give `é` as `e` and an accent."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _folded(name: str) -> str:
+    return _composed(_composed(name).lower())
+
+
+def _no_paths() -> defaultdict[str, list[Path]]:
+    return defaultdict(list)
 
 
 def _counts(names: Iterable[str]) -> dict[str, int]:
@@ -143,11 +163,11 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
 
 
 def check_case(names: Iterable[str], directory: Path) -> None:
-    """DatasetError when two names differ in nothing but case and `directory`, which is made, does not tell them apart:
-    what is written for one would be written over what is written for the other."""
+    """DatasetError when two names differ in nothing but case, or Unicode form, and `directory`, which is made, does not
+    tell case apart (such disks mostly tell neither): what is written for one would be written over the other's."""
     by_letters: dict[str, str] = {}
     for name in names:
-        other = by_letters.setdefault(name.casefold(), name)
+        other = by_letters.setdefault(_composed(name.casefold()), name)
         if other != name and not tells_case_apart(directory):
             raise DatasetError(
                 f"{other} and {name} differ only in upper and lower case, which the disk of {directory} does not tell "

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import DatasetError
-from ..files import is_abandoned, locked, process_tag, sha256_file, sweep, write_json
+from ..files import fitting_stem, is_abandoned, locked, process_tag, sha256_file, sweep, write_json
 from .files import MASK_LEDGER
 from .items import DatasetItem
 
@@ -191,7 +191,10 @@ def _deleted(path: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, DatasetError):
         return []
     folder = str(path.parent)
-    targets = {name: [os.path.join(folder, name + suffix) for suffix in TARGET_SUFFIXES] for name in sorted(records)}
+    targets = {
+        name: [os.path.join(folder, fitting_stem(name, suffix) + suffix) for suffix in TARGET_SUFFIXES]
+        for name in sorted(records)
+    }
     return [name for name, paths in targets.items() if records[name].sha256 and not any(map(os.path.exists, paths))]
 
 
@@ -200,12 +203,14 @@ def fingerprint_of(*parts: object) -> str:
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
 
 
-def target_for(item: DatasetItem, directory: Path) -> Path:
-    """Where a step writes its mask of `item`, a PNG or a mask video (.mkv).
+def target_for(item: DatasetItem, directory: Path, longest_ending: str = "") -> Path:
+    """Where a step writes its mask of `item`, a PNG or a mask video (.mkv); a very long name is shortened, so that
+    `longest_ending` fits behind it as well.
 
     DatasetError when that would be beside, or in place of, the photograph.
     """
-    target = directory / f"{item.name}{TARGET_SUFFIXES[item.is_video]}"
+    suffix = TARGET_SUFFIXES[item.is_video]
+    target = directory / (fitting_stem(item.name, max(suffix, longest_ending, key=len)) + suffix)
     if target.parent.resolve() == item.media_path.parent.resolve():
         raise DatasetError(
             f"The output would lie beside the photographs in {target.parent}; choose another output_directory."

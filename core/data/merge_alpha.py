@@ -84,7 +84,7 @@ def merge_dataset_alpha(
 def _plan(item: DatasetItem, output_directory: Path, ledger: Ledger, skip_existing: bool) -> _Plan:
     if item.is_video:
         return _Plan(item, item.media_path, None, "", _Action.PASS)
-    target = target_for(item, output_directory)
+    target = target_for(item, output_directory, _caption_suffix(item) if item.caption else "")
     check_required(item)
     if item.mask_path is not None:
         check_same_aspect(item.name, image_size(item.media_path), image_size(item.mask_path))
