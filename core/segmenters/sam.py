@@ -17,7 +17,7 @@ from ..people.faces import Face
 from ..people.instances import PersonMask
 from ..resample import shrink_then_enlarge
 from .model_files import ModelSource, file_digest, missing_library, unusable
-from .sam_architecture import build_sam, read_sizes
+from .sam_architecture import build_sam, read_sizes, relative_of, without_prefix
 from .torch_models import lent_device, read_state
 
 SAM = ModelSource(
@@ -146,7 +146,10 @@ class SamPersonSegmenter:
 
     @cached_property
     def _predictor(self) -> Any:
-        state = read_state(self._path, SAM)
+        state = without_prefix(read_state(self._path, SAM))
+        if relative := relative_of(state):
+            advice = "for SAM 3 there is SAM 3 Segmenters" if relative == "SAM 3" else "only segment-anything 1 is read"
+            raise unusable(self._path, f"it is {relative}, another net: {advice} (vit_b, vit_l, vit_h)", SAM)
         try:
             from segment_anything import SamPredictor
 
@@ -154,8 +157,7 @@ class SamPersonSegmenter:
         except ImportError as error:
             raise missing_library("segment-anything", f"The model {self._path.name}", error) from error
         except UserError as error:
-            why = f"{error}. SAM-HQ, MobileSAM and SAM 2 are other nets; for SAM 3 there is SAM 3 Segmenters"
-            raise unusable(self._path, why, SAM) from error
+            raise unusable(self._path, str(error), SAM) from error
 
 
 def _down(face: Face) -> np.ndarray:

@@ -36,6 +36,30 @@ class SamSizes:
     score_depth: int
 
 
+_MARK = "image_encoder.patch_embed.proj.weight"
+# What tells the models that came after it: a piece of a tensor's name that no other has.
+_RELATIVES = (
+    ("mask_decoder.hf_token", "SAM-HQ"),
+    ("sam_mask_decoder.", "SAM 2"),
+    ("image_encoder.trunk.", "SAM 2"),
+    ("image_encoder.layers.", "MobileSAM"),
+    ("detector.backbone.", "SAM 3"),
+    ("vision_encoder.layers.", "SAM in the form of transformers"),
+)
+
+
+def without_prefix(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors under the names that segment-anything gives them: what programs put before these (`module.`,
+    `sam_model.`, `_orig_mod.`) is taken off, and what is not under the same prefix is no part of the model."""
+    prefix = next((name.removesuffix(_MARK) for name in state if name.endswith(_MARK)), "")
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def relative_of(state: Mapping[str, torch.Tensor]) -> str | None:
+    """The name of the model these tensors are of when it is a known one that is not segment-anything 1."""
+    return next((name for mark, name in _RELATIVES if any(mark in each for each in state)), None)
+
+
 def read_sizes(state: Mapping[str, torch.Tensor]) -> SamSizes:
     """Raises UserError when the tensors are not those of a segment-anything 1 model."""
     try:

@@ -14,6 +14,9 @@ from safetensors.torch import load_file
 
 from .model_files import ModelSource, unusable
 
+# Under which names programs keep a model's tensors in a file of theirs.
+_WRAPPERS = ("model", "state_dict", "model_state_dict", "module", "net", "sam")
+
 
 def best_device() -> torch.device:
     """CUDA where there is one, else the CPU."""
@@ -38,19 +41,25 @@ def lent_device(module: torch.nn.Module) -> Generator[torch.device]:
 
 
 def read_state(path: Path, source: ModelSource) -> dict[str, torch.Tensor]:
-    """The tensors of a .safetensors or a torch checkpoint. UserError when it is neither; no code in it is run."""
+    """The tensors of a .safetensors or a torch checkpoint, also of one that keeps them under `model`, `state_dict` and
+    the like, or beside other values. UserError when it is neither; no code in it is run."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, OSError, SafetensorError) as error:
-        raise unusable(path, f"it is not a checkpoint ({_first_line(error)})", source) from error
-    if isinstance(state, dict) and isinstance(state.get("model"), dict):
-        state = state["model"]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise unusable(path, f"it is not a checkpoint ({_why(error)})", source) from error
+    while isinstance(state, dict) and (wrapped := [name for name in _WRAPPERS if isinstance(state.get(name), dict)]):
+        state = state[wrapped[0]]
+    # Trainers keep the epoch and the like beside the weights.
+    tensors = {name: x for name, x in state.items() if isinstance(x, torch.Tensor)} if isinstance(state, dict) else {}
+    if not tensors or not all(isinstance(name, str) for name in tensors):
         raise unusable(path, "it holds something else than named tensors", source)
-    return state
+    return tensors
 
 
-def _first_line(error: BaseException) -> str:
+def _why(error: BaseException) -> str:
+    if isinstance(error, pickle.UnpicklingError):
+        # torch's own text advises to run the code in the file.
+        return "it is no file of torch, or it holds objects of a program beside its tensors, and no code in it is run"
     return str(error).split("\n", 1)[0]

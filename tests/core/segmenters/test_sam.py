@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maskloss.core.errors import UserError
+from maskloss.core.errors import ModelRunError, UserError
 from maskloss.core.people.faces import Face
 from maskloss.core.segmenters.sam import Prompt, SamPersonSegmenter, choose_mask, prompt_for
 from maskloss.core.segmenters.sam_architecture import build_sam, read_sizes
@@ -209,13 +209,75 @@ def test_files_that_are_no_checkpoint_are_said(tmp_path: Path) -> None:
     assert "something else than named tensors" in _message(tmp_path / "list.pth")
 
 
-def test_other_nets_and_foreign_tensors_are_said(tiny_sam: Sam, tmp_path: Path) -> None:
-    torch.save({"image_encoder.layers.0.weight": torch.zeros(2)}, tmp_path / "mobile_sam.pt")
-    message = _message(tmp_path / "mobile_sam.pt")
-    assert "not a segment-anything 1 checkpoint" in message
-    assert "for SAM 3 there is SAM 3 Segmenters" in message
+def test_other_nets_are_refused_by_name(tiny_sam: Sam, tmp_path: Path) -> None:
+    for key, name in (
+        ("image_encoder.layers.0.blocks.0.conv1.c.weight", "MobileSAM"),
+        ("image_encoder.trunk.pos_embed", "SAM 2"),
+        ("sam_mask_decoder.iou_token.weight", "SAM 2"),
+        ("vision_encoder.layers.0.attn.qkv.weight", "SAM in the form of transformers"),
+        ("detector.backbone.vision_backbone.trunk.pos_embed", "SAM 3"),
+    ):
+        torch.save({"model": {key: torch.zeros(2)}}, tmp_path / "other.pt")
+        message = _message(tmp_path / "other.pt")
+        assert f"it is {name}, another net" in message
+        assert ("there is SAM 3 Segmenters" in message) == (name == "SAM 3")
     torch.save({**tiny_sam.state_dict(), "mask_decoder.hf_token.weight": torch.zeros(1, 32)}, tmp_path / "sam_hq.pth")
-    assert "hf_token" in _message(tmp_path / "sam_hq.pth")
+    assert "it is SAM-HQ, another net" in _message(tmp_path / "sam_hq.pth")
+
+
+def test_foreign_tensors_are_said(tiny_sam: Sam, tmp_path: Path) -> None:
+    torch.save({"conv.weight": torch.zeros(2)}, tmp_path / "resnet.pth")
+    assert "not a segment-anything 1 checkpoint" in _message(tmp_path / "resnet.pth")
+    torch.save({**tiny_sam.state_dict(), "mask_decoder.extra": torch.zeros(1)}, tmp_path / "extra.pth")
+    assert "mask_decoder.extra" in _message(tmp_path / "extra.pth")
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"model": state},
+        lambda state: {"state_dict": state, "epoch": 3, "optimizer": {"lr": 0.1}},
+        lambda state: {"model": {"state_dict": state}},
+        lambda state: {f"module.{name}": value for name, value in state.items()},
+        lambda state: {"model_state_dict": {f"_orig_mod.{name}": value for name, value in state.items()}},
+        lambda state: {f"sam_model.{name}": value for name, value in state.items()} | {"head.weight": torch.zeros(3)},
+        lambda state: {**state, "epoch": 12},
+        lambda state: {name: torch.nn.Parameter(value) for name, value in state.items()},
+    ],
+)
+def test_checkpoints_are_read_however_people_wrapped_them(
+    tiny_sam: Sam, checkpoint: Path, wrap, tmp_path: Path
+) -> None:
+    picture_HWC, faces = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8), [face_at(0, 40, 20)]
+    path = tmp_path / "wrapped.pth"
+    torch.save(wrap(dict(tiny_sam.state_dict())), path)
+    plain, wrapped = (SamPersonSegmenter(each).segment(picture_HWC, faces) for each in (checkpoint, path))
+    assert len(plain) == len(wrapped) == 1
+    np.testing.assert_allclose(plain[0].probability_HW, wrapped[0].probability_HW, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_half_precision_checkpoints_give_the_masks_of_their_weights(
+    tiny_sam: Sam, tmp_path: Path, dtype: torch.dtype, suffix: str
+) -> None:
+    picture_HWC, faces = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8), [face_at(0, 40, 20)]
+    half = {name: value.to(dtype) for name, value in tiny_sam.state_dict().items()}
+    whole = {name: value.float() for name, value in half.items()}
+    for name, state in (("half", half), ("whole", whole)):
+        path = tmp_path / f"{name}{suffix}"
+        save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    masks = [SamPersonSegmenter(tmp_path / f"{name}{suffix}").segment(picture_HWC, faces) for name in ("half", "whole")]
+    assert len(masks[0]) == len(masks[1]) == 1
+    np.testing.assert_allclose(masks[0][0].probability_HW, masks[1][0].probability_HW, atol=1e-5)
+
+
+def test_a_picture_on_which_the_net_fails_is_said(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SamPredictor, "predict", lambda *_, **__: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(
+        ModelRunError, match=r"segment-anything named_vit_h_but_tiny\.pth failed .* 90x60 \(RuntimeError"
+    ):
+        SamPersonSegmenter(checkpoint).segment(np.zeros((60, 90, 3), np.uint8), [face_at(0, 40, 20)])
 
 
 def test_a_missing_library_is_said(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
