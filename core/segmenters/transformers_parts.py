@@ -30,6 +30,17 @@ TRANSFORMERS = ModelSource(
 _METHOD = 1  # raise when the same files would give other maps
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _SAPIENS2 = "sapiens2"
+# These give masks with a class each, and not a class for every pixel.
+_MASK_MODELS = {
+    "detr": "DETR",
+    "eomt": "EoMT",
+    "eomt_dinov3": "EoMT",
+    "mask2former": "Mask2Former",
+    "maskformer": "MaskFormer",
+    "oneformer": "OneFormer",
+    "rf_detr": "RF-DETR",
+    "videomt": "VidEoMT",
+}
 
 
 class TransformersPartSegmenter:
@@ -121,6 +132,13 @@ def _read_config(directory: Path) -> dict[str, Any]:
         raise unusable(directory / "config.json", f"it is not JSON ({error})", TRANSFORMERS) from error
     if not isinstance(config, dict):
         raise unusable(directory / "config.json", "it holds no settings", TRANSFORMERS)
+    kind = config.get("model_type")
+    if kind in _MASK_MODELS:
+        why = (
+            f"it is {_MASK_MODELS[kind]}, which gives masks of things; models of a class for every pixel are read "
+            "(SegFormer, Sapiens2, BEiT, Data2Vec, DPT, UPerNet, MobileViT, MobileNetV2)"
+        )
+        raise unusable(directory, why, TRANSFORMERS)
     return config
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maskloss.core.errors import ModelMissingError, UserError
+from maskloss.core.errors import ModelMissingError, ModelRunError, UserError
 from maskloss.core.parts.part_map import SCHEMES
 from maskloss.core.segmenters.transformers_parts import TransformersPartSegmenter
 from safetensors.torch import load_file, save_file
@@ -63,6 +63,106 @@ def test_a_segformer_gives_what_transformers_own_post_processing_gives(tmp_path:
     assert parts.scheme.id == "atr_18"
     assert len(np.unique(parts.label_HW)) > 1, "random weights must prefer several classes for this test to see"
     assert (parts.label_HW == expected_HW).mean() > 0.99
+
+
+VIT = {
+    "image_size": 64, "patch_size": 16, "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2,
+    "intermediate_size": 32,
+}  # fmt: skip
+FAMILIES = {
+    "Beit": ("BeitImageProcessor", {**VIT, "out_indices": [1, 2, 3, 4]}),
+    "Data2VecVision": ("BeitImageProcessor", {**VIT, "out_indices": [1, 2, 3, 4]}),
+    "DPT": (
+        "DPTImageProcessor",
+        {**VIT, "backbone_out_indices": [0, 1, 2, 3], "neck_hidden_sizes": [8] * 4, "fusion_hidden_size": 8},
+    ),
+    "MobileViT": (
+        "MobileViTImageProcessor",
+        {
+            "image_size": 64, "hidden_sizes": [16] * 3, "neck_hidden_sizes": [8] * 7, "num_attention_heads": 2,
+            "aspp_out_channels": 8,
+        },
+    ),
+    "MobileViTV2": ("MobileViTImageProcessor", {"image_size": 64, "width_multiplier": 0.25}),
+    "MobileNetV2": ("MobileNetV2ImageProcessor", {"image_size": 64, "depth_multiplier": 0.25}),
+    "UperNet": ("SegformerImageProcessor", {"hidden_size": 8, "use_auxiliary_head": False}),
+}  # fmt: skip
+
+
+def tiny(family: str, directory: Path, dtype: torch.dtype = torch.float32, **preprocessing: object) -> Path:
+    """A real model of the family with few random weights and the classes of ATR, and its own preprocessing."""
+    transformers = pytest.importorskip("transformers", minversion="5.0")
+    processor, sizes = FAMILIES[family]
+    if family == "UperNet":
+        stages = [f"stage{number}" for number in range(1, 5)]
+        backbone = transformers.ConvNextConfig(num_stages=4, hidden_sizes=[8] * 4, depths=[1] * 4, out_features=stages)
+        sizes = {**sizes, "backbone_config": backbone}
+    labels = {"id2label": dict(enumerate(ATR)), "label2id": {name: index for index, name in enumerate(ATR)}}
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        config = getattr(transformers, f"{family}Config")(**sizes, **labels)
+        model = getattr(transformers, f"{family}ForSemanticSegmentation")(config)
+        for weight in model.parameters():  # as they are drawn, most families prefer one class everywhere
+            if weight.ndim > 1:
+                torch.nn.init.normal_(weight, std=0.3)
+    model.to(dtype).save_pretrained(directory)
+    settings = {"image_processor_type": processor, "size": {"height": 64, "width": 64}, "do_center_crop": False}
+    (directory / "preprocessor_config.json").write_text(json.dumps({**settings, **preprocessing}))
+    return directory
+
+
+def of_transformers(family: str, directory: Path, picture: np.ndarray) -> np.ndarray:
+    """The labels by transformers' own processor, model and post-processing, scores compared in float32."""
+    transformers = pytest.importorskip("transformers", minversion="5.0")
+    processor = transformers.AutoImageProcessor.from_pretrained(directory)
+    model = getattr(transformers, f"{family}ForSemanticSegmentation").from_pretrained(directory).eval()
+    pixels = processor(images=[picture], return_tensors="pt")["pixel_values"].to(model.dtype)
+    with torch.no_grad():
+        outputs = model(pixel_values=pixels)
+    outputs.logits = outputs.logits.float()
+    return processor.post_process_semantic_segmentation(outputs, target_sizes=[picture.shape[:2]])[0].numpy()
+
+
+@pytest.mark.parametrize("size", [(90, 140), (97, 401), (30, 40)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_gives_what_transformers_own_post_processing_gives(
+    family: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    directory = tiny(family, tmp_path / "net", do_reduce_labels=True)
+    picture = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
+    assert (
+        TransformersPartSegmenter(directory).segment(picture).label_HW == of_transformers(family, directory, picture)
+    ).mean() > 0.99
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("family", ["Beit", "DPT", "UperNet"])
+def test_half_precision_weights_run_as_transformers_runs_them(
+    family: str, dtype: torch.dtype, tmp_path: Path, picture: np.ndarray
+) -> None:
+    directory = tiny(family, tmp_path / "net", dtype)
+    assert (
+        TransformersPartSegmenter(directory).segment(picture).label_HW == of_transformers(family, directory, picture)
+    ).mean() > 0.98
+
+
+def test_a_picture_on_which_transformers_fails_is_said_with_its_size(tmp_path: Path) -> None:
+    """DPT that keeps the aspect ratio: its own neck does not fit together on pictures that are not square."""
+    directory = tiny("DPT", tmp_path / "dpt", keep_aspect_ratio=True, ensure_multiple_of=16)
+    with pytest.raises(
+        ModelRunError, match=r"The model dpt dpt failed while it ran on a picture of 401x97 \(RuntimeError: "
+    ):
+        TransformersPartSegmenter(directory).segment(np.zeros((97, 401, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("mask2former", "Mask2Former"), ("oneformer", "OneFormer"), ("eomt", "EoMT"), ("maskformer", "MaskFormer")],
+)
+def test_models_of_masks_are_refused_by_name(tmp_path: Path, kind: str, name: str) -> None:
+    directory = bare(tmp_path / kind, {"model_type": kind, "id2label": dict(enumerate(ATR))})
+    with pytest.raises(UserError, match=f"it is {name}, which gives masks of things"):
+        TransformersPartSegmenter(directory)
 
 
 def test_sapiens2_runs_and_its_licence_is_said(tmp_path: Path, picture: np.ndarray) -> None:
