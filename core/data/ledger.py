@@ -98,6 +98,9 @@ class Ledger:
     def close(self) -> None:
         """Write everything into one file and drop the journal."""
         if self._journal is None:
+            # Of a process that was killed when all was done, which nobody has anything to add to.
+            if any(map(is_abandoned, _journals(self._path))):
+                self._write()
             return
         self._journal.close()
         self._journal = None

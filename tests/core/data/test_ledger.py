@@ -167,3 +167,21 @@ def test_edits_are_seen_and_what_the_step_writes_is_not(tmp_path: Path, next_tic
     shutil.copy2(old, sub / "c.png")
     old.unlink()
     assert edits_digest(sub) != untouched
+
+
+def test_the_journal_of_a_process_that_was_killed_when_all_was_done_is_taken_in(tmp_path: Path) -> None:
+    target = tmp_path / "a.png"
+    target.write_bytes(b"made")
+    with open_ledger(tmp_path, "Step") as ledger:
+        ledger.begin("a", "f")
+        ledger.finish("a", "f", target, {})
+        (journal,) = tmp_path.glob("*.journal")
+        content, host = journal.read_bytes(), journal.name.rsplit("-", 4)
+    # The same host and process number in an earlier life.
+    left = tmp_path / "-".join([host[0], host[1], host[2], "00000000", host[4]])
+    left.write_bytes(content)
+    with open_ledger(tmp_path, "Step") as ledger:
+        assert ledger.state("a", target, "f") is FileState.UNCHANGED
+    assert not list(tmp_path.glob("*.journal"))
+    with open_ledger(tmp_path, "Step") as ledger:
+        assert ledger.state("a", target, "f") is FileState.UNCHANGED
