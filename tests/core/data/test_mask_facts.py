@@ -181,3 +181,27 @@ def test_tiers_of_lossless_masks_bring_lossy_videos_back(
     assert dataset.items[1].tier_values == (0, 200, 255)
     assert "are read as the tiers 0, 200" in report.masks_read["b"].note
     assert any(line.startswith("the mask of b: its values have drifted") for line in report.messages())
+
+
+def test_of_a_cache_from_before_only_other_masks_are_made_again(
+    tmp_path: Path, config: DatasetConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, _ = scan_dataset(config)
+    with monkeypatch.context() as before:
+        before.setattr("maskloss.core.cache.plan._mask_read", lambda *_: "")
+        cache, _ = cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache")
+    prints = {entry.name: entry.mask_fingerprint for entry in cache.entries}
+    cache, told = cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache")
+    assert {row["name"]: row["state"] for row in told["items"]} == {
+        "grey": "unchanged", "labels": "weights rewritten", "red": "weights rewritten",
+    }  # fmt: skip
+    assert {entry.name for entry in cache.entries if entry.mask_fingerprint == prints[entry.name]} == {"grey"}
+    assert cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache")[1]["counts"]["unchanged"] == 3
+
+
+def test_instance_masks_of_labels_and_colours_keep_the_person(tmp_path: Path, photograph: Draw, mask: Draw) -> None:
+    item = DatasetItem("a", photograph("set/a.png", SIZE), LOADED)
+    for value in (left_half(1), left_half(255, 0, 0), np.dstack([left_half(0, 0, 0), left_half(255)])):
+        instance_HW = read_instance(mask("instances/a.png", value=value), item, SIZE)
+        assert instance_HW[:, :30].all()
+        assert not instance_HW[:, 34:].any()
