@@ -1,4 +1,4 @@
-"""`mask_meaning` over ComfyUI's API: red masks are read by themselves, and of two meanings the message names the input."""
+"""`mask_meaning` over ComfyUI's API: red masks are read by themselves; of two meanings the message names the input."""
 
 from __future__ import annotations
 
