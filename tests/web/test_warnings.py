@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.host.comfy_server import Server, node, running_server
 
-from .test_browser import SECONDS_TO_RUN, chromium
+from .test_browser import chromium
 
 __all__ = ["chromium"]
 pytestmark = pytest.mark.comfy
@@ -57,9 +57,7 @@ def test_warnings_are_seen_on_their_nodes(
         "url": editor.url, "chromium": chromium, "pictures": str(pictures), "vue": vue, "palette": palette,
         "prompt": PROMPT, "photos": str(tmp_path / "input/bare"),
     }  # fmt: skip
-    done = subprocess.run(
-        ["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, timeout=SECONDS_TO_RUN, check=False
-    )
+    done = subprocess.run(["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr + editor.log.read_text()[-2000:]
     assert "WARNING" not in done.stdout
     assert "have a mask, but no mask_loss is connected" in editor.log.read_text()
