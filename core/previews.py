@@ -9,6 +9,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ CELL_PX = 320
 CAPTION_LETTERS, CAPTION_LINES = 40, 4
 HEAT_OPACITY = 0.7
 SHOWN_FRAMES = 4
+NO_FACE = "somebody without a face"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,20 +93,30 @@ def dataset_sheet(
 
 
 def masks_sheet(dataset: Dataset, report: Mapping[str, Any], columns: int, limit: int) -> np.ndarray:
-    """A contact sheet of `limit` items whose masks were just built, those first in which no face was found, then those
-    with the smallest one. `report` is `build_masks`'s. DatasetError when the dataset is empty."""
-    faces = {row["name"]: row["tiers"]["face"] if "tiers" in row else 1.0 for row in report["items"]}
-    items = sorted(dataset.items, key=lambda item: faces[item.name])[:limit]
+    """A contact sheet of `limit` items whose masks were just built: those first in which somebody has no face, which is
+    said, then those with the smallest one. `report` is `build_masks`'s. DatasetError when the dataset is empty."""
+    rows = {row["name"]: row for row in report["items"]}
+    faces = {name: row["tiers"]["face"] if "tiers" in row else 1.0 for name, row in rows.items()}
+    faceless = {name: NO_FACE for name, row in rows.items() if row.get("faceless")}
+    items = sorted(dataset.items, key=lambda item: (item.name not in faceless, faces[item.name]))[:limit]
     if not items:
         raise DatasetError("the dataset holds no items; there is nothing to show")
-    return _sheet(items, {}, columns, SILENT)
+    return _sheet(items, {}, columns, SILENT, faceless)
 
 
-def _sheet(items: Sequence[DatasetItem], gone: Mapping[str, str], columns: int, progress: Progress) -> np.ndarray:
+def _sheet(
+    items: Sequence[DatasetItem],
+    gone: Mapping[str, str],
+    columns: int,
+    progress: Progress,
+    notes: Mapping[str, str] = MappingProxyType({}),
+) -> np.ndarray:
     cells: list[tuple[np.ndarray, str]] = []
     for number, item in enumerate(items):
         progress.update(number, len(items), item.name)
-        cells.append(_dataset_cell(item, gone.get(item.name)))
+        cell_HWC, caption = _dataset_cell(item, gone.get(item.name))
+        note = notes.get(item.name)
+        cells.append((cell_HWC, caption if note is None else f"{caption}\n{note}"))
     progress.update(len(items), len(items))
     return with_scale_below(contact_sheet(cells, columns, CELL_PX))
 

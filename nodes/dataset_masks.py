@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,18 +11,18 @@ from ..core.data.each_item import VIDEO_EVERY
 from ..core.data.exchange import hand_out, set_masks
 from ..core.data.items import Dataset
 from ..core.data.keep_person import keep_person
-from ..core.data.ledger import fingerprint_of
 from ..core.errors import SettingError
 from ..core.host import current_host
 from ..core.parts.part_map import PartSegmenter
 from ..core.parts.tiers import TierWeights, parse_class_weights
-from ..core.paths import resolve_read_or_write, resolve_write
+from ..core.paths import resolve_read_or_write
 from ..core.people.faces import FaceRecognizer
 from ..core.people.identity import Identity, MatchRules, OnNoMatch
 from ..core.people.instances import PersonSegmenter
 from ..core.previews import dataset_sheet, masks_sheet
 from .checks import verdict
 from .node import Node
+from .output_folders import earlier_directories, output_directory_for, parts_directory
 from .results import as_json, edited, told
 from .sockets import (
     BOOLEAN,
@@ -103,14 +100,24 @@ class MaskLossDatasetBuildMasks(Node):
         classes = parse_class_weights(class_weights)
         tiers = TierWeights(face_weight, hair_weight, body_weight, background_weight, classes)
         people = () if person_segmenter is None else (person_segmenter.identity,)
-        output = _output_directory(output_directory, "masks", dataset, segmenter.identity, tiers, *people)
+        output = output_directory_for(output_directory, "masks", dataset, segmenter.identity, tiers, *people)
         host = current_host()
+        earlier = [] if output_directory.strip() else earlier_directories(output)
         dataset, report = build_masks(
-            dataset, segmenter, tiers, output, overwrite, host.progress(), person_segmenter, video_every
+            dataset,
+            segmenter,
+            tiers,
+            output,
+            overwrite,
+            host.progress(),
+            person_segmenter,
+            video_every,
+            parts_directory=parts_directory(),
+            earlier=earlier,
         )
         OUTPUTS.note(output)
         sheet_HWC = masks_sheet(dataset, report, SHEET_COLUMNS, SHEET_LIMIT)
-        return told((dataset, as_json(report)), pictures=[sheet_HWC], name="masks")
+        return told((dataset, as_json(report)), report["messages"], [sheet_HWC], "masks")
 
 
 class MaskLossDatasetKeepPerson(Node):
@@ -178,7 +185,7 @@ class MaskLossDatasetKeepPerson(Node):
             instances, writable = resolve_read_or_write(host.folders(), instance_directory, "instance_directory")
         rules = MatchRules(min_similarity, margin, on_no_match=OnNoMatch(on_no_match))
         made_with = (identity.fingerprint, rules, dilate_px, feather_px)
-        output = _output_directory(output_directory, "person", dataset, *made_with)
+        output = output_directory_for(output_directory, "person", dataset, *made_with)
         dataset, report = keep_person(
             dataset,
             recognizer,
@@ -265,7 +272,7 @@ class MaskLossDatasetSetMasks(Node):
         given = only(dataset, "dataset")
         lines = [line.strip() for text in names for line in text.splitlines() if line.strip()]
         weights = [mask_HW for mask in masks for mask_HW in masks_from_mask(mask, "masks")]
-        output = _output_directory(only(output_directory, "output_directory"), "set_masks", given)
+        output = output_directory_for(only(output_directory, "output_directory"), "set_masks", given)
         changed, report = set_masks(given, lines, weights, output, current_host().progress())
         OUTPUTS.note(output)
         return told((changed, as_json(report)))
@@ -287,24 +294,6 @@ def parse_choices(text: str) -> dict[str, int]:
             raise SettingError(f"choices names {name!r} twice; choose one face")
         choices[name] = int(number)
     return choices
-
-
-def _output_directory(text: str, step: str, dataset: Dataset, *made_with: object) -> Path:
-    """Where a step writes: as told, else a folder named after the photographs' and what the masks are made with, so
-    that neither two datasets meet in it nor two people of one."""
-    items = [*dataset.items, *(gone.item for gone in dataset.left_out)]
-    if not text.strip() and items:
-        folder = _common_folder(item.media_path for item in items)
-        masks = _common_folder(item.mask_path for item in items if item.mask_path)
-        text = f"maskloss/{step}/{folder.name or 'dataset'}-{fingerprint_of(folder, masks, *made_with)[:8]}"
-    return resolve_write(current_host().folders(), text or f"maskloss/{step}", "output_directory")
-
-
-def _common_folder(files: Iterable[Path]) -> Path:
-    """The folder that all files lie in or below; an empty path where there is none."""
-    folders = {str(path.parent) for path in files}
-    one_drive = len({Path(folder).drive for folder in folders}) == 1
-    return Path(os.path.commonpath(folders)) if one_drive else Path()
 
 
 NODES = (MaskLossDatasetBuildMasks, MaskLossDatasetKeepPerson, MaskLossDatasetItems, MaskLossDatasetSetMasks)

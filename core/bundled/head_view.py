@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..resample import shrink_then_enlarge
+
 FACE_PX = 72  # height of the mesh's oval in a view
 _LEFT, _ABOVE, _BELOW = 2.2, 1.8, 4.0  # extent of a view from the face's middle, in face heights
 _FOREHEAD, _CHIN = 10, 152  # mesh points
@@ -86,9 +88,7 @@ def _shrunk_crop(rgb_HWC: np.ndarray, to_view_23: np.ndarray, size: tuple[int, i
     if scale < 1.0:
         # warpAffine does not average; shrink the picture first and place the rest of the transform on top.
         height, width = rgb_HWC.shape[:2]
-        rgb_HWC = cv2.resize(
-            rgb_HWC, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
-        )
+        rgb_HWC = shrink_then_enlarge(rgb_HWC, (max(1, round(width * scale)), max(1, round(height * scale))))
         ratio = np.array([rgb_HWC.shape[1] / width, rgb_HWC.shape[0] / height])
         to_view_23 = np.concatenate([to_view_23[:, :2] / ratio, to_view_23[:, 2:]], axis=1)
     return cv2.warpAffine(rgb_HWC, to_view_23, size, borderMode=cv2.BORDER_REPLICATE)

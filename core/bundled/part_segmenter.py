@@ -17,7 +17,7 @@ from .person_segmenter import anyone_probability, head_place, people_probabiliti
 from .registry import FACE_DETECTOR, FACE_MESH, POSE, SELFIE, combined_identity
 
 _FILES = (FACE_DETECTOR, FACE_MESH, POSE, SELFIE)
-_METHOD = 2  # raise when the same files would give other maps
+_METHOD = 3  # raise when the same files would give other maps
 _SCHEME = "maskloss_4"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..people.faces import Face
 from ..people.instances import PersonMask
-from ..resample import at_most
+from ..resample import at_most, shrink_then_enlarge
 from .face_mesh import square_to_input
 from .found_faces import Recent
 from .install import require
@@ -18,7 +18,7 @@ from .pose_mask import HeadPlace, find_person
 from .registry import POSE, SELFIE, combined_identity
 
 _FILES = (POSE, SELFIE)
-_METHOD = 1  # raise when the same files would give other masks
+_METHOD = 2  # raise when the same files would give other masks
 _WORK_PX = 1024
 _SELFIE_PX = 256
 _SELFIE_OUTPUT = "activation_10"
@@ -73,7 +73,7 @@ def people_probabilities(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tup
 def anyone_probability(small_HWC: np.ndarray) -> np.ndarray:
     """How surely a pixel is a person, whoever it is, float32 HW in [0, 1], by the person/background net alone."""
     height, width = small_HWC.shape[:2]
-    return cv2.resize(_selfie(small_HWC), (width, height), interpolation=cv2.INTER_LINEAR)
+    return shrink_then_enlarge(_selfie(small_HWC), (width, height))
 
 
 def _people(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tuple[np.ndarray, ...]:
@@ -112,6 +112,6 @@ def _selfie_near(small_HWC: np.ndarray, head: HeadPlace) -> np.ndarray:
 
 
 def _selfie(picture_HWC: np.ndarray) -> np.ndarray:
-    input_HWC = cv2.resize(picture_HWC, (_SELFIE_PX, _SELFIE_PX), interpolation=cv2.INTER_AREA)
+    input_HWC = shrink_then_enlarge(picture_HWC, (_SELFIE_PX, _SELFIE_PX))
     (mask,) = load_net(SELFIE).run(input_HWC.astype(np.float32) / 255.0, (_SELFIE_OUTPUT,))
     return mask.reshape(_SELFIE_PX, _SELFIE_PX)

@@ -11,7 +11,7 @@ from .install import require
 from .registry import FACE_DETECTOR, FACE_EMBEDDING, FACE_EMBEDDING_MANIFEST, FACE_MESH, combined_identity
 
 _FILES = (FACE_DETECTOR, FACE_MESH, FACE_EMBEDDING, FACE_EMBEDDING_MANIFEST)
-_METHOD = 1  # raise when the same files would give other embeddings
+_METHOD = 2  # raise when the same files would give other embeddings
 _MAX_DISTANCE = 0.5
 _MIN_MESH_SCORE = 0.5
 

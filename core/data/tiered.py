@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from ..parts.part_map import TIER_NAMES, PartSegmenter
+from ..parts.part_map import TIER_NAMES, PartMap
 from ..parts.tiers import TierWeights, weigh_parts
+
+# Smaller regions without a face are a hand at the edge, or too few pixels to mind.
+MIN_FACELESS_SHARE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class TieredMask:
-    """weights_HW: float32, every value one of the tiers' / 255. `shares`: how much of the picture each tier is."""
+    """weights_HW: float32, every value one of the tiers' / 255. `shares`: how much of the picture each tier is.
+    `faceless`: how many regions of people have no face in them, by `count_faceless`."""
 
     weights_HW: np.ndarray
     shares: dict[str, float]
     approximate: bool
+    faceless: int
 
     @property
     def coverage(self) -> float:
@@ -24,8 +30,21 @@ class TieredMask:
         return float(self.weights_HW.mean(dtype=np.float64))
 
 
-def tiered_mask(segmenter: PartSegmenter, tiers: TierWeights, rgb_HWC: np.ndarray) -> TieredMask:
-    """The weights of everyone in an upright uint8 RGB picture. Raises what the segmenter and `weigh_parts` raise."""
-    parts = segmenter.segment(rgb_HWC)
+def tiered_mask(parts: PartMap, tiers: TierWeights) -> TieredMask:
+    """The weights of everyone in a picture. Raises what `weigh_parts` raises."""
     shares = {tier: round(float(parts.mask(parts.scheme.tier_ids(tier)).mean()), 6) for tier in TIER_NAMES}
-    return TieredMask(weigh_parts(tiers, parts), shares, parts.approximate)
+    return TieredMask(weigh_parts(tiers, parts), shares, parts.approximate, count_faceless(parts))
+
+
+def count_faceless(parts: PartMap) -> int:
+    """How many connected regions of face, hair and body, of 1 % of the picture and more, hold no pixel of a face: people
+    turned away or cut off, or a face that was not found and so has the body's weight. 0 where the scheme has no faces.
+    """
+    scheme = parts.scheme
+    if not scheme.face:
+        return 0
+    people_HW = parts.mask(identifier for tier in TIER_NAMES for identifier in scheme.tier_ids(tier))
+    count, label_HW, stats, _ = cv2.connectedComponentsWithStats(people_HW.astype(np.uint8), connectivity=8)
+    with_face = np.bincount(label_HW[parts.mask(scheme.tier_ids("face"))], minlength=count) > 0
+    large = stats[:, cv2.CC_STAT_AREA] >= MIN_FACELESS_SHARE * people_HW.size
+    return int(np.count_nonzero(large[1:] & ~with_face[1:]))

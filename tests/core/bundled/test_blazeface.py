@@ -3,13 +3,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from maskloss.core.bundled.blazeface import detect, detect_tiled
+from maskloss.core.bundled.blazeface import Detection, detect
 
 pytestmark = pytest.mark.models
 
 
 def test_six_people_have_six_faces_with_their_features_inside(t1_photograph: np.ndarray):
-    faces = detect_tiled(t1_photograph, 0.6)
+    faces = detect(t1_photograph, 0.6)
     assert len(faces) == 6
     for face in faces:
         x0, y0, x1, y1 = face.box
@@ -22,12 +22,32 @@ def test_six_people_have_six_faces_with_their_features_inside(t1_photograph: np.
         np.testing.assert_allclose(face.centre, [(x0 + x1) / 2, (y0 + y1) / 2])
 
 
-def test_tiles_find_faces_that_are_too_small_for_the_whole_picture(t1_photograph: np.ndarray):
-    canvas_HWC = np.full((1500, 2200, 3), 128, np.uint8)
-    canvas_HWC[500:943, 800:1440] = cv2.resize(t1_photograph, (640, 443), interpolation=cv2.INTER_AREA)
-    whole, tiled = detect(canvas_HWC, 0.6), detect_tiled(canvas_HWC, 0.6)
-    assert len(whole) < 2
-    assert len(tiled) >= 5
+def close_up(rgb_HWC: np.ndarray, face: Detection, side: float) -> tuple[np.ndarray, np.ndarray]:
+    """The middle of a face, `side` times as wide as its box, and where it was cut out."""
+    low = np.rint(face.centre - face.side_px * side / 2).astype(int)
+    high = np.rint(face.centre + face.side_px * side / 2).astype(int)
+    return rgb_HWC[low[1] : high[1], low[0] : high[0]], np.tile(low, 2)
+
+
+@pytest.mark.parametrize("side", [0.9, 1.0, 1.15, 1.3])
+@pytest.mark.parametrize("scale", [1, 6])
+def test_a_close_up_has_its_face_where_the_photograph_has_it(t1_photograph: np.ndarray, side: float, scale: int):
+    for face in detect(t1_photograph, 0.6):
+        crop_HWC, corner = close_up(t1_photograph, face, side)
+        crop_HWC = cv2.resize(crop_HWC, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        found = max(detect(crop_HWC, 0.6), key=lambda each: each.side_px)
+        np.testing.assert_allclose(np.array(found.box) / scale + corner, face.box, atol=0.2 * face.side_px)
+
+
+@pytest.mark.parametrize("shape", [(1.0, 2.5), (2.5, 1.0)])
+def test_a_strip_through_a_face_is_a_close_up_as_well(t1_photograph: np.ndarray, shape: tuple[float, float]):
+    faces = detect(t1_photograph, 0.6)
+    face = faces[0]
+    half = np.array(shape) * face.side_px / 2
+    low = np.maximum(np.rint(face.centre - half).astype(int), 0)
+    high = np.rint(face.centre + half).astype(int)
+    found = detect(t1_photograph[low[1] : high[1], low[0] : high[0]], 0.6)
+    assert any(np.abs(np.array(each.box) + np.tile(low, 2) - face.box).max() < 0.2 * face.side_px for each in found)
 
 
 def test_a_face_found_in_a_tile_lies_where_the_picture_has_it(t1_photograph: np.ndarray):
@@ -37,10 +57,10 @@ def test_a_face_found_in_a_tile_lies_where_the_picture_has_it(t1_photograph: np.
     def rows(faces):
         return np.array(sorted(face.box for face in faces))
 
-    before, after = rows(detect_tiled(t1_photograph, 0.6)), rows(detect_tiled(moved_HWC, 0.6))
+    before, after = rows(detect(t1_photograph, 0.6)), rows(detect(moved_HWC, 0.6))
     np.testing.assert_allclose(after - [180, 150, 180, 150], before, atol=20)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 200), (5, 900)])
 def test_pictures_without_faces_have_none(size: tuple[int, int]):
-    assert detect_tiled(np.full((size[1], size[0], 3), 127, np.uint8), 0.6) == []
+    assert detect(np.full((size[1], size[0], 3), 127, np.uint8), 0.6) == []
