@@ -34,7 +34,7 @@ WITHOUT_FACES = (
     "hubble_deep_field", "ihc", "microaneurysms", "moon", "motorcycle_left", "motorcycle_right", "page", "phantom",
     "retina", "rocket", "text",
 )  # fmt: skip
-SHARES = (0.02, 0.03, 0.05, 0.1, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25)
+SHARES = (0.02, 0.03, 0.05, 0.1, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25)
 _CLOSE_UP = 0.35  # from here on the picture is cut out of the photograph
 _PLACES = ((0.0, 0.0), (-0.08, -0.08), (0.08, -0.08), (-0.08, 0.08), (0.08, 0.08))  # in sides of the face
 _GROUNDS = ("coffee", "gravel", "motorcycle_left", "rocket", "grass")

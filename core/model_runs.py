@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .errors import MaskLossError, ModelRunError
+from .progress import check_interrupted
 
 # Whatever a foreign library may raise when it goes wrong; not the interrupts of a host, which share only Exception.
 _FAILURES: tuple[type[BaseException], ...] = (
@@ -34,8 +35,10 @@ def onnx_errors() -> tuple[type[BaseException], ...]:
 def running_model(model: str, rgb_HWC: np.ndarray) -> Generator[None]:
     """Runs `model` (its name) on a picture: what fails in the block becomes a ModelRunError.
 
-    Errors of ours pass as they are; so does CUDA's being out of memory, with which ComfyUI knows what to do.
+    May raise the host's interrupt before it begins, so that work is never more than one network from its end. Errors of
+    ours pass as they are; so does CUDA's being out of memory, with which ComfyUI knows what to do.
     """
+    check_interrupted()
     try:
         yield
     except (MaskLossError, torch.cuda.OutOfMemoryError):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 import numpy as np
@@ -27,3 +30,31 @@ class Silent:
 
 
 SILENT = Silent()
+
+
+class WorkStopped(BaseException):
+    """Ends work in another thread whose result nobody waits for any more; whoever told it to stop takes it in."""
+
+
+_check: ContextVar[Callable[[], None] | None] = ContextVar("maskloss_check", default=None)
+
+
+@contextmanager
+def checked_by(check: Callable[[], None]) -> Generator[None]:
+    """Inside the block `check_interrupted` calls `check`, which raises where the work is to stop.
+
+    Threads have it when they are given this one's context (`contextvars.copy_context`).
+    """
+    token = _check.set(check)
+    try:
+        yield
+    finally:
+        _check.reset(token)
+
+
+def check_interrupted() -> None:
+    """Stop here when the work that is going on is to stop: called between the stages of one piece of work, so that it
+    ends within a second or so. Raises the host's interrupt, or WorkStopped in another thread."""
+    check = _check.get()
+    if check is not None:
+        check()

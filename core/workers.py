@@ -6,13 +6,15 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TypeVar
 
 import cv2
 import torch
+
+from .progress import WorkStopped, check_interrupted, checked_by
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -21,6 +23,7 @@ B = TypeVar("B")
 MAX_WORKERS = 8
 # Pixels of the photographs that are in memory at once with a mask for everyone in them, up to 100 bytes a pixel.
 MAX_PIXELS = 48_000_000
+_CHECK_S = 0.2
 
 
 def worker_count(*models: object) -> int:
@@ -41,25 +44,44 @@ def in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> Gener
 
     Work in another thread has the caller's context (`contextvars`), so that its warnings arrive where the caller's do.
     At most one piece per worker and one result more per worker are held, so memory does not grow with the pieces. When
-    a piece raises, or whoever takes the results stops taking them, nothing new is begun and what is under way is
-    finished. With one worker everything runs in the calling thread, as the results are taken.
+    a piece raises, the work is interrupted, or whoever takes the results stops taking them, nothing new is begun and
+    what is under way ends at its next `check_interrupted`. With one worker everything runs in the calling thread, as
+    the results are taken.
     """
     if workers == 1:
         for piece in pieces:
             yield work(piece)
         return
+    stopped = threading.Event()
+
+    def check() -> None:
+        if stopped.is_set():
+            raise WorkStopped
+
+    def stoppable(piece: A) -> B:
+        with checked_by(check):
+            return work(piece)
+
     with _one_thread_each(), ThreadPoolExecutor(workers, "maskloss", use_one_core) as pool:
         waiting: deque[Future[B]] = deque()
         try:
             for piece in pieces:
-                waiting.append(pool.submit(copy_context().run, work, piece))
+                waiting.append(pool.submit(copy_context().run, stoppable, piece))
                 if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
+                    yield _result_of(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield _result_of(waiting.popleft())
         finally:
+            stopped.set()
             for future in waiting:
                 future.cancel()
+
+
+def _result_of(future: Future[B]) -> B:
+    """What the future gives; while it is waited for, this thread's work can be interrupted."""
+    while not wait((future,), _CHECK_S).done:
+        check_interrupted()
+    return future.result()
 
 
 def use_one_core() -> None:

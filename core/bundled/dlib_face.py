@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import ModelMissingError
+from ..progress import check_interrupted
 from .install import require
 from .registry import FACE_EMBEDDING, FACE_EMBEDDING_MANIFEST
 
@@ -45,7 +46,11 @@ def align(rgb_HWC: np.ndarray, keypoints_K2: np.ndarray) -> np.ndarray:
 
 
 def embed(chips_NHWC: np.ndarray) -> np.ndarray:
-    """Embeddings (N, 128) float32 of aligned faces (N, 150, 150, 3) RGB uint8."""
+    """Embeddings (N, 128) float32 of aligned faces (N, 150, 150, 3) RGB uint8.
+
+    May raise the host's interrupt before it begins.
+    """
+    check_interrupted()
     return _network(require(FACE_EMBEDDING), require(FACE_EMBEDDING_MANIFEST))(chips_NHWC)
 
 

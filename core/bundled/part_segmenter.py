@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ..parts.part_map import SCHEMES, PartMap
+from ..progress import check_interrupted
 from .crown import look_at_crown
 from .found_faces import FoundFace, check_picture, find_faces
 from .hair import find_face, find_hair
@@ -67,6 +68,7 @@ def _parts_of_people(
     hair_HW = np.zeros_like(body_HW)
     face_HW = np.zeros_like(body_HW)
     for index, face in enumerate(faces):
+        check_interrupted()
         others_HW = np.max(np.stack([*people[:index], *people[index + 1 :], np.zeros_like(body_HW)]), axis=0)
         own_HW = np.where(people[index] >= others_HW, people[index], np.float32(0))
         points_N2, oval_N2 = face.mesh.points_N2 * scale, face.mesh.oval_N2 * scale

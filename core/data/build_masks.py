@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..alpha import weights_to_uint8
 from ..images import has_alpha, load_image, save_image
@@ -53,18 +54,19 @@ def build_masks(
     workers: int | None = None,
     parts_directory: Path | None = None,
     earlier: Sequence[Path] = (),
-) -> tuple[Dataset, dict[str, object]]:
+) -> tuple[Dataset, dict[str, Any]]:
     """Write `<output_directory>/<name>.png` (8-bit, the photograph's size, exact tier values) for each item.
 
     A video's are in one `<name>.mkv`, one mask per frame; every `video_every`-th is segmented, the others have the mask
     of the one before. What `person_segmenter` finds and the parts call background counts as body. An item that has a
     mask keeps it unless `overwrite`; so does a file there that this step did not write or that was edited since.
     Unchanged work is skipped. `workers`: photographs at a time, None for as many as the cores and models allow; the
-    masks are the same for any number. What the segmenter finds is kept in `parts_directory`, where other tiers are made
-    from it without segmenting again. In the directories of `earlier` are masks by other settings: those that were edited
-    by hand since are used where they lie, unless `overwrite`.
+    masks are the same for any number. What the segmenter finds is kept in `parts_directory`, and other tiers are made
+    from it without segmenting again. In the directories of `earlier` are masks by other settings: those that were
+    edited by hand since are used where they lie, unless `overwrite`.
 
     Returns the dataset with these masks, and the report {"items": [{"name", "state": written|unchanged|kept, "reason",
+    "coverage", "tiers": {tier: share of the picture}, "faceless": regions of people without a face, "approximate",
     "coverage", "tiers": {tier: share of the picture}, "faceless": regions of people without a face, "approximate",
     "mask_read": how its own mask is read, "video", "forbids_biometrics": the segmenter, where its licence does}],
     "counts", "segmented": pictures whose parts were not kept from before, "messages"}. Errors of reading, segmenting
@@ -84,7 +86,10 @@ def build_masks(
         item if row.pop("own", False) else _with_mask(item, building.mask_of(item), row["state"] == "kept")
         for item, row in zip(dataset.items, rows, strict=True)
     )
-    report = {"items": rows, "counts": _counts(rows), "segmented": kept.segmented, "messages": _messages(rows)}
+    messages = _messages(rows)
+    for row in rows:
+        row.pop("edited", None)
+    report = {"items": rows, "counts": _counts(rows), "segmented": kept.segmented, "messages": messages}
     return Dataset(items, dataset.left_out), report
 
 
@@ -208,8 +213,8 @@ def _messages(rows: Sequence[Row]) -> list[str]:
     if faceless:
         messages.append(
             warn(
-                f"In {len(faceless)} photographs somebody has no face in their mask, so that a face there has the body's "
-                f"weight: {_listed(faceless)}. Look at them; where a face is seen, draw its mask or use another segmenter."
+                f"In {len(faceless)} photographs somebody's mask has no face, so a face there has the body's weight: "
+                f"{_listed(faceless)}. Look at them; where a face is seen, draw its mask or use another segmenter."
             )
         )
     edited = [str(row["name"]) for row in rows if row.get("edited") == "now"]
@@ -219,8 +224,8 @@ def _messages(rows: Sequence[Row]) -> list[str]:
     if older:
         messages.append(
             warn(
-                f"{len(older)} masks were edited by hand before the photograph or the settings changed, and are kept as "
-                f"they are: {_listed(older)}. Set overwrite to have them made again."
+                f"{len(older)} masks were edited by hand before the photograph or the settings changed, and are kept "
+                f"as they are: {_listed(older)}. Set overwrite to have them made again."
             )
         )
     return messages

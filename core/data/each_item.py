@@ -10,7 +10,7 @@ from typing import TypeVar
 from ..errors import SettingError
 from ..images import image_size
 from ..model_runs import on_picture
-from ..progress import Progress
+from ..progress import Progress, check_interrupted, checked_by
 from ..video.reader import probe
 from ..workers import MAX_PIXELS, Budget, in_order
 from .items import DatasetItem
@@ -26,12 +26,18 @@ class Advance:
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress, self._total = progress, total
+        self._text = ""
         self.done = 0
 
     def __call__(self, units: int, text: str = "") -> None:
         """`units` more are finished, and `text` comes next. May raise the host's interrupt."""
         self.done += units
-        self._progress.update(self.done, self._total, text)
+        self._text = text
+        self.check()
+
+    def check(self) -> None:
+        """Say again how far it is, for the sake of the host's interrupt, which may be raised."""
+        self._progress.update(self.done, self._total, self._text)
 
 
 def each_item(
@@ -46,8 +52,8 @@ def each_item(
 
     Large photographs are worked on by fewer threads, so that no more than MAX_PIXELS are in memory at once.
 
-    A video may advance by one for each of its `segmented_frames`; what is left is made up when it returns. SettingError
-    when `video_every` is below 1.
+    A video may advance by one for each of its `segmented_frames`; what is left is made up when it returns. The work may
+    be interrupted at every `check_interrupted` in it. SettingError when `video_every` is below 1.
     """
     if video_every < 1:
         raise SettingError(f"video_every must be at least 1 frame, got {video_every}.")
@@ -68,16 +74,18 @@ def each_item(
     def bounded(item: DatasetItem) -> Row:
         width, height = image_size(item.media_path)
         with pixels.held(width * height), on_picture(item.name):
+            check_interrupted()
             return photograph(item)
 
-    with closing(in_order(bounded, photographs, workers)) as results:
-        for item, row in zip(photographs, results, strict=True):
-            rows[item.name] = row
-            advance(1, names[len(rows)])
-    for item, end in zip(videos, ends[1:], strict=True):
-        with on_picture(item.name):
-            rows[item.name] = video(item, advance)
-        advance(end - advance.done, names[len(rows)])
+    with checked_by(advance.check):
+        with closing(in_order(bounded, photographs, workers)) as results:
+            for item, row in zip(photographs, results, strict=True):
+                rows[item.name] = row
+                advance(1, names[len(rows)])
+        for item, end in zip(videos, ends[1:], strict=True):
+            with on_picture(item.name):
+                rows[item.name] = video(item, advance)
+            advance(end - advance.done, names[len(rows)])
     return [rows[item.name] for item in items]
 
 

@@ -7,7 +7,7 @@ say; it never keeps everyone. `_HW` pixel grid.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import DatasetError, SettingError
 from ..people.faces import FaceRecognizer
-from ..people.identity import Identity, MatchRules, OnNoMatch
+from ..people.identity import Identity, MatchRules, OnNoMatch, Outcome
 from ..people.instances import PersonSegmenter
 from ..progress import SILENT, Progress
 from ..warning import warn
@@ -93,8 +93,28 @@ def keep_person(
                 "written there."
             )
         )
+    unsure = (Outcome.SKIPPED, Outcome.EMPTY, Outcome.LARGEST)
+    if rows and all(row.decision is not None and row.decision.outcome in unsure for row in rows):
+        warnings.append(warn(_nobody(rows)))
     report = {**person_report(rows), "warnings": warnings}
     return Dataset(tuple(items), dataset.left_out + tuple(left_out)), report
+
+
+def _nobody(rows: Sequence[PersonRow]) -> str:
+    """What is said where the person was recognised in none of the photographs, although that is no error."""
+    alike = [
+        (face.similarity, row.name)
+        for row in rows
+        for face in (row.decision.faces if row.decision is not None else ())
+        if face.similarity is not None
+    ]
+    found = "no face was found in any" if not alike else f"the most alike is {max(alike)[0]:.2f}, in {max(alike)[1]}"
+    largest = any(row.decision is not None and row.decision.outcome is Outcome.LARGEST for row in rows)
+    left = "only the largest faces were kept, whoever they are" if largest else "nothing is left to train on"
+    return (
+        f"The person was recognised in none of {len(rows)} photographs and videos, so {left}: {found}. Look at the "
+        "reference faces; give more or better ones, or lower min_similarity."
+    )
 
 
 def _check(

@@ -37,8 +37,9 @@ def tiered_mask(parts: PartMap, tiers: TierWeights) -> TieredMask:
 
 
 def count_faceless(parts: PartMap) -> int:
-    """How many connected regions of face, hair and body, of 1 % of the picture and more, hold no pixel of a face: people
-    turned away or cut off, or a face that was not found and so has the body's weight. 0 where the scheme has no faces.
+    """How many connected regions of face, hair and body, of 1 % of the picture and more, hold no pixel of a face.
+
+    They are people turned away or cut off, or a face that was not found. 0 where the scheme has no faces.
     """
     scheme = parts.scheme
     if not scheme.face:

@@ -84,10 +84,10 @@ def _parts_of_frames(
         return number, kept.get(lambda: segmenter.segment(rgb_HWC), *made_from, number)
 
     missing = [number for number in wanted if not kept.has(*made_from, number)]
+    made_here = frozenset(missing)
     with closing(in_order(work, read_frames(item.media_path, missing), workers)) as made:
         for number in wanted:
-            if missing and number == missing[0]:
-                missing.pop(0)
+            if number in made_here:
                 yield next(made)
             else:
                 # Kept ones can be damaged, or gone meanwhile; that frame is read alone.

@@ -6,6 +6,7 @@ from contextlib import closing
 import cv2
 import pytest
 import torch
+from maskloss.core.progress import check_interrupted, checked_by
 from maskloss.core.workers import MAX_WORKERS, Budget, in_order, worker_count
 
 # Only for what never comes: nothing is measured by it.
@@ -104,3 +105,47 @@ def test_a_budget_comes_back_after_an_error() -> None:
     for _ in range(3):
         with pytest.raises(ValueError, match="here"), budget.held(8):
             raise ValueError("here")
+
+
+class Interrupt(BaseException):
+    pass
+
+
+def test_an_interrupt_is_heeded_while_work_is_waited_for_and_no_stage_is_begun_after_it() -> None:
+    under_way = threading.Barrier(3)
+    stages: list[str] = []
+
+    def work(piece: int) -> int:
+        stages.append(f"{piece} first")
+        under_way.wait(10)
+        for _ in range(1000):  # until it is told to stop; at the latest after some seconds
+            check_interrupted()
+            time.sleep(0.01)
+        stages.append(f"{piece} second")
+        return piece
+
+    def check() -> None:
+        if threading.current_thread() is threading.main_thread():
+            under_way.wait(10)  # both pieces are in their first stage
+            raise Interrupt
+
+    with pytest.raises(Interrupt), checked_by(check):
+        list(in_order(work, range(8), 2))
+    assert sorted(stages) == ["0 first", "1 first"]
+
+
+def test_the_calling_thread_is_interrupted_between_the_stages_of_a_piece() -> None:
+    stages: list[str] = []
+
+    def work(piece: int) -> None:
+        for stage in ("first", "second"):
+            check_interrupted()
+            stages.append(stage)
+
+    def check() -> None:
+        if stages:
+            raise Interrupt
+
+    with pytest.raises(Interrupt), checked_by(check):
+        list(in_order(work, range(3), 1))
+    assert stages == ["first"]

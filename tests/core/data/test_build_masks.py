@@ -10,11 +10,13 @@ from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings, MaskOri
 from maskloss.core.data.load import load_item
 from maskloss.core.data.scan import DatasetConfig, scan_dataset
 from maskloss.core.errors import DatasetError, SettingError
-from maskloss.core.images import load_mask
+from maskloss.core.images import load_mask, save_image
 from maskloss.core.parts.part_map import SCHEMES, PartMap
 from maskloss.core.parts.tiers import TierWeights
+from maskloss.core.previews import masks_sheet
 from maskloss.core.video.masks import read_mask_frames
 from maskloss.core.video.reader import probe, read_frames
+from maskloss.core.warning import collected_warnings
 
 from .colour_people import BlobSegmenter
 
@@ -220,3 +222,121 @@ def test_what_a_person_segmenter_finds_is_body_too(tmp_path: Path, photograph: D
     after = load_mask(tmp_path / "out/a.png")
     assert (after[before == 0] == 128).all()
     assert (after[before > 0] == before[before > 0]).all()
+
+
+def test_other_weights_are_made_from_kept_parts(tmp_path: Path, photograph: Draw, video: Draw) -> None:
+    film = DatasetItem("film", video("set/film.mkv", 7), LoadSettings())
+    dataset = Dataset((*dataset_of(photograph("set/a.png"), photograph("set/b.png", seed=1)).items, film))
+    parts, segmenter = tmp_path / "parts", QuarterSegmenter()
+
+    def build(directory: str, tiers: TierWeights, kept: Path | None = parts) -> dict:
+        return build_masks(
+            dataset, segmenter, tiers, tmp_path / directory, video_every=3, workers=1, parts_directory=kept
+        )[1]
+
+    assert build("one", TierWeights())["segmented"] == segmenter.calls == 5  # two photographs, frames 0, 3 and 6
+    assert build("one", TierWeights(hair=10))["segmented"] == 0
+    assert build("other", TierWeights(hair=10))["segmented"] == 0
+    assert segmenter.calls == 5
+    build("fresh", TierWeights(hair=10), kept=None)
+    for name in ("a.png", "b.png"):
+        expected_HW = load_mask(tmp_path / "fresh" / name)
+        assert 10 in expected_HW
+        np.testing.assert_array_equal(load_mask(tmp_path / "one" / name), expected_HW)
+        np.testing.assert_array_equal(load_mask(tmp_path / "other" / name), expected_HW)
+    info = probe(film.media_path)
+    for directory in ("one", "other"):
+        pairs = zip(
+            read_mask_frames(tmp_path / directory / "film.mkv", info, range(info.frames)),
+            read_mask_frames(tmp_path / "fresh/film.mkv", info, range(info.frames)),
+            strict=True,
+        )
+        assert all((mask_HW == expected_HW).all() for (_, mask_HW), (_, expected_HW) in pairs)
+
+
+def test_a_video_with_some_frames_kept_segments_the_others_alone(tmp_path: Path, video: Draw) -> None:
+    dataset = Dataset((DatasetItem("film", video("set/film.mkv", 7), LoadSettings()),))
+    parts, segmenter = tmp_path / "parts", QuarterSegmenter()
+    build_masks(dataset, segmenter, TierWeights(), tmp_path / "a", video_every=3, parts_directory=parts)
+    report = build_masks(dataset, segmenter, TierWeights(), tmp_path / "b", video_every=2, parts_directory=parts)[1]
+    assert report["segmented"] == 2  # of 0, 2, 4 and 6 the second and the third
+    for path in parts.rglob("*.parts"):
+        path.write_bytes(b"damaged")
+    again = build_masks(dataset, segmenter, TierWeights(), tmp_path / "c", video_every=2, parts_directory=parts)[1]
+    assert again["segmented"] == 4
+    info = probe(dataset.items[0].media_path)
+    frames = [
+        [mask_HW for _, mask_HW in read_mask_frames(tmp_path / f"{name}/film.mkv", info, range(7))] for name in "bc"
+    ]
+    np.testing.assert_array_equal(*frames)
+
+
+def test_edited_masks_are_kept_and_named_when_the_weights_change(tmp_path: Path, photograph: Draw) -> None:
+    dataset = dataset_of(*(photograph(f"set/{name}.png", seed=seed) for seed, name in enumerate("abc")))
+    built, _ = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "one")
+    edited = built.items[1].mask_path
+    assert edited is not None
+    save_image(edited, np.full_like(load_mask(edited), 7))
+    report = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "one")[1]
+    assert report["messages"] == ["1 masks were edited by hand and are kept: b."]
+    for directory in ("one", "two"):  # in the same folder, and in that which other weights have
+        with collected_warnings(lambda _: None) as warnings:
+            changed, report = build_masks(
+                dataset, QuarterSegmenter(), TierWeights(hair=5), tmp_path / directory, earlier=[tmp_path / "one"]
+            )
+        assert states(report) == ["written", "kept", "written"]
+        assert changed.items[1].mask_path == edited
+        assert (load_mask(edited) == 7).all()
+        assert "kept as they are: b." in warnings.texts[0]
+        assert "b" not in [path.stem for path in (tmp_path / "two").glob("*.png")]
+    overwritten, _ = build_masks(
+        dataset, QuarterSegmenter(), TierWeights(hair=5), tmp_path / "two", overwrite=True, earlier=[tmp_path / "one"]
+    )
+    assert overwritten.items[1].mask_path == tmp_path / "two/b.png"
+
+
+def test_an_edited_mask_of_another_photograph_of_that_name_is_not_taken_over(tmp_path: Path, photograph: Draw) -> None:
+    dataset = dataset_of(photograph("set/a.png"))
+    build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "one")
+    save_image(tmp_path / "one/a.png", np.full((30, 40), 7, np.uint8))
+    other = dataset_of(photograph("other/a.png", seed=9))
+    built, _ = build_masks(other, QuarterSegmenter(), TierWeights(), tmp_path / "two", earlier=[tmp_path / "one"])
+    assert built.items[0].mask_path == tmp_path / "two/a.png"
+
+
+class HalfFaceless:
+    """Two people, of whom the right one has a face if the picture's first pixel is bright; a speck besides."""
+
+    name = "half faceless"
+    identity = "half faceless/1"
+    approximate = True
+
+    def segment(self, rgb_HWC: np.ndarray) -> PartMap:
+        label_HW = np.zeros(rgb_HWC.shape[:2], np.uint8)
+        scheme = SCHEMES["maskloss_4"]
+        label_HW[5:25, 2:15] = label_HW[5:25, 22:35] = scheme.class_id("Body")
+        label_HW[5:10, 2:15] = scheme.class_id("Face")
+        label_HW[28, 38] = scheme.class_id("Body")  # less than 1 % of the picture
+        if rgb_HWC[0, 0, 0] > 127:
+            label_HW[5:10, 22:35] = scheme.class_id("Face")
+        return PartMap(label_HW, scheme)
+
+
+def test_a_person_without_a_face_is_said(tmp_path: Path, photograph: Draw) -> None:
+    bright, dark = photograph("set/bright.png", (40, 30)), photograph("set/dark.png", (40, 30), seed=1)
+    for path, value in ((bright, 200), (dark, 20)):
+        pixels_HWC = np.full((30, 40, 3), value, np.uint8)
+        save_image(path, pixels_HWC)
+    with collected_warnings(lambda _: None) as warnings:
+        built, report = build_masks(dataset_of(bright, dark), HalfFaceless(), TierWeights(), tmp_path / "out")
+    assert [row["faceless"] for row in report["items"]] == [0, 1]
+    (text,) = warnings.texts
+    assert "dark" in text
+    assert "bright" not in text
+    assert report["messages"] == [text]
+    again = build_masks(dataset_of(bright, dark), HalfFaceless(), TierWeights(), tmp_path / "out")[1]
+    assert [row["faceless"] for row in again["items"]] == [0, 1], "a re-run says it too"
+    assert again["messages"] == [text]
+    with_note_HWC = masks_sheet(built, report, 2, 4)
+    quiet = {**report, "items": [{**row, "faceless": 0} for row in report["items"]]}
+    assert with_note_HWC.shape != masks_sheet(built, quiet, 2, 4).shape, "the sheet has a line for it"

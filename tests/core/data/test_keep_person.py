@@ -17,6 +17,7 @@ from maskloss.core.data.load import load_item
 from maskloss.core.errors import DatasetError, ImageError, PersonError, SettingError
 from maskloss.core.images import load_mask
 from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch, Outcome
+from maskloss.core.warning import collected_warnings
 from PIL import Image
 
 from .colour_people import BLUE, GREEN, PINK, RED, ColourRecognizer, ColumnSegmenter
@@ -104,6 +105,31 @@ def test_masks_whose_licence_forbids_biometrics_are_warned_about(step: Step, gro
         ledger.finish("group", "", group.mask_path, {"forbids_biometrics": "sapiens2 seg"})
     (warning,) = step(group)[1]["warnings"]
     assert "built by sapiens2 seg, whose licence forbids biometric processing" in warning
+
+
+@pytest.mark.parametrize(
+    ("on_no_match", "said"),
+    [
+        (OnNoMatch.SKIP, "nothing is left to train on"),
+        (OnNoMatch.EMPTY, "nothing is left to train on"),
+        (OnNoMatch.LARGEST, "only the largest faces were kept, whoever they are"),
+    ],
+)
+def test_the_person_in_no_photograph_is_warned_of(
+    step: Step, scene: Callable[..., Path], on_no_match: OnNoMatch, said: str
+) -> None:
+    strangers = [DatasetItem(name, scene(name, (20, BLUE)), LoadSettings()) for name in ("a", "b")]
+    rules = MatchRules(on_no_match=on_no_match)
+    for _ in range(2):  # a run that finds everything done says so as well
+        with collected_warnings(lambda _: None) as warnings:
+            report = step(*strangers, rules=rules)[1]
+        (text,) = warnings.texts
+        assert report["warnings"] == [text]
+        assert "recognised in none of 2 photographs" in text
+        assert said in text
+        assert "the most alike is " in text
+    known = DatasetItem("c", scene("c", (20, RED)), LoadSettings())
+    assert step(*strangers, known, rules=rules)[1]["warnings"] == []
 
 
 def test_a_photograph_without_the_person_is_left_out_and_nobody_kept(
