@@ -1,6 +1,7 @@
 """Work at once gives the same results in the same order, holds little, and stops when told to."""
 
 import threading
+import time
 from contextlib import closing
 
 import cv2
