@@ -111,33 +111,49 @@ def _supervise(jobs: list[tuple[str, int]], seed: int, results: queue.Queue[Resu
     """A worker for these jobs, and another one from where it died."""
     done = 0
     while done < len(jobs):
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.torture", "--worker", "--seed", str(seed)],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
-        )  # fmt: skip
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        assert worker.stderr is not None
-        said: list[str] = []
-        listening = threading.Thread(target=_keep_last, args=(worker.stderr, said))
-        listening.start()
-        worker.stdin.write(json.dumps(jobs[done:]))
-        worker.stdin.close()
+        # What a killed process leaves is swept away with it.
+        with TemporaryDirectory(prefix="maskloss-torture-", ignore_cleanup_errors=True) as folder:
+            ended = _from_one_worker(jobs[done:], seed, folder, results)
+        done += ended.tried
+        if done < len(jobs):
+            results.put(Result(*jobs[done], CRASHED, ended.text))
+            done += 1
+
+
+@dataclass(frozen=True)
+class _End:
+    tried: int
+    text: str
+
+
+def _from_one_worker(jobs: list[tuple[str, int]], seed: int, folder: str, results: queue.Queue[Result]) -> _End:
+    """Until it is done, or dead; everything temporary lies in `folder`."""
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.torture", "--worker", "--seed", str(seed)],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TMPDIR": folder},
+    )  # fmt: skip
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    assert worker.stderr is not None
+    said: list[str] = []
+    listening = threading.Thread(target=_keep_last, args=(worker.stderr, said))
+    listening.start()
+    worker.stdin.write(json.dumps(jobs))
+    worker.stdin.close()
+    tried = 0
+    guard = threading.Timer(SECONDS_TO_HANG, worker.kill)
+    guard.start()
+    for line in worker.stdout:
+        results.put(Result(**json.loads(line)))
+        tried += 1
+        guard.cancel()
         guard = threading.Timer(SECONDS_TO_HANG, worker.kill)
         guard.start()
-        for line in worker.stdout:
-            results.put(Result(**json.loads(line)))
-            done += 1
-            guard.cancel()
-            guard = threading.Timer(SECONDS_TO_HANG, worker.kill)
-            guard.start()
-        guard.cancel()
-        code = worker.wait()
-        listening.join()
-        if done < len(jobs):
-            results.put(Result(*jobs[done], CRASHED, f"the process ended with {code}: {''.join(said[-5:])}"))
-            done += 1
+    guard.cancel()
+    code = worker.wait()
+    listening.join()
+    return _End(tried, f"the process ended with {code}: {''.join(said[-5:])}")
 
 
 def _keep_last(stream: IO[str], said: list[str]) -> None:

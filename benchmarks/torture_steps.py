@@ -12,8 +12,10 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache as once
 from pathlib import Path
 from random import Random
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -155,10 +157,16 @@ def train(root: Path, output: Path, steps: int = 2, **inputs: Any) -> None:
 
 def run(root: Path, output: Path, prompt: Any) -> None:
     """`maskloss run` of any prompt."""
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / "prompt.json"
-    path.write_text(prompt if isinstance(prompt, str) else json.dumps(prompt), encoding="utf-8")
+    path = _prompt_file(prompt if isinstance(prompt, str) else json.dumps(prompt))
     command("run", path, "--input", root, "--output", output)
+
+
+@once
+def _prompt_file(text: str) -> Path:
+    """A file of it, apart from the folders that may be full or closed."""
+    path = Path(mkdtemp(prefix="maskloss-torture-prompt-")) / "prompt.json"
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def digest(folder: Path) -> str:

@@ -69,6 +69,8 @@ def read_prompt(path: Path) -> Prompt:
         raise PromptError(
             f"{path} is not JSON (line {error.lineno}, column {error.colno}: {error.msg}); export the workflow again"
         ) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise PromptError(f"{path} is no prompt ({error}); export the workflow again") from error
     return parse_prompt(data, str(path))
 
 

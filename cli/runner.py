@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import PromptError, UserError
 from ..core.host import LocalHost, use_host
+from ..nodes.checks import declared_inputs
 from .prompt import Prompt, PromptNode, Registry, as_api, checked_order
 
 Outputs = list[list[Any]]
+# A file may say 2 where a FLOAT is meant and 2.0 where an INT is; nodes get what they declare, as in ComfyUI.
+_NUMBERS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float}
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def run_prompt(prompt: Prompt, registry: Registry, host: LocalHost) -> dict[str,
 
 def _run_named(node: PromptNode, cls: type, results: Mapping[str, NodeResult]) -> NodeResult:
     try:
-        return run_node(cls, _inputs(node, results))
+        return run_node(cls, _inputs(node, cls, results))
     except UserError as error:
         raise PromptError(f"node {node.id} ({node.class_type}): {error}") from error
     except BaseException:
@@ -74,12 +77,18 @@ def run_node(cls: Any, inputs: Mapping[str, list[Any]]) -> NodeResult:
     return NodeResult(_merged_outputs(cls, returned), _merged_ui(returned))
 
 
-def _inputs(node: PromptNode, results: Mapping[str, NodeResult]) -> dict[str, list[Any]]:
-    links = node.links()
+def _inputs(node: PromptNode, cls: type, results: Mapping[str, NodeResult]) -> dict[str, list[Any]]:
+    links, declared = node.links(), declared_inputs(cls)
     return {
-        name: results[links[name][0]].outputs[links[name][1]] if name in links else [value]
+        name: results[links[name][0]].outputs[links[name][1]]
+        if name in links
+        else [_NUMBERS.get(declared[name][0], _same)(value)]
         for name, value in node.inputs.items()
     }
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _merged_outputs(cls: Any, returned: list[Any]) -> Outputs:

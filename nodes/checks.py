@@ -73,17 +73,24 @@ def problem_with(declaration: Declaration, value: object, in_range: bool = True)
 
 
 def _wrong_type(kind: str, value: object) -> str | None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value)
     if kind == "INT":
         # ComfyUI turns 100.9 into 100 in silence; a whole float such as 100.0 is the same number.
         return None if number and float(value).is_integer() else _expected("an INT", value)  # type: ignore[arg-type]
     if kind == "FLOAT":
-        return None if number and math.isfinite(value) else _expected("a finite FLOAT", value)  # type: ignore[arg-type]
+        return None if number else _expected("a finite FLOAT", value)
     if kind == "STRING":
         return None if isinstance(value, str) else _expected("a STRING", value)
     if kind == "BOOLEAN":
         return None if isinstance(value, bool) else _expected("true or false", value)
     return None
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # JSON's whole numbers may be longer than any float
+        return False
 
 
 def _expected(what: str, value: object) -> str:

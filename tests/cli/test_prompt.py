@@ -107,6 +107,8 @@ def test_unknown_class_circle_and_nothing_to_do() -> None:
     ("content", "error", "text"),
     [
         (b"{", PromptError, "is not JSON (line 1"),
+        (b"[" * 200_000, PromptError, "is no prompt (maximum recursion depth"),
+        (b"[" + b"1" * 10_000 + b"]", PromptError, "is no prompt (Exceeds the limit"),
         (b"\xff\xfe", PathError, "not UTF-8"),
         (b"[]", PromptError, "holds a list"),
         (b"{}", PromptError, "is empty"),

@@ -92,6 +92,24 @@ def test_list_outputs_reach_a_node_that_takes_whole_lists(tmp_path: Path) -> Non
     assert results["2"].ui == {"text": ["0+3", "1+3", "2+3"]}
 
 
+def test_nodes_get_numbers_of_the_kind_that_they_declare(tmp_path: Path) -> None:
+    class Halves:
+        RETURN_TYPES = ("FLOAT",)
+        FUNCTION = "run"
+        OUTPUT_NODE = True
+
+        @classmethod
+        def INPUT_TYPES(cls) -> dict[str, Any]:
+            return {"required": {"count": ("INT", {}), "value": ("FLOAT", {})}}
+
+        def run(self, count: int, value: float) -> dict[str, Any]:
+            return {"ui": {"text": [repr((count, value))]}, "result": (value,)}
+
+    data = {"1": node("Halves", count=2.0, value=2**70)}
+    results = run_prompt(parse_prompt(data), {"Halves": Halves}, LocalHost(tmp_path, tmp_path))
+    assert results["1"].ui["text"] == [repr((2, 2.0**70))]
+
+
 def test_errors_of_a_node_name_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = {"n": node("Numbers", count=14), "7:1": node("Add", a=["n", 0], b=["n", 1])}
     with pytest.raises(PromptError, match=r"node 7:1 \(Add\): 13 is refused"):

@@ -52,6 +52,11 @@ def test_illegal_values(declaration: Any, value: object, text: str) -> None:
     assert problem_with(declaration, value) == text
 
 
+def test_numbers_that_are_longer_than_any_float_are_illegal() -> None:
+    assert str(problem_with(FLOAT, 10**400)).endswith("expected a finite FLOAT")
+    assert str(problem_with(INT, 10**400)).endswith("expected an INT")
+
+
 def test_ranges_of_inputs_that_check_themselves_are_theirs() -> None:
     assert checked_by_itself(Example) == {"learning_rate"}
     assert problem_with(FLOAT, 7.0, in_range=False) is None
