@@ -26,6 +26,7 @@ from .edited import EarlierMasks
 from .files import check_case, hash_of
 from .items import Dataset, DatasetItem
 from .kept_parts import KeptParts
+from .known_hair import HAIR_VALUES, hair_values
 from .ledger import FileState, Ledger, Record, fingerprint_of, open_ledger, target_for
 from .licences import FORBIDS_BIOMETRICS
 from .load import uses_mask_file
@@ -156,13 +157,17 @@ class _Building:
                 reason = f"it was edited by hand in {edited.parent}, where other settings made it"
                 return media, fingerprint, {"name": item.name, "state": "kept", "reason": reason, "edited": "before"}
         if state is FileState.UNCHANGED and record is not None:
+            if HAIR_VALUES not in record.details:  # noted by an earlier version
+                noted = {**record.details, HAIR_VALUES: hair_values(self._tiers)}
+                self._ledger.finish(item.name, fingerprint, target, noted)
             return media, fingerprint, {"name": item.name, "state": "unchanged", **_shown(record.details)}
         return media, fingerprint, None
 
     def _finish(self, item: DatasetItem, media: str, fingerprint: str, details: Mapping[str, object]) -> Row:
         if getattr(self._segmenter, "forbids_biometrics", False):
             details = {**details, FORBIDS_BIOMETRICS: self._segmenter.name}
-        self._ledger.finish(item.name, fingerprint, self._targets[item.name], {**details, PHOTOGRAPH: media})
+        noted = {**details, PHOTOGRAPH: media, HAIR_VALUES: hair_values(self._tiers)}
+        self._ledger.finish(item.name, fingerprint, self._targets[item.name], noted)
         return {"name": item.name, "state": "written", **details}
 
 
@@ -188,7 +193,7 @@ def _kept_row(item: DatasetItem, state: FileState, record: Record | None, finger
 
 
 def _shown(details: Mapping[str, object]) -> Row:
-    return {key: value for key, value in details.items() if key != PHOTOGRAPH}
+    return {key: value for key, value in details.items() if key not in (PHOTOGRAPH, HAIR_VALUES)}
 
 
 def _details(mask: TieredMask) -> Row:

@@ -25,6 +25,7 @@ from .each_item import VIDEO_EVERY, Advance, each_item
 from .files import check_case
 from .items import Dataset, DatasetItem, LeftOut
 from .keeping import STEP, Keeping, KeepingInVideo, Shared, with_mask
+from .known_hair import known_hair_values
 from .ledger import open_ledger, target_for
 from .licences import biometrics_warnings
 from .person_report import LEFT_OUT, PersonRow, person_report
@@ -63,12 +64,13 @@ def keep_person(
     """
     _check(dataset, output_directory, instance_directory if instances_writable else None, choices, rules)
     search = PersonSearch(recognizer, identity, person_segmenter, rules, choices)
+    known = known_hair_values(dataset.items, BUILD_STEP)
     workers = worker_count(recognizer, person_segmenter) if workers is None else workers
     with (
         open_ledger(output_directory, STEP) as ledger,
         open_instances(instance_directory, dataset.items, instances_writable) as instances,
     ):
-        shared = Shared(search, ledger, instances, (dilate_px, feather_px), overwrite, video_every, workers)
+        shared = Shared(search, ledger, instances, (dilate_px, feather_px), overwrite, video_every, workers, known)
 
         def photograph(item: DatasetItem) -> PersonRow:
             return Keeping(item, target_for(item, output_directory), shared).run()

@@ -22,6 +22,7 @@ from ..people.instances import apply_instance
 from .each_item import Advance
 from .files import hash_of
 from .items import DatasetItem
+from .known_hair import read_seen_hair
 from .ledger import FileState, Ledger, Record, fingerprint_of
 from .load import check_required, load_item
 from .mask_facts import mask_digest
@@ -31,6 +32,7 @@ from .video_person import cut_weights, read_shares, write_person
 
 STEP = "KeepPerson"
 _FOLLOWING = 1  # raise when a video could give other masks
+_OWN_HAIR = 1  # raise when other hair could be taken for the person's
 
 
 def with_mask(item: DatasetItem, target: Path, decision: PersonDecision | None, by_hand: bool = False) -> DatasetItem:
@@ -49,7 +51,8 @@ def with_mask(item: DatasetItem, target: Path, decision: PersonDecision | None, 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """What the work on every item shares. `margins_px`: how far the mask grows, and over how much it then fades."""
+    """What the work on every item shares. `margins_px`: how far the mask grows, and over how much it then fades.
+    `hair_values`: of masks that tell hair, its value and that of the background, by the item's name."""
 
     search: PersonSearch
     ledger: Ledger
@@ -58,6 +61,7 @@ class Shared:
     overwrite: bool
     video_every: int
     workers: int
+    hair_values: Mapping[str, tuple[int, int]]
 
 
 class Keeping:
@@ -69,10 +73,13 @@ class Keeping:
         sought = shared.search.fingerprint(item.name, media)
         self._sought = fingerprint_of(sought, *also) if also else sought
         self._given = shared.instances.given(item, self._sought)
-        self._fingerprint = fingerprint_of(
+        made_from = (
             STEP, mask_digest(item, self._given, item.settings.mask_meaning) or self._sought, media,
             item.settings.alpha_mask, mask_digest(item, item.mask_path, item.mask_meaning), shared.margins_px,
         )  # fmt: skip
+        self._hair = shared.hair_values.get(item.name) if self._given is None else None
+        self._without_hair = fingerprint_of(*made_from)
+        self._fingerprint = fingerprint_of(*made_from, _OWN_HAIR, self._hair) if self._hair else self._without_hair
         self._state = shared.ledger.state(item.name, target, self._fingerprint)
         self._by_hand = self._state in (FileState.EDITED, FileState.FOREIGN) and not shared.overwrite
 
@@ -88,7 +95,7 @@ class Keeping:
         return self._row("written", self._make())
 
     def _drawn_by_hand(self, record: Record | None) -> PersonRow:
-        if record is None or record.fingerprint != self._fingerprint:
+        if record is None or record.fingerprint not in (self._fingerprint, self._without_hair):
             raise DatasetError(
                 f"{self._target} was not written for this person, photograph and setting by {STEP}; check it, then "
                 "move it away, choose another output_directory or set overwrite."
@@ -107,7 +114,8 @@ class Keeping:
         if self._given is not None:
             instance_HW = read_instance(self._given, self._item, loaded.size)
         else:
-            instance_HW, decision = self._shared.search.run(self._item.name, loaded.rgb_HWC)
+            seen = None if self._hair is None else read_seen_hair(self._item, self._hair, loaded.size)
+            instance_HW, decision = self._shared.search.run(self._item.name, loaded.rgb_HWC, seen)
             skipped = decision.outcome is Outcome.SKIPPED
             self._shared.instances.write(self._item, self._sought, None if skipped else instance_HW)
             if skipped:

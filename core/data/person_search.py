@@ -20,6 +20,7 @@ from ..images import IMAGE_SUFFIXES, load_mask, save_image
 from ..people.faces import FaceRecognizer
 from ..people.identity import Identity, MatchRules, PersonDecision, decide
 from ..people.instances import PersonSegmenter
+from ..people.own_hair import SeenHair
 from ..people.pick import cut_out
 from ..resample import check_same_aspect, fit_mask
 from ..video.reader import VIDEO_SUFFIXES
@@ -47,14 +48,15 @@ class PersonSearch:
         models = (self.recognizer.identity, self.segmenter.identity)
         return fingerprint_of(photograph, *models, sought, self._rules_for(name))
 
-    def run(self, name: str, rgb_HWC: np.ndarray) -> tuple[np.ndarray, PersonDecision]:
-        """mask_HW bool of the person (all False when nobody was chosen) and the decision; PersonError names `name`."""
+    def run(self, name: str, rgb_HWC: np.ndarray, seen: SeenHair | None = None) -> tuple[np.ndarray, PersonDecision]:
+        """mask_HW bool of the person, with the hair of theirs that is `seen` (all False when nobody was chosen), and
+        the decision; PersonError names `name`."""
         rules = self._rules_for(name)
         faces = self.recognizer.detect(rgb_HWC)
         try:
             decision = decide(faces, self.recognizer, self.identity, rules)
             masks = [] if decision.chosen is None else self.segmenter.segment(rgb_HWC, faces)
-            return cut_out((rgb_HWC.shape[1], rgb_HWC.shape[0]), faces, masks, decision, rules.on_no_match)
+            return cut_out((rgb_HWC.shape[1], rgb_HWC.shape[0]), faces, masks, decision, rules.on_no_match, seen)
         except PersonError as error:
             raise PersonError(f"{name}: {error}") from error
 

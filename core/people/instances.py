@@ -130,6 +130,11 @@ def apply_instance(
     return (weights_HW * share_HW).astype(np.float32)
 
 
+def mask_owners(faces: Sequence[Face], masks: Sequence[PersonMask]) -> list[int | None]:
+    """Whose each mask is, as `isolate_person` says: a face's number, or None. The masks have one size."""
+    return _owners(faces, masks)[0] if masks else []
+
+
 def _owners(faces: Sequence[Face], masks: Sequence[PersonMask]) -> tuple[list[int | None], np.ndarray]:
     """Whose each mask is (a face's number or None), and cover_FM: how much of each face each mask covers."""
     owners: list[int | None] = [mask.face_index for mask in masks]

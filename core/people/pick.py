@@ -11,6 +11,7 @@ from ..errors import ImageError, PersonError
 from .faces import Face, FaceRecognizer
 from .identity import Identity, MatchRules, OnNoMatch, PersonDecision, decide, describe_scores, without_match
 from .instances import PersonMask, isolate_person
+from .own_hair import SeenHair, add_own_hair
 
 
 def cut_out(
@@ -19,11 +20,14 @@ def cut_out(
     masks: Sequence[PersonMask],
     decision: PersonDecision,
     on_no_match: OnNoMatch,
+    seen: SeenHair | None = None,
 ) -> tuple[np.ndarray, PersonDecision]:
     """mask_HW bool of the person decided on (all False when there is none) and the decision with its area.
 
-    size: (width, height) of the picture. A chosen face without a mask counts as no match: EMPTY and SKIP are followed;
-    with ERROR and LARGEST it raises PersonError listing every face's score: the largest face could be a bystander's.
+    size: (width, height) of the picture. Hair that is `seen` and hangs on the chosen head alone belongs to the person,
+    also where the person's mask ends before it. A chosen face without a mask counts as no match: EMPTY and SKIP are
+    followed; with ERROR and LARGEST it raises PersonError listing every face's score: the largest face could be a
+    bystander's.
     Raises ImageError when the masks are not of the picture's size.
     """
     for mask in masks:
@@ -43,6 +47,8 @@ def cut_out(
             raise PersonError(f"{error} The faces of this picture: {describe_scores(decision.faces)}.") from error
         cause = f"{decision.reason}, but it has no person mask"
         return nobody_HW, replace(without_match(faces, decision.faces, on_no_match, cause), area=0.0)
+    if seen is not None:
+        mask_HW = add_own_hair(mask_HW, seen, faces, masks, decision.chosen)
     return mask_HW, replace(decision, area=float(mask_HW.mean()))
 
 

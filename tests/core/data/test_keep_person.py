@@ -398,3 +398,64 @@ def test_an_interrupt_keeps_what_was_decided(step: Step, group: DatasetItem, sce
         step(group, second, progress=Impatient())
     report = step(group, second)[1]
     assert [row["state"] for row in report["items"]] == ["unchanged", "written"]
+
+
+def _with_hair(item: DatasetItem, *columns: tuple[int, int], value: int = 80, note: bool = True) -> DatasetItem:
+    """The item with hair in the mask of everyone, at columns beside the heads, as Build Masks notes it."""
+    mask_HW = load_mask(item.mask_path)
+    for left, right in columns:
+        mask_HW[20:50, left:right] = value
+    Image.fromarray(mask_HW).save(item.mask_path)
+    with open_ledger(item.mask_path.parent, "BuildMasks") as ledger:
+        ledger.finish(item.name, "", item.mask_path, {"hair_values": [80, 0]} if note else {})
+    return item
+
+
+@pytest.fixture
+def apart(tmp_path: Path, scene: Callable[..., Path]) -> DatasetItem:
+    path = scene("apart", (20, GREEN), (130, RED))
+    return DatasetItem("apart", path, LoadSettings(), everyone(tmp_path, path))
+
+
+def test_hair_beside_the_persons_own_mask_keeps_its_weight_and_others_do_not(
+    step: Step, apart: DatasetItem, tmp_path: Path
+) -> None:
+    _with_hair(apart, (170, 176), (60, 66))  # the columns end at 170 and 60
+    _, report = step(apart, instance_directory=tmp_path / "people")
+    kept_HW, instance_HW = load_mask(step.out / "apart.png"), load_mask(tmp_path / "people/apart.png")
+    assert (kept_HW[20:50, 170:176] == 80).all()
+    assert not kept_HW[:, :130].any()
+    np.testing.assert_array_equal(instance_HW == 255, kept_HW > 0)
+    assert report["items"][0]["area"] == pytest.approx((kept_HW > 0).mean(), abs=1e-6)
+    assert step(apart, instance_directory=tmp_path / "people")[1]["items"][0]["state"] == "unchanged"
+
+
+def test_hair_that_reaches_from_head_to_head_is_nobodys(step: Step, scene: Callable[..., Path], tmp_path: Path) -> None:
+    path = scene("near", (70, GREEN), (130, RED))
+    step(_with_hair(DatasetItem("near", path, LoadSettings(), everyone(tmp_path, path)), (110, 130)))
+    kept_HW = load_mask(step.out / "near.png")
+    assert kept_HW[20:50, 135:165].all()
+    assert not kept_HW[:, :130].any()
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_masks_that_do_not_tell_hair_keep_what_they_kept(step: Step, apart: DatasetItem, noted: bool) -> None:
+    """Nothing noted; or another value than hair's beside the head."""
+    step(_with_hair(apart, (170, 176), value=128, note=noted))
+    assert not load_mask(step.out / "apart.png")[:, 170:].any()
+
+
+def test_masks_from_before_hair_was_noted_are_made_again(step: Step, apart: DatasetItem) -> None:
+    step(_with_hair(apart, (170, 176), note=False))
+    assert not load_mask(step.out / "apart.png")[:, 170:].any()
+    _with_hair(apart)
+    assert step(apart)[1]["items"][0]["state"] == "written"
+    assert (load_mask(step.out / "apart.png")[20:50, 170:176] == 80).all()
+
+
+def test_a_mask_edited_before_hair_was_noted_stays(step: Step, apart: DatasetItem) -> None:
+    step(_with_hair(apart, (170, 176), note=False))
+    edited = np.full((120, 200), 7, np.uint8)
+    Image.fromarray(edited).save(step.out / "apart.png")
+    assert step(_with_hair(apart))[1]["items"][0]["state"] == "kept"
+    assert (load_mask(step.out / "apart.png") == 7).all()
