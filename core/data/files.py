@@ -18,6 +18,10 @@ from ..errors import DatasetError, PathError
 from ..files import sha256_file, tells_case_apart
 
 MASK_LEDGER = ".maskloss_masks.json"
+# Thumbnails, wastebaskets and forks of files: of Synology, QNAP, macOS and Windows.
+SYSTEM_FOLDERS = frozenset((
+    "@eadir", "#recycle", "@recycle", "@__thumb", "__macosx", "$recycle.bin", "system volume information",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,15 @@ class FoundFile:
 
 
 def list_files(directory: Path, recursive: bool, closed: Iterable[Path] = ()) -> Iterator[FoundFile]:
-    """Every file below `directory`, sorted by name. Hidden files and folders, the folders in `closed` and the folders
-    that one of our own steps filled with masks are passed by. PathError when a folder cannot be read or a name is not
-    UTF-8."""
+    """Every file below `directory`, sorted by name. Hidden files and folders, systems' own folders, those in `closed`
+    and those that one of our own steps filled with masks are passed by. Links to folders elsewhere are followed, once
+    each. PathError when a folder cannot be read or a name is not UTF-8."""
     shut = {path.resolve() for path in closed}
+    root = directory.resolve()
     found: list[FoundFile] = []
-    for folder, folders, files in os.walk(directory, onerror=_refuse):
+    for folder, folders, files in os.walk(directory, onerror=_refuse, followlinks=recursive):
         here = Path(folder)
-        folders[:] = [name for name in folders if recursive and not name.startswith(".") and _open(here / name, shut)]
+        folders[:] = [name for name in folders if recursive and _is_descended(here / name, root, shut)]
         for name in files:
             if not name.startswith("."):
                 path = here / name
@@ -97,6 +102,7 @@ class NameIndex:
         holds files with the suffixes `folders_of` can belong to one as well."""
         self._kind = kind
         self._exact: defaultdict[str, list[Path]] = defaultdict(list)
+        self._given: set[Path] = set()
         # By less and less of a name: its Unicode form, then its case.
         self._loosely = tuple((key, _no_paths(), _counts(key(name) for name in wanted)) for key in (_composed, _folded))
         lowered = tuple(suffix.lower() for suffix in suffixes)
@@ -125,6 +131,16 @@ class NameIndex:
             return None
         return self._one(name, self._exact.get(flat, [])) or self._loose(flat)
 
+    @property
+    def given(self) -> frozenset[Path]:
+        """The files and folders that belong to a name that was asked for so far."""
+        return frozenset(self._given)
+
+    @property
+    def unused(self) -> frozenset[Path]:
+        """All others."""
+        return frozenset(path for paths in self._exact.values() for path in paths) - self._given
+
     def _loose(self, name: str) -> Path | None:
         for key, paths, wanted in self._loosely:
             if wanted.get(key(name), 0) > 1:
@@ -139,6 +155,7 @@ class NameIndex:
             raise DatasetError(
                 f"Two {self._kind} files could belong to {name}: {paths[0]} and {paths[1]}; keep one of them."
             )
+        self._given.update(paths)
         return paths[0] if paths else None
 
 
@@ -183,6 +200,19 @@ def _check_name(below: Path) -> None:
             f"The name of the file {os.fsencode(below)!r} is not UTF-8, so no cache and no report can hold it; rename "
             "the file."
         ) from error
+
+
+def _is_descended(folder: Path, root: Path, shut: set[Path]) -> bool:
+    """Whether the files below a folder belong to the dataset; of a link that is noted in `shut`, so that none is
+    followed twice and none in a circle."""
+    if folder.name.startswith(".") or folder.name.lower() in SYSTEM_FOLDERS or not _open(folder, shut):
+        return False
+    if folder.is_symlink():
+        target = folder.resolve()
+        if target.is_relative_to(root) or root.is_relative_to(target):
+            return False  # its files are found where they lie
+        shut.add(target)
+    return True
 
 
 def _open(folder: Path, shut: set[Path]) -> bool:

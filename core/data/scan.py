@@ -7,16 +7,17 @@ masks are read whole, so that what they mean is known before anything is made fr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from ..errors import DatasetError, PathError, SettingError
-from ..images import IMAGE_SUFFIXES
+from ..images import IMAGE_SUFFIXES, is_picture, picture_facts
 from ..photo.formats import why_not_readable
 from ..video.reader import VIDEO_SUFFIXES, probe
 from ..warning import warn
+from .beside import split_masks
 from .buckets import bucket_for
 from .files import FoundFile, NameIndex, list_files, need_directory
 from .items import Dataset, DatasetItem, LeftOut, LoadSettings
@@ -71,16 +72,16 @@ def scan_dataset(
     """
     need_directory(config.directory, "image directory")
     settings = config.settings
-    if settings.require_mask and not (settings.alpha_mask or config.mask_directory or masks_follow):
+    media, not_read, beside = _media(config)
+    if settings.require_mask and not (settings.alpha_mask or config.mask_directory or masks_follow or beside):
         raise DatasetError(
             "require_mask=true but no mask source configured; set mask_directory or alpha_mask, or turn it off."
         )
-    media, not_read = _media(config)
     names = [file.name for file in media]
     masks, video_masks = _mask_indexes(config, media, names)
     controls = _index(config.control_directory, "control_directory", "control", names)
     captions = _caption_index(config, names)
-    items = [_item(config, file, masks, video_masks, controls, captions) for file in media]
+    items = [_item(config, file, masks, video_masks, controls, captions, beside) for file in media]
     videos = {item.name: look_at_video(probe(item.media_path), settings.video) for item in items if item.is_video}
     reasons = {name: video.why_none for name, video in videos.items()}
     kept = tuple(item for item in items if not reasons.get(item.name))
@@ -106,6 +107,9 @@ def scan_dataset(
         target_fps=settings.video.target_fps,
         masks_read=masks_read,
         unused_alpha=tuple(item.name for item in kept if has_unused_alpha(item)),
+        unused_masks=_unused(config.mask_directory, masks, video_masks),
+        beside=tuple(item.name for item in kept if item.name in beside and item.mask_path == beside[item.name].path),
+        pictures={item.name: picture_facts(item.media_path) for item in kept if not item.is_video},
     )
     for text in report.warnings():
         warn(named_in_warnings + text)
@@ -123,17 +127,25 @@ def read_caption(path: Path) -> str:
         ) from error
 
 
-def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[str, ...]]:
+def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[str, ...], dict[str, FoundFile]]:
+    """The photographs and videos, the files that are not read, and the masks beside photographs by their names."""
     closed = [path for path in (config.mask_directory, config.control_directory) if path is not None]
     media: list[FoundFile] = []
     not_read: list[str] = []
+    missing: list[str] = []
     wanted = (*(IMAGE_SUFFIXES if config.images else ()), *(VIDEO_SUFFIXES if config.videos else ()))
     for file in list_files(config.directory, config.recursive, closed):
         suffix = file.path.suffix.lower()
-        if suffix in wanted and not why_not_readable(file.path):
+        why_not = why_not_readable(file.path) if suffix in wanted else ""
+        missing += [why_not] if why_not and why_not not in missing else []
+        if (suffix in wanted and not why_not) or (not suffix and config.images and is_picture(file.path)):
             media.append(file)
         elif suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES:
             not_read.append(file.path.relative_to(config.directory).as_posix())
+    media, beside, alone = split_masks(media)
+    not_read += [file.path.relative_to(config.directory).as_posix() for file in alone]
+    for text in missing:
+        warn(f"Files of {config.directory} are not read: {text}")
     for first, second in pairwise(media):
         if first.name == second.name:
             raise DatasetError(
@@ -142,9 +154,22 @@ def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[str, ...]]:
     if not media:
         kinds = " or ".join(kind for kind, read in (("images", config.images), ("videos", config.videos)) if read)
         unread = f" ({len(not_read)} files there are not read: {named(not_read)})" if not_read else ""
-        below = "" if config.recursive else "; set recursive for those in subfolders"
-        raise DatasetError(f"The image directory {config.directory} holds no {kinds}{unread}{below}.")
-    return media, tuple(not_read)
+        below = "" if config.recursive or missing else "; set recursive for those in subfolders"
+        why = "".join(f"; {text}" for text in missing)
+        raise DatasetError(f"The image directory {config.directory} holds no {kinds}{unread}{why}{below}.")
+    return media, tuple(not_read), beside
+
+
+def _unused(directory: Path | None, *indexes: NameIndex | None) -> tuple[str, ...]:
+    """Files of the mask directory that belong to nothing."""
+    if directory is None:
+        return ()
+    each = [index for index in indexes if index is not None]
+    given = frozenset[Path]().union(*(index.given for index in each))
+    unused = frozenset[Path]().union(*(index.unused for index in each)) - given
+    # What lies in a folder that is a video's masks belongs to that video.
+    alone = sorted(path for path in unused if path.is_file() and given.isdisjoint(path.parents))
+    return tuple(path.relative_to(directory).as_posix() for path in alone)
 
 
 def _mask_indexes(
@@ -179,14 +204,16 @@ def _item(
     video_masks: NameIndex | None,
     controls: NameIndex | None,
     captions: NameIndex,
+    beside: Mapping[str, FoundFile],
 ) -> DatasetItem:
     caption_path = captions.find(file.name)
+    lies_beside = beside.get(file.name)
     masks = video_masks if file.path.suffix.lower() in VIDEO_SUFFIXES else masks
     return DatasetItem(
         name=file.name,
         media_path=file.path,
         settings=config.settings,
-        mask_path=masks.find(file.name) if masks else None,
+        mask_path=(masks.find(file.name) if masks else None) or (lies_beside.path if lies_beside else None),
         caption=read_caption(caption_path) if caption_path else "",
         control_path=controls.find(file.name) if controls else None,
         repeats=config.num_repeats,

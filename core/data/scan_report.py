@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from ..images import PictureFacts
+from ..photo.colour_profile import ProfileUse
 from ..video.clips import VideoSettings, clips_of, is_slower, too_long
 from ..video.colour import Transfer
 from ..video.reader import VideoInfo
+from .beside import near_names
 from .items import MaskOrigin
 from .mask_facts import DARK_BELOW, MaskFacts, mask_counts
 
@@ -51,7 +54,8 @@ def look_at_video(info: VideoInfo, settings: VideoSettings) -> FoundVideo:
 class ScanReport:
     """What a scan found. Names are items' names; `not_read` are file names; `buckets` counts items by their bucket, a
     video once for each clip. `videos` has those too that give no clip and were left out. `masks_read`: how mask files
-    are read; `unused_alpha`: photographs whose alpha hides something while `alpha_mask` is off."""
+    are read; `unused_alpha`: photographs whose alpha hides something while `alpha_mask` is off; `unused_masks`: files
+    of the mask directory that belong to nothing; `beside`: photographs whose mask lies beside them."""
 
     masks: Mapping[str, MaskOrigin]
     buckets: Mapping[tuple[int, int], int]
@@ -63,11 +67,18 @@ class ScanReport:
     target_fps: float = 0.0
     masks_read: Mapping[str, MaskFacts] = field(default_factory=dict)
     unused_alpha: tuple[str, ...] = ()
+    unused_masks: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    pictures: Mapping[str, PictureFacts] = field(default_factory=dict)
 
     @property
     def unmatched(self) -> tuple[str, ...]:
         """Items for which neither alpha nor a mask file was found."""
         return tuple(name for name, origin in self.masks.items() if origin is MaskOrigin.NONE)
+
+    @property
+    def _converted(self) -> list[str]:
+        return [name for name, each in self.pictures.items() if each.profile_use is ProfileUse.CONVERTED]
 
     @property
     def left_out(self) -> Mapping[str, str]:
@@ -82,7 +93,14 @@ class ScanReport:
         """Those of the messages that tell of something that is perhaps not meant so."""
         lines: list[str] = []
         for kind, names in self._by_kind(self.unmatched if self.mask_directory is not None else ()):
-            lines.append(f"{len(names)} {kind} have no matching mask file")
+            lines.append(f"{len(names)} {kind} have no matching mask file: {named(names)}")
+        if self.unused_masks:
+            near = near_names([PurePosixPath(name).stem for name in self.unused_masks], self.unmatched)
+            told = [
+                f"{name} (near {near[stem]})" if (stem := PurePosixPath(name).stem) in near else name
+                for name in self.unused_masks
+            ]
+            lines.append(f"{len(told)} mask files have the name of no photograph or video: {named(told)}")
         for kind, names in self._by_kind(self.without_caption):
             lines.append(f"{len(names)} {kind} have no caption: {named(names)}")
         if self.not_read:
@@ -92,7 +110,7 @@ class ScanReport:
                 f"{len(self.unused_alpha)} images have alpha, not used because alpha_mask is off; what it hides is "
                 f"trained on: {named(self.unused_alpha)}"
             )
-        return (*lines, *self._about_masks(), *self._about_videos())
+        return (*lines, *self._about_pictures(), *self._about_masks(), *self._about_videos())
 
     def to_json(self) -> dict[str, object]:
         """{"items": [{"name", "mask", "caption", "frames", "clips", "mask_read": `MaskFacts.to_json` where there is a
@@ -124,7 +142,14 @@ class ScanReport:
                 "hdr_videos": sum(video.transfer is not Transfer.SDR for video in self.videos.values()),
                 "without_caption": len(self.without_caption),
                 "not_read": len(self.not_read),
+                "unused_masks": len(self.unused_masks),
+                "masks_beside": len(self.beside),
+                "converted_colours": len(self._converted),
+                "several_frames": sum(each.frames > 1 for each in self.pictures.values()),
             },
+            "unmatched": list(self.unmatched),
+            "unused_masks": list(self.unused_masks),
+            "without_caption": list(self.without_caption),
             "buckets": {f"{width}x{height}": count for (width, height), count in sorted(self.buckets.items())},
             "not_read": list(self.not_read),
             "left_out": [f"{name}: {reason}" for name, reason in self.left_out.items()],
@@ -143,7 +168,8 @@ class ScanReport:
         }
 
     def _how_read(self) -> list[str]:
-        """Masks that are no plain grey ones, by what they hold; drifts that were undone; and videos that are HDR."""
+        """Pictures that are converted, and masks that lie beside theirs; masks that are no plain grey ones, by what
+        they hold; drifts that were undone; and videos that are HDR."""
         kinds: dict[tuple[str, str], list[str]] = {}
         for name, each in self.masks_read.items():
             if each.key:
@@ -155,6 +181,10 @@ class ScanReport:
         lines += [
             f"the mask of {name}: {each.note}" for name, each in self.masks_read.items() if each.note and each.key
         ]
+        if converted := self._converted:
+            lines.append(f"{len(converted)} images are converted to sRGB by their colour profile: {named(converted)}")
+        if self.beside:
+            lines.append(f"{len(self.beside)} images have their mask beside them: {named(self.beside)}")
         for transfer in (Transfer.PQ, Transfer.HLG):
             if bright := [name for name, video in self.videos.items() if video.transfer is transfer]:
                 lines.append(
@@ -174,6 +204,18 @@ class ScanReport:
             lines.append(f"{len(empty)} masks are empty, nothing in them has weight: {named(empty)}")
         unknown = [(name, each) for name, each in self.masks_read.items() if each.note and not each.key]
         return [*lines, *(f"the mask of {name}: {each.note}" for name, each in unknown)]
+
+    def _about_pictures(self) -> list[str]:
+        """Pictures of which not all is used: further frames, and colours that cannot be converted."""
+        said = {
+            "hold several frames or pages, of which the first is used": lambda each: each.frames > 1,
+            "have a colour profile that cannot be used and is ignored": lambda each: (
+                each.profile_use is ProfileUse.BROKEN
+            ),
+            "name their colours by PNG's gAMA, cHRM or cICP, which is not applied": lambda each: each.untagged,
+        }
+        found = {text: [name for name, each in self.pictures.items() if is_so(each)] for text, is_so in said.items()}
+        return [f"{len(names)} images {text}: {named(names)}" for text, names in found.items() if names]
 
     def _by_kind(self, names: Sequence[str]) -> list[tuple[str, list[str]]]:
         images = [name for name in names if name not in self.videos]

@@ -25,7 +25,10 @@ from ..errors import VideoError
 from ..mask_meaning import StoredMask
 from .colour import Transfer, frame_mask, frame_rgb, transfer_of
 
-VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"))
+VIDEO_SUFFIXES = frozenset((
+    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".mts", ".m2ts", ".ts", ".3gp",
+    ".3g2", ".ogv", ".vob", ".mxf", ".asf",
+))  # fmt: skip
 
 Size = tuple[int, int]
 

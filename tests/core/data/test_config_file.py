@@ -71,7 +71,7 @@ def test_the_guides_example(folders: Folders, write, photograph, mask) -> None:
         ("kyla001", True),
         ("kyla002", False),
     ]
-    assert "1 images have no matching mask file" in report["messages"]
+    assert "1 images have no matching mask file: kyla002" in report["messages"]
     json.dumps(report, allow_nan=False)
 
 

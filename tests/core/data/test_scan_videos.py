@@ -45,6 +45,7 @@ def test_photographs_and_videos_of_one_folder(tmp_path: Path, photograph: Draw, 
         "mask_alpha": 0, "mask_file": 0, "mask_none": 2,
         "mask_read_brightness": 0, "mask_read_alpha": 0, "mask_read_colour": 0, "mask_read_nonzero": 0,
         "unused_alpha": 0, "hdr_videos": 0, "without_caption": 1, "not_read": 0,
+        "unused_masks": 0, "masks_beside": 0, "converted_colours": 0, "several_frames": 0,
     }  # fmt: skip
     assert told["buckets"] == {"64x48": 33}
     assert "1 videos give 32 clips of 56 frames." in report.messages()
@@ -98,8 +99,9 @@ def test_masks_of_a_video_are_a_picture_a_video_or_a_folder(
         "bare": None, "folder": tmp_path / "masks/folder", "photo": None, "picture": picture, "video": video,
     }  # fmt: skip
     assert report.masks["folder"] is MaskOrigin.FILE
-    assert "1 images have no matching mask file" in report.messages()
-    assert "1 videos have no matching mask file" in report.messages()
+    assert "1 images have no matching mask file: photo" in report.messages()
+    assert "1 videos have no matching mask file: bare" in report.messages()
+    assert report.unused_masks == ("photo.mkv",)
 
 
 def test_masks_below_the_videos_are_not_scanned_as_videos(tmp_path: Path, make_video: Draw) -> None:

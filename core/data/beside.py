@@ -1,0 +1,48 @@
+"""Mask files that other programs write beside their photographs, and what a name is near to."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from .files import FoundFile
+
+# OneTrainer and others. What ends so is never a photograph where its photograph lies beside it; the first never at all.
+_ALWAYS, _ENDINGS = "-masklabel", ("-masklabel", "_mask", "-mask")
+_MARK = re.compile(r"[-_. ]*(masklabel|mask|matte|alpha|seg)[-_. ]*")
+
+
+def split_masks(files: Sequence[FoundFile]) -> tuple[list[FoundFile], dict[str, FoundFile], list[FoundFile]]:
+    """Pictures of one folder: the photographs, the masks beside them by the photographs' names, and masks whose
+    photograph is not there."""
+    by_key = {_key(file.name): file for file in files}
+    photographs: list[FoundFile] = []
+    masks: dict[str, FoundFile] = {}
+    alone: list[FoundFile] = []
+    for file in files:
+        ending = next((each for each in _ENDINGS if file.name.lower().endswith(each)), "")
+        owner = by_key.get(_key(file.name[: -len(ending)])) if ending else None
+        if owner is not None:
+            masks[owner.name] = file
+        elif ending == _ALWAYS:
+            alone.append(file)
+        else:
+            photographs.append(file)
+    return photographs, masks, alone
+
+
+def near_names(orphans: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """For orphans that look like one of `names` under another name (`IMG_2_mask` for `IMG_2`): that name."""
+    plain = {_plain(name): name for name in names}
+    found = {orphan: difflib.get_close_matches(_plain(orphan), plain, n=1, cutoff=0.8) for orphan in orphans}
+    return {orphan: plain[near[0]] for orphan, near in found.items() if near}
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).lower()
+
+
+def _plain(name: str) -> str:
+    return _MARK.sub("", _key(name).rpartition("/")[2])
