@@ -50,7 +50,8 @@ def test_a_config_file_becomes_one_dataset_with_a_report(host: LocalHost, capsys
         "images": 4, "videos": 0, "clips": 0, "clip_frames": 0,
         "mask_alpha": 2, "mask_file": 0, "mask_none": 2,
         "mask_read_brightness": 0, "mask_read_alpha": 0, "mask_read_colour": 0, "mask_read_nonzero": 0,
-        "unused_alpha": 0, "hdr_videos": 0, "without_caption": 4, "not_read": 0,
+        "unused_alpha": 0, "hdr_videos": 0, "without_caption": 4, "not_read": 0, "unused_masks": 0, "masks_beside": 0,
+        "converted_colours": 0, "several_frames": 0,
     }  # fmt: skip
     assert "set.toml sets batch_size: the trainer's batch_size decides." in capsys.readouterr().err
 
