@@ -1,0 +1,84 @@
+"""Who takes part: each contender trains on the same pictures, noise, timesteps, steps and seeds, with another loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maskloss.core.mask_weights import PRESETS, MaskLossSettings, Normalization
+
+from .dataset import Grid, MaskKind
+from .formulas import Formula, ai_toolkit, gated_prior, onetrainer, plain_mean
+
+REFERENCE = "no mask"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`settings` None: plain training. With `formula` its loss takes the place of the pack's; `settings` then only say
+    how masks are drawn (probability)."""
+
+    name: str
+    group: str
+    settings: MaskLossSettings | None = MaskLossSettings()
+    mask: MaskKind = MaskKind.TIERS
+    grid: Grid = Grid.AREA
+    formula: Formula | None = None
+    background_named: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Differs whenever another training would come of it; of the group nothing does."""
+        formula = self.name if self.formula else "ours"
+        return repr((self.settings, self.mask.value, self.grid.value, formula, self.background_named))
+
+
+_PRIOR_05, _PRIOR_1 = MaskLossSettings(prior_weight=0.5), MaskLossSettings(prior_weight=1.0)
+
+CONTENDERS: tuple[Contender, ...] = (
+    Contender(REFERENCE, "masks", None),
+    Contender("binary", "masks", mask=MaskKind.BINARY),
+    Contender("tiers", "masks"),
+    Contender("tiers, floor 0.05", "masks", MaskLossSettings(min_weight=0.05)),
+    Contender("tiers, floor 0.1", "masks", MaskLossSettings(min_weight=0.1)),
+    Contender("preset person", "masks", PRESETS["person"]),
+    Contender("preset face", "masks", PRESETS["face"]),
+    Contender("preset style", "masks", PRESETS["style"]),
+    Contender("tiers, batch", "division and grid", MaskLossSettings(normalization=Normalization.BATCH)),
+    Contender("tiers, none", "division and grid", MaskLossSettings(normalization=Normalization.NONE)),
+    Contender("tiers, nearest", "division and grid", grid=Grid.NEAREST),
+    Contender("binary, nearest", "division and grid", mask=MaskKind.BINARY, grid=Grid.NEAREST),
+    Contender("tiers, prior 0.5", "prior preservation", _PRIOR_05),
+    Contender("tiers, prior 1", "prior preservation", _PRIOR_1),
+    Contender("binary, prior 1", "prior preservation", _PRIOR_1, MaskKind.BINARY),
+    Contender("tiers, prior 1, noisy half", "prior preservation", formula=Formula(gated_prior(1.0, True), True)),
+    Contender("tiers, prior 1, clean half", "prior preservation", formula=Formula(gated_prior(1.0, False), True)),
+    Contender("no mask, background named", "captions", None, background_named=True),
+    Contender("tiers, background named", "captions", background_named=True),
+    Contender("tiers, prior 1, background named", "captions", _PRIOR_1, background_named=True),
+    Contender("shifted by 1 cell", "wrong masks", mask=MaskKind.SHIFTED),
+    Contender("dilated by 1 cell", "wrong masks", mask=MaskKind.DILATED),
+    Contender("bounding box", "wrong masks", mask=MaskKind.BOX),
+    Contender("hair missing", "wrong masks", mask=MaskKind.NO_HAIR),
+    Contender("bystander kept", "wrong masks", mask=MaskKind.BYSTANDER),
+    Contender("sd-scripts, SimpleTuner", "other trainers' formulas", formula=Formula(plain_mean)),
+    Contender("diffusion-pipe", "other trainers' formulas", grid=Grid.NEAREST_EXACT, formula=Formula(plain_mean)),
+    Contender("ai-toolkit", "other trainers' formulas", grid=Grid.NEAREST, formula=Formula(ai_toolkit(0.0))),
+    Contender(
+        "ai-toolkit, inverted prior 0.5",
+        "other trainers' formulas",
+        grid=Grid.NEAREST,
+        formula=Formula(ai_toolkit(0.5), prior=True),
+    ),
+    Contender(
+        "OneTrainer's defaults",
+        "other trainers' formulas",
+        MaskLossSettings(probability=0.9),
+        formula=Formula(onetrainer(0.1, False, 0.0)),
+    ),
+    Contender(
+        "OneTrainer, by area, prior 1",
+        "other trainers' formulas",
+        formula=Formula(onetrainer(0.1, True, 1.0), prior=True),
+    ),
+)
+QUICK = (REFERENCE, "binary", "tiers", "preset person", "tiers, prior 1", "sd-scripts, SimpleTuner")

@@ -1,0 +1,120 @@
+"""The losses of other trainers as their sources publish them, and the loop that trains with any such loss.
+
+B samples, C channels, T = 1, h, w latent grid. `loss` is the squared error (B,C,T,h,w), `mask` (B,1,T,h,w) in [0, 1],
+`drift` the squared difference from the base model's prediction with the same noise, timestep and caption, (B,C,T,h,w),
+or None, `t` (B,) with 1 = noise. A formula returns the scalar that is differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from maskloss.core.loss import elementwise_error, masked_loss
+from maskloss.core.mask_weights import MaskLossSettings, Normalization
+from maskloss.core.train.denoiser import Denoiser
+from maskloss.core.train.order import TrainingOrder
+from maskloss.core.train.recipe import TrainingRecipe
+from maskloss.core.train.state import TrainState
+from maskloss.core.train.window import MicroBatch, plan_window
+
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A loss, and whether it looks at `drift`."""
+
+    loss: Loss
+    prior: bool = False
+
+
+def plain_mean(
+    loss: torch.Tensor, mask: torch.Tensor, _drift: torch.Tensor | None, _t: torch.Tensor
+) -> torch.Tensor:
+    """mean(l·m): sd-scripts (`apply_masked_loss`), SimpleTuner and diffusion-pipe."""
+    return (loss * mask).mean()
+
+
+def onetrainer(unmasked_weight: float, normalize_area: bool, prior_weight: float) -> Loss:
+    """OneTrainer's `masked_losses_with_prior`: l·c with c = max(m, unmasked_weight), by its mean per sample where asked,
+    plus prior_weight · drift · (1−c), by its mean per sample likewise; then the mean."""
+
+    def formula(
+        loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, _t: torch.Tensor
+    ) -> torch.Tensor:
+        inside = mask.clamp(unmasked_weight, 1)
+        total = _by_area(loss * inside, inside) if normalize_area else loss * inside
+        if drift is None or prior_weight == 0:
+            return total.mean()
+        outside = 1 - inside
+        held = prior_weight * drift * outside
+        return (total + (_by_area(held, outside) if normalize_area else held)).mean()
+
+    return formula
+
+
+def ai_toolkit(prior_multiplier: float) -> Loss:
+    """ai-toolkit: l·m/mean(m) with the mean over the whole batch; with `inverted_mask_prior` plus
+    prior_multiplier · drift · (1−m)/mean(1−m), likewise over the batch."""
+
+    def formula(
+        loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, _t: torch.Tensor
+    ) -> torch.Tensor:
+        total = (loss * mask / mask.mean()).mean()
+        if drift is None or prior_multiplier == 0:
+            return total
+        outside = 1 - mask
+        return total + prior_multiplier * (drift * outside / outside.mean()).mean()
+
+    return formula
+
+
+def gated_prior(prior_weight: float, noisy: bool) -> Loss:
+    """Ours, with prior preservation in the noisier half of the timesteps alone (t ≥ 0.5), or in the other half alone."""
+
+    def formula(loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, t: torch.Tensor) -> torch.Tensor:
+        assert drift is not None
+        open_B = (t >= 0.5) == noisy
+        held = masked_loss(drift, 1 - mask, Normalization.PER_SAMPLE, open_B.to(drift))
+        return masked_loss(loss, mask) + prior_weight * held
+
+    return formula
+
+
+def train_with_formula(denoiser: Denoiser, recipe: TrainingRecipe, formula: Formula) -> dict[str, torch.Tensor]:
+    """The pack's training with another loss: same order, noise, timesteps, adapter, optimizer. Nothing is written.
+
+    With the pack's own loss it gives the pack's own LoRA to the last bit. A step is one batch.
+    """
+    config, entries = recipe.config, recipe.cache.entries
+    order, state = TrainingOrder.of(entries, config), TrainState(denoiser, recipe)
+    with state.adapters.attached():
+        while state.step < config.steps:
+            batch = order.batch(state.step)
+            window = plan_window([batch], recipe.cache, entries, recipe.settings, config, denoiser)
+            state.zero_grad()
+            loss = _loss_of(window.micro_batches[0], denoiser, state, formula)
+            state.scaled(loss).backward()
+            norm = state.clip()
+            state.update(float(loss.detach()), None, None, window.coverage, norm or 0.0, ())
+    return state.adapters.state_dict(state.result_values)
+
+
+def _loss_of(micro: MicroBatch, denoiser: Denoiser, state: TrainState, formula: Formula) -> torch.Tensor:
+    clean = denoiser.normalise(micro.raw_BCThw)
+    inputs = (clean, micro.noise_BCThw, micro.t_B, micro.text, False)
+    taught = None
+    if formula.prior:
+        with state.teacher.teaching():
+            taught = denoiser.predict(*inputs)
+    difference = denoiser.predict(*inputs)
+    loss = elementwise_error(difference, MaskLossSettings())
+    drift = None if taught is None else elementwise_error(difference - taught, MaskLossSettings())
+    return formula.loss(loss, micro.weights_B1Thw, drift, micro.t_B)
+
+
+def _by_area(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return values / mask.mean(dim=(1, 2, 3, 4), keepdim=True)
