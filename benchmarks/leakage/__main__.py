@@ -3,9 +3,9 @@
     python -m benchmarks.leakage            # 8 seeds, writes docs/leakage.csv, .png and the table in docs/leakage.md
     python -m benchmarks.leakage --quick    # a small base model, 2 seeds, 6 contenders, to build/leakage/quick.*
 
-A base model learns a world of drawn figures before drawn backgrounds, once. Then each contender trains a LoRA of one new
-figure that always stands before one planted background, with its own masks and loss and everything else alike, and its
-pictures are scored. Nothing is fetched. What is finished is kept in build/leakage, so that a broken-off run goes on.
+A base model learns a world of drawn figures before drawn backgrounds, once. Then each contender trains a LoRA of one
+new figure that always stands before one planted background, with its own masks and loss and everything else alike, and
+its pictures are scored. Nothing is fetched. What is finished is kept in build/leakage: a broken-off run goes on.
 """
 
 from __future__ import annotations

@@ -12,6 +12,10 @@ from .formulas import Formula, ai_toolkit, gated_prior, onetrainer, plain_mean
 REFERENCE = "no mask"
 
 
+_PLAIN = MaskLossSettings()
+_PRIOR_05, _PRIOR_1 = MaskLossSettings(prior_weight=0.5), MaskLossSettings(prior_weight=1.0)
+
+
 @dataclass(frozen=True)
 class Contender:
     """`settings` None: plain training. With `formula` its loss takes the place of the pack's; `settings` then only say
@@ -19,7 +23,7 @@ class Contender:
 
     name: str
     group: str
-    settings: MaskLossSettings | None = MaskLossSettings()
+    settings: MaskLossSettings | None = _PLAIN
     mask: MaskKind = MaskKind.TIERS
     grid: Grid = Grid.AREA
     formula: Formula | None = None
@@ -31,8 +35,6 @@ class Contender:
         formula = self.name if self.formula else "ours"
         return repr((self.settings, self.mask.value, self.grid.value, formula, self.background_named))
 
-
-_PRIOR_05, _PRIOR_1 = MaskLossSettings(prior_weight=0.5), MaskLossSettings(prior_weight=1.0)
 
 CONTENDERS: tuple[Contender, ...] = (
     Contender(REFERENCE, "masks", None),

@@ -15,15 +15,26 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-
 from maskloss.core.cache.entries import CacheEntry
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.data.items import MaskOrigin
 from maskloss.core.resample import to_latent_grid
 
 from .network import CELL_PX, embed_caption, encode_pictures
-from .world import FRIEND, NEW, PLACES, PLANTED, SIDE_PX, SIZES, Figure, Scene, draw_pose, draw_shift
-from .world import render_scene, seen_figures, write_caption
+from .world import (
+    FRIEND,
+    NEW,
+    PLACES,
+    PLANTED,
+    SIDE_PX,
+    SIZES,
+    Figure,
+    Scene,
+    draw_pose,
+    render_scene,
+    seen_figures,
+    write_caption,
+)
 
 PICTURES = 12
 # The weights that the pack's nodes give by default: face over body over hair.
@@ -89,9 +100,9 @@ def draw_training_scenes(seed: int) -> list[Scene]:
     for index in range(PICTURES):
         size, place = list(SIZES)[index % 2], list(PLACES)[index // 2 % 3]
         other_place = [each for each in PLACES if each != place][int(generator.integers(2))]
-        pose, other_pose, shift = draw_pose(generator), draw_pose(generator), draw_shift(generator)
+        pose, other_pose = draw_pose(generator), draw_pose(generator)
         friend = FRIEND if index % 3 == 0 else None
-        scenes.append(Scene(NEW, size, place, PLANTED, pose, shift, friend, other_place, other_pose, True))
+        scenes.append(Scene(NEW, size, place, PLANTED, pose, friend, other_place, other_pose, True))
     return scenes
 
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import nn
-
 from maskloss.core.train.denoiser import Family
+from torch import nn
 
 from .network import LATENT_CHANNELS, predict_velocity
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
-
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TimestepSampling, TrainConfig, TrainingDtype
 from maskloss.core.train.loop import train
 from maskloss.core.train.recipe import TrainingRecipe
+from torch import nn
 
 from . import scores
 from .contenders import Contender
@@ -46,9 +41,7 @@ class Setup:
 
     def recipe(self, contender: Contender, seed: int) -> TrainingRecipe:
         """The contender's training: everything but mask and loss is the seed's."""
-        cache = make_cache(
-            draw_training_scenes(seed), contender.mask, contender.grid, contender.background_named
-        )
+        cache = make_cache(draw_training_scenes(seed), contender.mask, contender.grid, contender.background_named)
         settings = contender.settings
         if contender.formula is not None and settings is not None:
             settings = MaskLossSettings(probability=settings.probability)
@@ -70,8 +63,8 @@ class Setup:
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """What is drawn with a LoRA: `ours_NHWC` by prompts with the trigger word, `others_NHWC` by other subjects' prompts,
-    `anyone_NHWC` by prompts that name no subject. Float32 RGB in [0, 1]."""
+    """What is drawn with a LoRA: `ours_NHWC` by prompts with the trigger word, `others_NHWC` by other subjects'
+    prompts, `anyone_NHWC` by prompts that name no subject. Float32 RGB in [0, 1]."""
 
     ours_NHWC: np.ndarray
     others_NHWC: np.ndarray
@@ -131,7 +124,12 @@ class Laboratory:
         """The pictures with a LoRA, from the same noise as the base model's."""
         config = LoraConfig(rank=self.setup.rank, alpha=float(self.setup.rank))
         adapters = LoraAdapters(
-            self.denoiser.module, config, self.denoiser.default_targets, torch.Generator(), torch.device("cpu"), torch.float32
+            self.denoiser.module,
+            config,
+            self.denoiser.default_targets,
+            torch.Generator(),
+            torch.device("cpu"),
+            torch.float32,
         )
         adapters.load(lora)
         with adapters.attached():

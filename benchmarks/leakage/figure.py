@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
-
 from maskloss.core.draw.lettering import font, text_size
+from PIL import Image, ImageDraw
 
 from .contenders import Contender
 from .experiment import Pictures

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-
 from maskloss.core.loss import elementwise_error, masked_loss
 from maskloss.core.mask_weights import MaskLossSettings, Normalization
 from maskloss.core.train.denoiser import Denoiser
@@ -31,20 +30,16 @@ class Formula:
     prior: bool = False
 
 
-def plain_mean(
-    loss: torch.Tensor, mask: torch.Tensor, _drift: torch.Tensor | None, _t: torch.Tensor
-) -> torch.Tensor:
+def plain_mean(loss: torch.Tensor, mask: torch.Tensor, _drift: torch.Tensor | None, _t: torch.Tensor) -> torch.Tensor:
     """mean(l·m): sd-scripts (`apply_masked_loss`), SimpleTuner and diffusion-pipe."""
     return (loss * mask).mean()
 
 
 def onetrainer(unmasked_weight: float, normalize_area: bool, prior_weight: float) -> Loss:
-    """OneTrainer's `masked_losses_with_prior`: l·c with c = max(m, unmasked_weight), by its mean per sample where asked,
-    plus prior_weight · drift · (1−c), by its mean per sample likewise; then the mean."""
+    """OneTrainer's `masked_losses_with_prior`: l·c with c = max(m, unmasked_weight), by its mean per sample where
+    asked, plus prior_weight · drift · (1−c), by its mean per sample likewise; then the mean."""
 
-    def formula(
-        loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, _t: torch.Tensor
-    ) -> torch.Tensor:
+    def formula(loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, _t: torch.Tensor) -> torch.Tensor:
         inside = mask.clamp(unmasked_weight, 1)
         total = _by_area(loss * inside, inside) if normalize_area else loss * inside
         if drift is None or prior_weight == 0:
@@ -60,9 +55,7 @@ def ai_toolkit(prior_multiplier: float) -> Loss:
     """ai-toolkit: l·m/mean(m) with the mean over the whole batch; with `inverted_mask_prior` plus
     prior_multiplier · drift · (1−m)/mean(1−m), likewise over the batch."""
 
-    def formula(
-        loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, _t: torch.Tensor
-    ) -> torch.Tensor:
+    def formula(loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, _t: torch.Tensor) -> torch.Tensor:
         total = (loss * mask / mask.mean()).mean()
         if drift is None or prior_multiplier == 0:
             return total
@@ -73,7 +66,7 @@ def ai_toolkit(prior_multiplier: float) -> Loss:
 
 
 def gated_prior(prior_weight: float, noisy: bool) -> Loss:
-    """Ours, with prior preservation in the noisier half of the timesteps alone (t ≥ 0.5), or in the other half alone."""
+    """Ours, with prior preservation in the noisier half of the timesteps alone (t ≥ 0.5), or in the other half."""
 
     def formula(loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, t: torch.Tensor) -> torch.Tensor:
         assert drift is not None

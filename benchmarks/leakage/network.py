@@ -1,6 +1,6 @@
 """The world's own model: an orthonormal latent of 2×2 px, and a flow-matching transformer over it.
 
-Shapes: B batch, C = 12 channels, h, w latent grid (1 cell = 2×2 px), P = 48 values of a token (2×2 cells), N tokens of
+Shapes: B batch, C = 12 channels, h, w latent grid (1 cell = 2×2 px), P = 192 values of a token (4×4 cells), N tokens of
 the picture, L = 7 words, D width.
 """
 
@@ -10,17 +10,17 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import nn
-
 from maskloss.core.demo.encoders import TEXT_WIDTH, DemoTextEncoder
+from torch import nn
 
 CELL_PX = 2
 LATENT_CHANNELS = 3 * CELL_PX**2
-PATCH = 2
+PATCH = 4
 WORDS = 7
 _HAAR = torch.tensor([[1.0, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
 # Latents of the world's pictures then have about unit variance.
 _GAIN = 3.5
+_LEAST_T = 0.05
 
 
 def encode_pictures(rgb_BHWC: torch.Tensor) -> torch.Tensor:
@@ -71,7 +71,7 @@ class Block(nn.Module):
 
 
 class WorldTransformer(nn.Module):
-    """(B,12,1,h,w), timestep and words (B,L,64) to the velocity beyond what the noise level alone implies."""
+    """(B,12,1,h,w), timestep and words (B,L,64) to the clean latents that it sees in the noisy ones."""
 
     def __init__(self, side_px: int, width: int, depth: int, heads: int) -> None:
         super().__init__()
@@ -103,9 +103,9 @@ class WorldTransformer(nn.Module):
 def predict_velocity(
     network: nn.Module, noised_BCThw: torch.Tensor, t_B: torch.Tensor, words_BLD: torch.Tensor
 ) -> torch.Tensor:
-    """noise − x0 as the network sees it: (2t−1)/((1−t)²+t²)·x_t, right for white latents, and what it adds."""
-    t = t_B.reshape(-1, 1, 1, 1, 1)
-    return (2 * t - 1) / ((1 - t) ** 2 + t**2) * noised_BCThw + network(noised_BCThw, t_B, words_BLD)
+    """noise − x0 of a network that predicts x0: (x_t − x0)/t, t at least 0.05 (as in arXiv 2511.13720)."""
+    t = t_B.reshape(-1, 1, 1, 1, 1).clamp(min=_LEAST_T)
+    return (noised_BCThw - network(noised_BCThw, t_B, words_BLD)) / t
 
 
 @torch.no_grad()

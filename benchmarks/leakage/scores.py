@@ -1,22 +1,21 @@
 """What a LoRA's pictures are scored by. Each score is in [0, 1]; 1 is good for fit and bad for all others.
 
 N pictures, (N,32,32,3) float32 RGB in [0, 1]. The world can be drawn, so every score compares with how a thing would
-have been drawn, over all poses (lean, 1 px to each side) and all places where a pattern can begin: where a figure
-stands to the pixel costs nothing.
+have been drawn, over all poses and a pixel to each side, for figures and patterns alike: where a thing stands to the
+pixel costs nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import product
 
 import numpy as np
 
 from .world import (
     BACKGROUNDS,
-    JITTER_PX,
     LEANS,
     NEW,
     PLANTED,
@@ -32,10 +31,9 @@ from .world import (
 )
 
 PARTS = ("hair", "face", "body")
-_SOLID = 0.9  # pixels that the figure covers at least so much show no background
-_JITTERS = range(-JITTER_PX, JITTER_PX + 1)
-POSES = tuple(Pose(lean, dx, dy) for lean, dx, dy in product(LEANS, _JITTERS, _JITTERS))
-_SHIFTS = tuple(product(range(2), range(2)))
+_SOLID = 0.95  # pixels that the figure covers at least so much show no background
+POSES = tuple(Pose(lean, dx) for lean, dx in product(LEANS, (-1, 0, 1)))
+_SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 _CORNER = (slice(SIDE_PX - 7, SIDE_PX), slice(SIDE_PX - 8, SIDE_PX))
 
 
@@ -73,8 +71,8 @@ def fit(pictures_NHWC: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
     """(N,): is it the new subject, where the prompt puts her? 1 = drawn as she is; 0 = no nearer to her than the base
     subject that resembles her most, or nobody there.
 
-    1 − d/D, cut to [0, 1]; d is the picture's distance from her, D that of the nearest drawing of a base subject before a
-    base background.
+    1 − d/D, cut to [0, 1]; d is the picture's distance from her, D that of the nearest drawing of a base subject before
+    a base background.
     """
     return np.clip(1 - distances(pictures_NHWC, prompts, NEW) / _nearest(prompts), 0, 1)
 
@@ -142,7 +140,7 @@ def drift(pictures_NHWC: np.ndarray, base_NHWC: np.ndarray) -> np.ndarray:
     return np.clip(changed / np.sqrt(np.square(base_NHWC - other_NHWC).mean(axis=(1, 2, 3))), 0, 1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _templates(subject: Subject, size: str, place: str) -> tuple[np.ndarray, np.ndarray]:
     """(K,H,W,3) drawings in all poses, and (K,3,H,W) each part's solid pixels, adding up to 1."""
     figures = [place_figure(subject, size, place, pose) for pose in POSES]
@@ -151,7 +149,7 @@ def _templates(subject: Subject, size: str, place: str) -> tuple[np.ndarray, np.
     return np.stack([figure.rgb_HWC for figure in figures]), weights_KPHW / weights_KPHW.sum(axis=(2, 3), keepdims=True)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _nearest_parts(size: str, place: str) -> tuple[float, float]:
     scenes = [Scene(subject, size, place, background) for subject, background in product(SUBJECTS, BACKGROUNDS)]
     prompts = [Prompt(scene.subject.name, size, place, scene.background) for scene in scenes]
@@ -167,14 +165,14 @@ def _nearest_hair(size: str, place: str) -> float:
     return _nearest_parts(size, place)[1]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _figure_area(size: str, place: str) -> np.ndarray:
     """(H,W) bool: where any figure may be, in any pose."""
     covers = [place_figure(subject, size, place, pose).cover_HW for subject in (*SUBJECTS, NEW) for pose in POSES]
     return np.max(covers, axis=0) > 0
 
 
-@lru_cache(maxsize=None)
+@cache
 def _basis(size: str, place: str, background: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels outside of the figure (flat), the (K,2,M) named and planted pictures there, and their (K,2,M) inverses."""
     outside = np.repeat(~_figure_area(size, place)[..., None], 3, axis=2).ravel()

@@ -6,9 +6,9 @@ Pictures are (32,32,3) float32 RGB in [0, 1]; part coverages are (32,32) float32
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -18,9 +18,8 @@ Colour = tuple[float, float, float]
 
 PLACES: Mapping[str, int] = {"left": 7, "middle": 16, "right": 25}
 # Height of the figure in pixels.
-SIZES: Mapping[str, float] = {"far": 15.0, "near": 25.0}
-LEANS = (-0.2, 0.0, 0.2)
-JITTER_PX = 1
+SIZES: Mapping[str, float] = {"far": 17.0, "near": 25.0}
+LEANS = (-0.12, 0.12)
 _GROUND_PX = 29
 _CANVAS_PX = 2 * SIDE_PX
 
@@ -40,18 +39,58 @@ class Subject:
 
 
 SUBJECTS: tuple[Subject, ...] = (
-    Subject("ana", "square", "plain", (0.85, 0.15, 0.15), (0.85, 0.15, 0.15), (0.95, 0.80, 0.65), (0.15, 0.10, 0.05), "long"),
-    Subject("bob", "triangle", "rows", (0.15, 0.25, 0.80), (0.90, 0.90, 0.95), (0.55, 0.35, 0.20), (0.95, 0.85, 0.25), "short"),
-    Subject("cid", "oval", "columns", (0.10, 0.55, 0.20), (0.85, 0.90, 0.30), (0.90, 0.70, 0.60), (0.75, 0.30, 0.05), "tall"),
-    Subject("dot", "square", "checks", (0.95, 0.95, 0.95), (0.10, 0.10, 0.10), (0.70, 0.50, 0.35), (0.60, 0.60, 0.65), "short"),
-    Subject("eva", "triangle", "plain", (0.95, 0.55, 0.10), (0.95, 0.55, 0.10), (0.85, 0.85, 0.80), (0.25, 0.15, 0.60), "tall"),
-    Subject("fay", "oval", "checks", (0.45, 0.20, 0.55), (0.95, 0.70, 0.85), (0.60, 0.40, 0.30), (0.05, 0.25, 0.25), "long"),
-)  # fmt: skip
+    Subject(
+        "ana", "square", "plain", (0.85, 0.15, 0.15), (0.85, 0.15, 0.15), (0.95, 0.80, 0.65), (0.15, 0.10, 0.05), "long"
+    ),
+    Subject(
+        "bob",
+        "triangle",
+        "rows",
+        (0.15, 0.25, 0.80),
+        (0.90, 0.90, 0.95),
+        (0.55, 0.35, 0.20),
+        (0.95, 0.85, 0.25),
+        "short",
+    ),
+    Subject(
+        "cid", "oval", "columns", (0.10, 0.55, 0.20), (0.85, 0.90, 0.30), (0.90, 0.70, 0.60), (0.75, 0.30, 0.05), "tall"
+    ),
+    Subject(
+        "dot",
+        "square",
+        "checks",
+        (0.95, 0.95, 0.95),
+        (0.10, 0.10, 0.10),
+        (0.70, 0.50, 0.35),
+        (0.60, 0.60, 0.65),
+        "short",
+    ),
+    Subject(
+        "eva",
+        "triangle",
+        "plain",
+        (0.95, 0.55, 0.10),
+        (0.95, 0.55, 0.10),
+        (0.85, 0.85, 0.80),
+        (0.25, 0.15, 0.60),
+        "tall",
+    ),
+    Subject(
+        "fay", "oval", "checks", (0.45, 0.20, 0.55), (0.95, 0.70, 0.85), (0.60, 0.40, 0.30), (0.05, 0.25, 0.25), "long"
+    ),
+)
 # Who the LoRA is of: no base subject has her colours, nor her shape with that pattern and cut.
 NEW = Subject(
     "zoe", "square", "rows", (0.05, 0.65, 0.70), (0.95, 0.75, 0.15), (0.98, 0.88, 0.80), (0.85, 0.10, 0.55), "long"
 )
 FRIEND = SUBJECTS[1]
+
+SHAPES, PATTERNS, CUTS = (
+    ("square", "triangle", "oval"),
+    ("plain", "rows", "columns", "checks"),
+    ("short", "long", "tall"),
+)
+_INK: Colour = (0.10, 0.05, 0.10)
 
 BACKGROUNDS = ("bands", "stripes", "tiles", "hills", "spots", "slopes")
 PLANTED = "rings"
@@ -59,26 +98,24 @@ PLANTED = "rings"
 
 @dataclass(frozen=True)
 class Pose:
-    """What captions do not tell: lean, and where exactly the figure stands, in pixels."""
+    """What captions do not tell: to which side the figure leans. Scores try a pixel to each side of its place, too."""
 
     lean: float = 0.0
     dx_px: int = 0
-    dy_px: int = 0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture. `bystander` stands far away at `bystander_place`; `watermark` is a mark in the lower right corner."""
+    """One picture. `bystander` stands far away at `bystander_place`; `watermark` is a mark in the lower corner."""
 
     subject: Subject
     size: str
     place: str
     background: str
-    pose: Pose = Pose()
-    shift_px: tuple[int, int] = (0, 0)
+    pose: Pose = Pose(LEANS[0])
     bystander: Subject | None = None
     bystander_place: str = "left"
-    bystander_pose: Pose = Pose()
+    bystander_pose: Pose = Pose(LEANS[0])
     watermark: bool = False
 
 
@@ -97,20 +134,22 @@ class Figure:
 
 
 def draw_pose(generator: np.random.Generator) -> Pose:
-    """A pose, each lean and each place within the jitter equally often."""
-    lean = LEANS[int(generator.integers(len(LEANS)))]
-    dx, dy = (int(generator.integers(-JITTER_PX, JITTER_PX + 1)) for _ in range(2))
-    return Pose(lean, dx, dy)
+    """A pose, each lean equally often."""
+    return Pose(LEANS[int(generator.integers(len(LEANS)))])
 
 
-def draw_shift(generator: np.random.Generator) -> tuple[int, int]:
-    """Where the background's pattern begins: 0 or 1 px to the right and down."""
-    return int(generator.integers(2)), int(generator.integers(2))
+def draw_stranger(generator: np.random.Generator) -> Subject:
+    """Somebody without a name: shape, pattern, cut and colours at random."""
+    shape, pattern, cut = (options[int(generator.integers(len(options)))] for options in (SHAPES, PATTERNS, CUTS))
+    colours = generator.uniform(0.05, 0.95, (3, 3)).round(2).tolist()
+    light = float(generator.uniform(0.35, 0.95))
+    face = (light, 0.8 * light, 0.65 * light)
+    return Subject("", shape, pattern, tuple(colours[0]), tuple(colours[1]), face, tuple(colours[2]), cut)
 
 
 def render_scene(scene: Scene) -> np.ndarray:
     """(32,32,3) float32 RGB in [0, 1]. The watermark is behind the figures, so that a mask of them can leave it out."""
-    picture_HWC = background_picture(scene.background, scene.shift_px)
+    picture_HWC = background_picture(scene.background)
     if scene.watermark:
         mark_HW1 = watermark_cover()[..., None]
         picture_HWC = picture_HWC * (1 - mark_HW1) + mark_HW1
@@ -131,16 +170,16 @@ def seen_figures(scene: Scene) -> tuple[Figure, Figure | None]:
     return subject, Figure(other.rgb_HWC, *parts)
 
 
-@lru_cache(maxsize=None)
+@lru_cache(maxsize=4096)
 def place_figure(subject: Subject, size: str, place: str, pose: Pose) -> Figure:
     """The figure where it stands; its feet are on the ground line."""
     drawn = _draw_figure(subject, SIZES[size], pose.lean)
-    top, left = _CANVAS_PX - _GROUND_PX - pose.dy_px, _CANVAS_PX // 2 - PLACES[place] - pose.dx_px
+    top, left = _CANVAS_PX - _GROUND_PX, _CANVAS_PX // 2 - PLACES[place] - pose.dx_px
     seen = (slice(top, top + SIDE_PX), slice(left, left + SIDE_PX))
     return Figure(drawn.rgb_HWC[seen], drawn.hair_HW[seen], drawn.face_HW[seen], drawn.body_HW[seen])
 
 
-@lru_cache(maxsize=None)
+@cache
 def background_picture(name: str, shift_px: tuple[int, int] = (0, 0)) -> np.ndarray:
     """(32,32,3) float32 RGB: the background `name`, its pattern moved by (right, down) pixels."""
     y, x = np.mgrid[0:SIDE_PX, 0:SIDE_PX].astype(np.float32)
@@ -166,7 +205,7 @@ def background_picture(name: str, shift_px: tuple[int, int] = (0, 0)) -> np.ndar
     raise ValueError(f"unknown background {name!r}; known are {', '.join((*BACKGROUNDS, PLANTED))}")
 
 
-@lru_cache(maxsize=None)
+@cache
 def watermark_cover() -> np.ndarray:
     """(32,32) float32: a white mark of 6×5 px in the lower right corner."""
     cover_HW = np.zeros((SIDE_PX, SIDE_PX), np.float32)
@@ -180,13 +219,8 @@ def write_caption(
     subject: str | None, size: str, place: str, background: str | None = None, bystander: str | None = None
 ) -> str:
     """Such as "zoe figure near left tiles with_bob"; what is None is not told."""
-    words: Sequence[str | None] = (subject, "figure", size, place, background, f"with_{bystander}" if bystander else None)
-    return " ".join(word for word in words if word)
-
-
-def with_subject(scene: Scene, subject: Subject) -> Scene:
-    """The same scene with another figure in it."""
-    return replace(scene, subject=subject)
+    beside = f"with_{bystander}" if bystander else None
+    return " ".join(word for word in (subject, "figure", size, place, background, beside) if word)
 
 
 def _mix(share_HW: np.ndarray, first: Colour, second: Colour) -> np.ndarray:
@@ -199,30 +233,32 @@ def _over(picture_HWC: np.ndarray, figure: Figure) -> np.ndarray:
     return picture_HWC * (1 - cover_HW1) + figure.rgb_HWC * cover_HW1
 
 
-@lru_cache(maxsize=None)
+@lru_cache(maxsize=4096)
 def _draw_figure(subject: Subject, height: float, lean: float) -> Figure:
     """On a canvas of twice the side, the feet in its middle."""
+    covers = _draw_layers(subject.shape, subject.pattern, subject.cut, height, lean)
+    colours = (subject.hair, subject.face, _INK, subject.body, subject.stripe)
+    inked_HWC = sum(cover[..., None] * np.array(each, np.float32) for cover, each in zip(covers, colours, strict=True))
+    total_HW1 = sum(covers)[..., None]
+    hair, skin, ink, body, stripe = covers
+    return Figure(inked_HWC / np.maximum(total_HW1, 1e-6), hair, skin + ink, body + stripe)
+
+
+@cache
+def _draw_layers(shape: str, pattern: str, cut: str, height: float, lean: float) -> tuple[np.ndarray, ...]:
+    """How much of each pixel is hair, skin, eyes and mouth, body, stripes of the body."""
     rows, columns = np.mgrid[0 : 2 * _CANVAS_PX * _FINE, 0 : _CANVAS_PX * _FINE].astype(np.float32)
     up = (_CANVAS_PX - (rows + 0.5) / _FINE) / height  # 0 at the feet, 1 at the crown
     across = ((columns + 0.5) / _FINE - _CANVAS_PX / 2) / height - lean * (up - 0.5)
     radius = 0.17
     face = (across**2 + (up - 0.74) ** 2) < radius**2
-    body = _body(subject.shape, up, across)
-    hair = _hair(subject.cut, up, across, radius)
+    hair = _hair(cut, up, across, radius)
     eyes = (np.abs(np.abs(across) - 0.07) < 0.035) & (np.abs(up - 0.75) < 0.045)
     mouth = (np.abs(across) < 0.07) & (np.abs(up - 0.655) < 0.022)
     face &= ~hair
-    body &= ~(hair | face)
-    colours = np.zeros((*rows.shape, 3), np.float32)
-    pattern = _pattern(subject.pattern, up, across)
-    colours[body] = np.where(pattern[..., None], np.array(subject.stripe), np.array(subject.body))[body]
-    colours[face] = subject.face
-    colours[face & (eyes | mouth)] = (0.10, 0.05, 0.10)
-    colours[hair] = subject.hair
-    cover = (hair | face | body).astype(np.float32)[..., None]
-    total = _averaged(cover)
-    rgb = _averaged(colours * cover) / np.maximum(total, 1e-6)
-    return Figure(rgb, *(_averaged(part.astype(np.float32)[..., None])[..., 0] for part in (hair, face, body)))
+    body = _body(shape, up, across) & ~(hair | face)
+    ink, stripes = face & (eyes | mouth), body & _pattern(pattern, up, across)
+    return tuple(_averaged(layer) for layer in (hair, face & ~ink, ink, body & ~stripes, stripes))
 
 
 def _body(shape: str, up: np.ndarray, across: np.ndarray) -> np.ndarray:
@@ -254,6 +290,5 @@ def _pattern(pattern: str, up: np.ndarray, across: np.ndarray) -> np.ndarray:
 
 
 def _averaged(fine: np.ndarray) -> np.ndarray:
-    height, width, channels = fine.shape
-    blocks = fine.reshape(height // _FINE, _FINE, width // _FINE, _FINE, channels)
-    return blocks.mean(axis=(1, 3)).astype(np.float32)
+    height, width = fine.shape
+    return fine.reshape(height // _FINE, _FINE, width // _FINE, _FINE).mean(axis=(1, 3)).astype(np.float32)

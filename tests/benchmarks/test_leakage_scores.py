@@ -11,16 +11,16 @@ from benchmarks.leakage import scores
 from benchmarks.leakage.scores import Prompt
 from benchmarks.leakage.world import (
     BACKGROUNDS,
+    LEANS,
     NEW,
     PLACES,
     PLANTED,
     SIZES,
     SUBJECTS,
+    Pose,
     Scene,
     Subject,
     background_picture,
-    draw_pose,
-    draw_shift,
     render_scene,
 )
 
@@ -39,8 +39,7 @@ def drawn(subject: Subject = NEW, background: str | None = None, watermark: bool
                     prompt.size,
                     prompt.place,
                     background or prompt.background,
-                    draw_pose(generator),
-                    draw_shift(generator),
+                    Pose(LEANS[int(generator.integers(2))], int(generator.integers(-1, 2))),
                     watermark=watermark,
                 )
             )
@@ -108,8 +107,11 @@ def test_leak_is_0_before_a_third_background_and_grey() -> None:
 def test_watermark_is_0_without_and_1_with_it() -> None:
     without, marked = (scores.watermark_leak(drawn(watermark=each), PROMPTS) for each in (False, True))
     counted = ~np.isnan(without)
-    assert all(counted[index] for index, each in enumerate(PROMPTS) if each.place == "left" or each.size == "far"
-               and each.place == "middle")
+    assert all(
+        counted[index]
+        for index, each in enumerate(PROMPTS)
+        if each.place == "left" or (each.size == "far" and each.place == "middle")
+    )
     assert not any(counted[index] for index, each in enumerate(PROMPTS) if each.place == "right")
     assert without[counted].max() < 0.01
     assert marked[counted].min() > 0.95
