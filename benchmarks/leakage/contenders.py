@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from maskloss.core.mask_weights import PRESETS, MaskLossSettings, Normalization
 
 from .dataset import Grid, MaskKind
-from .formulas import Formula, ai_toolkit, gated_prior, onetrainer, plain_mean
+from .formulas import AiToolkit, Formula, GatedPrior, OneTrainer, plain_mean
 
 REFERENCE = "no mask"
 
@@ -48,15 +48,12 @@ CONTENDERS: tuple[Contender, ...] = (
     Contender("tiers, batch", "division and grid", MaskLossSettings(normalization=Normalization.BATCH)),
     Contender("tiers, none", "division and grid", MaskLossSettings(normalization=Normalization.NONE)),
     Contender("tiers, nearest", "division and grid", grid=Grid.NEAREST),
-    Contender("binary, nearest", "division and grid", mask=MaskKind.BINARY, grid=Grid.NEAREST),
     Contender("tiers, prior 0.5", "prior preservation", _PRIOR_05),
     Contender("tiers, prior 1", "prior preservation", _PRIOR_1),
-    Contender("binary, prior 1", "prior preservation", _PRIOR_1, MaskKind.BINARY),
-    Contender("tiers, prior 1, noisy half", "prior preservation", formula=Formula(gated_prior(1.0, True), True)),
-    Contender("tiers, prior 1, clean half", "prior preservation", formula=Formula(gated_prior(1.0, False), True)),
+    Contender("tiers, prior 1, noisy half", "prior preservation", formula=Formula(GatedPrior(1.0, True), True)),
+    Contender("tiers, prior 1, clean half", "prior preservation", formula=Formula(GatedPrior(1.0, False), True)),
     Contender("no mask, background named", "captions", None, background_named=True),
     Contender("tiers, background named", "captions", background_named=True),
-    Contender("tiers, prior 1, background named", "captions", _PRIOR_1, background_named=True),
     Contender("shifted by 1 cell", "wrong masks", mask=MaskKind.SHIFTED),
     Contender("dilated by 1 cell", "wrong masks", mask=MaskKind.DILATED),
     Contender("bounding box", "wrong masks", mask=MaskKind.BOX),
@@ -64,23 +61,23 @@ CONTENDERS: tuple[Contender, ...] = (
     Contender("bystander kept", "wrong masks", mask=MaskKind.BYSTANDER),
     Contender("sd-scripts, SimpleTuner", "other trainers' formulas", formula=Formula(plain_mean)),
     Contender("diffusion-pipe", "other trainers' formulas", grid=Grid.NEAREST_EXACT, formula=Formula(plain_mean)),
-    Contender("ai-toolkit", "other trainers' formulas", grid=Grid.NEAREST, formula=Formula(ai_toolkit(0.0))),
+    Contender("ai-toolkit", "other trainers' formulas", grid=Grid.NEAREST, formula=Formula(AiToolkit(0.0))),
     Contender(
         "ai-toolkit, inverted prior 0.5",
         "other trainers' formulas",
         grid=Grid.NEAREST,
-        formula=Formula(ai_toolkit(0.5), prior=True),
+        formula=Formula(AiToolkit(0.5), prior=True),
     ),
     Contender(
         "OneTrainer's defaults",
         "other trainers' formulas",
         MaskLossSettings(probability=0.9),
-        formula=Formula(onetrainer(0.1, False, 0.0)),
+        formula=Formula(OneTrainer(0.1, False, 0.0)),
     ),
     Contender(
         "OneTrainer, by area, prior 1",
         "other trainers' formulas",
-        formula=Formula(onetrainer(0.1, True, 1.0), prior=True),
+        formula=Formula(OneTrainer(0.1, True, 1.0), prior=True),
     ),
 )
 QUICK = (REFERENCE, "binary", "tiers", "preset person", "tiers, prior 1", "sd-scripts, SimpleTuner")

@@ -33,11 +33,11 @@ _EVALUATION_SEED = 1_000_000
 class Setup:
     """What all contenders share."""
 
-    steps: int = 150
+    steps: int = 80
     batch: int = 4
-    rank: int = 8
-    learning_rate: float = 2e-3
-    sampler_steps: int = 12
+    rank: int = 16
+    learning_rate: float = 4e-3
+    sampler_steps: int = 10
 
     def recipe(self, contender: Contender, seed: int) -> TrainingRecipe:
         """The contender's training: everything but mask and loss is the seed's."""

@@ -36,20 +36,30 @@ COLUMNS = (
 
 
 def draw_figure(
+    training_NHWC: np.ndarray,
     shown: Mapping[str, Pictures],
     contenders: Sequence[Contender],
     differences: Mapping[str, Mapping[str, Difference]],
     title: str,
 ) -> np.ndarray:
-    """uint8 RGB. `shown` are the pictures to be seen, by label; `differences` by contender and score, without the
-    reference."""
-    parts = [_headline(title), _pictures(shown), _forest(contenders, differences)]
+    """uint8 RGB. `training` are the first pictures that the LoRAs learn from, `shown` what is drawn, by label;
+    `differences` by contender and score, without the reference."""
+    parts = [_headline(title), _training(training_NHWC), _pictures(shown), _forest(contenders, differences)]
     return np.concatenate([np.asarray(part) for part in parts])
 
 
 def _headline(text: str) -> Image.Image:
     image = Image.new("RGB", (_WIDTH, 44), _PAPER)
     ImageDraw.Draw(image).text((_MARGIN, 14), text, fill=_INK, font=font(22))
+    return image
+
+
+def _training(pictures_NHWC: np.ndarray) -> Image.Image:
+    side = 32 * _SCALE
+    image = Image.new("RGB", (_WIDTH, side + 16), _PAPER)
+    ImageDraw.Draw(image).text((_MARGIN, side // 2 - 10), "training pictures", fill=_INK, font=font(_LETTERS))
+    for column, picture_HWC in enumerate(pictures_NHWC[: len(_OURS) + len(_OTHERS)]):
+        image.paste(_enlarged(picture_HWC), (_LEFT + column * (side + 4) + (16 if column >= len(_OURS) else 0), 0))
     return image
 
 

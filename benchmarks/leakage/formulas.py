@@ -35,46 +35,59 @@ def plain_mean(loss: torch.Tensor, mask: torch.Tensor, _drift: torch.Tensor | No
     return (loss * mask).mean()
 
 
-def onetrainer(unmasked_weight: float, normalize_area: bool, prior_weight: float) -> Loss:
+@dataclass(frozen=True)
+class OneTrainer:
     """OneTrainer's `masked_losses_with_prior`: l·c with c = max(m, unmasked_weight), by its mean per sample where
     asked, plus prior_weight · drift · (1−c), by its mean per sample likewise; then the mean."""
 
-    def formula(loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, _t: torch.Tensor) -> torch.Tensor:
-        inside = mask.clamp(unmasked_weight, 1)
-        total = _by_area(loss * inside, inside) if normalize_area else loss * inside
-        if drift is None or prior_weight == 0:
+    unmasked_weight: float
+    normalize_area: bool
+    prior_weight: float
+
+    def __call__(
+        self, loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, _t: torch.Tensor
+    ) -> torch.Tensor:
+        inside = mask.clamp(self.unmasked_weight, 1)
+        total = _by_area(loss * inside, inside) if self.normalize_area else loss * inside
+        if drift is None or self.prior_weight == 0:
             return total.mean()
         outside = 1 - inside
-        held = prior_weight * drift * outside
-        return (total + (_by_area(held, outside) if normalize_area else held)).mean()
-
-    return formula
+        held = self.prior_weight * drift * outside
+        return (total + (_by_area(held, outside) if self.normalize_area else held)).mean()
 
 
-def ai_toolkit(prior_multiplier: float) -> Loss:
-    """ai-toolkit: l·m/mean(m) with the mean over the whole batch; with `inverted_mask_prior` plus
-    prior_multiplier · drift · (1−m)/mean(1−m), likewise over the batch."""
+@dataclass(frozen=True)
+class AiToolkit:
+    """ai-toolkit: l·m/mean(m) with the mean over the whole batch; with `inverted_mask_prior` plus prior_multiplier ·
+    drift · (1−m)/mean(1−m), likewise over the batch."""
 
-    def formula(loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, _t: torch.Tensor) -> torch.Tensor:
+    prior_multiplier: float
+
+    def __call__(
+        self, loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, _t: torch.Tensor
+    ) -> torch.Tensor:
         total = (loss * mask / mask.mean()).mean()
-        if drift is None or prior_multiplier == 0:
+        if drift is None or self.prior_multiplier == 0:
             return total
         outside = 1 - mask
-        return total + prior_multiplier * (drift * outside / outside.mean()).mean()
-
-    return formula
+        return total + self.prior_multiplier * (drift * outside / outside.mean()).mean()
 
 
-def gated_prior(prior_weight: float, noisy: bool) -> Loss:
+@dataclass(frozen=True)
+class GatedPrior:
     """Ours, with prior preservation in the noisier half of the timesteps alone (t ≥ 0.5), or in the other half."""
 
-    def formula(loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, t: torch.Tensor) -> torch.Tensor:
-        assert drift is not None
-        open_B = (t >= 0.5) == noisy
-        held = masked_loss(drift, 1 - mask, Normalization.PER_SAMPLE, open_B.to(drift))
-        return masked_loss(loss, mask) + prior_weight * held
+    prior_weight: float
+    noisy: bool
 
-    return formula
+    def __call__(
+        self, loss: torch.Tensor, mask: torch.Tensor, drift: torch.Tensor | None, t: torch.Tensor
+    ) -> torch.Tensor:
+        own = masked_loss(loss, mask)
+        if drift is None:
+            return own
+        open_B = ((t >= 0.5) == self.noisy).to(drift)
+        return own + self.prior_weight * masked_loss(drift, 1 - mask, Normalization.PER_SAMPLE, open_B)
 
 
 def train_with_formula(denoiser: Denoiser, recipe: TrainingRecipe, formula: Formula) -> dict[str, torch.Tensor]:

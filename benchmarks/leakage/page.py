@@ -8,14 +8,17 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from maskloss.core.errors import SettingError
 from maskloss.core.files import write_text
 from maskloss.core.images import save_image
 
 from .contenders import REFERENCE, Contender
+from .dataset import draw_training_scenes
 from .figure import draw_figure
-from .runs import Plan, Results, load_pictures
+from .runs import PICTURED_SEED, Plan, Results, load_pictures, open_laboratory
 from .statistics import Difference, common_seeds, paired_difference
+from .world import render_scene
 
 SCORES = ("fit", "leak", "bleed", "drift", "watermark", "hair", "setting")
 SHOWN = (REFERENCE, "binary", "tiers", "preset person", "tiers, prior 1")
@@ -90,10 +93,14 @@ def write_page(plan: Plan, results: Results, output: Path, facts: str) -> None:
     """
     write_text(output.with_suffix(".csv"), csv_of(plan.contenders, results))
     shown = {name: path for name, path in _shown_paths(plan).items() if path.exists()}
-    pictures = {name: load_pictures(path) for name, path in shown.items()}
-    seeds = len(results[REFERENCE])
-    title = f"What a masked loss buys: {len(results)} contenders, {seeds} paired seeds"
-    save_image(output.with_suffix(".png"), draw_figure(pictures, plan.contenders, differences_of(results), title))
+    pictures = {
+        "base model": open_laboratory(plan).base_pictures(PICTURED_SEED),
+        **{name: load_pictures(path) for name, path in shown.items()},
+    }
+    training = np.stack([render_scene(scene) for scene in draw_training_scenes(PICTURED_SEED)])
+    title = f"What a masked loss buys: {len(results)} contenders, {len(results[REFERENCE])} paired seeds"
+    figure = draw_figure(training, pictures, plan.contenders, differences_of(results), title)
+    save_image(output.with_suffix(".png"), figure)
     page = output.with_suffix(".md")
     text = page.read_text("utf-8") if page.exists() else f"{_BEGIN}\n{_END}\n"
     write_text(page, with_table(text, f"{facts}\n\n{table_of(plan.contenders, results)}"))

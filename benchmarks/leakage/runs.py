@@ -59,7 +59,7 @@ def run_plan(plan: Plan, workers: int, say: Callable[[str], None]) -> Results:
     say(f"{total - len(tasks)} of {total} results are there.")
     if tasks:
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, spawn, initializer=_open_laboratory, initargs=(plan,)) as pool:
+        with ProcessPoolExecutor(workers, spawn, initializer=open_laboratory, initargs=(plan,)) as pool:
             futures = {pool.submit(run_one, plan, *task): task for task in tasks}
             for done, future in enumerate(as_completed(futures), total - len(tasks) + 1):
                 contender, seed = futures[future]
@@ -87,7 +87,7 @@ def load_pictures(path: Path) -> Pictures:
 
 def run_one(plan: Plan, contender: Contender, seed: int) -> dict[str, float]:
     """Train, draw, score and keep one result."""
-    laboratory = _open_laboratory(plan)
+    laboratory = open_laboratory(plan)
     drawn = laboratory.draw(laboratory.train(contender, seed), seed)
     result = score_pictures(drawn, laboratory.base_pictures(seed))
     if seed == PICTURED_SEED:
@@ -100,7 +100,7 @@ def run_one(plan: Plan, contender: Contender, seed: int) -> dict[str, float]:
 _OPEN: dict[tuple[str, Setup], Laboratory] = {}
 
 
-def _open_laboratory(plan: Plan) -> Laboratory:
+def open_laboratory(plan: Plan) -> Laboratory:
     """This process's laboratory; the base model is on disk by now."""
     key = (plan.base.identity, plan.setup)
     if key not in _OPEN:

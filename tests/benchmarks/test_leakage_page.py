@@ -74,7 +74,7 @@ def test_the_figure_is_drawn_with_a_row_for_each_contender() -> None:
     prompts = (trigger_prompts(), other_prompts(), anyone_prompts())
     pictures = Pictures(*(np.zeros((len(each), 32, 32, 3), np.float32) for each in prompts))
     few, all_of_them = (
-        draw_figure({"no mask": pictures}, contenders, differences_of(made_up()), "title")
+        draw_figure(pictures.ours_NHWC, {"no mask": pictures}, contenders, differences_of(made_up()), "title")
         for contenders in (CONTENDERS[:4], CONTENDERS)
     )
     assert few.dtype == np.uint8

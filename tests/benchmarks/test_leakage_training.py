@@ -15,7 +15,7 @@ from benchmarks.leakage.base import BaseConfig, draw_batch, load_base, make_netw
 from benchmarks.leakage.contenders import CONTENDERS, REFERENCE, Contender
 from benchmarks.leakage.dataset import TIERS, Grid, MaskKind, draw_mask, draw_training_scenes, make_cache, put_on_grid
 from benchmarks.leakage.experiment import Laboratory, Setup, score_pictures
-from benchmarks.leakage.formulas import Formula, ai_toolkit, gated_prior, onetrainer, plain_mean
+from benchmarks.leakage.formulas import AiToolkit, Formula, GatedPrior, OneTrainer, plain_mean
 from benchmarks.leakage.network import decode_latents, encode_pictures
 from benchmarks.leakage.runs import Plan, load_pictures, read_results, run_one
 from benchmarks.leakage.world import PLANTED, render_scene, seen_figures
@@ -138,15 +138,15 @@ def test_formulas_have_their_published_values() -> None:
     share = loss.numel() / mask.numel()
     assert plain_mean(loss, mask, None, t) == pytest.approx(float((loss * mask).sum() / loss.numel()))
     assert plain_mean(loss, mask, None, t) == pytest.approx(float(masked_loss(loss, mask, Normalization.NONE)))
-    assert ai_toolkit(0.0)(loss, mask, None, t) == pytest.approx(float((loss * mask).sum() / mask.sum() / share))
-    assert ai_toolkit(0.0)(loss, mask, None, t) == pytest.approx(float(masked_loss(loss, mask, Normalization.BATCH)))
+    assert AiToolkit(0.0)(loss, mask, None, t) == pytest.approx(float((loss * mask).sum() / mask.sum() / share))
+    assert AiToolkit(0.0)(loss, mask, None, t) == pytest.approx(float(masked_loss(loss, mask, Normalization.BATCH)))
     held = float((drift * (1 - mask)).sum() / (1 - mask).sum() / share)
-    total = ai_toolkit(0.5)(loss, mask, drift, t)
-    assert total - ai_toolkit(0.0)(loss, mask, None, t) == pytest.approx(0.5 * held, rel=1e-5)
-    assert onetrainer(0.0, True, 0.0)(loss, mask, None, t) == pytest.approx(float(masked_loss(loss, mask)), rel=1e-5)
+    total = AiToolkit(0.5)(loss, mask, drift, t)
+    assert total - AiToolkit(0.0)(loss, mask, None, t) == pytest.approx(0.5 * held, rel=1e-5)
+    assert OneTrainer(0.0, True, 0.0)(loss, mask, None, t) == pytest.approx(float(masked_loss(loss, mask)), rel=1e-5)
     clamped = mask.clamp(0.1, 1)
-    assert onetrainer(0.1, False, 0.0)(loss, mask, None, t) == pytest.approx(float((loss * clamped).mean()))
-    by_area = onetrainer(0.1, True, 1.0)(loss, mask, drift, t)
+    assert OneTrainer(0.1, False, 0.0)(loss, mask, None, t) == pytest.approx(float((loss * clamped).mean()))
+    by_area = OneTrainer(0.1, True, 1.0)(loss, mask, drift, t)
     assert by_area == pytest.approx(float(masked_loss(loss, clamped) + masked_loss(drift, 1 - clamped)), rel=1e-5)
 
 
@@ -154,8 +154,8 @@ def test_a_gated_prior_acts_in_its_half_alone() -> None:
     loss, mask, drift, t = sample()
     without = float(masked_loss(loss, mask))
     each = [float(masked_loss(drift[i : i + 1], 1 - mask[i : i + 1])) / 2 for i in range(2)]
-    assert gated_prior(2.0, False)(loss, mask, drift, t) == pytest.approx(without + 2 * each[0], rel=1e-5)
-    assert gated_prior(2.0, True)(loss, mask, drift, t) == pytest.approx(without + 2 * each[1], rel=1e-5)
+    assert GatedPrior(2.0, False)(loss, mask, drift, t) == pytest.approx(without + 2 * each[0], rel=1e-5)
+    assert GatedPrior(2.0, True)(loss, mask, drift, t) == pytest.approx(without + 2 * each[1], rel=1e-5)
 
 
 def test_contenders_differ_in_nothing_but_mask_loss_and_caption() -> None:
