@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from statistics import median
 
+import cv2
 import numpy as np
 
 from ..errors import PersonError
@@ -151,7 +152,8 @@ class PersonInVideo:
         height, width = finding.small_HWC.shape[:2]
         mask_hw = shrink_then_enlarge(mask_HW.astype(np.float32), (width, height)) > 0.5
         finding.sighting = _sighting(finding.small_HWC, mask_hw, finding.faces[chosen])
-        if window and window[-1].carried and overlap(_mask(window[-1]), mask_hw) < MIN_OVERLAP:
+        before = window[-1].sighting if window and window[-1].carried else None
+        if before is not None and not _same_place(before, finding.sighting):
             for before in reversed(window):
                 if not before.carried:
                     break
@@ -216,8 +218,17 @@ def _sighting(small_HWC: np.ndarray, mask_hw: np.ndarray, head: Face) -> Sightin
     return Sighting(mask_hw, head, colours)
 
 
-def _mask(finding: FrameFinding) -> np.ndarray:
-    return np.zeros(finding.small_HWC.shape[:2], bool) if finding.sighting is None else finding.sighting.mask_hw
+def _same_place(before: Sighting, after: Sighting) -> bool:
+    """Whether two sightings in neighbouring frames are of one place: their masks overlap, as they are or, where a head
+    has moved by less than its side (the camera pans), moved along with the head."""
+    if overlap(before.mask_hw, after.mask_hw) >= MIN_OVERLAP:
+        return True
+    (x0, y0, x1, y1), shift = before.head.box, _middle(after.head) - _middle(before.head)
+    if float(np.hypot(*shift)) >= min(x1 - x0, y1 - y0):
+        return False
+    height, width = before.mask_hw.shape
+    moved = cv2.warpAffine(before.mask_hw.astype(np.uint8), np.c_[np.eye(2), shift], (width, height)) > 0
+    return overlap(moved, after.mask_hw) >= MIN_OVERLAP
 
 
 def _similarity(decision: PersonDecision, index: int) -> float:
