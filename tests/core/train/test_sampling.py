@@ -10,11 +10,12 @@ import pytest
 import torch
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.images import load_image
+from maskloss.core.scores.checkpoint_scores import POSITIVE
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import LoraConfig, OnExisting, OptimizerConfig
 from maskloss.core.train.denoiser import Denoiser
 from maskloss.core.train.lora_file import load_lora
-from maskloss.core.train.sampling import sample_is_due
+from maskloss.core.train.sampling import Samples, sample_is_due, sample_sheet
 from maskloss.core.train.state import load_state
 from maskloss.core.warning import collected_warnings
 
@@ -32,7 +33,10 @@ class Euler:
         self.calls = 0
         self._failing = failing
 
-    def picture(self, denoiser: Denoiser, check: Callable[[], None]) -> np.ndarray:
+    def scorer(self, *_: object) -> None:
+        return None
+
+    def draw(self, denoiser: Denoiser, check: Callable[[], None]) -> Samples:
         self.calls += 1
         if self._failing(self.calls):
             raise torch.OutOfMemoryError("out of memory")
@@ -44,7 +48,8 @@ class Euler:
                 zeros = torch.zeros_like(x)
                 velocity = denoiser.predict(zeros, x / t, torch.tensor([t]), [{"tokens": torch.ones(1, 64)}], False)
                 x = x - 0.25 * (velocity + x / t)
-        return (x[0, :3, 0].movedim(0, -1) * 40 + 128).round().clamp(0, 255).to(torch.uint8).numpy()
+        picture_HWC = (x[0, :3, 0].movedim(0, -1) * 40 + 128).round().clamp(0, 255).to(torch.uint8).numpy()
+        return {POSITIVE: picture_HWC[None, None]}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +78,7 @@ def test_samples_change_with_the_lora_and_training_does_not_change_with_them(run
 
 def test_the_first_sample_is_the_base_model_and_the_last_the_saved_lora_without_dropout(run, tmp_path):
     denoiser = DemoDenoiser()
-    bare = Euler().picture(denoiser, lambda: None)
+    bare = sample_sheet(Euler().draw(denoiser, lambda: None))
     result = run(sampling=Euler(every=3), optimizer=FAST, lora=DROPPING, steps=3)
     assert np.array_equal(load_image(tmp_path / "lora.samples/step_000000.png")[0], bare)
     adapters = LoraAdapters(
@@ -81,7 +86,7 @@ def test_the_first_sample_is_the_base_model_and_the_last_the_saved_lora_without_
     )
     adapters.load(result.lora)
     with adapters.attached():
-        expected = Euler().picture(denoiser, lambda: None)
+        expected = sample_sheet(Euler().draw(denoiser, lambda: None))
     assert np.array_equal(load_image(tmp_path / "lora.samples/step_000003.png")[0], expected)
     assert not np.array_equal(bare, expected)
 

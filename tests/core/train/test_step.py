@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
 from maskloss.core.demo.denoiser import DemoDenoiser
+from maskloss.core.errors import TrainingError
 from maskloss.core.mask_weights import MaskLossSettings, Normalization
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import OptimizerConfig
 from maskloss.core.train.denoiser import Family
 from maskloss.core.train.loop import TrainResult
 from maskloss.core.train.optimizers import OptimizerName
+from maskloss.core.warning import collected_warnings
 
-from .runs import LORA, SIZE, Watcher, assert_same, distance, half
+from .runs import LORA, SIZE, assert_same, distance, half
 
 
 @pytest.mark.parametrize("normalization", list(Normalization))
@@ -97,9 +100,9 @@ def test_inside_and_outside_are_the_masks_weighted_means(run, make_cache):
 
 def test_empty_masks_are_named_once_and_hurt_nobody(run, make_cache):
     empty = torch.zeros(1, 1, SIZE[1], SIZE[0])
-    watcher = Watcher()
-    result = run(on=make_cache([("a", SIZE, half()), ("void", SIZE, empty)]), steps=6, watcher=watcher)
-    assert sum("void" in text for text in watcher.texts) == 1
+    with collected_warnings() as given:
+        result = run(on=make_cache([("a", SIZE, half()), ("void", SIZE, empty)]), steps=6)
+    assert sum("void" in text for text in given.texts) == 1
     assert {point.near_zero for point in result.points} == {(), ("void",)}
     assert all(point.loss == 0 for point in result.points if point.near_zero)
     assert all(value == value for values in result.loss_map.values() for value in values)
@@ -107,12 +110,15 @@ def test_empty_masks_are_named_once_and_hurt_nobody(run, make_cache):
 
 @pytest.mark.parametrize("normalization", list(Normalization))
 def test_black_and_white_masks_with_prior_preservation(run, make_cache, normalization):
-    # Black: nothing but the prior, which is 0 until the adapter moves, and nothing moves it. White: no outside at all.
+    # Black: nothing but the prior, which is 0 until the adapter moves, and nothing moves it. Alone it is refused, among
+    # others it hurts nobody. White: no outside at all.
     black, white = torch.zeros(1, 1, SIZE[1], SIZE[0]), torch.ones(1, 1, SIZE[1], SIZE[0])
     plain = MaskLossSettings(normalization=normalization)
     prior = dataclasses.replace(plain, prior_weight=2.0)
-    dark = run("dark", prior, on=make_cache([("a", SIZE, black)]), steps=3)
-    assert [point.loss for point in dark.points] == [0.0] * 3
+    with pytest.raises(TrainingError, match="nothing to train on"):
+        run("alone", prior, on=make_cache([("a", SIZE, black)]), steps=3)
+    dark = run("dark", prior, on=make_cache([("a", SIZE, black), ("b", SIZE, white)]), steps=3)
+    assert all(math.isfinite(point.loss) for point in dark.points)
     assert all(bool(torch.isfinite(tensor).all()) for tensor in dark.lora.values())
     cache = make_cache([("a", SIZE, white)])
     one, two = run("one", plain, on=cache, steps=3), run("two", prior, on=cache, steps=3)

@@ -10,15 +10,20 @@ const PACK = "ComfyUI-MaskLoss";
 const TRAINER = "MaskLossTrainLora";
 /** Little more than the trainer: without a graphics card a large window is painted too slowly to see a run in it. */
 const SMALL_WINDOW = { width: 1000, height: 1000 };
+/** More than are done while the slowest page is looked at: that run is interrupted. */
+const LONG = { steps: 100_000, output_name: "loras/long" };
 
 export async function testDrive(session, workflows) {
   const { page } = session;
   const shipped = JSON.parse(readFileSync(join(workflows, "demo.json"), "utf8"));
-  const steps = shipped.nodes.find(({ type }) => type === TRAINER).widgets_values[0];
+  const trainer = shipped.nodes.find(({ type }) => type === TRAINER);
+  const steps = trainer.widgets_values[0];
+  let own;
   await session.step("the test drive opens from the templates", async () => {
     await openTemplate(session, "demo", shipped.nodes.length);
     await page.setViewportSize(SMALL_WINDOW);
     await session.look(TRAINER);
+    own = await setWidgets(page, { [trainer.id]: LONG });
   });
   await session.step("its chart moves after a click on Run", async () => {
     await session.run();
@@ -37,10 +42,18 @@ export async function testDrive(session, workflows) {
     await session.moves();
     await session.picture("demo_reloaded");
   });
-  await session.step("it finishes", async () => {
+  await session.step("it is interrupted", async () => {
+    await page.evaluate(() => fetch("/interrupt", { method: "POST" }));
     await session.poll(async () => (await session.course()).state !== "running");
+    assert.equal((await session.course()).state, "interrupted");
+    await session.poll(async () => (await ended(page)).length === 1);
+  });
+  await session.step("it finishes", async () => {
+    await setWidgets(page, own);
+    await session.run();
+    await succeeds(session, 2);
+    await session.poll(async () => (await session.course()).state === "finished");
     assert.deepEqual(await session.course(), { done: steps, state: "finished" });
-    await succeeds(session, 1);
     await session.picture("demo_finished");
     await page.setViewportSize(WINDOW);
     await session.look("MaskLossDatasetBuildMasks", 0.6);
@@ -54,21 +67,30 @@ export async function testDrive(session, workflows) {
 export async function onePersonIsFound(session, changed) {
   const { page } = session;
   await openTemplate(session, "one_person", 13);
-  await page.evaluate((values) => {
-    for (const [id, named] of Object.entries(values)) {
-      for (const [name, value] of Object.entries(named)) {
-        const widget = app.graph.getNodeById(Number(id)).widgets.find((each) => each.name === name);
-        widget.value = value;
-        widget.callback?.(value);
-      }
-    }
-  }, changed);
+  await setWidgets(page, changed);
   const before = await ended(page);
   await session.run();
   await succeeds(session, before.length + 1);
   await page.locator(".maskloss-faces rect").first().waitFor();
   await session.fit();
   await session.picture("one_person");
+}
+
+/** By node id and name; returns what was there before. */
+function setWidgets(page, changed) {
+  return page.evaluate((values) => {
+    const before = {};
+    for (const [id, named] of Object.entries(values)) {
+      before[id] = {};
+      for (const [name, value] of Object.entries(named)) {
+        const widget = app.graph.getNodeById(Number(id)).widgets.find((each) => each.name === name);
+        before[id][name] = widget.value;
+        widget.value = value;
+        widget.callback?.(value);
+      }
+    }
+    return before;
+  }, changed);
 }
 
 async function openTemplate(session, name, nodes) {
