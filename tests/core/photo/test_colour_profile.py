@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 from maskloss.core.images import conversion_of, load_image, load_mask, picture_facts
+from maskloss.core.mask_meaning import MaskMeaning
 from maskloss.core.photo.colour_profile import ProfileUse
 from PIL import Image, ImageCms, features
 
@@ -29,7 +30,7 @@ def test_wide_profiles_are_applied(tmp_path, name, kind):
     assert picture_facts(tmp_path / "a").profile_use is ProfileUse.CONVERTED
     assert conversion_of(tmp_path / "a") == ("sRGB",)
     # Weights have no colour.
-    assert np.array_equal(load_mask(tmp_path / "a"), np.asarray(PICTURE.convert("L")))
+    assert np.array_equal(load_mask(tmp_path / "a", MaskMeaning.BRIGHTNESS), np.asarray(PICTURE.convert("L")))
 
 
 def test_jpeg_and_avif(tmp_path):

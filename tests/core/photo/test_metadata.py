@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from maskloss.core.errors import ImageError
 from maskloss.core.images import image_size, load_image, load_mask, picture_facts
+from maskloss.core.mask_meaning import MaskMeaning
 from PIL import Image, PngImagePlugin, features
 
 from .pictures import chunk, encoded, exif, jpeg, png, segment
@@ -56,7 +57,7 @@ def test_no_exif_block_stops_a_picture(tmp_path_factory, kind, tag, type_, count
     path.write_bytes(with_exif(kind, exif((tag, type_, count, value), order=order) + rest))
     rgb, alpha = load_image(path)
     assert alpha is None
-    assert load_mask(path).shape == rgb.shape[:2] == image_size(path)[::-1]
+    assert load_mask(path, MaskMeaning.BRIGHTNESS).shape == rgb.shape[:2] == image_size(path)[::-1]
     if tag != 0x0112:
         assert np.array_equal(rgb, plain(kind))
     assert sorted(rgb.shape) == sorted(NOISE.shape)
