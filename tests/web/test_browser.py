@@ -78,6 +78,9 @@ def _place_models_that_the_workflows_name(folder: Path) -> None:
             for model in one["properties"].get("models", []):
                 (folder / model["directory"]).mkdir(parents=True, exist_ok=True)
                 (folder / model["directory"] / model["name"]).touch()
+            if one["type"] == "LoraLoaderModelOnly":  # what its user has trained before
+                (folder / "loras" / one["widgets_values"][0]).parent.mkdir(parents=True, exist_ok=True)
+                (folder / "loras" / one["widgets_values"][0]).touch()
 
 
 def trainer(steps: int, name: str, **inputs: Any) -> dict[str, Any]:
