@@ -30,7 +30,7 @@ class Clock:
 
 
 class Ticking(Watcher):
-    """Advances the clock with every step, and looks at what is on disk then."""
+    """Advances the clock with every step, and looks at what is on disk then: what is saved after it comes later."""
 
     def __init__(self, clock: Clock, state: Path, seconds: float, stop_after: int | None = None) -> None:
         super().__init__(stop_after)
@@ -47,7 +47,7 @@ def test_the_state_is_saved_every_five_minutes_of_training(run, tmp_path: Path):
     clock = Clock(0)
     watcher = Ticking(clock, tmp_path / "timed.state", 100.0)
     timed = run("timed", steps=9, watcher=watcher, clock=clock)
-    assert watcher.saved == [0, 0, 0, 4, 4, 4, 7, 7, 7]
+    assert watcher.saved == [0, 0, 0, 3, 3, 3, 6, 6, 6]
     assert_same(run("plain", steps=9), timed)
     assert not list(tmp_path.glob("timed-step*")), "no numbered LoRAs"
 
@@ -56,7 +56,7 @@ def test_a_save_by_number_counts_as_one(run, tmp_path: Path):
     clock = Clock(0)
     watcher = Ticking(clock, tmp_path / "timed.state", 100.0)
     run("timed", steps=6, save_every=2, watcher=watcher, clock=clock)
-    assert watcher.saved == [0, 2, 2, 4, 4, 4]
+    assert watcher.saved == [0, 0, 2, 2, 4, 4]
 
 
 SCRIPT = """
@@ -97,7 +97,7 @@ def kill(tmp_path: Path, step: int, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("seconds", "words", "first"),
     [
-        (100.0, "broken off after step 5: its last save is of step 4, and it goes on from there", 5),
+        (100.0, "broken off after step 5: its last save is of step 3, and it goes on from there", 4),
         (1.0, "broken off after step 5: before anything of it was saved, so it begins again at step 1", 1),
     ],
     ids=["saved by time", "never saved"],
@@ -106,7 +106,7 @@ def test_a_killed_run_is_named_and_goes_on_to_the_same_end(run, tmp_path: Path, 
     kill(tmp_path, 5, seconds)
     assert last_step(tmp_path / "killed.jsonl") == 5
     if first > 1:
-        assert load_lora(tmp_path / "killed.safetensors").metadata["ss_steps"] == "4"
+        assert load_lora(tmp_path / "killed.safetensors").metadata["ss_steps"] == "3"
     watcher = Watcher()
     with collected_warnings(lambda text: None) as given:
         resumed = run("killed", steps=6, watcher=watcher)
