@@ -20,8 +20,9 @@ def read_scores(log: Path) -> list[CheckpointScores]:
     """The scores in a run's `.jsonl`, by step; of a step that was scored twice the last. TrainingError when the file
     is missing or damaged."""
     try:
-        lines = log.read_text(encoding="utf-8").splitlines()
-        values: list[Any] = [json.loads(line) for line in lines if line.strip()]
+        lines = log.read_text(encoding="utf-8").split("\n")
+        # What ends without a line break was cut off as it was written.
+        values: list[Any] = [json.loads(line) for line in lines[:-1] if line.strip()]
         found = [scores_from_json(each[SCORES]) for each in values if SCORES in each]
     except FileNotFoundError as problem:
         raise TrainingError(
