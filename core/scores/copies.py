@@ -16,6 +16,8 @@ from PIL import Image
 _SIDE = 16
 UNRELATED = 0.5
 """The share of bits in which unrelated pictures agree."""
+REPEATED = 0.75
+"""Training pictures that agree in as many bits are one photograph: kept twice, or frames of one shot."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +41,15 @@ class TrainingHashes:
 
     def typical(self) -> float:
         """What training photographs are to each other: the median, over photographs, of the agreement with the nearest
-        other one. UNRELATED where there is no other."""
-        if len(self.names) < 2:
-            return UNRELATED
+        other one. UNRELATED where there is no other.
+
+        What agrees in REPEATED bits and more is no other photograph: measured by it, no picture could be a copy."""
         nearest: list[float] = []
-        for index, own_VK in enumerate(self.bits_NVK):
+        for own_VK in self.bits_NVK:
             alike_N = _agreement(own_VK, self.bits_NVK).max(axis=(1, 2))
-            nearest.append(float(np.delete(alike_N, index).max()))
-        return float(np.median(nearest))
+            others_N = alike_N[alike_N < REPEATED]
+            nearest += [float(others_N.max())] if others_N.size else []
+        return float(np.median(nearest)) if nearest else UNRELATED
 
 
 def hash_pictures(pictures: Sequence[tuple[str, np.ndarray]]) -> TrainingHashes:
