@@ -28,6 +28,7 @@ from .photo.opened import OpenedPicture, opened_picture
 LARGE_PX = 64_000_000
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _TIFF_BITS = 258
+_WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _LOSSY_FORMATS = frozenset(("JPEG", "MPO", "AVIF", "JPEG2000", "HEIF", "JXL"))
 
 
@@ -103,16 +104,22 @@ def conversion_of(path: Path) -> tuple[str, ...]:
         return ("sRGB",) if picture.profile_use is ProfileUse.CONVERTED else ()
 
 
+def check_writable_suffix(path: Path) -> str:
+    """The format, as Pillow names it, that `save_image` writes to `path`. ImageError for a suffix that it does not
+    know."""
+    kind = _WRITTEN.get(path.suffix.lower())
+    if kind is None:
+        raise ImageError(f"cannot write {path}: the suffix must be one of {', '.join(_WRITTEN)}")
+    return kind
+
+
 def save_image(path: Path, pixels: np.ndarray) -> None:
     """Write uint8 pixels (HW grey, HWC RGB or RGBA), whole or not at all, as the suffix says (PNG, JPEG, WebP).
 
     RGBA keeps the colour of transparent pixels; JPEG cannot hold alpha and is refused for it (ImageError).
     """
-    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-    kind = formats.get(path.suffix.lower())
+    kind = check_writable_suffix(path)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if kind is None:
-        raise ImageError(f"cannot write {path}: the suffix must be one of {', '.join(formats)}")
     if pixels.dtype != np.uint8 or channels not in (1, 3, 4):
         raise ImageError(f"cannot write {path}: expected uint8 HW, RGB or RGBA; found {pixels.dtype} {pixels.shape}")
     if kind == "JPEG" and channels == 4:
