@@ -19,10 +19,10 @@ def check(file: Path, loader: str | None, architecture: str) -> None:
     """Print what the file is and what each program makes of it. TrainingError when `loader` is given and does not load
     it whole."""
     facts = lora_facts(load_lora(file), architecture)
-    print(f"{'file':<18}{file}: {_described(facts)}")
+    print(f"{'file':<24}{file}: {_described(facts)}")
     lines = loading_lines(facts, [loader] if loader else list(LOADERS))
     for program, verdict, advice in lines:
-        print(f"{program:<18}{verdict}" + (f"; {advice}" if advice else ""))
+        print(f"{program:<24}{verdict}" + (f"; {advice}" if advice else ""))
     if loader and lines[0][1] != EXACT:
         raise TrainingError(f"{lines[0][0]} does not load {file} whole: {lines[0][1]}; {lines[0][2]}.")
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import torch
 
-from ..errors import TrainingError
+from ..errors import ImageError, TrainingError
 from ..files import sweep
-from ..images import load_image
 from ..scores.checkpoint_scores import CheckpointScores
 from ..warning import Warnings, collected_warnings, warn
 from .checks import check_training, refuse_nothing_learnt, split_cache
@@ -111,7 +110,10 @@ def _say_finished(files: RunFiles, saved: SavedState, observer: TrainObserver) -
     newest = files.newest_sample()
     if newest is not None:
         step, path = newest
-        observer.sampled(step, load_image(path)[0])
+        try:
+            observer.sampled(step, load_image(path)[0])
+        except ImageError as problem:
+            warn(f"The sample picture of step {step} cannot be shown: {problem}")
 
 
 class _Run:
