@@ -11,6 +11,7 @@ import torch
 
 from ..errors import ImageError, TrainingError
 from ..files import sweep
+from ..images import load_image
 from ..scores.checkpoint_scores import CheckpointScores
 from ..warning import Warnings, collected_warnings, warn
 from .checks import check_training, refuse_nothing_learnt, split_cache
