@@ -52,6 +52,8 @@ def points_from_json(values: Iterable[dict[str, Any]]) -> list[LossPoint]:
 
 def last_step(path: Path) -> int:
     """The last optimizer step that a log has; 0 where it has none, or there is no log that can be read."""
+    if not path.is_file():  # a device has no end
+        return 0
     try:
         lines = path.read_bytes().splitlines()
     except OSError:
