@@ -85,8 +85,9 @@ def full_disk(random: Random, root: Path) -> None:
     """No file may grow beyond some bytes, or the disk has no room; what was there before stays whole."""
     what = random.choice(sorted(WORK))
     base, expected = _undisturbed(what)
-    with _small_disk(random, root) as out:
-        if random.random() < 0.4:
+    again = random.random() < 0.4
+    with _small_disk(random, root, expected if again else None) as out:
+        if again:
             shutil.copytree(expected, out, dirs_exist_ok=True)
             for victim in random.sample(_finished(out), 2):
                 victim.unlink()
@@ -236,11 +237,13 @@ def _expect_same(what: str, out: Path, expected: Path) -> None:
 
 
 @contextmanager
-def _small_disk(random: Random, root: Path) -> Generator[Path]:
-    """A folder; where this process may mount one, half the times a disk of its own of a few pages."""
+def _small_disk(random: Random, root: Path, held: Path | None) -> Generator[Path]:
+    """A folder; where this process may mount one, half the times a disk of its own of a few pages, besides those for
+    what is in `held`."""
     out = root / "out"
     out.mkdir()
-    size = random.choice((8, 16, 40, 120))
+    pages = 0 if held is None else sum(path.stat().st_size // 4096 + 1 for path in held.rglob("*"))
+    size = 4 * pages + random.choice((8, 16, 40, 120))
     mounting = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(out)]
     mounted = (
         sys.platform == "linux" and os.geteuid() == 0 and random.random() < 0.5

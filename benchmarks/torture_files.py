@@ -85,7 +85,7 @@ def picture_with_metadata(random: Random) -> tuple[str, bytes, str]:
         options = {"xmp": _xmp(random)}
     try:
         return *picture(random, suffix, mode, **options), kind
-    except (ValueError, OSError, SyntaxError, TypeError, struct.error, KeyError, OverflowError):
+    except (ValueError, OSError, SyntaxError, TypeError, struct.error, KeyError, OverflowError, AttributeError):
         # The encoder has views of its own about metadata.
         return *picture(random, suffix, mode), "none"
 

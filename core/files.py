@@ -34,6 +34,18 @@ _LONGEST_NAME = 255
 
 
 @contextmanager
+def named_disk_errors(path: Path) -> Generator[None]:
+    """What the disk refuses inside the block is a DiskError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(
+            f"{path} cannot be written ({error.strerror or error}); make room on that disk and see that files may be "
+            "written there, or choose another folder, then run again."
+        ) from error
+
+
+@contextmanager
 def written_whole(path: Path) -> Generator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on any exception it is removed.
 
@@ -42,19 +54,15 @@ def written_whole(path: Path) -> Generator[Path]:
     """
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        start = f".{path.stem[:_STEM_LENGTH]}-{process_tag()}-"
-        handle, name = tempfile.mkstemp(prefix=start, suffix=f".part{path.suffix}", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DiskError(
-            f"{path} cannot be written ({error.strerror or error}); make room on that disk and see that files may be "
-            "written there, or choose another folder, then run again."
-        ) from error
+        with named_disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            start = f".{path.stem[:_STEM_LENGTH]}-{process_tag()}-"
+            handle, name = tempfile.mkstemp(prefix=start, suffix=f".part{path.suffix}", dir=path.parent)
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -12,6 +12,8 @@ from pathlib import Path, PureWindowsPath
 
 from .errors import PathError
 
+# In bytes; what the disks of all systems take, and of a path what leaves room for what is written below it.
+LONGEST_NAME, LONGEST_PATH = 255, 3800
 ROOTS_VARIABLE = "MASKLOSS_ROOTS"
 
 _SUFFIX = re.compile(r"\s+\[(input|output)\]$")
@@ -133,12 +135,17 @@ def listing_digest(paths: list[Path], recursive: bool = True) -> str:
 
 
 def numbered_path(directory: Path, stem: str, suffix: str) -> Path:
-    """`directory/stem_00001suffix` with the first number above those that are there."""
+    """`directory/stem_00001suffix` with the first number above those that are there. PathError where that is too long
+    for a disk."""
     pattern = re.compile(re.escape(stem) + r"_(\d+)")
     taken = [0]
     if directory.is_dir():
         taken += [int(match[1]) for entry in directory.iterdir() if (match := pattern.fullmatch(entry.stem))]
-    return directory / f"{stem}_{max(taken) + 1:05}{suffix}"
+    name = f"{stem}_{max(taken) + 1:05}{suffix}"
+    length = len(os.fsencode(name))
+    if length > LONGEST_NAME:
+        raise PathError(f"{name} has {length} bytes, and {LONGEST_NAME} are possible; give a shorter one")
+    return directory / name
 
 
 def _listing(path: Path, recursive: bool, prefix: str = "") -> Iterator[tuple[str, int, int]]:
@@ -201,6 +208,12 @@ def _opened(folders: Folders, path: Path, name: str, plain: str, bases: tuple[Pa
 
 
 def _real(path: Path, name: str) -> Path:
+    longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
+    if longest > LONGEST_NAME or len(os.fsencode(path)) > LONGEST_PATH:
+        raise PathError(
+            f"{name}: {path} is too long for a disk (a name of {longest} bytes; {LONGEST_NAME} are possible, and "
+            f"{LONGEST_PATH} for a whole path); give a shorter one"
+        )
     try:
         return path.resolve()
     except (OSError, RuntimeError) as error:

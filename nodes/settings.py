@@ -173,10 +173,10 @@ class MaskLossOptimizer(Node):
 
     @classmethod
     def VALIDATE_INPUTS(cls, name: str | None = None, optimizer_args: str | None = None) -> bool | str:
+        if name is not None and name not in [option.value for option in OptimizerName]:
+            return f"name is {name!r}, expected one of {', '.join(repr(option.value) for option in OptimizerName)}"
         if name is None or optimizer_args is None:
             return True
-        if name not in [option.value for option in OptimizerName]:
-            return f"name is {name!r}, expected one of {', '.join(repr(option.value) for option in OptimizerName)}"
         # What an optimizer says to a learning rate or a schedule is for the run: naming those here too would put one
         # sentence at every input.
         return verdict(lambda: parse_optimizer_args(OptimizerName(name), optimizer_args))

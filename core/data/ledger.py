@@ -21,7 +21,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import DatasetError
-from ..files import fitting_stem, is_abandoned, locked, process_tag, sha256_file, sweep, write_json
+from ..files import (
+    fitting_stem,
+    is_abandoned,
+    locked,
+    named_disk_errors,
+    process_tag,
+    sha256_file,
+    sweep,
+    write_json,
+)
 from .files import MASK_LEDGER
 from .items import DatasetItem
 
@@ -102,8 +111,9 @@ class Ledger:
             if any(map(is_abandoned, _journals(self._path))):
                 self._write()
             return
-        self._journal.close()
-        self._journal = None
+        journal, self._journal = self._journal, None
+        with suppress(OSError):  # a full disk; the ledger holds the same, and says so where it cannot be written either
+            journal.close()
         self._write()
         self._journal_path.unlink(missing_ok=True)
 
@@ -113,13 +123,16 @@ class Ledger:
             if self._journal is None:
                 # The ledger itself comes first: its presence marks the directory as ours for whoever scans next.
                 self._write()
-                self._journal = self._journal_path.open("w", encoding="utf-8")
-            self._journal.write(json.dumps({"name": name, **asdict(record)}) + "\n")
-            self._journal.flush()
+                with named_disk_errors(self._journal_path):
+                    self._journal = self._journal_path.open("w", encoding="utf-8")
+            with named_disk_errors(self._journal_path):
+                self._journal.write(json.dumps({"name": name, **asdict(record)}) + "\n")
+                self._journal.flush()
 
     def _write(self) -> None:
         """Everything that any process noted, into one file; journals of processes that are gone are in it then."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with named_disk_errors(self._path.parent):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self._path.parent):
             gone = [path for path in _journals(self._path) if is_abandoned(path)]
             records = {**_stored(self._path, self._step), **self._noted}

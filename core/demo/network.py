@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint as run_checkpointed
 
+from ..errors import CacheError
 from .encoders import LATENT_CHANNELS, TEXT_WIDTH
 
 WIDTH = 128
@@ -149,6 +150,8 @@ def _waves(values: torch.Tensor, width: int, longest: float) -> torch.Tensor:
 
 def _padded_text(text: Sequence[Mapping[str, torch.Tensor]], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Ragged `tokens` (L, 64) to (B, L, 64) and a mask (B,1,1,L) that is true on real tokens."""
+    if not all("tokens" in mapping and mapping["tokens"].ndim == 2 for mapping in text):
+        raise CacheError("A caption's text in the cache is not the demo model's (tokens); run CacheText on it again.")
     tokens = [mapping["tokens"].to(like) for mapping in text]
     longest = max(each.shape[0] for each in tokens)
     padded = torch.stack([F.pad(each, (0, 0, 0, longest - each.shape[0])) for each in tokens])

@@ -55,7 +55,8 @@ def last_step(path: Path) -> int:
     if not path.is_file():  # a device has no end
         return 0
     try:
-        lines = path.read_bytes().splitlines()
+        # A device in its place would never end.
+        lines = path.read_bytes().splitlines() if path.is_file() else []
     except OSError:
         return 0
     for line in reversed(lines):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from typing import Any
 
 import torch
 
-from ..errors import TrainingError
+from ..errors import PathError, TrainingError
+from ..paths import LONGEST_NAME
 from ..warning import warn
 from .config import OnExisting
 from .loss_log import last_step
@@ -32,6 +34,14 @@ class RunFiles:
     folder together."""
 
     output: Path
+
+    def __post_init__(self) -> None:
+        longest = len(os.fsencode(self.numbered(0).name))
+        if longest > LONGEST_NAME:
+            raise PathError(
+                f"output_name: {self.output.name} gives names of {longest} bytes, and {LONGEST_NAME} are possible; "
+                "choose a shorter one."
+            )
 
     @property
     def lora(self) -> Path:

@@ -203,6 +203,11 @@ def load_state(path: Path) -> SavedState:
             raise TypeError("no tensors")
         if [type(each) for each in (content["step"], identity, content["optimizer"])] != [int, dict, dict]:
             raise TypeError("of another kind")
+        points, warnings = points_from_json(course["points"]), course.get("warnings", [])
+        if [point.step for point in points] != list(range(1, len(points) + 1)) or len(points) != content["step"]:
+            raise ValueError("steps are missing")
+        if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
+            raise TypeError("no texts")
         return SavedState(
             identity,
             content["step"],
@@ -211,9 +216,9 @@ def load_state(path: Path) -> SavedState:
             content["average"],
             content["teacher"],
             content["loss_scale"],
-            points_from_json(course["points"]),
+            points,
             [(step, value) for step, value in course["validation"]],
-            course.get("warnings", []),
+            warnings,
             [scores_from_json(each) for each in course.get("scores", [])],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:

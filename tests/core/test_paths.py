@@ -162,3 +162,14 @@ def test_numbered_path_goes_on_counting(tmp_path: Path) -> None:
     (tmp_path / "rgba_00007.png").touch()
     (tmp_path / "rgba_x.png").touch()
     assert numbered_path(tmp_path, "rgba", ".png").name == "rgba_00008.png"
+
+
+def test_names_that_no_disk_takes_are_said(folders: Folders, tmp_path: Path) -> None:
+    for text in ("é" * 128, "a/" * 2000 + "b"):
+        for resolve in (resolve_read, resolve_write):
+            with pytest.raises(PathError, match="too long for a disk"):
+                resolve(folders, text)
+    assert resolve_write(folders, "é" * 127).name == "é" * 127
+    assert len(numbered_path(tmp_path, "x" * 244, ".json").name) == 255
+    with pytest.raises(PathError, match="256 bytes, and 255 are possible"):
+        numbered_path(tmp_path, "x" * 245, ".json")

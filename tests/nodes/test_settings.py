@@ -62,3 +62,10 @@ def test_the_optimizer_node_checks_arguments_of_every_optimizer(name: str) -> No
     assert MaskLossOptimizer.VALIDATE_INPUTS(name=name, optimizer_args="") is True
     assert "does not know" in str(MaskLossOptimizer.VALIDATE_INPUTS(name=name, optimizer_args="speed=1"))
     assert MaskLossOptimizer().run(name=name, learning_rate=1.0)[0].name.value == name
+
+
+def test_an_unknown_optimizer_is_said_without_arguments_too() -> None:
+    for name in ("x", True):
+        assert f"name is {name!r}, expected one of 'adamw'" in str(MaskLossOptimizer.VALIDATE_INPUTS(name=name))
+    assert MaskLossOptimizer.VALIDATE_INPUTS() is True
+    assert MaskLossOptimizer.VALIDATE_INPUTS(name="adamw") is True

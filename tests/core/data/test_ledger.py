@@ -10,7 +10,7 @@ import pytest
 from maskloss.core.data.files import MASK_LEDGER
 from maskloss.core.data.items import DatasetItem, LoadSettings
 from maskloss.core.data.ledger import FileState, edits_digest, fingerprint_of, open_ledger, target_for
-from maskloss.core.errors import DatasetError
+from maskloss.core.errors import DatasetError, DiskError
 
 
 def written(directory: Path, name: str, fingerprint: str, content: str = "ours") -> Path:
@@ -185,3 +185,22 @@ def test_the_journal_of_a_process_that_was_killed_when_all_was_done_is_taken_in(
     assert not list(tmp_path.glob("*.journal"))
     with open_ledger(tmp_path, "Step") as ledger:
         assert ledger.state("a", target, "f") is FileState.UNCHANGED
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_is_named_and_the_ledger_holds_what_the_journal_could_not(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, "Step") as ledger:
+        written_by(ledger, tmp_path, "a")
+        ledger._journal.close()
+        ledger._journal = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115
+        with pytest.raises(DiskError, match=r"\.journal cannot be written \(No space left on device\)"):
+            written_by(ledger, tmp_path, "b")
+    with open_ledger(tmp_path, "Step") as ledger:
+        assert ledger.state("a", tmp_path / "a.png", "one") is FileState.UNCHANGED
+        assert not (tmp_path / "b.png").exists()
+
+
+def written_by(ledger, directory: Path, name: str) -> None:
+    ledger.begin(name, "one")
+    (directory / f"{name}.png").write_text(name)
+    ledger.finish(name, "one", directory / f"{name}.png", {})

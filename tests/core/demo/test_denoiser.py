@@ -2,7 +2,7 @@ import pytest
 import torch
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
-from maskloss.core.errors import TrainingError
+from maskloss.core.errors import CacheError, TrainingError
 from maskloss.core.train.denoiser import Family
 from skimage import data
 
@@ -109,3 +109,11 @@ def test_shift_and_snr():
 def test_other_channels_are_refused():
     with pytest.raises(TrainingError, match="found 4"):
         DemoDenoiser().normalise(torch.zeros(1, 4, 1, 8, 8))
+
+
+def test_text_of_another_model_is_said() -> None:
+    denoiser = DemoDenoiser()
+    x = torch.randn(1, 16, 1, 4, 4)
+    for text in ({"cross_attn": torch.zeros(1, 4, 8)}, {"tokens": torch.zeros(64)}):
+        with pytest.raises(CacheError, match="run CacheText on it again"):
+            denoiser.predict(x, x, torch.tensor([0.5]), [text], False)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from maskloss.core.demo.denoiser import DemoDenoiser
-from maskloss.core.errors import TrainingError
+from maskloss.core.errors import PathError, TrainingError
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OnExisting, OptimizerConfig, TrainConfig
 from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.observer import SilentObserver
 from maskloss.core.train.recipe import TrainingRecipe
-from maskloss.core.train.run import run_identity, tensors_hash
+from maskloss.core.train.run import RunFiles, run_identity, tensors_hash
 
 CONFIG = TrainConfig(steps=2, gradient_checkpointing=False)
 LORA = LoraConfig(rank=1, targets="final")
@@ -177,3 +177,9 @@ def test_the_file_says_what_was_done(run, cache, tmp_path: Path):
     assert '"min_weight": 0.0' in metadata["maskloss.mask_loss"]
     assert metadata["maskloss.coverage"] == "0.500000"
     assert metadata["maskloss.cache"] == cache.fingerprint
+
+
+def test_a_name_that_no_disk_takes_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    assert RunFiles(tmp_path / ("x" * 230)).numbered(7).name.endswith("step00000007.safetensors")
+    with pytest.raises(PathError, match="gives names of 256 bytes, and 255 are possible"):
+        RunFiles(tmp_path / ("x" * 231))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from maskloss.core.demo.denoiser import DemoDenoiser
-from maskloss.core.errors import DiskError, NonFiniteLossError
+from maskloss.core.errors import DiskError, NonFiniteLossError, TrainingError
 from maskloss.core.train.config import LoraDtype, LossPoint, OptimizerConfig, Schedule
 from maskloss.core.train.lora_file import load_lora
 from maskloss.core.train.optimizers import OptimizerName
@@ -122,3 +123,18 @@ def test_a_disk_that_fills_while_the_state_is_written_is_named_and_the_run_goes_
         run("full", steps=5)
     assert_same(run("full", steps=5), whole)
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("warnings", 7), ("warnings", [None]), ("points", []), ("step", -1), ("step", 2), ("step", 2**70)],
+)
+def test_a_state_that_contradicts_itself_is_said(run, tmp_path, part, value):
+    run("lora", steps=3)
+    path = tmp_path / "lora.state"
+    content = torch.load(path, weights_only=True)
+    course = json.loads(content["course"])
+    (content if part == "step" else course)[part] = value
+    torch.save({**content, "course": json.dumps(course)}, path)
+    with pytest.raises(TrainingError, match=r"lora\.state is damaged or of something else"):
+        run("lora", steps=4)
