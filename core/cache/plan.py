@@ -5,12 +5,13 @@ Sizes are (width, height).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from ..data.buckets import bucket_for
-from ..data.items import DatasetItem
+from ..data.items import DatasetItem, MaskOrigin
 from ..data.ledger import fingerprint_of
 from ..data.load import checked_size
 from ..data.mask_facts import file_facts
@@ -190,7 +191,7 @@ def _plan(
     )  # fmt: skip
     action, kept = Action.ENCODE, None
     if header is not None:
-        same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint
+        same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint and _says_its_weights(header)
         action = Action.NOTHING if same else Action.WEIGHTS
         kept = _short(header) if same else None
     return ItemPlan(
@@ -243,6 +244,15 @@ def _header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
     except CacheError:
         return None  # damaged: it is made again
     return header if header.metadata.get(LATENT_FINGERPRINT) == latent_fingerprint else None
+
+
+def _says_its_weights(header: EntryHeader) -> bool:
+    """Whether the file says of its mask what the index takes from it; else that is written again."""
+    try:
+        MaskOrigin(header.metadata.get(ORIGIN))
+        return math.isfinite(float(header.metadata.get(COVERAGE, "")))
+    except ValueError:
+        return False
 
 
 def _paths(item: DatasetItem, one_frame: OneFrame | None) -> dict[str, Path]:

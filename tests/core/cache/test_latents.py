@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maskloss.core.cache.entry_file import MaskStorage, read_header, write_entry
+from maskloss.core.cache.entry_file import COVERAGE, ORIGIN, MaskStorage, read_header, write_entry
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.plan import OneFrame
 from maskloss.core.cache.store import LatentCache, open_cache
@@ -231,6 +231,23 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, dataset: Dataset, encoder)
     report = cache_latents(dataset, encoder, tmp_path / "cache")[1]
     assert states(report) == {"a": "encoded", "sub/b": "unchanged", "wide": "unchanged"}
     assert open_cache(tmp_path / "cache").latent(open_cache(tmp_path / "cache").entries[0]).shape == (16, 1, 8, 8)
+
+
+@pytest.mark.parametrize("damage", [{ORIGIN: "../.."}, {ORIGIN: ""}, {COVERAGE: "x"}, {COVERAGE: "nan"}])
+def test_a_file_that_says_nothing_of_its_mask_gets_its_weights_again(
+    tmp_path: Path, dataset: Dataset, encoder, damage: dict[str, str]
+) -> None:
+    first, _ = cache_latents(dataset, encoder, tmp_path / "cache")
+    path = tmp_path / "cache" / first.entries[0].file
+    header = read_header(path)
+    weights = first.weights(first.entries[0])
+    write_entry(path, first.latent(first.entries[0]), weights, MaskStorage.FLOAT16, {**header.metadata, **damage})
+    second, report = cache_latents(dataset, encoder, tmp_path / "cache")
+    assert states(report) == {"a": "weights rewritten", "sub/b": "unchanged", "wide": "unchanged"}
+    assert (second.entries[0].origin, second.entries[0].coverage) == (
+        first.entries[0].origin,
+        first.entries[0].coverage,
+    )
 
 
 def test_a_latent_that_went_bad_is_not_carried_into_new_weights(
