@@ -38,7 +38,7 @@ from .entry_file import (
     write_entry,
 )
 from .image_conditioning import MASK_CHANNELS, first_then_grey, grey_like, with_mask
-from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame
+from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame, says_its_mask
 
 Batch = Sequence[ItemPlan]
 
@@ -96,7 +96,7 @@ def _is_made(plan: ItemPlan) -> bool:
     except CacheError:
         return False
     wanted = {LATENT_FINGERPRINT: plan.latent_fingerprint, MASK_FINGERPRINT: plan.mask_fingerprint}
-    return all(metadata.get(tag) == fingerprint for tag, fingerprint in wanted.items())
+    return says_its_mask(metadata) and all(metadata.get(tag) == fingerprint for tag, fingerprint in wanted.items())
 
 
 def _loaded(plan: ItemPlan) -> LoadedClip | None:

@@ -6,6 +6,7 @@ Sizes are (width, height).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -191,7 +192,7 @@ def _plan(
     )  # fmt: skip
     action, kept = Action.ENCODE, None
     if header is not None:
-        same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint and _says_its_weights(header)
+        same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint and says_its_mask(header.metadata)
         action = Action.NOTHING if same else Action.WEIGHTS
         kept = _short(header) if same else None
     return ItemPlan(
@@ -246,11 +247,11 @@ def _header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
     return header if header.metadata.get(LATENT_FINGERPRINT) == latent_fingerprint else None
 
 
-def _says_its_weights(header: EntryHeader) -> bool:
-    """Whether the file says of its mask what the index takes from it; else that is written again."""
+def says_its_mask(metadata: Mapping[str, str]) -> bool:
+    """Whether an entry's file says of its mask what the index takes from it; else its weights are written again."""
     try:
-        MaskOrigin(header.metadata.get(ORIGIN))
-        return math.isfinite(float(header.metadata.get(COVERAGE, "")))
+        MaskOrigin(metadata.get(ORIGIN))
+        return math.isfinite(float(metadata.get(COVERAGE, "")))
     except ValueError:
         return False
 
