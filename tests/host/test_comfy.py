@@ -208,7 +208,7 @@ def test_a_training_node_tells_its_course_as_it_goes(comfy: SimpleNamespace) -> 
     assert told[0] == [0, None, None, None, None, 9.0, None, None, None]
     assert told[2][:4] == [2, 2.0, 1.0, None]
     assert told[2][5:] == [7.0, 1e-4, 0.25, None]
-    (kept,) = [run for run in KEPT_RUNS.whole()["runs"] if run["node"] == "3"]
+    (kept,) = [run for run in KEPT_RUNS.whole()["runs"] if (run["node"], run["run"]) == ("3", "loras/me")]
     assert kept["points"] == told
 
 
