@@ -68,7 +68,6 @@ def build_masks(
 
     Returns the dataset with these masks, and the report {"items": [{"name", "state": written|unchanged|kept, "reason",
     "coverage", "tiers": {tier: share of the picture}, "faceless": regions of people without a face, "approximate",
-    "coverage", "tiers": {tier: share of the picture}, "faceless": regions of people without a face, "approximate",
     "mask_read": how its own mask is read, "video", "forbids_biometrics": the segmenter, where its licence does}],
     "counts", "segmented": pictures whose parts were not kept from before, "messages"}. Errors of reading, segmenting
     and writing name the photograph or the file.

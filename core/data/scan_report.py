@@ -11,7 +11,7 @@ from ..images import PictureFacts
 from ..photo.colour_profile import ProfileUse
 from ..video.clips import VideoSettings, clips_of, is_slower, too_long
 from ..video.colour import Transfer
-from ..video.reader import VideoInfo
+from ..video.frame_index import VideoInfo
 from .beside import near_names
 from .items import MaskOrigin
 from .mask_facts import DARK_BELOW, MaskFacts, mask_counts

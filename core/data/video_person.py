@@ -21,8 +21,9 @@ from ..people.follow import MIN_OVERLAP, FrameFinding, PersonInVideo, overlap
 from ..people.identity import OnNoMatch, Outcome, PersonDecision, describe_scores
 from ..people.instances import apply_instance
 from ..resample import check_same_aspect, fit_mask
+from ..video.frame_index import VideoInfo
 from ..video.masks import MaskVideoWriter, read_mask_frames
-from ..video.reader import VideoInfo, probe, read_frames
+from ..video.reader import probe, read_frames
 from .each_item import Advance, segmented_frames
 from .items import DatasetItem
 from .load import read_weights

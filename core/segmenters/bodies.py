@@ -44,7 +44,6 @@ class PartsWithBodies:
         self._parts, self._people, self._faces = parts, people, faces
         self.name = f"{parts.name} with bodies by {people.name}"
         self.approximate = parts.approximate
-        self.forbids_biometrics = getattr(parts, "forbids_biometrics", False)
         self.forbids_biometrics = bool(getattr(parts, "forbids_biometrics", False))
         self.parallel = all(getattr(model, "parallel", False) for model in (parts, people, *([faces] if faces else [])))
 

@@ -25,8 +25,9 @@ from ..errors import ImageError, InternalError, VideoError
 from ..files import written_whole
 from ..images import IMAGE_SUFFIXES, image_size, read_mask
 from ..mask_meaning import MaskMeaning, ReadMask, StoredMask, read_stored
+from .frame_index import VideoInfo
 from .mask_drift import USUAL_TIERS, Drift, find_drift
-from .reader import VIDEO_SUFFIXES, VideoInfo, probe, read_stored_frames
+from .reader import VIDEO_SUFFIXES, probe, read_stored_frames
 
 Size = tuple[int, int]
 

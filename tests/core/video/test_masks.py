@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from maskloss.core.errors import ImageError, InternalError, VideoError
+from maskloss.core.video.frame_index import VideoInfo
 from maskloss.core.video.masks import MaskVideoWriter, check_mask_frames, numbered_pictures, read_mask_frames
-from maskloss.core.video.reader import VideoInfo, frame_times, probe
+from maskloss.core.video.reader import frame_times, probe
 from PIL import Image
 
 MakeVideo = Callable[..., Path]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from maskloss.core.errors import VideoError
-from maskloss.core.video.reader import frame_times, probe, read_frames
+from maskloss.core.video.reader import probe, read_frames
 
 MakeVideo = Callable[..., Path]
 # Decoded colours of a lossy codec, in steps of 255.
@@ -134,42 +134,6 @@ def test_odd_sizes_are_kept(tmp_path: Path, make_video: MakeVideo) -> None:
     assert next(read_frames(path))[1].shape == (47, 63, 3)
 
 
-def test_times_of_a_variable_frame_rate_are_the_frames_own(tmp_path: Path, make_video: MakeVideo) -> None:
-    times = [0, 0.04, 0.08, 0.5, 0.54, 1.2]
-    path = make_video(tmp_path / "vfr.mp4", grey_steps(6, step=40), times=times)
-    assert frame_times(path) == pytest.approx(times, abs=0.001)
-    assert probe(path).fps == pytest.approx(5 / 1.2, rel=0.01)
-
-
-def test_a_video_that_is_written_anew_is_looked_at_anew(tmp_path: Path, make_video: MakeVideo) -> None:
-    path = make_video(tmp_path / "a.mp4", grey_steps(5))
-    assert probe(path).frames == 5
-    make_video(path, grey_steps(9))
-    assert probe(path).frames == 9
-
-
-@pytest.mark.parametrize(
-    ("name", "codec", "container"),
-    [
-        ("cut.mp4", "libx264", {"movflags": "faststart"}),
-        ("cut.mkv", "libx264", {}),
-        ("cut.mpg", "mpeg2video", {}),
-        ("cut.avi", "mpeg4", {}),
-    ],
-)
-def test_of_a_file_that_is_cut_off_what_is_whole_is_counted(
-    tmp_path: Path, make_video: MakeVideo, name: str, codec: str, container: dict[str, str]
-) -> None:
-    path = make_video(tmp_path / name, noise(40), fps=25, codec=codec, container=container)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) * 2 // 3])
-    info = probe(path)
-    assert 10 < info.frames < 35
-    assert [number for number, _ in read_frames(path)] == list(range(info.frames))
-    if name in ("cut.mp4", "cut.avi"):  # their headers say how many there should be
-        assert info.note == f"its end is cut off or damaged: {info.frames} of 40 frames can be read"
-
-
 def test_damage_in_the_middle_is_an_error_that_names_the_frame(tmp_path: Path, make_video: MakeVideo) -> None:
     path = make_video(tmp_path / "bad.avi", noise(40), codec="mpeg4", options={"g": "5"})
     whole = bytearray(path.read_bytes())
@@ -180,37 +144,6 @@ def test_damage_in_the_middle_is_an_error_that_names_the_frame(tmp_path: Path, m
     with pytest.raises(VideoError, match=r"frame \d+ of 40 \(\d\.\d\d s\) of .*bad\.avi cannot be decoded.*encode it"):
         list(read_frames(path))
     assert [number for number, _ in read_frames(path, [0, 1, 2])] == [0, 1, 2]
-
-
-def test_what_is_no_video_is_an_error_that_names_the_file(tmp_path: Path, make_video: MakeVideo) -> None:
-    with pytest.raises(VideoError, match=r"there is no video file .*gone\.mp4"):
-        probe(tmp_path / "gone.mp4")
-    text = tmp_path / "text.mp4"
-    text.write_text("no video at all")
-    with pytest.raises(VideoError, match=r"cannot read .*text\.mp4 as a video"):
-        probe(text)
-    (tmp_path / "empty.mp4").write_bytes(b"")
-    with pytest.raises(VideoError, match=r"empty\.mp4"):
-        probe(tmp_path / "empty.mp4")
-    path = make_video(tmp_path / "whole.mkv", grey_steps(5))
-    headless = tmp_path / "headless.mkv"
-    headless.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(VideoError, match=r"headless\.mkv holds no frame that can be decoded"):
-        probe(headless)
-
-
-def test_sound_alone_is_no_video(tmp_path: Path) -> None:
-    import av
-
-    path = tmp_path / "sound.mkv"
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("pcm_s16le", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
-        frame.sample_rate = 8000
-        out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    with pytest.raises(VideoError, match=r"sound\.mkv has no video stream"):
-        probe(path)
 
 
 def test_memory_does_not_grow_with_the_video(tmp_path: Path, make_video: MakeVideo) -> None:
