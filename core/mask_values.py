@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .errors import ImageError
-from .mask_meaning import StoredMask
+from .mask_readings import StoredMask
 from .photo.colour_profile import as_srgb
 
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")

@@ -125,13 +125,24 @@ def resolve_read_or_write(folders: Folders, text: str, name: str = "path") -> tu
 
 
 def listing_digest(paths: list[Path], recursive: bool = True) -> str:
-    """A digest of what lies at `paths`: relative names, sizes and modification times, without opening any file."""
+    """A digest of what lies at `paths`: relative names, sizes and modification times, without opening any file. Links
+    to folders elsewhere are followed, once each."""
     digest = hashlib.sha256()
     for path in paths:
-        for entry in sorted(_listing(path, recursive)):
+        for entry in sorted(_listing(path, recursive, path.resolve(), set())):
             digest.update(repr(entry).encode("utf-8", "surrogateescape"))
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def leads_elsewhere(link: Path, root: Path, followed: set[Path]) -> bool:
+    """Whether the files of a link's folder are found by this link only: it leads neither below `root` nor around it,
+    and to none of the folders in `followed`, in which it is noted then."""
+    target = link.resolve()
+    if target in followed or target.is_relative_to(root) or root.is_relative_to(target):
+        return False
+    followed.add(target)
+    return True
 
 
 def numbered_path(directory: Path, stem: str, suffix: str) -> Path:
@@ -148,19 +159,23 @@ def numbered_path(directory: Path, stem: str, suffix: str) -> Path:
     return directory / name
 
 
-def _listing(path: Path, recursive: bool, prefix: str = "") -> Iterator[tuple[str, int, int]]:
+def _listing(
+    path: Path, recursive: bool, root: Path, followed: set[Path], prefix: str = ""
+) -> Iterator[tuple[str, int, int]]:
+    """(name, bytes, time of change) of what lies at `path`, below `root`; `followed` are the links' folders so far."""
     if not path.is_dir():
         status = path.stat() if path.exists() else None
         yield (prefix or path.name, status.st_size if status else -1, status.st_mtime_ns if status else -1)
         return
     with os.scandir(path) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                if recursive and not entry.is_symlink():
-                    yield from _listing(Path(entry.path), recursive, f"{prefix}{entry.name}/")
-            elif entry.is_file():
-                status = entry.stat()
-                yield (prefix + entry.name, status.st_size, status.st_mtime_ns)
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        if entry.is_dir():
+            if recursive and (not entry.is_symlink() or leads_elsewhere(Path(entry.path), root, followed)):
+                yield from _listing(Path(entry.path), recursive, root, followed, f"{prefix}{entry.name}/")
+        elif entry.is_file():
+            status = entry.stat()
+            yield (prefix + entry.name, status.st_size, status.st_mtime_ns)
 
 
 def _split(text: str, name: str) -> tuple[str, str | None]:

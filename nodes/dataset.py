@@ -90,7 +90,9 @@ class MaskLossLoadDataset(Node):
         recursive: bool | None = None,
         **_: object,
     ) -> str:
-        return changed((directory, mask_directory, caption_directory, control_directory), recursive is not False)
+        # Subfolders of the other three are always read.
+        beside = changed((mask_directory, caption_directory, control_directory))
+        return changed((directory,), recursive is not False) + beside
 
     def run(
         self,

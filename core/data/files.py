@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import DatasetError, PathError
 from ..files import sha256_file, tells_case_apart
+from ..paths import leads_elsewhere
 
 MASK_LEDGER = ".maskloss_masks.json"
 # Thumbnails, wastebaskets and forks of files: of Synology, QNAP, macOS and Windows.
@@ -41,7 +42,7 @@ def list_files(directory: Path, recursive: bool, closed: Iterable[Path] = ()) ->
     found: list[FoundFile] = []
     for folder, folders, files in os.walk(directory, onerror=_refuse, followlinks=recursive):
         here = Path(folder)
-        folders[:] = [name for name in folders if recursive and _is_descended(here / name, root, shut)]
+        folders[:] = [name for name in sorted(folders) if recursive and _is_descended(here / name, root, shut)]
         for name in files:
             if not name.startswith("."):
                 path = here / name
@@ -207,12 +208,7 @@ def _is_descended(folder: Path, root: Path, shut: set[Path]) -> bool:
     followed twice and none in a circle."""
     if folder.name.startswith(".") or folder.name.lower() in SYSTEM_FOLDERS or not _open(folder, shut):
         return False
-    if folder.is_symlink():
-        target = folder.resolve()
-        if target.is_relative_to(root) or root.is_relative_to(target):
-            return False  # its files are found where they lie
-        shut.add(target)
-    return True
+    return not folder.is_symlink() or leads_elsewhere(folder, root, shut)
 
 
 def _open(folder: Path, shut: set[Path]) -> bool:

@@ -1,7 +1,8 @@
 """A decoded frame as 8-bit sRGB, whatever its matrix, range, depth and transfer function; and as a mask.
 
-Matrix and range are always stated, because PyAV before 17 takes BT.601 for every full-range clip, and clips that name
-no matrix are BT.601, as FFmpeg has it. More than 8 bits go through planar RGB: straight to packed RGB, FFmpeg's scaler
+Matrix and range are always stated, because PyAV before 17 takes every clip for BT.601 and limited range where nothing is
+said, whatever its frames say (14.0, 15.1 and 16.0; only the yuvj formats keep their range), and newer ones take what the
+frames say. Clips that name no matrix are BT.601, as FFmpeg has it. More than 8 bits go through planar RGB: straight to packed RGB, FFmpeg's scaler
 loses up to two levels where chroma is subsampled.
 
 HDR (PQ and HLG, by the matrix of ITU-R BT.2100) is shown as on an SDR screen by one rule: the reference white of ITU-R
@@ -20,7 +21,7 @@ from typing import cast
 import numpy as np
 from av.video.frame import VideoFrame
 
-from ..mask_meaning import StoredMask
+from ..mask_readings import StoredMask
 from ..mask_values import as_grey
 
 Size = tuple[int, int]

@@ -24,7 +24,8 @@ from av.video.stream import VideoStream
 from ..errors import ImageError, InternalError, VideoError
 from ..files import written_whole
 from ..images import IMAGE_SUFFIXES, image_size, read_mask
-from ..mask_meaning import MaskMeaning, ReadMask, StoredMask, read_stored
+from ..mask_meaning import MaskMeaning, ReadMask, read_stored
+from ..mask_readings import StoredMask
 from .frame_index import VideoInfo
 from .mask_drift import USUAL_TIERS, Drift, find_drift
 from .reader import VIDEO_SUFFIXES, probe, read_stored_frames

@@ -16,7 +16,7 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from ..errors import VideoError
-from ..mask_meaning import StoredMask
+from ..mask_readings import StoredMask
 from .colour import frame_mask, frame_rgb
 from .frame_index import FrameIndex, VideoInfo, index_of
 from .opened_video import frame_turn, opened_video

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from maskloss.core.errors import ImageError
 from maskloss.core.images import load_mask, read_mask
-from maskloss.core.mask_meaning import MaskMeaning, StoredMask, read_stored
+from maskloss.core.mask_meaning import MaskMeaning, read_stored
+from maskloss.core.mask_readings import StoredMask
 from PIL import Image
 
 H, W = 64, 80
@@ -234,6 +235,18 @@ def test_noise_in_the_channels_of_a_grey_jpeg_is_no_colour(write: Write) -> None
     assert read.meaning is MaskMeaning.BRIGHTNESS
     assert read.mask_HW[INSIDE] > 245
     assert read.key == "", "it is read as it always was"
+
+
+@pytest.mark.parametrize("width", [2, 3, 4])
+def test_a_mask_is_three_pixels_wide_and_no_row_of_colours(write: Write, width: int) -> None:
+    columns_HW = np.tile(np.arange(1, width + 1, dtype=np.uint8), (8, 1))
+    with pytest.raises(ImageError, match=r"brightness: .* or .*nonzero: "):
+        load_mask(write(columns_HW, "labels.png"))
+    alpha_HW = np.where(columns_HW == 1, 0, 255).astype(np.uint8)
+    under_HWC = np.full((8, width, 3), 40, np.uint8)
+    read = read_mask(write(with_alpha(under_HWC, alpha_HW), "alpha.png"))
+    assert (read.meaning, read.key) == (MaskMeaning.ALPHA, "")
+    assert np.array_equal(read.mask_HW, alpha_HW)
 
 
 def test_orientation_turns_deep_masks_as_well(write: Write, tmp_path: Path) -> None:

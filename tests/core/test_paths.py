@@ -157,6 +157,30 @@ def test_listing_digest_sees_names_sizes_and_times(tmp_path: Path) -> None:
     assert listing_digest([tmp_path / "missing"]) != listing_digest([tmp_path / "b"])
 
 
+def test_a_change_behind_a_link_is_noticed(tmp_path: Path) -> None:
+    for folder in ("set/real", "elsewhere/deep", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "set/linked").symlink_to(tmp_path / "elsewhere", True)
+    (tmp_path / "set/around").symlink_to(tmp_path, True)  # a circle
+    (tmp_path / "set/inside").symlink_to(tmp_path / "set/real", True)
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "elsewhere", True)
+    (tmp_path / "elsewhere/further").symlink_to(tmp_path / "other", True)
+    (tmp_path / "set/b").symlink_to(tmp_path / "b")
+    seen = [listing_digest([tmp_path / "set"])]
+    for name in ("elsewhere/a", "elsewhere/deep/a", "other/a", "set/real/a", "b"):
+        (tmp_path / name).write_text("a")
+        seen.append(listing_digest([tmp_path / "set"]))
+        (tmp_path / name).write_text("changed")
+        seen.append(listing_digest([tmp_path / "set"]))
+    assert len(set(seen)) == len(seen)
+    assert listing_digest([tmp_path / "set"]) == seen[-1]
+    (tmp_path / "unseen").write_text("a")  # around the folder, not in it
+    assert listing_digest([tmp_path / "set"]) == seen[-1]
+    flat = listing_digest([tmp_path / "set"], recursive=False)
+    (tmp_path / "other/b").write_text("b")
+    assert flat == listing_digest([tmp_path / "set"], recursive=False)
+
+
 def test_numbered_path_goes_on_counting(tmp_path: Path) -> None:
     assert numbered_path(tmp_path / "none", "rgba", ".png").name == "rgba_00001.png"
     (tmp_path / "rgba_00007.png").touch()

@@ -11,7 +11,7 @@ from maskloss.cli.prompt import parse_prompt
 from maskloss.cli.run import REGISTRY
 from maskloss.cli.runner import run_prompt
 from maskloss.core.host import LocalHost, use_host
-from maskloss.nodes.dataset import MaskLossLoadDatasetConfig, MaskLossMergeDatasets
+from maskloss.nodes.dataset import MaskLossLoadDataset, MaskLossLoadDatasetConfig, MaskLossMergeDatasets
 from maskloss.nodes.dataset_masks import MaskLossDatasetItems, MaskLossDatasetSetMasks
 from PIL import Image
 
@@ -68,6 +68,26 @@ def test_it_runs_again_when_the_file_or_a_folder_changed(host: LocalHost) -> Non
         assert after != before
         (host.folders().input / "set.toml").write_text("[general]\nresolution =")
         assert "is damaged" in state()
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_it_runs_again_for_what_a_scan_would_find(host: LocalHost, recursive: bool) -> None:
+    folder = host.folders().input
+    for name in ("masks/sub", "ann/sub", "elsewhere"):
+        (folder / name).mkdir(parents=True)
+    (folder / "masks/linked").symlink_to(folder / "elsewhere", True)
+
+    def state() -> str:
+        return MaskLossLoadDataset.IS_CHANGED(directory="ann", mask_directory="masks", recursive=recursive)
+
+    with use_host(host):
+        seen = [state()]
+        for name in ("masks/sub/a.png", "elsewhere/b.png"):  # masks are looked for in subfolders always
+            (folder / name).write_bytes(b"x")
+            seen.append(state())
+        assert len(set(seen)) == 3
+        (folder / "ann/sub/c.png").write_bytes(b"x")
+        assert (state() != seen[-1]) is recursive
 
 
 def test_merging_says_what_came_out(host: LocalHost, capsys: pytest.CaptureFixture[str]) -> None:
