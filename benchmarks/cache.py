@@ -31,8 +31,8 @@ from maskloss.core.cache.entry_file import MaskStorage, entry_file_name, read_he
 from maskloss.core.cache.index import CacheIndex, write_index
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import open_cache
-from maskloss.core.data.items import Dataset, LoadSettings, MaskOrigin
-from maskloss.core.data.scan import DatasetConfig, scan_dataset
+from maskloss.core.dataset.items import Dataset, LoadSettings, MaskOrigin
+from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.images import save_image
 
@@ -166,7 +166,7 @@ def throughput(directory: Path, pictures: int, side: int, cpu: bool) -> list[tup
     import comfy.cli_args
 
     comfy.cli_args.args.cpu = cpu or not torch.cuda.is_available()
-    from maskloss.core.host.encoders import ComfyLatentEncoder
+    from maskloss.core.comfy.encoders import ComfyLatentEncoder
 
     encoder = ComfyLatentEncoder(_sd_vae())
     dataset = photographs(directory, pictures, side)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from maskloss.core.host.architectures import architecture_of
+from maskloss.core.comfy.model.architectures import architecture_of
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import Algorithm, LoraConfig
 from maskloss.core.train.lora_file import KeyFormat, save_lora

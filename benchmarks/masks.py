@@ -30,10 +30,10 @@ from maskloss.core.bundled.part_segmenter import BundledPartSegmenter
 from maskloss.core.bundled.person_segmenter import BundledPersonSegmenter
 from maskloss.core.bundled.recognizer import BundledFaceRecognizer
 from maskloss.core.bundled.registry import bundled_directory
-from maskloss.core.data.build_masks import build_masks
-from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
-from maskloss.core.data.keep_person import keep_person
+from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.images import load_image, save_image
+from maskloss.core.masks.build_masks import build_masks
+from maskloss.core.masks.keep_person import keep_person
 from maskloss.core.parts.tiers import TierWeights, weigh_parts
 from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch
 from maskloss.core.people.instances import apply_instance, isolate_person

@@ -44,9 +44,9 @@ import comfy_extras.nodes_train as native_trainer  # noqa: E402
 from maskloss.core.cache.latents import cache_latents  # noqa: E402
 from maskloss.core.cache.store import LatentCache  # noqa: E402
 from maskloss.core.cache.text import cache_text  # noqa: E402
-from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings  # noqa: E402
+from maskloss.core.comfy.model.denoiser import open_denoiser  # noqa: E402
+from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings  # noqa: E402
 from maskloss.core.demo.encoders import DemoLatentEncoder  # noqa: E402
-from maskloss.core.host.denoiser import open_denoiser  # noqa: E402
 from maskloss.core.images import save_image  # noqa: E402
 from maskloss.core.loss import elementwise_error, loss_share  # noqa: E402
 from maskloss.core.mask_weights import MaskLossSettings, transform_weights  # noqa: E402

@@ -25,13 +25,13 @@ from maskloss.core.cache.entry_file import read_tensors
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache, open_cache
 from maskloss.core.cache.text import cache_text
-from maskloss.core.data.build_masks import build_masks
-from maskloss.core.data.items import Dataset, LoadSettings
-from maskloss.core.data.merge_alpha import merge_dataset_alpha
-from maskloss.core.data.scan import DatasetConfig, scan_dataset
+from maskloss.core.dataset.items import Dataset, LoadSettings
+from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from maskloss.core.errors import UserError
 from maskloss.core.images import load_image
+from maskloss.core.masks.build_masks import build_masks
+from maskloss.core.masks.merge_alpha import merge_dataset_alpha
 from maskloss.core.parts.part_map import SCHEMES, PartMap
 from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.train.lora_file import load_lora

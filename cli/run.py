@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..core.data.share import Share
+from ..core.dataset.share import Share
 from ..core.errors import PathError
 from ..core.host import LocalHost
 from ..nodes import NODE_CLASS_MAPPINGS

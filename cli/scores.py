@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..core.data.items import Dataset
-from ..core.data.scan import DatasetConfig, scan_dataset
+from ..core.dataset.items import Dataset
+from ..core.dataset.scan import DatasetConfig, scan_dataset
 from ..core.errors import PathError, SettingError
 from ..core.host import LocalHost
 from ..core.host.host import ModelKind

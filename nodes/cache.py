@@ -10,12 +10,12 @@ from ..core.cache.latents import cache_latents
 from ..core.cache.plan import OneFrame
 from ..core.cache.store import LatentCache, open_cache
 from ..core.cache.text import cache_text
-from ..core.data.items import Dataset
+from ..core.dataset.items import Dataset
 from ..core.errors import SettingError
 from ..core.host import current_host
 from ..core.mask_weights import MaskLossSettings
 from ..core.paths import PathKind, resolve_read, resolve_write
-from ..core.previews import cache_sheet
+from ..core.report.previews import cache_sheet
 from ..core.warning import warn
 from .checks import verdict
 from .models import ARCHITECTURES, AUTO, latent_encoder, text_encoder

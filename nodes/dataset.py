@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..core.data.config_file import read_config, scan_config
-from ..core.data.items import Dataset, LoadSettings
-from ..core.data.merge import merge_datasets
-from ..core.data.merge_alpha import merge_dataset_alpha
-from ..core.data.scan import DatasetConfig, scan_dataset
+from ..core.dataset.config_file import read_config, scan_config
+from ..core.dataset.items import Dataset, LoadSettings
+from ..core.dataset.merge import merge_datasets
+from ..core.dataset.scan import DatasetConfig, scan_dataset
 from ..core.errors import UserError
 from ..core.host import current_host
 from ..core.mask_meaning import MaskMeaning
+from ..core.masks.merge_alpha import merge_dataset_alpha
 from ..core.paths import PathKind, listing_digest, resolve_read, resolve_write
-from ..core.previews import dataset_sheet
+from ..core.report.previews import dataset_sheet
 from ..core.video.clips import FrameExtraction, VideoSettings, parse_target_frames
 from ..core.warning import warned
 from .checks import verdict

@@ -6,20 +6,20 @@ from typing import Any
 
 import torch
 
-from ..core.data.build_masks import build_masks
-from ..core.data.each_item import VIDEO_EVERY
-from ..core.data.exchange import hand_out, set_masks
-from ..core.data.items import Dataset
-from ..core.data.keep_person import keep_person
+from ..core.dataset.items import Dataset
 from ..core.errors import SettingError
 from ..core.host import current_host
+from ..core.masks.build_masks import build_masks
+from ..core.masks.each_item import VIDEO_EVERY
+from ..core.masks.exchange import hand_out, set_masks
+from ..core.masks.keep_person import keep_person
 from ..core.parts.part_map import PartSegmenter
 from ..core.parts.tiers import TierWeights, parse_class_weights
 from ..core.paths import resolve_read_or_write
 from ..core.people.faces import FaceRecognizer
 from ..core.people.identity import Identity, MatchRules, OnNoMatch
 from ..core.people.instances import PersonSegmenter
-from ..core.previews import dataset_sheet, masks_sheet
+from ..core.report.previews import dataset_sheet, masks_sheet
 from .checks import verdict
 from .node import Node
 from .output_folders import earlier_directories, output_directory_for, parts_directory

@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ..core.comfy.sam3 import Sam3, Sam3PartSegmenter, Sam3PersonSegmenter, check_prompt
 from ..core.errors import SettingError
 from ..core.host import current_host
 from ..core.host.host import ModelKind
-from ..core.host.sam3 import Sam3, Sam3PartSegmenter, Sam3PersonSegmenter, check_prompt
 from ..core.paths import listing_digest
 from ..core.segmenters.find import (
     BUNDLED,

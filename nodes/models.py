@@ -7,11 +7,11 @@ from typing import Any
 
 from ..core.cache.encoders import LatentEncoder, TextEncoder
 from ..core.cache.store import LatentCache
+from ..core.comfy.encoders import SAME_NETWORK, ComfyLatentEncoder, ComfyTextEncoder
+from ..core.comfy.model.denoiser import model_identity, open_denoiser
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from ..core.errors import CacheError
-from ..core.host.denoiser import model_identity, open_denoiser
-from ..core.host.encoders import SAME_NETWORK, ComfyLatentEncoder, ComfyTextEncoder
 from ..core.train.config import TrainingDtype
 from ..core.train.denoiser import Denoiser
 

@@ -40,6 +40,11 @@ class Node:
             setattr(cls, "run", _checked(cls.__dict__["run"]))  # noqa: B010
 
 
+def title_of(node_class: str) -> str:
+    """What the graph editor calls the nodes of a class; the class's own name where it is none of this pack."""
+    return next((node.TITLE for node in Node.__subclasses__() if node.__name__ == node_class), node_class)
+
+
 def _checked(run: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(run)
 

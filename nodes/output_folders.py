@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..core.data.items import Dataset
-from ..core.data.ledger import fingerprint_of
+from ..core.dataset.items import Dataset
+from ..core.fingerprints import fingerprint_of
 from ..core.host import current_host
 from ..core.paths import resolve_write
 

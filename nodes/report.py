@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.cache.store import LatentCache
-from ..core.data.items import Dataset
+from ..core.dataset.items import Dataset
 from ..core.host import current_host
 from ..core.paths import PathKind, resolve_read, resolve_write
-from ..core.report import write_report
-from .node import Node
+from ..core.report.report import write_report
+from .node import Node, title_of
 from .sockets import CACHE, DATASET, SOCKET, STRING
 from .written import OUTPUTS
 
@@ -51,16 +51,10 @@ class MaskLossReport(Node):
         host = current_host()
         lora = resolve_read(host.folders(), lora_path, "lora_path", PathKind.FILE) if lora_path.strip() else None
         directory = resolve_write(host.folders(), output_directory, "output_directory")
-        given = [(f"{_title(one.node_class)} ({one.node})", one.text) for one in host.warnings_before()]
+        given = [(f"{title_of(one.node_class)} ({one.node})", one.text) for one in host.warnings_before()]
         page, lines = write_report(directory, dataset, cache, loss, lora, progress=host.progress(), given=given)
         OUTPUTS.note(page)
         return {"ui": {"text": ["\n".join(lines)], "summary": lines}, "result": (str(page),)}
-
-
-def _title(node_class: str) -> str:
-    from . import NODE_DISPLAY_NAME_MAPPINGS  # late, because that is made of this module's nodes too
-
-    return NODE_DISPLAY_NAME_MAPPINGS.get(node_class, node_class)
 
 
 NODES = (MaskLossReport,)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.data.ledger import edits_digest
 from ..core.errors import PathError
 from ..core.host import current_host
+from ..core.masks.ledger import edits_digest
 from ..core.paths import listing_digest, resolve_read, resolve_read_or_write
 from ..core.warning import warned
 

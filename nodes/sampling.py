@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..core.host.sampling import ComfySampling
+from ..core.comfy.model.sampling import ComfySampling
 from ..core.people.faces import FaceRecognizer
 from ..core.people.identity import Identity
 from .node import Node

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..core.data.items import Dataset
+from ..core.dataset.items import Dataset
 from ..core.host import current_host
 from ..core.paths import PathKind, resolve_read
 from ..core.people.faces import FaceRecognizer

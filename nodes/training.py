@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from ..core.cache.store import LatentCache
+from ..core.comfy.model.sampling import ComfySampling
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from ..core.host import current_host
 from ..core.host.observer import HostObserver
-from ..core.host.sampling import ComfySampling
 from ..core.mask_weights import MaskLossSettings
 from ..core.paths import PathKind, numbered_path, resolve_read, resolve_write
 from ..core.train.config import (

@@ -18,7 +18,7 @@ from ..core.mask_weights import MaskLossSettings
 from ..core.parts.part_map import SCHEMES, PartMap, PartSegmenter
 from ..core.parts.tiers import TierWeights, parse_class_weights, weigh_parts
 from ..core.paths import numbered_path, resolve_write
-from ..core.previews import HEAT_OPACITY, preview_weights
+from ..core.report.previews import HEAT_OPACITY, preview_weights
 from ..core.segmenters.class_map import ClassMapEncoding, parts_from_class_map
 from .checks import verdict
 from .node import Node

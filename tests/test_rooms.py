@@ -1,9 +1,10 @@
-"""The arrows between the rooms: nodes → core, nodes → core.host → core; the command line stands on all of them."""
+"""The arrows between the rooms: cli → nodes → core/host, core/comfy → the rest of core."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import maskloss
@@ -12,6 +13,17 @@ import pytest
 ROOT = Path(maskloss.__file__).parent
 ROOMS = ("core", "nodes", "cli")
 COMFYUI = {"comfy", "comfy_execution", "comfy_extras", "comfy_api", "folder_paths", "server", "execution", "nodes"}
+# Rooms of core that know fewer than the others: all that each may import of this pack, beside itself.
+NARROW = {
+    "autograd": set(),
+    "dataset": {"people", "photo", "video"},
+    "masks": {"dataset", "parts", "people", "segmenters", "video"},
+    "people": set(),
+    "photo": set(),
+    "segmenters": {"bundled", "parts", "people"},
+    "train": {"autograd", "cache", "dataset", "scores"},
+    "video": set(),
+}
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
@@ -33,31 +45,77 @@ def resolved(path: Path) -> list[tuple[int, tuple[str, ...]]]:
     return list(imports(tree, path.relative_to(ROOT).parent.parts))
 
 
+def names_comfyui(path: Path) -> bool:
+    return path.is_relative_to(ROOT / "core/comfy") or path == ROOT / "core/host/comfy.py"
+
+
+def module_of(path: Path) -> tuple[str, ...]:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def room_of(module: tuple[str, ...]) -> str:
+    """A folder of the pack; the files of core that lie in none are the room `core`."""
+    return "/".join(module[:2]) if (ROOT / "/".join(module[:2])).is_dir() and module[0] == "core" else module[0]
+
+
+def imported_files(path: Path) -> set[tuple[str, ...]]:
+    """The modules of this pack that a file imports."""
+    known = {module_of(source) for source in SOURCES}
+    found = [module for level, module in resolved(path) if level]
+    return {next(m for m in (module, module[:-1]) if m in known) for module in found if {module, module[:-1]} & known}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_room_imports_only_what_it_may(path: Path) -> None:
-    room = path.relative_to(ROOT).parts[0]
-    in_host = path.is_relative_to(ROOT / "core/host")
-    for level, module in resolved(path):
+    module = module_of(path)
+    room = room_of((*module, ""))
+    for level, imported in resolved(path):
         if level == 0:
-            assert module[0] != "maskloss", "imports inside the pack are relative: its folder has any name"
-            assert in_host or module[0] not in COMFYUI, "only core/host knows ComfyUI"
+            assert imported[0] != "maskloss", "imports inside the pack are relative: its folder has any name"
+            assert names_comfyui(path) or imported[0] not in COMFYUI, "only core/comfy and its host know ComfyUI"
             continue
-        assert module[0] in ROOMS
-        if room == "core":
-            assert module[0] == "core"
-            assert in_host or module[:2] != ("core", "host")
-        if room == "nodes":
-            assert module[0] in ("nodes", "core")
+        assert imported[0] in ROOMS
+        if module[0] == "core":
+            assert imported[0] == "core"
+            allowed = {"core/host": ("host",), "core/comfy": ("comfy",)}.get(room, ())
+            assert imported[1] in allowed or imported[1] not in ("host", "comfy")
+        if module[0] == "nodes":
+            assert imported[0] in ("nodes", "core")
+    if room.startswith("core/") and room[5:] in NARROW:
+        others = {room_of(imported) for imported in imported_files(path)} - {room, "core"}
+        assert {other.removeprefix("core/") for other in others} <= NARROW[room[5:]]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_comfyui_is_named_in_the_host_only(path: Path) -> None:
-    if path.is_relative_to(ROOT / "core/host"):
+def test_comfyui_is_named_in_its_rooms_only(path: Path) -> None:
+    if names_comfyui(path):
         return
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
             names = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
             assert not {str(name).split(".")[0] for name in names} & COMFYUI
+
+
+def cycle(arrows: dict[object, set[object]]) -> list[object]:
+    """One way round and back, or nothing."""
+    try:
+        tuple(TopologicalSorter(arrows).static_order())
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_import_goes_round() -> None:
+    files = {module_of(path): imported_files(path) for path in SOURCES}
+    assert not cycle(files)
+    rooms: dict[object, set[object]] = {}
+    for module, imported in files.items():
+        room = room_of((*module, ""))
+        # What everything stands on are single files.
+        rooms.setdefault(room, set()).update({room_of((*each, "")) for each in imported} - {room, "core"})
+    assert not cycle(rooms)
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
 
 
 def test_the_walk_sees_what_it_forbids() -> None:

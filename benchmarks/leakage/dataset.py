@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from maskloss.core.cache.entries import CacheEntry
 from maskloss.core.cache.store import LatentCache
-from maskloss.core.data.items import MaskOrigin
+from maskloss.core.dataset.items import MaskOrigin
 from maskloss.core.resample import to_latent_grid
 
 from .network import CELL_PX, embed_caption, encode_pictures

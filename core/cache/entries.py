@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.items import MaskOrigin
+from ..dataset.items import MaskOrigin
 from ..errors import ImageError
 from ..video.reader import VIDEO_SUFFIXES
 

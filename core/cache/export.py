@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..data.items import MaskOrigin
+from ..dataset.items import MaskOrigin
 from ..errors import CacheError, SettingError
 from ..progress import SILENT, Progress
 from ..tensor_files import write_tensors

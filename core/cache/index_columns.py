@@ -15,7 +15,7 @@ from operator import eq
 from pathlib import Path
 from typing import Any, overload
 
-from ..data.items import MaskOrigin
+from ..dataset.items import MaskOrigin
 from .entries import CacheEntry, Source
 from .index_kinds import ENTRY_KINDS, SOURCE_KINDS
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.items import MaskOrigin
+from ..dataset.items import MaskOrigin
 from ..errors import CacheError, PathError
 from ..files import sweep
 from .entries import CacheEntry, StaleEntry

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..data.files import check_case
-from ..data.items import Dataset, MaskOrigin
-from ..data.load import check_required
-from ..data.share import Share
+from ..dataset.files import check_case
+from ..dataset.items import Dataset, MaskOrigin
+from ..dataset.load import check_required
+from ..dataset.share import Share
 from ..errors import CacheError, DatasetError, PathError, SettingError
 from ..files import locked, sweep
 from ..progress import SILENT, Progress

@@ -13,8 +13,8 @@ from itertools import chain, groupby
 import numpy as np
 import torch
 
-from ..data.items import MaskOrigin
-from ..data.load import LoadedClip, expected_origin, load_clip, load_clip_weights, load_item
+from ..dataset.items import MaskOrigin
+from ..dataset.load import LoadedClip, expected_origin, load_clip, load_clip_weights, load_item
 from ..errors import CacheError
 from ..images import load_image
 from ..progress import Progress

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from ..data.buckets import bucket_for
-from ..data.items import DatasetItem, MaskOrigin
-from ..data.ledger import fingerprint_of
-from ..data.load import checked_size
-from ..data.mask_facts import file_facts
+from ..dataset.buckets import bucket_for
+from ..dataset.items import DatasetItem, MaskOrigin
+from ..dataset.load import checked_size
+from ..dataset.mask_facts import file_facts
 from ..errors import CacheError, SettingError
+from ..fingerprints import fingerprint_of
 from ..images import conversion_of, image_size
 from ..resample import Size
 from ..video.clips import Clip, clips_of

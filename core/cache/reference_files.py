@@ -19,9 +19,9 @@ from pathlib import Path
 
 import torch
 
-from ..data.items import MaskOrigin
-from ..data.ledger import fingerprint_of
+from ..dataset.items import MaskOrigin
 from ..errors import CacheError
+from ..fingerprints import fingerprint_of
 from .entries import CacheEntry
 from .entry_file import (
     IMAGE_LATENTS,

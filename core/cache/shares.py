@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..data.items import Dataset
-from ..data.ledger import fingerprint_of
-from ..data.share import Share
+from ..dataset.items import Dataset
+from ..dataset.share import Share
 from ..errors import CacheError
 from ..files import locked
+from ..fingerprints import fingerprint_of
 from .index import SHARES_DIRECTORY, CacheIndex, read_index, read_index_file, write_index, write_index_file
 from .index_columns import EntryTable
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..data.files import hash_of, status_of
+from ..dataset.files import hash_of, status_of
 from ..errors import CacheError
 from .entries import CacheEntry, Source
 from .entry_file import SOURCES_SEEN, read_metadata

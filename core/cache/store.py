@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from ..data.items import MaskOrigin
-from ..data.ledger import fingerprint_of
+from ..dataset.items import MaskOrigin
 from ..errors import CacheError
+from ..fingerprints import fingerprint_of
 from ..video.reader import VIDEO_SUFFIXES
 from ..warning import warn
 from .entries import CacheEntry, StaleEntry

@@ -1,4 +1,4 @@
-"""The program that runs the nodes: the only room that imports ComfyUI's modules."""
+"""The program that runs the nodes, ComfyUI or none: its folders, its progress, its previews, what was warned of."""
 
 from __future__ import annotations
 

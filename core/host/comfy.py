@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..data.share import Share
+from ..dataset.share import Share
 from ..files import write_bytes
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress

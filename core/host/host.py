@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..bundled.registry import models_directory
-from ..data.share import Share
+from ..dataset.share import Share
 from ..paths import Folders
 from ..progress import Progress
 from .given import GivenWarning

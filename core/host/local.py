@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.share import Share
+from ..dataset.share import Share
 from ..images import save_image
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress

@@ -12,11 +12,11 @@ import numpy as np
 from ..cache.entries import CacheEntry
 from ..cache.pictures import shown_frames, source_pictures
 from ..cache.store import LatentCache
-from ..data.build_masks import STEP as BUILD_MASKS
-from ..data.items import Dataset, DatasetItem
-from ..data.licences import biometrics_warnings
-from ..data.load import load_still
+from ..dataset.items import Dataset, DatasetItem
+from ..dataset.load import load_still
 from ..errors import DatasetError, ImageError
+from ..masks.build_masks import STEP as BUILD_MASKS
+from ..masks.licences import biometrics_warnings
 from ..progress import SILENT, Progress
 from ..resample import at_most
 from .backgrounds import background_similarity, describe_background

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from ..autograd.tensors import is_linear
 from ..errors import TrainingError
-from .algorithms import AdaptedLayer, Adapter, AdapterPlan, build_adapter, is_linear, supported_convolution
+from .algorithms import AdaptedLayer, Adapter, AdapterPlan, build_adapter, supported_convolution
 from .config import LoraConfig
 from .lora_layers import PARTS
 from .lora_names import KEY_PREFIX, kohya_name

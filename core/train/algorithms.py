@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..autograd.tensors import is_plain
 from ..errors import TrainingError
 from .config import Algorithm, LoraConfig
 from .low_rank import add_product
@@ -214,19 +215,6 @@ def build_adapter(plan: AdapterPlan) -> Adapter:
     """A fresh adapter, which changes nothing yet. TrainingError where DoRA cannot read the layer's weight because it is
     quantised."""
     return _ADAPTERS[plan.config.algorithm](plan)
-
-
-def is_linear(layer: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether it is a linear layer, or one in all but its class, as quantised ones are: a matrix and its two sizes."""
-    sizes = (getattr(layer, "in_features", None), getattr(layer, "out_features", None))
-    return isinstance(layer, nn.Linear) or (
-        all(isinstance(size, int) for size in sizes) and getattr(getattr(layer, "weight", None), "ndim", 0) == 2
-    )
-
-
-def is_plain(tensor: torch.Tensor) -> bool:
-    """Whether its values lie in its memory as they are, which those of quantised formats do not."""
-    return type(tensor) in (torch.Tensor, nn.Parameter) and type(tensor.data) is torch.Tensor
 
 
 def supported_convolution(layer: nn.Module) -> TypeGuard[Convolution]:

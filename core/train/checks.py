@@ -10,7 +10,7 @@ import torch
 from ..cache.entries import CacheEntry
 from ..cache.image_conditioning import frames_of
 from ..cache.store import LatentCache
-from ..data.items import MaskOrigin
+from ..dataset.items import MaskOrigin
 from ..errors import CacheError, MaskMissingError, TrainingError
 from ..mask_weights import MaskLossSettings
 from ..warning import warn

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import SettingError
-from .optimizers import OptimizerName, check_optimizer
+from .optimizers import OptimizerName, parse_optimizer_args
 
 
 class Algorithm(str, Enum):
@@ -96,7 +96,8 @@ class OptimizerConfig:
 
     `learning_rate` after warm-up (for prodigy a factor of its own, 1.0), `warmup_steps` of a linear rise to it;
     `max_grad_norm` 0 = no clipping; `ema_decay` 0 = off, else the saved LoRA is the moving average; `optimizer_args`
-    are `key=value` pairs for the optimizer itself, such as `betas=(0.9, 0.99) eps=1e-6`.
+    are `key=value` pairs for the optimizer itself, such as `betas=(0.9, 0.99) eps=1e-6`. SettingError also when the
+    optimizer's library is missing, or a setting means nothing to it.
     """
 
     name: OptimizerName = OptimizerName.ADAMW
@@ -114,7 +115,23 @@ class OptimizerConfig:
         _not_negative("warmup_steps", self.warmup_steps)
         _not_negative("max_grad_norm", self.max_grad_norm)
         _fraction("ema_decay", self.ema_decay)
-        check_optimizer(self)
+        if self.name is OptimizerName.PRODIGY and self.learning_rate < 0.1:
+            raise SettingError(
+                "prodigy finds the learning rate itself and multiplies it by learning_rate; found "
+                f"{self.learning_rate}, with which it would learn next to nothing: give 1.0."
+            )
+        if self.name is OptimizerName.SCHEDULE_FREE_ADAMW:
+            if self.lr_scheduler.value != "constant":
+                raise SettingError(
+                    f"schedule_free_adamw stands in place of a schedule; found lr_scheduler {self.lr_scheduler.value}: "
+                    "choose constant (warmup_steps may stay)."
+                )
+            if self.ema_decay > 0:
+                raise SettingError(
+                    "schedule_free_adamw averages the weights itself; found ema_decay "
+                    f"{self.ema_decay}: set it to 0, or choose another optimizer."
+                )
+        parse_optimizer_args(self.name, self.optimizer_args)
 
 
 @dataclass(frozen=True)

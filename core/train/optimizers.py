@@ -1,4 +1,4 @@
-"""Optimizers by name, their arguments from a line of text, the learning rate of a step, and the moving average."""
+"""Optimizers by name, and their arguments from a line of text."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import ast
 import importlib
 import importlib.util
 import inspect
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..errors import SettingError
-
-if TYPE_CHECKING:
-    from .config import OptimizerConfig
 
 
 class OptimizerName(str, Enum):
@@ -68,28 +64,6 @@ _RESERVED = {
 OptimizerArgument = bool | int | float | str | tuple[float | None, ...] | None
 
 
-def check_optimizer(config: OptimizerConfig) -> None:
-    """SettingError when the optimizer's library is missing, or a setting means nothing to it."""
-    name = config.name
-    if name is OptimizerName.PRODIGY and config.learning_rate < 0.1:
-        raise SettingError(
-            f"prodigy finds the learning rate itself and multiplies it by learning_rate; found {config.learning_rate}, "
-            "with which it would learn next to nothing: give 1.0."
-        )
-    if name is OptimizerName.SCHEDULE_FREE_ADAMW:
-        if config.lr_scheduler.value != "constant":
-            raise SettingError(
-                f"schedule_free_adamw stands in place of a schedule; found lr_scheduler {config.lr_scheduler.value}: "
-                "choose constant (warmup_steps may stay)."
-            )
-        if config.ema_decay > 0:
-            raise SettingError(
-                "schedule_free_adamw averages the weights itself; found ema_decay "
-                f"{config.ema_decay}: set it to 0, or choose another optimizer."
-            )
-    parse_optimizer_args(name, config.optimizer_args)
-
-
 def parse_optimizer_args(name: OptimizerName, text: str) -> dict[str, OptimizerArgument]:
     """`key=value` pairs, apart by blanks, commas or semicolons, values written as Python does.
 
@@ -116,84 +90,21 @@ def parse_optimizer_args(name: OptimizerName, text: str) -> dict[str, OptimizerA
     if not values:
         return values
     try:
-        _construct(name, [torch.nn.Parameter(torch.zeros(2, 2))], 1e-3, 0.0, values)
+        construct_optimizer(name, [torch.nn.Parameter(torch.zeros(2, 2))], 1e-3, 0.0, values)
     except (ValueError, TypeError, RuntimeError) as problem:
         raise SettingError(f"optimizer_args {text!r} is refused by {name.value}: {problem}") from problem
     return values
 
 
-def build_optimizer(config: OptimizerConfig, parameters: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimizer that `config` describes over `parameters`."""
-    arguments = parse_optimizer_args(config.name, config.optimizer_args)
-    return _construct(config.name, parameters, config.learning_rate, config.weight_decay, arguments)
-
-
-def evaluated_values(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.nn.Parameter]) -> list[torch.Tensor]:
-    """Copies of the values that stand for what has been learnt: the parameters, or a schedule-free optimizer's average.
-
-    The parameters are afterwards what they were to the last bit, which that optimizer's own way back does not promise.
-    """
-    with torch.no_grad():
-        kept = [parameter.detach().clone() for parameter in parameters]
-        switch: Any = optimizer
-        if not all(hasattr(optimizer, mode) for mode in ("train", "eval")):
-            return kept
-        switch.eval()
-        values = [parameter.detach().clone() for parameter in parameters]
-        switch.train()
-        for parameter, value in zip(parameters, kept, strict=True):
-            parameter.copy_(value)
-        return values
-
-
-def effective_rate(optimizer: torch.optim.Optimizer) -> float:
-    """The learning rate of the last step: the one that was set, times what Prodigy has found."""
-    group = optimizer.param_groups[0]
-    found = group["d"] if "d_max" in group else 1.0
-    return float(group["lr"]) * float(found)
-
-
-def learning_rate_at(step: int, steps: int, config: OptimizerConfig) -> float:
-    """Learning rate of optimizer step `step` (0-based) of `steps`: linear warm-up, then the schedule down to zero.
-
-    A function of the step alone, so that a resumed run needs no scheduler state. `linear` and `cosine` end at `steps`;
-    a run that is continued with more steps follows the longer schedule from where it is.
-    """
-    warmup = config.warmup_steps
-    if step < warmup:
-        return config.learning_rate * (step + 1) / (warmup + 1)
-    progress = (step - warmup) / max(1, steps - warmup)
-    factor = {
-        "constant": 1.0,
-        "linear": 1.0 - progress,
-        "cosine": 0.5 * (1.0 + math.cos(math.pi * progress)),
-    }[config.lr_scheduler.value]
-    return config.learning_rate * factor
-
-
-class MovingAverage:
-    """Exponential moving average of parameters, in float32. With `settling` the decay is (1+n)/(10+n) early on, so that
-    the start does not linger."""
-
-    def __init__(self, decay: float, parameters: Sequence[torch.nn.Parameter], settling: bool = True) -> None:
-        self.values = [parameter.detach().float().clone() for parameter in parameters]
-        self._decay = decay
-        self._settling = settling
-
-    def update(self, parameters: Sequence[torch.nn.Parameter], step: int) -> None:
-        """Take in the parameters as they are after optimizer step `step` (0-based)."""
-        decay = min(self._decay, (1 + step) / (10 + step)) if self._settling else self._decay
-        for value, parameter in zip(self.values, parameters, strict=True):
-            value.lerp_(parameter.detach().float(), 1.0 - decay)
-
-
-def _construct(
+def construct_optimizer(
     name: OptimizerName,
     parameters: Sequence[torch.nn.Parameter],
     learning_rate: float,
     weight_decay: float,
     arguments: Mapping[str, OptimizerArgument],
 ) -> torch.optim.Optimizer:
+    """The optimizer `name` over `parameters`, with its own `arguments`; ValueError, TypeError or RuntimeError when it
+    refuses them."""
     shared = {"lr": learning_rate, "weight_decay": weight_decay}
     if name is OptimizerName.ADAMW and all(parameter.device.type in _FUSED_ON for parameter in parameters):
         arguments = {"fused": True, **arguments}

@@ -13,7 +13,7 @@ import torch
 
 from ..mask_weights import MaskLossSettings, PriorSchedule, PriorTeacher
 from .adapters import LoraAdapters
-from .optimizers import MovingAverage
+from .updates import MovingAverage
 
 
 class Teacher:

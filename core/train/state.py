@@ -23,10 +23,10 @@ from .config import LoraDtype, LossPoint, TrainingDtype
 from .denoiser import Denoiser
 from .loss_log import ValidationPoint, points_from_json, points_to_json
 from .loss_scale import LossScale
-from .optimizers import MovingAverage, build_optimizer, effective_rate, evaluated_values, learning_rate_at
 from .order import stream_seed
 from .prior import Teacher
 from .recipe import TrainingRecipe
+from .updates import MovingAverage, build_optimizer, effective_rate, evaluated_values, learning_rate_at
 
 _FORMAT = "maskloss-state-2"
 _REMEDY = "choose on_existing overwrite to start again, or another output_name"

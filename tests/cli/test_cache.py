@@ -9,7 +9,7 @@ import pytest
 from maskloss.cli.main import main
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.text import cache_text
-from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from PIL import Image
 

@@ -30,10 +30,10 @@ from maskloss.core.cache.entry_file import (
 )
 from maskloss.core.cache.index import INDEX_FILE, CacheIndex, read_index, write_index
 from maskloss.core.cache.reference_files import TEXT_MARK, read_text_mark
-from maskloss.core.data.items import MaskOrigin
-from maskloss.core.data.ledger import open_ledger
+from maskloss.core.dataset.items import MaskOrigin
 from maskloss.core.errors import UserError
-from maskloss.core.report_facts import read_lora
+from maskloss.core.masks.ledger import open_ledger
+from maskloss.core.report.facts import read_lora
 from maskloss.core.tensor_files import write_tensors
 from maskloss.core.train.config import LossPoint
 from maskloss.core.train.lora_file import load_lora, save_lora

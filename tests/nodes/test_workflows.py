@@ -1,6 +1,6 @@
 """Every shipped workflow fits the nodes: ids, inputs, widgets, links, choices, and what the nodes themselves check.
 
-Nodes of ComfyUI's own are known only to ComfyUI; `tests/host/test_shipped_workflows.py` checks those.
+Nodes of ComfyUI's own are known only to ComfyUI; `tests/on_server/test_shipped_workflows.py` checks those.
 """
 
 from __future__ import annotations

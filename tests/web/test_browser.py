@@ -22,7 +22,7 @@ from maskloss.core.bundled.install import copy_demo_photographs
 from PIL import Image, ImageOps
 
 from benchmarks.photographs import read_rgb
-from tests.host.comfy_server import Server, node, running_server
+from tests.on_server.comfy_server import Server, node, running_server
 
 pytestmark = [pytest.mark.comfy, pytest.mark.models, pytest.mark.photographs]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.host.comfy_server import Server, node, running_server
+from tests.on_server.comfy_server import Server, node, running_server
 
 from .test_browser import chromium
 

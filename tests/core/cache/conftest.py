@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from PIL import Image
 

@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.text import cache_text
-from maskloss.core.data.build_masks import build_masks
-from maskloss.core.data.items import Dataset, LoadSettings
-from maskloss.core.data.ledger import open_ledger
-from maskloss.core.data.merge_alpha import merge_dataset_alpha
-from maskloss.core.data.scan import DatasetConfig, scan_dataset
-from maskloss.core.data.share import Share
+from maskloss.core.dataset.items import Dataset, LoadSettings
+from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
+from maskloss.core.dataset.share import Share
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
+from maskloss.core.files import write_text
+from maskloss.core.masks.build_masks import build_masks
+from maskloss.core.masks.ledger import open_ledger
+from maskloss.core.masks.merge_alpha import merge_dataset_alpha
 from maskloss.core.parts.part_map import SCHEMES, PartMap
 from maskloss.core.parts.tiers import TierWeights
 
@@ -89,7 +90,7 @@ def note_it(directory: Path, names: list[str]) -> None:
             target = directory / f"{name}.png"
             state = ledger.state(name, target, "one")
             ledger.begin(name, "one")
-            target.write_text(name)
+            write_text(target, name)
             ledger.finish(name, "one", target, {"state": state.value})
 
 

@@ -20,7 +20,7 @@ from maskloss.core.cache.entry_file import (
 )
 from maskloss.core.cache.export import export_reference
 from maskloss.core.cache.store import LatentCache, open_cache
-from maskloss.core.data.items import MaskOrigin
+from maskloss.core.dataset.items import MaskOrigin
 from maskloss.core.mask_weights import MaskLossSettings, transform_weights
 from safetensors.torch import load_file, save_file
 

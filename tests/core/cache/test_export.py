@@ -11,7 +11,7 @@ from maskloss.core.cache.export import export_reference
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.plan import OneFrame
 from maskloss.core.cache.store import LatentCache, open_cache
-from maskloss.core.data.items import Dataset
+from maskloss.core.dataset.items import Dataset
 from maskloss.core.errors import CacheError, SettingError
 from safetensors import safe_open
 

@@ -12,7 +12,7 @@ from maskloss.core.cache.image_conditioning import FRAMES, IMAGE, first_then_gre
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.plan import OneFrame
 from maskloss.core.cache.store import open_cache
-from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.errors import CacheError, SettingError
 from maskloss.core.video.clips import VideoSettings

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from maskloss.core.cache.entries import CacheEntry, Source
 from maskloss.core.cache.index import CacheIndex, read_index_file, write_index_file
 from maskloss.core.cache.index_columns import EntryTable
-from maskloss.core.data.items import MaskOrigin
+from maskloss.core.dataset.items import MaskOrigin
 
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 WORDS = st.text(st.characters(exclude_characters="/", exclude_categories=("Cs",)), max_size=9)

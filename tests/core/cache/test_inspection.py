@@ -12,7 +12,7 @@ from maskloss.core.cache.inspection import inspect_cache
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.cache.text import cache_text
-from maskloss.core.data.items import Dataset
+from maskloss.core.dataset.items import Dataset
 from maskloss.core.errors import CacheError, PathError
 
 

@@ -12,7 +12,7 @@ from maskloss.core.cache.entry_file import COVERAGE, ORIGIN, MaskStorage, read_h
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.plan import OneFrame
 from maskloss.core.cache.store import LatentCache, open_cache
-from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
+from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.errors import (
     CacheError,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import maskloss.core.cache.sources as sources_module
-import maskloss.core.data.load as load_module
+import maskloss.core.dataset.load as load_module
 import numpy as np
 import pytest
 import torch
@@ -16,7 +16,7 @@ from maskloss.core.cache.export import export_reference
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.plan import OneFrame
 from maskloss.core.cache.store import open_cache
-from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
+from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.errors import DatasetError, SettingError, VideoError
 from maskloss.core.train.checks import split_cache

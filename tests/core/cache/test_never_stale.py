@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from maskloss.core.cache.entry_file import MaskStorage
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache, open_cache
-from maskloss.core.data.items import LoadSettings
-from maskloss.core.data.scan import DatasetConfig, scan_dataset
+from maskloss.core.dataset.items import LoadSettings
+from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from PIL import Image
 

@@ -14,14 +14,14 @@ from maskloss.core.cache.index import read_index
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache, open_cache
 from maskloss.core.cache.text import cache_text
-from maskloss.core.data.build_masks import build_masks
-from maskloss.core.data.ledger import FileState, open_ledger
-from maskloss.core.data.merge_alpha import merge_dataset_alpha
-from maskloss.core.data.scan import DatasetConfig, scan_dataset
-from maskloss.core.data.share import Share
+from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
+from maskloss.core.dataset.share import Share
 from maskloss.core.demo.encoders import DemoTextEncoder
 from maskloss.core.errors import CacheError
 from maskloss.core.images import load_image, load_mask
+from maskloss.core.masks.build_masks import build_masks
+from maskloss.core.masks.ledger import FileState, open_ledger
+from maskloss.core.masks.merge_alpha import merge_dataset_alpha
 from maskloss.core.parts.tiers import TierWeights
 from PIL import Image
 

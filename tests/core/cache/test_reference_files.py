@@ -8,7 +8,7 @@ from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.reference_files import ReferenceArchitecture
 from maskloss.core.cache.store import open_cache
 from maskloss.core.cache.text import cache_text
-from maskloss.core.data.items import Dataset, MaskOrigin
+from maskloss.core.dataset.items import Dataset, MaskOrigin
 from maskloss.core.errors import CacheError, ImageError
 from safetensors.torch import save_file
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from maskloss.core.cache import sources
 from maskloss.core.cache.latents import cache_latents
-from maskloss.core.data.items import Dataset
+from maskloss.core.dataset.items import Dataset
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from maskloss.core.cache.entry_file import MaskStorage, write_entry
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache, open_cache
 from maskloss.core.cache.text import cache_text
-from maskloss.core.data.items import Dataset, DatasetItem, MaskOrigin
+from maskloss.core.dataset.items import Dataset, DatasetItem, MaskOrigin
 from maskloss.core.errors import CacheError
 from safetensors.torch import save_file
 

@@ -8,7 +8,7 @@ import torch
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache, open_cache, text_file_name
 from maskloss.core.cache.text import cache_text
-from maskloss.core.data.items import Dataset
+from maskloss.core.dataset.items import Dataset
 from maskloss.core.demo.encoders import DemoTextEncoder
 from maskloss.core.errors import CacheError
 

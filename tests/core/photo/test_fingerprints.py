@@ -2,10 +2,10 @@
 
 import numpy as np
 from maskloss.core.cache.latents import cache_latents
-from maskloss.core.data.items import Dataset, DatasetItem, LoadSettings
-from maskloss.core.data.merge_alpha import merge_dataset_alpha
+from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.images import load_image
+from maskloss.core.masks.merge_alpha import merge_dataset_alpha
 from PIL import Image
 
 from .pictures import profile, srgb_profile

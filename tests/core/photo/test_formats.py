@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-from maskloss.core.data.items import DatasetItem, LoadSettings
-from maskloss.core.data.load import load_item
+from maskloss.core.dataset.items import DatasetItem, LoadSettings
+from maskloss.core.dataset.load import load_item
 from maskloss.core.errors import ImageError, SettingError
 from maskloss.core.images import has_alpha, image_size, load_image, load_mask, picture_facts
 from maskloss.core.photo import opened

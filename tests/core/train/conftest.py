@@ -12,7 +12,7 @@ import pytest
 import torch
 from maskloss.core.cache.entries import CacheEntry, Source, StaleEntry
 from maskloss.core.cache.store import LatentCache
-from maskloss.core.data.items import MaskOrigin
+from maskloss.core.dataset.items import MaskOrigin
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from maskloss.core.mask_weights import MaskLossSettings

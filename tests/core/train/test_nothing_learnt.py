@@ -10,7 +10,7 @@ import pytest
 import torch
 from maskloss.core.errors import TrainingError
 from maskloss.core.mask_weights import MaskLossSettings
-from maskloss.core.report import write_report
+from maskloss.core.report.report import write_report
 from maskloss.core.train.lora_file import load_lora
 from maskloss.core.train.loss_log import points_from_json
 from maskloss.core.warning import collected_warnings

@@ -12,17 +12,16 @@ from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import Algorithm, LoraConfig, OptimizerConfig, Schedule, TrainConfig
 from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.lora_file import LoraWeights
-from maskloss.core.train.optimizers import (
+from maskloss.core.train.optimizers import OptimizerName, parse_optimizer_args
+from maskloss.core.train.recipe import TrainingRecipe
+from maskloss.core.train.state import load_state
+from maskloss.core.train.updates import (
     MovingAverage,
-    OptimizerName,
     build_optimizer,
     effective_rate,
     evaluated_values,
     learning_rate_at,
-    parse_optimizer_args,
 )
-from maskloss.core.train.recipe import TrainingRecipe
-from maskloss.core.train.state import load_state
 
 # Without bitsandbytes its optimizer cannot run.
 HERE = [

@@ -1,0 +1,73 @@
+"""Gradients written out, of what PyTorch takes apart into a dozen operations: rotary embeddings, and RMS norms on the
+CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+Rotate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def rotated(x: torch.Tensor, rotation: torch.Tensor, plain: Rotate) -> torch.Tensor:
+    """`plain(x, rotation)`: pairs of numbers times the 2x2 matrices of `rotation` (…, i, j), which get no gradient."""
+    result: torch.Tensor = _Rotation.apply(x, rotation, plain)
+    return result
+
+
+def rms_norm(x: torch.Tensor, weight: torch.Tensor | None, eps: float | None) -> torch.Tensor:
+    """`torch.nn.functional.rms_norm` over the last axis of float32 `x`; `weight` (that axis) gets no gradient."""
+    result: torch.Tensor = _RmsNorm.apply(x, weight, torch.finfo(x.dtype).eps if eps is None else eps)
+    return result
+
+
+def is_faster_rms_norm(x: torch.Tensor, shape: Sequence[int], weight: torch.Tensor | None) -> bool:
+    """Whether `rms_norm` here is right for these arguments, and faster than PyTorch's."""
+    # On a GPU PyTorch has one kernel for the backward pass, and fp16 and bf16 are added up in fp32.
+    quick = x.device.type == "cpu" and x.dtype == torch.float32 and len(shape) == 1
+    return quick and (weight is None or (weight.dtype == x.dtype and not weight.requires_grad))
+
+
+class _Rotation(torch.autograd.Function):
+    """Pairs of numbers times 2x2 matrices (…, i, j); in the backward pass times the transposed ones."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, rotation: torch.Tensor, plain: Rotate) -> torch.Tensor:
+        ctx.save_for_backward(rotation)
+        ctx.plain = plain
+        result = plain(x, rotation)
+        # Not as the view that it may be: nobody else has what lies behind it, and models write into results.
+        return torch.ops.aten._unsafe_view(result, result.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor, None, None]:
+        (rotation,) = ctx.saved_tensors
+        return ctx.plain(gradient, rotation.transpose(-1, -2)), None, None
+
+
+class _RmsNorm(torch.autograd.Function):
+    """x · r · weight over the last axis, where r is 1 by the root of the mean square."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor | None, eps: float) -> torch.Tensor:
+        mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
+        r = mean_square.add_(eps).rsqrt_()
+        ctx.save_for_backward(x, r, weight)
+        result = x * r
+        return result if weight is None else result.mul_(weight)
+
+    @staticmethod
+    @once_differentiable  # what is saved is not enough for more
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor, None, None]:
+        x, r, weight = ctx.saved_tensors
+        gradient = gradient.clone() if weight is None else gradient * weight
+        along = torch.linalg.vecdot(gradient, x).unsqueeze(-1).mul_(r**3).div_(x.shape[-1])
+        return gradient.mul_(r).addcmul_(x, along, value=-1), None, None

@@ -1,0 +1,64 @@
+"""ComfyUI's rotary embeddings and RMS norms have the gradients of `core/autograd/analytic` while a model is trained."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from ...autograd.analytic import Rotate, is_faster_rms_norm, rms_norm, rotated
+
+
+@contextmanager
+def analytic_gradients() -> Generator[None]:
+    """Inside, for as long as ComfyUI is told that it is training, `torch.nn.functional.rms_norm` and what ComfyUI's
+    models rotate queries and keys with have such gradients; the values are theirs."""
+    with ExitStack() as stack:
+        stack.enter_context(_rms_norms())
+        stack.enter_context(_rotations())
+        yield
+
+
+@contextmanager
+def _rotations() -> Generator[None]:
+    # Looked up by name whenever a model is called while `in_training`.
+    flux: Any = importlib.import_module("comfy.ldm.flux.math")
+    plain: Rotate | None = getattr(flux, "_apply_rope1", None)
+    if plain is None:
+        yield
+        return
+
+    def rotate(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
+        return rotated(x, rotation, plain)
+
+    flux._apply_rope1 = rotate
+    try:
+        yield
+    finally:
+        flux._apply_rope1 = plain
+
+
+@contextmanager
+def _rms_norms() -> Generator[None]:
+    management: Any = importlib.import_module("comfy.model_management")
+    plain = F.rms_norm
+
+    def analytic_rms_norm(
+        input: torch.Tensor,  # as PyTorch names it
+        normalized_shape: Sequence[int],
+        weight: torch.Tensor | None = None,
+        eps: float | None = None,
+    ) -> torch.Tensor:
+        if management.in_training and is_faster_rms_norm(input, normalized_shape, weight):
+            return rms_norm(input, weight, eps)
+        return plain(input, normalized_shape, weight, eps)  # pyright: ignore[reportArgumentType]
+
+    F.rms_norm = analytic_rms_norm
+    try:
+        yield
+    finally:
+        F.rms_norm = plain

@@ -1,0 +1,147 @@
+"""ComfyUI's VAE and CLIP behind the cache's protocols.
+
+Shapes: `_BTHWC` pixels in [0, 1], `_BCThw` the latent grid.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..errors import CacheError, ImageError
+from .model.fingerprint import patcher_fingerprint
+
+# Short names that end the cache's file names, by the VAE's class, axes and channels. Weights do not tell more.
+_SHORT_NAMES = {
+    ("WanVAE", 3, 16): "wan",
+    ("WanVAE", 3, 48): "wan22",
+    ("AutoencoderKL", 3, 16): "hv",
+    ("AutoencoderKL", 2, 4): "sd",
+    ("AutoencodingEngine", 2, 4): "sd",
+    ("AutoencoderKL", 2, 16): "flux",
+    ("AutoencodingEngine", 2, 16): "flux",
+}
+# Models that share their VAE's network with the one it goes by. Qwen-Image is "qi" in the reference system.
+SAME_NETWORK = {"sd": ("sdxl",), "flux": ("sd3",), "wan": ("qi",)}
+
+
+class ComfyLatentEncoder:
+    """A ComfyUI VAE for pictures or videos, at any stride.
+
+    `architecture`: the short name that it shall go by, where several models share its network; empty: the first's.
+    """
+
+    def __init__(self, vae: Any, architecture: str = "") -> None:
+        """CacheError when the object is no VAE that encodes pictures, or not that architecture's."""
+        network = getattr(vae, "first_stage_model", None)
+        if network is None or vae.latent_dim not in (2, 3) or getattr(vae, "extra_1d_channel", None):
+            raise CacheError(
+                f"{type(network).__name__ if network is not None else 'The VAE'} encodes no pictures; connect the VAE "
+                "that belongs to the model which shall be trained."
+            )
+        # Its cropping takes a clip's frames for a side and cuts them too; sizes are checked here instead.
+        self._vae = copy.copy(vae)
+        self._vae.crop_input = False
+        self._joins_frames = vae.latent_dim == 3 and not getattr(vae, "not_video", False)
+        kind = type(network).__name__
+        channels = int(vae.latent_channels)
+        own = _SHORT_NAMES.get((kind, int(vae.latent_dim), channels), f"{kind.lower()}{channels}")
+        names = (own, *SAME_NETWORK.get(own, ()))
+        if architecture and architecture not in names:
+            raise CacheError(
+                f"This VAE is not {architecture}'s: it goes by {' or '.join(names)}; set architecture to auto, or "
+                "connect the other VAE."
+            )
+        self.architecture = architecture or own
+        self.spatial_stride = int(vae.spacial_compression_encode())
+        self.temporal_stride = int(vae.temporal_compression_decode() or 1) if self._joins_frames else 0
+        precision = str(vae.vae_dtype).removeprefix("torch.")
+        self.identity = f"comfy-{kind}-{precision}-{patcher_fingerprint(vae.patcher)}"
+
+    def encode(self, rgb_BTHWC: torch.Tensor) -> torch.Tensor:
+        """(B,T,H,W,3) float32 in [0, 1] to raw latents (B,C,T',h,w) float32 on the CPU.
+
+        A video VAE joins frames (T' < T), any other takes each as a picture. ImageError where the VAE would cut off
+        pixels or frames.
+        """
+        batch, frames, height, width, channels = rgb_BTHWC.shape
+        stride = self.spatial_stride
+        if channels != 3 or height % stride or width % stride:
+            raise ImageError(
+                f"This VAE takes RGB pictures whose sides are multiples of {stride} px; found {width}x{height} with "
+                f"{channels} channels. Use a bucket_step that is a multiple of {stride}."
+            )
+        pixels = rgb_BTHWC.detach().float()
+        if self._joins_frames:
+            self._check_frames(frames)
+        else:
+            pixels = pixels.flatten(0, 1)
+        # ComfyUI's loaders make inference tensors, and this runs in nodes as well as outside of them.
+        with torch.inference_mode():
+            encoded = self._vae.encode(pixels)
+        with torch.inference_mode(False):
+            latents = encoded.to("cpu", torch.float32, copy=True)
+        if not self._joins_frames:
+            single = latents if latents.ndim == 4 else latents[:, :, 0]
+            latents = single.unflatten(0, (batch, frames)).transpose(1, 2)
+        return latents.contiguous()
+
+    def _check_frames(self, frames: int) -> None:
+        ratio, back = self._vae.downscale_ratio, self._vae.upscale_ratio
+        if frames > 1 and isinstance(ratio, tuple) and isinstance(back, tuple):
+            kept = int(back[0](ratio[0](frames)))
+            if kept != frames:
+                raise ImageError(
+                    f"This VAE joins frames in groups and would turn {frames} frames into {kept}; cut clips to a frame "
+                    "count that it keeps (4k+1 for most)."
+                )
+
+
+class ComfyTextEncoder:
+    """A ComfyUI CLIP: everything that it gives a model beside a caption, as named tensors."""
+
+    def __init__(self, clip: Any) -> None:
+        self._clip = clip
+        model = clip.cond_stage_model
+        options = repr((clip.layer_idx, sorted(clip.tokenizer_options.items())))
+        precision = "+".join(sorted(str(dtype).removeprefix("torch.") for dtype in model.dtypes))
+        self.identity = f"comfy-{type(model).__name__}-{precision}-{options}-{patcher_fingerprint(clip.patcher)}"
+
+    def encode(self, caption: str) -> dict[str, torch.Tensor]:
+        """`cross_attn` (1,L,D), and whatever else the encoder gives (`pooled_output`, `attention_mask`, …), on the CPU.
+
+        Numbers become tensors without axes. CacheError where the CLIP gives something that no tensor can hold.
+        """
+        with torch.inference_mode():
+            conditioning = self._clip.encode_from_tokens_scheduled(self._clip.tokenize(caption))
+        if len(conditioning) != 1:
+            raise CacheError(
+                f"The CLIP gives {len(conditioning)} embeddings for one caption (it is scheduled over the steps by "
+                "hooks); connect a CLIP without hooks."
+            )
+        cross_attention, rest = conditioning[0]
+        tensors: dict[str, torch.Tensor] = {}
+        with torch.inference_mode(False):
+            for name, value in {"cross_attn": cross_attention, **rest}.items():
+                if value is not None:
+                    tensors[name] = _tensor(name, value)
+        return tensors
+
+
+def embeddings_to_cond(text: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """What `ComfyTextEncoder.encode` returned, with the numbers that the CLIP gave as numbers again."""
+    return {name: value.item() if value.ndim == 0 else value for name, value in text.items()}
+
+
+def _tensor(name: str, value: Any) -> torch.Tensor:
+    if torch.is_tensor(value):
+        return value.detach().to("cpu", copy=True).contiguous()
+    if isinstance(value, (bool, int, float)):
+        return torch.tensor(value)
+    raise CacheError(
+        f"The CLIP gives {name} as {type(value).__name__}, which the cache cannot hold; remove what adds it (hooks, "
+        "areas, control nets)."
+    )

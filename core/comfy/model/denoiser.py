@@ -1,0 +1,290 @@
+"""A ComfyUI MODEL behind the `Denoiser` protocol.
+
+Shapes: B batch, C channels, T latent frames, h, w latent grid. `t` is in [0, 1]: 0 is the clean latent, 1 is noise.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
+
+import torch
+
+from ...autograd.checkpointing import BlockCheckpointing, mutation_allowed
+from ...autograd.gradient_check import check_gradients
+from ...autograd.inference_weights import DifferentiableWeights
+from ...errors import MaskLossError, TrainingError
+from ...train.config import TrainingDtype
+from ...train.denoiser import Family
+from ..backward.analytic import analytic_gradients
+from ..backward.attention import OVERRIDE, differentiable
+from ..backward.kernels import plain_kernels
+from ..backward.recast import casting_again, is_casting_layer
+from ..text.conditioning import condition, heeded_guidance
+from ..text.counted_padding import TextAttention, watched_text_attention
+from .architectures import TextRule, architecture_of, repeated_blocks
+from .fingerprint import patcher_fingerprint
+from .image_to_video import can_place, notes, placed
+from .loading import computing_in, load, loadable_patcher, own_dtype
+from .predictions import prediction_family, supported_image_channels
+
+# Below it the model's estimate of the clean latent says too little about its error to be divided by sigma.
+_LEAST_SIGMA = 1e-3
+_CHECKED_CELLS = 8
+# What a network raises when it is given something that is not made for it.
+_FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+class ComfyDenoiser:
+    """A loaded ComfyUI model that predicts with a graph. `open_denoiser` makes one, and it works only inside of that.
+
+    The error is (x0 − x0_pred)/sigma, for v-prediction (x0 − x0_pred)·√(sigma²+1)/sigma: the difference of velocities
+    (flow), of noises (eps) or of v. Inside of `lent()` the model is ComfyUI's again, to be sampled from, as the
+    ModelPatcher that it gives.
+    """
+
+    def __init__(
+        self,
+        patcher: Any,
+        checkpointing: BlockCheckpointing,
+        guidance: float | None,
+        identity: str,
+        lent: Callable[[], AbstractContextManager[Any]],
+        shown_channels: int = 0,
+        counting: TextAttention | None = None,
+    ) -> None:
+        self.lent = lent
+        self._model = patcher.model
+        self._checkpointing = checkpointing
+        self.guidance = guidance
+        self._sampling = patcher.get_model_object("model_sampling")
+        self._architecture = architecture_of(self._model)
+        self._options = _transformer_options(patcher)
+        own = self._options.get(OVERRIDE)
+        self._options[OVERRIDE] = differentiable(own)
+        rule = self._architecture.text
+        # The user's own attention would have to be ours at the same time; own positions do not count on from the text.
+        taken = rule.hides and own is not None
+        moved = rule is TextRule.HIDDEN_AHEAD and "rope_options" in self._options
+        self._text_rule = TextRule.APART if taken or moved else rule
+        self._counting = counting if own is None else None
+        self.family = prediction_family(self._sampling)
+        self.kind = type(self._model).__name__
+        self.module: torch.nn.Module = self._model.diffusion_model
+        self.device = torch.device(patcher.load_device)
+        self.latent_channels = int(self._model.latent_format.latent_channels)
+        self.image_channels = shown_channels
+        self.notes = notes(self._model)
+        self.default_targets = self._architecture.targets
+        self.lora_architecture = self._architecture.name
+        self.least_cells = self._architecture.least_cells
+        self.identity = identity
+
+    def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
+        """`process_latent_in`, once. TrainingError when channels or frames do not fit the model."""
+        return self._five_axes(self._model.process_latent_in(self._own_axes(latents_BCThw)))
+
+    def shift(self, t_B: torch.Tensor) -> torch.Tensor:
+        """The schedule's own shift of a flow model; eps and v models have none."""
+        if self.family is not Family.FLOW:
+            return t_B
+        return self._sampling.sigma(t_B.double() * getattr(self._sampling, "multiplier", 1.0)).to(t_B.dtype)
+
+    def snr(self, t_B: torch.Tensor) -> torch.Tensor:
+        """((1−t)/t)² for flow, 1/sigma² otherwise."""
+        if self.family is Family.FLOW:
+            return ((1 - t_B) / t_B) ** 2
+        return 1 / self._sigma(t_B) ** 2
+
+    def can_place(self, indices: Sequence[int]) -> bool:
+        """Evenly spaced ones, in an image-to-video model."""
+        return self.image_channels > 0 and can_place(self.module, indices)
+
+    def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
+        """Around `predict` and the `backward` of what comes of it."""
+        if checkpoint or not self._checkpointing.mutating:
+            return nullcontext()
+        return mutation_allowed()
+
+    def predict(
+        self,
+        clean_BCThw: torch.Tensor,
+        noise_BCThw: torch.Tensor,
+        t_B: torch.Tensor,
+        text: Sequence[Mapping[str, torch.Tensor]],
+        checkpoint: bool,
+    ) -> torch.Tensor:
+        """Prediction minus target, (B,C,T,h,w) float32. TrainingError when there are no blocks to checkpoint.
+
+        All frames of a one-frame entry are noised alike and predicted, as in musubi-tuner: the control frames stand
+        clean beside the noise, as an image-to-video model's first frame does.
+        """
+        if checkpoint and not self._checkpointing.blocks:
+            raise TrainingError(
+                f"{self.kind} has no repeated blocks, so gradient checkpointing is not possible; "
+                "switch gradient_checkpointing off."
+            )
+        clean = self._own_axes(clean_BCThw).float()
+        noise = self._own_axes(noise_BCThw).float()
+        sigma_B = self._sigma(t_B)
+        noised = self._sampling.noise_scaling(sigma_B, noise, clean)
+        with self._checkpointing.on(checkpoint):
+            denoised = self._denoised(noised, sigma_B, text)
+        sigma = sigma_B.reshape(-1, *(1 for _ in clean.shape[1:]))
+        unit = (sigma**2 + 1).sqrt() / sigma if self.family is Family.V else 1 / sigma
+        return self._five_axes((clean - denoised.float()) * unit)
+
+    def _denoised(
+        self, noised: torch.Tensor, sigma_B: torch.Tensor, text: Sequence[Mapping[str, torch.Tensor]]
+    ) -> torch.Tensor:
+        rows: list[torch.Tensor] = [noised] * len(noised)
+        groups = condition(self._model, text, noised.detach(), self.guidance, self._text_rule, self._counting)
+        for group in groups:
+            where = torch.tensor(group.positions, device=noised.device)
+            sigmas = sigma_B[where]
+            options = {
+                **self._options,
+                "sigmas": sigmas,
+                "sample_sigmas": sigmas[:0],
+                "cond_or_uncond": [0] * len(where),
+                "uuids": [None] * len(where),
+                **({} if group.padding is None else {OVERRIDE: differentiable(group.padding.attention)}),
+                **placed(self._options, group.frames),
+            }
+            with nullcontext() if group.padding is None else group.padding.around(self.module):
+                results = self._model.apply_model(noised[where], sigmas, transformer_options=options, **group.arguments)
+            for position, result in zip(group.positions, results, strict=True):
+                rows[position] = result
+        return torch.stack(rows)
+
+    def _sigma(self, t_B: torch.Tensor) -> torch.Tensor:
+        if self.family is Family.FLOW:
+            return t_B.float().clamp(min=_LEAST_SIGMA)
+        # These were trained on whole timesteps.
+        sigmas = self._sampling.sigmas
+        index = (t_B.double() * len(sigmas)).floor().long().clamp(0, len(sigmas) - 1)
+        return sigmas.to(t_B.device)[index].float()
+
+    def _own_axes(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
+        channels, frames = latents_BCThw.shape[1:3]
+        if channels != self.latent_channels:
+            raise TrainingError(
+                f"{self.kind} takes latents of {self.latent_channels} channels, found {channels}; "
+                "cache the dataset with this model's VAE."
+            )
+        if self._model.latent_format.latent_dimensions == 3:
+            return latents_BCThw
+        if frames != 1:
+            raise TrainingError(
+                f"{self.kind} is a model of pictures, found latents of {frames} frames; train it on "
+                "pictures, or a video model on these."
+            )
+        return latents_BCThw[:, :, 0]
+
+    def _five_axes(self, latents: torch.Tensor) -> torch.Tensor:
+        return latents if latents.ndim == 5 else latents[:, :, None]
+
+
+def model_identity(model: Any, guidance: float | None = None) -> str:
+    """What the denoiser of a MODEL will call its `identity`; nothing is loaded for it."""
+    return _identity(model, model.get_model_object("model_sampling"), heeded_guidance(model.model, guidance))
+
+
+@contextmanager
+def open_denoiser(
+    model: Any,
+    example: Mapping[str, torch.Tensor],
+    guidance: float | None = None,
+    dtype: TrainingDtype | None = None,
+    dropout: bool = False,
+) -> Generator[ComfyDenoiser]:
+    """Load a ComfyUI MODEL for training; afterwards, also after an exception, it is as it was and samples the same.
+
+    `example` is some caption's embeddings (such as `cache.some_text()`), with which the gradients are checked.
+    `guidance` is what a guidance-distilled model is told where the embeddings say nothing; None = ComfyUI's default.
+    Models that are not guidance-distilled have a `guidance` of None whatever is given.
+    A model that samples in a 16-bit type other than `dtype` computes in fp32 meanwhile (under autocast where `dtype` is
+    one); None = as in sampling. With `dropout` in the adapters each token of padding is gone through, for each has its
+    own chance. TrainingError, by name, for a prediction type or an input that is not supported, and
+    for wrong gradients.
+    """
+    management: Any = importlib.import_module("comfy.model_management")
+    shown_channels = supported_image_channels(model)
+    with ExitStack() as stack:
+        patcher = computing_in(dtype, loadable_patcher(model, management, stack), management, stack)
+        load(patcher, management)
+        patcher.pre_run()
+        stack.callback(patcher.cleanup)
+        stack.callback(setattr, management, "in_training", getattr(management, "in_training", False))
+        # Some kernels that ComfyUI uses otherwise have no backward pass.
+        management.in_training = True
+        stack.enter_context(plain_kernels())
+        stack.enter_context(analytic_gradients())
+        stack.enter_context(torch.inference_mode(False))
+        weights = stack.enter_context(DifferentiableWeights(patcher.model, is_casting_layer))
+        stack.enter_context(casting_again(patcher.model.diffusion_model))
+        checkpointing = BlockCheckpointing(repeated_blocks(patcher.model.diffusion_model))
+        stack.enter_context(checkpointing.installed())
+        identity = model_identity(model, guidance)
+        lent = lambda: _lent(patcher, weights, management)  # noqa: E731
+        told = heeded_guidance(patcher.model, guidance)
+        counting = stack.enter_context(watched_text_attention(patcher.model.diffusion_model))
+        denoiser = ComfyDenoiser(
+            patcher, checkpointing, told, identity, lent, shown_channels, None if dropout else counting
+        )
+        check_gradients(checkpointing, _small_pass(denoiser, example))
+        yield denoiser
+
+
+@contextmanager
+def _lent(patcher: Any, weights: DifferentiableWeights, management: Any) -> Generator[Any]:
+    """The patcher as ComfyUI's samplers take it, who may unload it meanwhile; afterwards ready for training again."""
+    with ExitStack() as stack:
+        stack.callback(patcher.pre_run)
+        stack.callback(setattr, management, "in_training", management.in_training)
+        stack.enter_context(weights.aside())
+        stack.callback(load, patcher, management)
+        management.in_training = False
+        yield patcher
+
+
+def _small_pass(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> Callable[[], object]:
+    side = max(_CHECKED_CELLS, denoiser.least_cells)
+    shape = (1, denoiser.latent_channels, 1, side, side)
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = (torch.randn(shape, generator=generator).to(denoiser.device) for _ in range(2))
+    t = torch.full((1,), 0.5, device=denoiser.device)
+
+    def run() -> object:
+        try:
+            return denoiser.predict(clean, noise, t, [example], False)
+        except (MaskLossError, torch.OutOfMemoryError):
+            raise
+        except _FAILURES as problem:
+            raise TrainingError(
+                f"{denoiser.kind} cannot be run with these captions' embeddings ({type(problem).__name__}: {problem}). "
+                "Encode the captions with the CLIP that belongs to this model; should it be, then it is given more "
+                "than text, or is no model of pictures and videos, and cannot be trained here."
+            ) from problem
+
+    return run
+
+
+def _transformer_options(patcher: Any) -> dict[str, Any]:
+    """What the user's nodes have put on the MODEL: patches, wrappers, rope options."""
+    extension = importlib.import_module("comfy.patcher_extension")
+    options = importlib.import_module("comfy.model_patcher").create_model_options_clone(patcher.model_options)
+    transformer: dict[str, Any] = options.get("transformer_options", {})
+    for name, own in (("wrappers", patcher.wrappers), ("callbacks", patcher.callbacks)):
+        extension.merge_nested_dicts(transformer.setdefault(name, {}), own, copy_dict1=False)
+    return transformer
+
+
+def _identity(patcher: Any, sampling: Any, guidance: float | None) -> str:
+    kind = type(patcher.model).__name__
+    precision = str(own_dtype(patcher)).removeprefix("torch.")
+    schedule = f"shift{sampling.shift:g}" if hasattr(sampling, "shift") else f"{float(sampling.sigma_max):.4g}"
+    told = "" if guidance is None else f"-guidance{guidance:g}"
+    return f"comfy-{kind}-{precision}-{schedule}{told}-{patcher_fingerprint(patcher, 'diffusion_model.')}"

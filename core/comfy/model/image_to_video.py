@@ -1,0 +1,98 @@
+"""What WAN's image-to-video models take beside noise and text, as ComfyUI's own nodes give it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from ...cache.image_conditioning import FRAMES, IMAGE, MASK_CHANNELS
+from ...errors import TrainingError
+from .architectures import is_unet
+
+# Of WAN's other models some take as many channels for something else, and are classes of their own.
+_IMAGE_TO_VIDEO = "WAN21"
+# These always take a first frame's channels, empty where they sample from text alone.
+_EMPTY_FROM_TEXT = ("HunyuanVideo15", "Kandinsky5")
+# These take something in no channels beside the latent.
+_DRIVEN = {"WAN21_Vace": "control frames and their masks", "WAN22_S2V": "speech"}
+_CHECKED_CELLS = 8
+
+
+def image_channels(model: Any) -> int:
+    """The channels that a BaseModel takes beside its latent for a first frame and its mask, 0 where it takes none.
+    TrainingError, by name, for a model that is given anything else."""
+    kind = type(model).__name__
+    channels = int(model.latent_format.latent_channels)
+    beside = _channels_beside(model, channels)
+    if kind == _IMAGE_TO_VIDEO and beside == MASK_CHANNELS + channels:
+        return beside
+    if kind not in _DRIVEN and (beside == 0 or kind in _EMPTY_FROM_TEXT):
+        return 0
+    of_latent = f"{beside} channels beside the {channels} of its latent"
+    what = _DRIVEN.get(kind, f"{of_latent} (a picture to edit, a mask, something that controls it)")
+    raise TrainingError(
+        f"{kind} takes {what}, and the cache holds nothing of the kind; without it the LoRA would be trained for "
+        "inputs that sampling never gives. Train it on the text-to-image, text-to-video or WAN image-to-video model "
+        "of the same family."
+    )
+
+
+def _channels_beside(model: Any, channels: int) -> int:
+    if is_unet(model.diffusion_model):
+        # Some UNets add theirs where they take the text.
+        return int(model.model_config.unet_config["in_channels"]) - channels
+    frames = [1] if model.latent_format.latent_dimensions == 3 else []
+    noise = torch.zeros(1, channels, *frames, _CHECKED_CELLS, _CHECKED_CELLS)
+    beside = model.concat_cond(noise=noise, latent_image=noise, device=noise.device)
+    return 0 if beside is None else int(beside.shape[1])
+
+
+def notes(model: Any) -> tuple[str, ...]:
+    """What is to be known of training a BaseModel that can be given a first frame."""
+    kind = type(model).__name__
+    if kind in _EMPTY_FROM_TEXT:
+        return (f"{kind} is trained as it samples from text, without a first frame.",)
+    if kind == _IMAGE_TO_VIDEO and getattr(model.diffusion_model, "img_emb", None) is not None:
+        return (
+            "This model can be given CLIP vision features of the first frame, for which the cache has no place: it is "
+            "trained as it samples without clip_vision_output, so sample the LoRA without it, too.",
+        )
+    return ()
+
+
+def as_conditioning(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A sample's first frame as WanImageToVideo has it in a CONDITIONING, where the mask is 0 for what is known."""
+    own = {name: value for name, value in given.items() if name not in (IMAGE, FRAMES)}
+    if IMAGE not in given:
+        return own
+    image = given[IMAGE]
+    # The models normalise it in place.
+    return {**own, "concat_latent_image": image[:, MASK_CHANNELS:].clone(), "concat_mask": 1 - image[:, :MASK_CHANNELS]}
+
+
+def frames_in(given: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
+    """The numbers of a sample's latent frames, where they are not simply counted."""
+    return tuple(int(index) for index in given[FRAMES]) if FRAMES in given else ()
+
+
+def can_place(network: Any, indices: Sequence[int]) -> bool:
+    """Whether WAN's network can be told of latent frames with these numbers, of which it takes a scale and a shift; in
+    a ComfyUI older than its ScaleROPE node it counts, from 0."""
+    if tuple(indices) == tuple(range(len(indices))):
+        return True
+    takes_options = "transformer_options" in inspect.signature(network.rope_encode).parameters
+    return takes_options and len({later - earlier for earlier, later in pairwise(indices)}) <= 1
+
+
+def placed(options: Mapping[str, Any], frames: Sequence[int]) -> dict[str, Any]:
+    """Transformer options that put latent frames where `frames` says, over the user's own for time. ComfyUI's ScaleROPE
+    node sets the same."""
+    if not frames:
+        return {}
+    step = frames[1] - frames[0] if len(frames) > 1 else 1
+    own = {"scale_t": float(step), "shift_t": float(frames[0])}
+    return {"rope_options": {**options.get("rope_options", {}), **own}}

@@ -1,0 +1,62 @@
+"""A ComfyUI MODEL's weights brought to where they are trained: no dynamic memory, and the wanted precision.
+
+`management` is ComfyUI's `model_management`; what has to be undone at the end goes onto `stack`.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from ...errors import TrainingError
+from ...train.config import TrainingDtype
+from ...train.step import arithmetic
+
+# Of a device's memory, kept free of weights for activations, gradients and the optimizer.
+_SHARE_TO_TRAIN_IN = 0.3
+
+
+def loadable_patcher(model: Any, management: Any, stack: ExitStack) -> Any:
+    """The patcher without ComfyUI's dynamic memory, which moves weights under our feet."""
+    patcher = model
+    if getattr(model, "is_dynamic", bool)():
+        if model.cached_patcher_init is None:
+            raise TrainingError(
+                "The loader of this model offers no way to load it without dynamic memory; load it with ComfyUI's own "
+                "loader, or start ComfyUI with --disable-dynamic-vram."
+            )
+        patcher = model.clone(disable_dynamic=True)
+        stack.callback(management.unload_model_and_clones, patcher)
+    if not management.is_device_cpu(patcher.load_device):
+        management.unload_all_models()
+    return patcher
+
+
+def computing_in(dtype: TrainingDtype | None, patcher: Any, management: Any, stack: ExitStack) -> Any:
+    """The patcher, or a clone that computes in fp32 because its own 16-bit type is not the wanted one."""
+    wanted = None if dtype is None else arithmetic(dtype, torch.device(patcher.load_device))
+    if wanted is None or own_dtype(patcher) in (wanted, torch.float32):
+        return patcher
+    clone = patcher.clone()
+    clone.set_model_compute_dtype(torch.float32)
+    stack.callback(management.unload_model_and_clones, clone)
+    return clone
+
+
+def own_dtype(patcher: Any) -> torch.dtype:
+    """What the model computes in when it samples, whether or not the user's choice of it is applied at the moment."""
+    return patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()
+
+
+def load(patcher: Any, management: Any) -> None:
+    """All weights onto the patcher's device, or as many as leave room to train; layers fetch the rest as they run."""
+    device = patcher.load_device
+    if management.is_device_cpu(device):
+        management.load_models_gpu([patcher], force_full_load=True)
+        return
+    room = management.get_total_memory(device) * _SHARE_TO_TRAIN_IN
+    free = management.get_free_memory(device) + patcher.loaded_size()
+    fits = patcher.model_size() + room <= free
+    management.load_models_gpu([patcher], memory_required=room, force_full_load=fits)

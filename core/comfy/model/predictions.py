@@ -1,0 +1,51 @@
+"""Which ComfyUI models can be trained: what they predict, on which schedule, and what else they are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import TrainingError
+from ...train.denoiser import Family
+from .image_to_video import image_channels
+
+# Prediction types by the name of ComfyUI's class; a subclass of one (EDM, X0, IMG_TO_IMG_FLOW, …) is another type.
+_FAMILIES = {"CONST": Family.FLOW, "EPS": Family.EPS, "V_PREDICTION": Family.V}
+_FLOW_SCHEDULES = ("ModelSamplingDiscreteFlow", "ModelSamplingFlux")
+_DISCRETE_SCHEDULE = "ModelSamplingDiscrete"
+
+
+def prediction_family(sampling: Any) -> Family:
+    """What a ComfyUI `model_sampling` says that its model predicts. TrainingError, by name, where not supported."""
+    defined = [
+        kind
+        for kind in type(sampling).__mro__
+        if kind.__module__ == "comfy.model_sampling" and "calculate_denoised" in vars(kind)
+    ]
+    family = _FAMILIES.get(defined[0].__name__) if defined else None
+    schedules = [kind.__name__ for kind in type(sampling).__mro__ if "timestep" in vars(kind)]
+    schedule = schedules[0] if schedules else "none"
+    if family is Family.FLOW:
+        usable = schedule in _FLOW_SCHEDULES and not hasattr(sampling, "audio_shift")
+    else:
+        usable = family is not None and schedule == _DISCRETE_SCHEDULE
+    if family is None or not usable:
+        kind = defined[0].__name__ if defined else type(sampling).__name__
+        raise TrainingError(
+            f"The model predicts {kind} on the schedule {schedule}, which cannot be trained here; supported are flow "
+            f"(CONST on {' or '.join(_FLOW_SCHEDULES)}), and EPS and V_PREDICTION on {_DISCRETE_SCHEDULE}."
+        )
+    return family
+
+
+def supported_image_channels(model: Any) -> int:
+    """The channels that an image-to-video model takes beside its latent, 0 for others. TrainingError otherwise."""
+    sampling = model.get_model_object("model_sampling")
+    prediction_family(sampling)
+    kind = type(model.model).__name__
+    dimensions = model.model.latent_format.latent_dimensions
+    if dimensions not in (2, 3):
+        raise TrainingError(
+            f"{kind} has latents of {dimensions} dimensions and makes no pictures; connect a model of pictures or "
+            "videos."
+        )
+    return image_channels(model.model)

@@ -1,0 +1,106 @@
+"""Padding that a model was trained to see: a few tokens of it are gone through, and counted as all of it.
+
+ComfyUI's text encoder fills every caption of WAN with zeros up to 512 tokens, so that most of what WAN attends to is
+the same. Shapes: B batch, L tokens, S tokens that are left, D width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...errors import TrainingError
+
+# The kernels for CUDA take a bias as it is where its rows are multiples of this. Those of an image-to-video model's
+# pictures, which share a module with the text, have 257 tokens for each picture.
+_ALIGNMENT = 8
+_NAME = ".cross_attn"
+
+
+@dataclass(eq=False)
+class TextAttention:
+    """The modules of a network in which the picture attends to the text: how many ran, how many without a count."""
+
+    running: bool = False
+    counted: bool = False
+    runs: int = 0
+    uncounted: int = 0
+
+    def enter(self, *_: object) -> None:
+        self.running, self.counted = True, False
+
+    def leave(self, *_: object) -> None:
+        self.running = False
+        self.runs += 1
+        self.uncounted += not self.counted
+
+
+@contextmanager
+def watched_text_attention(network: nn.Module) -> Generator[TextAttention]:
+    """Around all passes through the network, forth and back, where blocks may run again."""
+    attention = TextAttention()
+    modules = [module for name, module in network.named_modules() if f".{name}".endswith(_NAME)]
+    hooks = [module.register_forward_pre_hook(attention.enter) for module in modules]
+    hooks += [module.register_forward_hook(attention.leave) for module in modules]
+    try:
+        yield attention
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@dataclass(frozen=True, eq=False)
+class CountedPadding:
+    """What attention adds to the scores of the tokens that are left, so that those of the padding count as all of it.
+
+    n equal tokens weigh as much as one whose score is greater by log n, for a model that attends to the text from the
+    picture alone and gives it no positions.
+    """
+
+    bias_BS: torch.Tensor
+    where: TextAttention
+
+    def attention(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Stands for ComfyUI's `optimized_attention`, by the option `optimized_attention_override`."""
+        query, key = args[:2]
+        if not self.where.running or key.shape[-2] != self.bias_BS.shape[-1]:
+            return function(*args, **kwargs)
+        self.where.counted = True
+        return function(*args, **{**kwargs, "mask": self.bias_BS.to(query.dtype)[:, None, None]})
+
+    @contextmanager
+    def around(self, network: nn.Module) -> Generator[None]:
+        """A forward pass. TrainingError where a module that attends to the text did not ask for its count."""
+        self.where.running, self.where.runs, self.where.uncounted = False, 0, 0
+        yield
+        if self.where.uncounted or not self.where.runs:
+            raise TrainingError(
+                f"{type(network).__name__} attended to the text {self.where.runs} times, {self.where.uncounted} of "
+                "them not in ComfyUI's own way. A node has replaced the model's attention to the text; take it off "
+                "the MODEL that is trained."
+            )
+
+
+def count_padding(
+    text_BLD: torch.Tensor, where: TextAttention, device: torch.device | None = None
+) -> tuple[torch.Tensor, CountedPadding | None]:
+    """The texts, cut where only zeros follow in each of them, and what counts these; None where nothing is cut.
+
+    `device` is the model's; None = the texts'.
+    """
+    length = text_BLD.shape[1]
+    is_zero_BL = torch.linalg.vector_norm(text_BLD, dim=-1) == 0
+    zeros_B = is_zero_BL.flip(1).cumprod(1).sum(1)
+    own_B = length - zeros_B
+    left = math.ceil((int(own_B.max()) + 1) / _ALIGNMENT) * _ALIGNMENT
+    if left >= length:
+        return text_BLD, None
+    is_padding_BS = torch.arange(left, device=text_BLD.device) >= own_B[:, None]
+    bias_B1 = (zeros_B / (left - own_B)).log()[:, None]
+    return text_BLD[:, :left], CountedPadding((is_padding_BS * bias_B1).to(device or text_BLD.device), where)

@@ -1,0 +1,130 @@
+"""Captions of different lengths in one forward pass: padded, and the padding hidden from attention.
+
+Shapes: B batch, L tokens of a text, S tokens that all are padded to, D width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..model.architectures import TextRule
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenPadding:
+    """Which tokens of the texts are padding, for a model that attends to text and picture together, or to either.
+
+    A key that no query sees changes nothing but the order of additions, and what padded queries see nobody reads. So a
+    row comes out as it would alone, where its positions are the same. `ahead` of the text are so many other tokens, all
+    of the others where that is None. `picture_tokens` tells attention within the picture, which has no text to hide.
+    `filled_BS` are tokens that Z-Image would have filled up with its own; behind its picture it has some whose position
+    does not count on from the text.
+    """
+
+    hidden_BS: torch.Tensor
+    picture_tokens: int
+    ahead: int | None = 0
+    filled_BS: torch.Tensor | None = None
+
+    def attention(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Stands for ComfyUI's `optimized_attention`, by the option `optimized_attention_override`."""
+        query, key = args[:2]
+        others = key.shape[-2] - self.hidden_BS.shape[1]
+        # Some attend to other things beside, with rows of their own, such as the pixels of each patch.
+        of_samples = query.shape[0] == self.hidden_BS.shape[0]
+        if not of_samples or others < 0 or key.shape[-2] == self.picture_tokens:
+            return function(*args, **kwargs)
+        ahead = others if self.ahead is None else min(self.ahead, others)
+        hidden = F.pad(self.hidden_BS, (ahead, others - ahead))
+        mask = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device)
+        mask = mask.masked_fill(hidden, torch.finfo(query.dtype).min)
+        # After the heads stands the mask of those that always give one: none, or their texts would not be padded.
+        return function(*args[:4], **{**kwargs, "mask": mask[:, None, None]})
+
+    @contextmanager
+    def around(self, network: nn.Module) -> Generator[None]:
+        """A forward pass, in which what the network itself does with all tokens leaves the padding out."""
+        hooks: list[Any] = []
+        # HunyuanVideo's refiner takes the mean over all tokens.
+        pooled = getattr(getattr(network, "txt_in", None), "c_embedder", None)
+        if pooled is not None:
+            hooks.append(pooled.register_forward_pre_hook(self._own_mean))
+        if self.filled_BS is not None:
+            fill = _filling(self.filled_BS, network.cap_pad_token)
+            hooks.append(network.get_submodule("cap_embedder").register_forward_hook(fill))
+            hooks.append(network.get_submodule("rope_embedder").register_forward_pre_hook(self._own_positions))
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _own_mean(self, _module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        mean = arguments[0]
+        share = 1 / (1 - self.hidden_BS.float().mean(1, keepdim=True))
+        return (mean * share.to(mean.dtype), *arguments[1:])
+
+    def _own_positions(self, _module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+        positions = arguments[0].expand(len(self.hidden_BS), -1, -1).clone()
+        positions[..., 0] -= self.hidden_BS.sum(1, keepdim=True) * (positions[..., 0] > 0)
+        return (positions,)
+
+
+def pad_together(
+    text_B1LD: Sequence[torch.Tensor], network: nn.Module, noise: torch.Tensor, rule: TextRule
+) -> tuple[torch.Tensor, HiddenPadding]:
+    """The texts, each (1,L,D), with zeros where the rule has its padding, as (B,S,D), and what hides these zeros.
+
+    `noise` is the latent with the model's own axes, (B,C,h,w) or (B,C,T,h,w).
+    """
+    # Z-Image's number of text and of picture tokens is a multiple of 32.
+    multiple = int(getattr(network, "pad_tokens_multiple", None) or 1)
+    picture = _multiple(_picture_tokens(network, noise), multiple)
+    # PixelDiT takes no more.
+    most = getattr(network, "txt_max_length", None)
+    text_B1LD = [text[:, :most] for text in text_B1LD]
+    lengths = [text.shape[1] for text in text_B1LD]
+    filled = [_multiple(length, multiple) for length in lengths]
+    padded = max(filled)
+    if padded == picture and padded != most:
+        padded += multiple
+    fronts = [padded - own if rule is TextRule.HIDDEN_AHEAD else 0 for own in filled]
+    place_BS = torch.arange(padded).expand(len(lengths), -1) - torch.tensor(fronts)[:, None]
+    filled_BS = (place_BS >= torch.tensor(lengths)[:, None]) & (place_BS < torch.tensor(filled)[:, None])
+    hidden_BS = (place_BS < 0) | (place_BS >= torch.tensor(filled)[:, None])
+    texts = [
+        F.pad(text, (0, 0, front, padded - front - length))
+        for text, front, length in zip(text_B1LD, fronts, lengths, strict=True)
+    ]
+    registers: Any = getattr(network, "register_tokens", None)
+    ahead = 0 if registers is None else registers.shape[1]
+    return torch.cat(texts), HiddenPadding(
+        hidden_BS.to(noise.device),
+        picture,
+        None if rule is TextRule.HIDDEN_LAST else ahead,
+        filled_BS.to(noise.device) if multiple > 1 else None,
+    )
+
+
+def _filling(where_BS: torch.Tensor, token: Any) -> Callable[..., torch.Tensor]:
+    return lambda _module, _arguments, text: torch.where(where_BS[..., None], token.to(text), text)
+
+
+def _multiple(tokens: int, multiple: int) -> int:
+    return math.ceil(tokens / multiple) * multiple
+
+
+def _picture_tokens(network: nn.Module, noise: torch.Tensor) -> int:
+    # Krea 2 calls it otherwise.
+    patch: Any = getattr(network, "patch_size", getattr(network, "patch", 1))
+    sides = noise.shape[2:]
+    patches = [patch] * len(sides) if isinstance(patch, int) else list(patch)[-len(sides) :]
+    return math.prod(math.ceil(side / size) for side, size in zip(sides, patches, strict=True))

@@ -1,0 +1,11 @@
+"""What tells one thing from another by what it is made of: hashes that say when something has to be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+
+def fingerprint_of(*parts: object) -> str:
+    """Hex SHA-256 over the parts' written forms, each kept apart from the next."""
+    return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()

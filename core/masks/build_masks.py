@@ -1,0 +1,246 @@
+"""Tiered weight masks for every photograph and video of a dataset, several photographs at a time.
+
+`_HW`, `_HWC` pixel grid.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..alpha import weights_to_uint8
+from ..dataset.files import check_case, hash_of
+from ..dataset.items import Dataset, DatasetItem
+from ..dataset.load import uses_mask_file
+from ..dataset.mask_facts import mask_facts
+from ..fingerprints import fingerprint_of
+from ..images import has_alpha, load_image, save_image
+from ..mask_meaning import MaskMeaning
+from ..parts.part_map import PartMap, PartSegmenter
+from ..parts.tiers import TierWeights
+from ..people.instances import PersonSegmenter
+from ..progress import SILENT, Progress
+from ..segmenters.bodies import with_bodies
+from ..warning import warn
+from ..workers import worker_count
+from .each_item import VIDEO_EVERY, Advance, each_item
+from .edited import EarlierMasks
+from .kept_parts import KeptParts
+from .known_hair import HAIR_VALUES, hair_values
+from .ledger import FileState, Ledger, Record, open_ledger, target_for
+from .licences import FORBIDS_BIOMETRICS
+from .tiered import TieredMask, tiered_mask
+from .video_tiers import write_video_tiers
+
+STEP = "BuildMasks"
+
+# Of what a photograph's ledger entry holds, and its row in the report does not.
+PHOTOGRAPH = "photograph"
+NAMED = 5  # so many are named in a message; the report has them all
+
+Row = dict[str, object]
+
+
+def build_masks(
+    dataset: Dataset,
+    segmenter: PartSegmenter,
+    tiers: TierWeights,
+    output_directory: Path,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+    person_segmenter: PersonSegmenter | None = None,
+    video_every: int = VIDEO_EVERY,
+    workers: int | None = None,
+    parts_directory: Path | None = None,
+    earlier: Sequence[Path] = (),
+) -> tuple[Dataset, dict[str, Any]]:
+    """Write `<output_directory>/<name>.png` (8-bit, the photograph's size, exact tier values) for each item.
+
+    A video's are in one `<name>.mkv`, one mask per frame; every `video_every`-th is segmented, the others have the mask
+    of the one before. What `person_segmenter` finds and the parts call background counts as body. An item that has a
+    mask keeps it unless `overwrite`; so does a file there that this step did not write or that was edited since.
+    Unchanged work is skipped. `workers`: photographs at a time, None for as many as the cores and models allow; the
+    masks are the same for any number. What the segmenter finds is kept in `parts_directory`, and other tiers are made
+    from it without segmenting again. In the directories of `earlier` are masks by other settings: those that were
+    edited by hand since are used where they lie, unless `overwrite`.
+
+    Returns the dataset with these masks, and the report {"items": [{"name", "state": written|unchanged|kept, "reason",
+    "coverage", "tiers": {tier: share of the picture}, "faceless": regions of people without a face, "approximate",
+    "mask_read": how its own mask is read, "video", "forbids_biometrics": the segmenter, where its licence does}],
+    "counts", "segmented": pictures whose parts were not kept from before, "messages"}. Errors of reading, segmenting
+    and writing name the photograph or the file.
+    """
+    segmenter = segmenter if person_segmenter is None else with_bodies(segmenter, person_segmenter)
+    workers = worker_count(segmenter) if workers is None else workers
+    check_case((item.name for item in dataset.items), output_directory)
+    targets = {item.name: target_for(item, output_directory) for item in dataset.items}
+    with open_ledger(output_directory, STEP) as ledger:
+        kept = KeptParts(parts_directory)
+        building = _Building(
+            segmenter, tiers, targets, ledger, overwrite, video_every, workers, kept, EarlierMasks(earlier, STEP)
+        )
+        rows = each_item(dataset.items, building.photograph, building.video, video_every, workers, progress)
+    items = tuple(
+        item if row.pop("own", False) else _with_mask(item, building.mask_of(item), row["state"] == "kept")
+        for item, row in zip(dataset.items, rows, strict=True)
+    )
+    messages = _messages(rows)
+    for row in rows:
+        row.pop("edited", None)
+    report = {"items": rows, "counts": _counts(rows), "segmented": kept.segmented, "messages": messages}
+    return Dataset(items, dataset.left_out), report
+
+
+class _Building:
+    """What the work on every item shares."""
+
+    def __init__(
+        self, segmenter: PartSegmenter, tiers: TierWeights, targets: Mapping[str, Path], ledger: Ledger,
+        overwrite: bool, video_every: int, workers: int, kept: KeptParts, earlier: EarlierMasks,
+    ) -> None:  # fmt: skip
+        self._segmenter, self._tiers, self._targets, self._ledger = segmenter, tiers, targets, ledger
+        self._overwrite, self._video_every, self._workers = overwrite, video_every, workers
+        self._kept, self._earlier = kept, earlier
+        self._taken_over: dict[str, Path] = {}
+
+    def mask_of(self, item: DatasetItem) -> Path:
+        """Where the mask of an item lies that was worked on."""
+        return self._taken_over.get(item.name, self._targets[item.name])
+
+    def photograph(self, item: DatasetItem) -> Row:
+        """Make the mask of a photograph, or find that there is nothing to do."""
+        media, fingerprint, row = self._look(item, ())
+        if row is not None:
+            return row
+
+        def segment() -> PartMap:
+            return self._segmenter.segment(load_image(item.media_path)[0])
+
+        mask = tiered_mask(self._kept.get(segment, media, self._segmenter.identity), self._tiers)
+        self._ledger.begin(item.name, fingerprint)
+        save_image(self._targets[item.name], weights_to_uint8(mask.weights_HW))
+        return self._finish(item, media, fingerprint, _details(mask))
+
+    def video(self, item: DatasetItem, advance: Advance) -> Row:
+        """Make the masks of a video, or find that there is nothing to do."""
+        media, fingerprint, row = self._look(item, (self._video_every,))
+        if row is not None:
+            return row
+        self._ledger.begin(item.name, fingerprint)
+        details = write_video_tiers(
+            item, self._segmenter, self._kept, (media, self._segmenter.identity), self._tiers,
+            self._targets[item.name], self._video_every, self._workers, advance,
+        )  # fmt: skip
+        return self._finish(item, media, fingerprint, details)
+
+    def _look(self, item: DatasetItem, also: tuple[object, ...]) -> tuple[str, str, Row | None]:
+        """The hash of the file, what the mask is made from, and the row of an item for which nothing is to be made."""
+        target = self._targets[item.name]
+        own = None if self._overwrite else _own_mask(item, target)
+        if own is not None:
+            facts = mask_facts(item) if uses_mask_file(item) else None
+            read = {} if facts is None else {"mask_read": facts.to_json()}
+            return "", "", {"name": item.name, "state": "kept", "reason": own, "own": True, **read}
+        media = hash_of(item.media_path)
+        fingerprint = fingerprint_of(STEP, media, self._segmenter.identity, self._tiers, *also)
+        state = self._ledger.state(item.name, target, fingerprint)
+        record = self._ledger.record(item.name)
+        if not self._overwrite:
+            if state in (FileState.EDITED, FileState.FOREIGN):
+                return media, fingerprint, _kept_row(item, state, record, fingerprint)
+            edited = self._earlier.edited(item, media)
+            if edited is not None:
+                self._taken_over[item.name] = edited
+                reason = f"it was edited by hand in {edited.parent}, where other settings made it"
+                return media, fingerprint, {"name": item.name, "state": "kept", "reason": reason, "edited": "before"}
+        if state is FileState.UNCHANGED and record is not None:
+            if HAIR_VALUES not in record.details:  # noted by an earlier version
+                noted = {**record.details, HAIR_VALUES: hair_values(self._tiers)}
+                self._ledger.finish(item.name, fingerprint, target, noted)
+            return media, fingerprint, {"name": item.name, "state": "unchanged", **_shown(record.details)}
+        return media, fingerprint, None
+
+    def _finish(self, item: DatasetItem, media: str, fingerprint: str, details: Mapping[str, object]) -> Row:
+        if getattr(self._segmenter, "forbids_biometrics", False):
+            details = {**details, FORBIDS_BIOMETRICS: self._segmenter.name}
+        noted = {**details, PHOTOGRAPH: media, HAIR_VALUES: hair_values(self._tiers)}
+        self._ledger.finish(item.name, fingerprint, self._targets[item.name], noted)
+        return {"name": item.name, "state": "written", **details}
+
+
+def _own_mask(item: DatasetItem, target: Path) -> str | None:
+    """Why the item's own mask stays, or None when it has none (an all-opaque alpha is none)."""
+    if item.mask_path is not None and item.mask_path.resolve() != target.resolve():
+        return f"it has the mask {item.mask_path.name}"
+    if item.settings.alpha_mask and not item.is_video and has_alpha(item.media_path):
+        alpha_HW = load_image(item.media_path)[1]
+        if alpha_HW is not None and not (alpha_HW == 255).all():
+            return "it has its mask in the alpha channel"
+    return None
+
+
+def _kept_row(item: DatasetItem, state: FileState, record: Record | None, fingerprint: str) -> Row:
+    row: Row = {"name": item.name, "state": "kept"}
+    if state is FileState.FOREIGN or record is None:
+        return {**row, "reason": "a file lies there that this step did not write"}
+    if record.fingerprint == fingerprint:
+        return {**row, "reason": "it was edited after it was written", "edited": "now"}
+    reason = "it was edited after it was written, and the photograph or the settings changed since"
+    return {**row, "reason": reason, "edited": "before"}
+
+
+def _shown(details: Mapping[str, object]) -> Row:
+    return {key: value for key, value in details.items() if key not in (PHOTOGRAPH, HAIR_VALUES)}
+
+
+def _details(mask: TieredMask) -> Row:
+    return {
+        "coverage": round(mask.coverage, 6), "tiers": mask.shares, "faceless": mask.faceless,
+        "approximate": mask.approximate,
+    }  # fmt: skip
+
+
+def _with_mask(item: DatasetItem, target: Path, by_hand: bool) -> DatasetItem:
+    settings = replace(item.settings, alpha_mask=False)
+    meaning = MaskMeaning.AUTO if by_hand else MaskMeaning.BRIGHTNESS
+    return replace(
+        item, mask_path=target, mask_meaning=meaning, tiers_path=target, tiers_meaning=meaning, settings=settings
+    )
+
+
+def _messages(rows: Sequence[Row]) -> list[str]:
+    """What is said of all rows together. What should not go by unseen is warned of."""
+    messages: list[str] = []
+    faceless = [str(row["name"]) for row in rows if row.get("faceless")]
+    if faceless:
+        messages.append(
+            warn(
+                f"In {len(faceless)} photographs somebody's mask has no face, so a face there has the body's weight: "
+                f"{_listed(faceless)}. Look at them; where a face is seen, draw its mask or use another segmenter."
+            )
+        )
+    edited = [str(row["name"]) for row in rows if row.get("edited") == "now"]
+    if edited:
+        messages.append(f"{len(edited)} masks were edited by hand and are kept: {_listed(edited)}.")
+    older = [str(row["name"]) for row in rows if row.get("edited") == "before"]
+    if older:
+        messages.append(
+            warn(
+                f"{len(older)} masks were edited by hand before the photograph or the settings changed, and are kept "
+                f"as they are: {_listed(older)}. Set overwrite to have them made again."
+            )
+        )
+    return messages
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, int]:
+    states = Counter(row["state"] for row in rows)
+    return {"items": len(rows), **{state: states[state] for state in ("written", "unchanged", "kept")}}

@@ -1,0 +1,95 @@
+"""The same work on every item of a dataset: several photographs at once, then the videos one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from itertools import accumulate
+from typing import TypeVar
+
+from ..dataset.items import DatasetItem
+from ..errors import SettingError
+from ..images import image_size
+from ..model_runs import on_picture
+from ..progress import Progress, check_interrupted, checked_by
+from ..video.reader import probe
+from ..workers import MAX_PIXELS, Budget, in_order
+
+Row = TypeVar("Row")
+
+# Of a video every n-th frame is looked at, unless told otherwise.
+VIDEO_EVERY = 4
+
+
+class Advance:
+    """How far a dataset is, counted in photographs and in those frames of videos that are worked on."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total = progress, total
+        self._text = ""
+        self.done = 0
+
+    def __call__(self, units: int, text: str = "") -> None:
+        """`units` more are finished, and `text` comes next. May raise the host's interrupt."""
+        self.done += units
+        self._text = text
+        self.check()
+
+    def check(self) -> None:
+        """Say again how far it is, for the sake of the host's interrupt, which may be raised."""
+        self._progress.update(self.done, self._total, self._text)
+
+
+def each_item(
+    items: Sequence[DatasetItem],
+    photograph: Callable[[DatasetItem], Row],
+    video: Callable[[DatasetItem, Advance], Row],
+    video_every: int,
+    workers: int,
+    progress: Progress,
+) -> list[Row]:
+    """One row per item, in their order: `photograph` in `workers` threads, then `video` in the calling one.
+
+    Large photographs are worked on by fewer threads, so that no more than MAX_PIXELS are in memory at once.
+
+    A video may advance by one for each of its `segmented_frames`; what is left is made up when it returns. The work may
+    be interrupted at every `check_interrupted` in it. SettingError when `video_every` is below 1.
+    """
+    if video_every < 1:
+        raise SettingError(f"video_every must be at least 1 frame, got {video_every}.")
+    photographs = [item for item in items if not item.is_video]
+    videos = [item for item in items if item.is_video]
+    ends = list(
+        accumulate(
+            (len(segmented_frames(probe(item.media_path).frames, video_every)) for item in videos),
+            initial=len(photographs),
+        )
+    )
+    names = [item.name for item in (*photographs, *videos)] + [""]
+    advance = Advance(progress, ends[-1])
+    advance(0, names[0])
+    rows: dict[str, Row] = {}
+    pixels = Budget(MAX_PIXELS)
+
+    def bounded(item: DatasetItem) -> Row:
+        width, height = image_size(item.media_path)
+        with pixels.held(width * height), on_picture(item.name):
+            check_interrupted()
+            return photograph(item)
+
+    with checked_by(advance.check):
+        with closing(in_order(bounded, photographs, workers)) as results:
+            for item, row in zip(photographs, results, strict=True):
+                rows[item.name] = row
+                advance(1, names[len(rows)])
+        for item, end in zip(videos, ends[1:], strict=True):
+            with on_picture(item.name):
+                rows[item.name] = video(item, advance)
+            advance(end - advance.done, names[len(rows)])
+    return [rows[item.name] for item in items]
+
+
+def segmented_frames(frames: int, every: int) -> list[int]:
+    """The frames that are looked at: every n-th, and the last one, so that what lies between always has two."""
+    chosen = list(range(0, frames, every))
+    return chosen if chosen[-1] == frames - 1 else [*chosen, frames - 1]

@@ -1,0 +1,158 @@
+"""Only the one person keeps weight: everyone else's pixels become 0, in every photograph and video of a dataset.
+
+It fails closed. A photograph in which the person cannot be told apart is left out, emptied or an error, as the rules
+say; it never keeps everyone. `_HW` pixel grid.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ..dataset.files import check_case
+from ..dataset.items import Dataset, DatasetItem, LeftOut
+from ..errors import DatasetError, SettingError
+from ..people.faces import FaceRecognizer
+from ..people.identity import Identity, MatchRules, OnNoMatch, Outcome
+from ..people.instances import PersonSegmenter
+from ..progress import SILENT, Progress
+from ..warning import warn
+from ..workers import worker_count
+from .build_masks import STEP as BUILD_STEP
+from .each_item import VIDEO_EVERY, Advance, each_item
+from .keeping import STEP, Keeping, KeepingInVideo, Shared, with_mask
+from .known_hair import known_hair_values
+from .ledger import open_ledger, target_for
+from .licences import biometrics_warnings
+from .person_report import LEFT_OUT, PersonRow, person_report
+from .person_search import PersonSearch, open_instances
+
+
+def keep_person(
+    dataset: Dataset,
+    recognizer: FaceRecognizer,
+    identity: Identity | None,
+    person_segmenter: PersonSegmenter,
+    rules: MatchRules,
+    output_directory: Path,
+    dilate_px: int = 0,
+    feather_px: int = 0,
+    instance_directory: Path | None = None,
+    overwrite: bool = False,
+    choices: Mapping[str, int] = MappingProxyType({}),
+    progress: Progress = SILENT,
+    video_every: int = VIDEO_EVERY,
+    workers: int | None = None,
+    instances_writable: bool = True,
+) -> tuple[Dataset, dict[str, Any]]:
+    """Write `<output_directory>/<name>.png`, the weights where the person is and 0 elsewhere, for every item.
+
+    A video's are in one `<name>.mkv`, one mask per frame; every `video_every`-th is looked at. An item without a mask
+    counts fully where the person is. `choices` maps a photograph's name to the number of the face to keep. Binary masks
+    of the person are written to `instance_directory`, where `instances_writable`; one that someone put or edited there
+    is used as it is, found by name as a mask file is. Unchanged work is skipped. `workers`: photographs at a time, None
+    for as many as the cores and models allow; the masks are the same for any number.
+
+    Returns the dataset without the items that are left out (they are in `left_out`), and the report {"items": [{"name",
+    "state": written|unchanged|kept|left out, "faces", "decision", "reason", "area", "coverage", "video"}], doubtful
+    ones first, "counts", "text", "warnings": [sentences]}. PersonError names the item; SettingError and
+    DatasetError say what does not fit.
+    """
+    _check(dataset, output_directory, instance_directory if instances_writable else None, choices, rules)
+    search = PersonSearch(recognizer, identity, person_segmenter, rules, choices)
+    known = known_hair_values(dataset.items, BUILD_STEP)
+    workers = worker_count(recognizer, person_segmenter) if workers is None else workers
+    with (
+        open_ledger(output_directory, STEP) as ledger,
+        open_instances(instance_directory, dataset.items, instances_writable) as instances,
+    ):
+        shared = Shared(search, ledger, instances, (dilate_px, feather_px), overwrite, video_every, workers, known)
+
+        def photograph(item: DatasetItem) -> PersonRow:
+            return Keeping(item, target_for(item, output_directory), shared).run()
+
+        def video(item: DatasetItem, advance: Advance) -> PersonRow:
+            return KeepingInVideo(item, target_for(item, output_directory), shared, advance).run()
+
+        rows = each_item(dataset.items, photograph, video, video_every, workers, progress)
+    items: list[DatasetItem] = []
+    left_out: list[LeftOut] = []
+    for item, row in zip(dataset.items, rows, strict=True):
+        if row.state == LEFT_OUT:
+            left_out.append(LeftOut(replace(item, person=row.decision), row.reason))
+        else:
+            items.append(with_mask(item, target_for(item, output_directory), row.decision, row.state == "kept"))
+    warnings = [warn(text) for text in biometrics_warnings(dataset, BUILD_STEP)]
+    made = sum(row.decision is not None for row in rows)
+    if instance_directory is not None and not instances_writable and made:
+        warnings.append(
+            warn(
+                f"{instance_directory} has no masks of {made} items and is only read, so what was found is not "
+                "written there."
+            )
+        )
+    unsure = (Outcome.SKIPPED, Outcome.EMPTY, Outcome.LARGEST)
+    if rows and all(row.decision is not None and row.decision.outcome in unsure for row in rows):
+        warnings.append(warn(_nobody(rows)))
+    report = {**person_report(rows), "warnings": warnings}
+    return Dataset(tuple(items), dataset.left_out + tuple(left_out)), report
+
+
+def _nobody(rows: Sequence[PersonRow]) -> str:
+    """What is said where the person was recognised in none of the photographs, although that is no error."""
+    alike = [
+        (face.similarity, row.name)
+        for row in rows
+        for face in (row.decision.faces if row.decision is not None else ())
+        if face.similarity is not None
+    ]
+    found = "no face was found in any" if not alike else f"the most alike is {max(alike)[0]:.2f}, in {max(alike)[1]}"
+    largest = any(row.decision is not None and row.decision.outcome is Outcome.LARGEST for row in rows)
+    left = "only the largest faces were kept, whoever they are" if largest else "nothing is left to train on"
+    return (
+        f"The person was recognised in none of {len(rows)} photographs and videos, so {left}: {found}. Look at the "
+        "reference faces; give more or better ones, or lower min_similarity."
+    )
+
+
+def _check(
+    dataset: Dataset,
+    output_directory: Path,
+    instance_directory: Path | None,
+    choices: Mapping[str, int],
+    rules: MatchRules,
+) -> None:
+    # What another share of the dataset works on is left out here, and may be named all the same.
+    names = [*(item.name for item in dataset.items), *(left.item.name for left in dataset.left_out)]
+    for name in choices:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+            raise SettingError(
+                f"choices names {name!r}, which is no item of the dataset; did you mean {', '.join(map(repr, near))}?"
+            )
+    if instance_directory is not None and instance_directory.resolve() == output_directory.resolve():
+        raise SettingError(f"instance_directory and output_directory are both {output_directory}; give two folders.")
+    check_case((item.name for item in dataset.items), output_directory)
+    for item in dataset.items:
+        target = target_for(item, output_directory)
+        if instance_directory is not None:
+            target_for(item, instance_directory)
+        if item.mask_path is not None and item.mask_path.resolve() == target.resolve():
+            raise DatasetError(
+                f"The mask of everyone in {item.name} lies at {target}, where that of the one person would go; "
+                "choose another output_directory."
+            )
+        if item.is_video and item.name in choices:
+            raise SettingError(
+                f"choices names the video {item.name}, in which a face's number changes from frame to frame; take the "
+                "line out, and give reference pictures that look like the person there."
+            )
+        if item.is_video and rules.on_no_match is OnNoMatch.LARGEST:
+            raise SettingError(
+                f"on_no_match is largest, and in the video {item.name} the largest face may be another person's in "
+                "every frame; choose skip, empty or error."
+            )

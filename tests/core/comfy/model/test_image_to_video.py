@@ -1,0 +1,195 @@
+"""WAN's image-to-video models, small and random: given what ComfyUI's own nodes give them, trained right."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from maskloss.core.cache.image_conditioning import FRAMES, IMAGE, first_then_grey, with_mask
+from maskloss.core.comfy.encoders import ComfyLatentEncoder
+from maskloss.core.comfy.model.denoiser import open_denoiser
+from maskloss.core.train.adapters import LoraAdapters
+from maskloss.core.train.config import LoraConfig
+from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
+from tiny_comfy.passes import passes
+
+import comfy.samplers  # isort: skip
+
+pytestmark = pytest.mark.comfy
+
+NAMES = ("wan_i2v", "wan22_i2v")
+
+
+def text(seed: int = 0) -> dict[str, torch.Tensor]:
+    """A caption as ComfyUI's text encoder gives it to WAN."""
+    own = tiny.text_for("wan", length=20, seed=seed)["cross_attn"]
+    return {"cross_attn": torch.nn.functional.pad(own, (0, 0, 0, 512 - own.shape[1]))}
+
+
+def shown(seed: int, frames: int = 3, learnt: int | None = None) -> dict[str, torch.Tensor]:
+    """Random raw latents where frames are given; `learnt` is the one that is not, None: all but the first."""
+    latents = torch.randn(1, 16, frames, 8, 12, generator=torch.Generator().manual_seed(seed))
+    return {IMAGE: with_mask(latents, [frame == 0 if learnt is None else frame != learnt for frame in range(frames)])}
+
+
+def inputs(batch: int, frames: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    clean, noise = (torch.randn(batch, 16, frames, 8, 12, generator=generator) for _ in range(2))
+    return clean, noise, torch.linspace(0.3, 0.7, batch)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_model_is_given_what_comfyuis_own_nodes_and_sampler_give(name: str) -> None:
+    """One Euler step from the middle to the end with WanImageToVideo's conditioning, and the same by the denoiser."""
+    model, vae, sigma = tiny.load_model(name), tiny.load_vae("wan"), 0.5
+    picture = torch.rand(1, 64, 96, 3, generator=torch.Generator().manual_seed(1))
+    raw = torch.randn(1, 16, 3, 8, 12, generator=torch.Generator().manual_seed(2))
+    noise = torch.randn(raw.shape, generator=torch.Generator().manual_seed(3))
+    caption = text()
+    seen: list[torch.Tensor] = []
+    hook = model.model.diffusion_model.register_forward_hook(lambda _m, args, _output: seen.append(args[0].clone()))
+    node = importlib.import_module("comfy_extras.nodes_wan").WanImageToVideo
+    with torch.inference_mode():
+        embedded = [[caption["cross_attn"], {}]]
+        positive, _, _ = node.execute(embedded, embedded, vae, 96, 64, 9, 1, start_image=picture).result
+        guider = comfy.samplers.CFGGuider(model)
+        guider.inner_set_conds({"positive": positive})
+        guider.set_cfg(1.0)
+        sampler = comfy.samplers.sampler_object("euler")
+        made = guider.sample(noise, raw, sampler, torch.tensor([sigma, 0.0]), disable_pbar=True, seed=0)
+        expected = model.model.process_latent_in(made)
+    hook.remove()
+    clip = torch.cat([picture[:, None], torch.rand(1, 8, 64, 96, 3)], dim=1)
+    latents = ComfyLatentEncoder(vae).encode(first_then_grey(clip))
+    given = {**caption, IMAGE: with_mask(latents, [True, False, False])}
+    untouched = given[IMAGE].clone()
+    with open_denoiser(model, caption) as denoiser, torch.no_grad():
+        assert denoiser.image_channels == 20
+        assert bool(denoiser.notes) == (name == "wan_i2v"), "only WAN 2.1's takes CLIP vision features"
+        ours: list[torch.Tensor] = []
+        hook = denoiser.module.register_forward_hook(lambda _m, args, _output: ours.append(args[0].clone()))
+        clean = denoiser.normalise(raw)
+        difference = denoiser.predict(clean, noise, torch.tensor([sigma]), [given], False)
+        denoiser.predict(clean, noise, torch.tensor([sigma]), [given], False)
+        hook.remove()
+    assert ours[0].shape == seen[0].shape == (1, 36, 3, 8, 12)
+    torch.testing.assert_close(ours[0], seen[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(clean - sigma * difference, expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(ours[0], ours[1])
+    assert torch.equal(given[IMAGE], untouched)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_is_its_samples_each_with_its_own_first_frame(name: str) -> None:
+    given = [{**text(seed), **shown(seed)} for seed in range(3)]
+    with open_denoiser(tiny.load_model(name), text()) as denoiser:
+        assert passes(denoiser, inputs(3), given) == [3]
+        clean, noise, t = inputs(1)
+        with torch.no_grad():
+            one, other = (denoiser.predict(clean, noise, t, [{**text(), **shown(seed)}], False) for seed in (0, 1))
+        assert not torch.allclose(one, other, atol=1e-3), "the first frame acts"
+
+
+def test_samples_whose_frames_are_numbered_differently_come_apart() -> None:
+    numbered = [torch.tensor([0, 1]), torch.tensor([0, 9]), torch.tensor([0, 1])]
+    given = [{**text(), **shown(seed, 2, learnt=1), FRAMES: numbers} for seed, numbers in enumerate(numbered)]
+    with open_denoiser(tiny.load_model("wan22_i2v"), text()) as denoiser:
+        assert passes(denoiser, inputs(3, 2), given) == [2, 1]
+
+
+@pytest.mark.parametrize("indices", [(0, 1), (0, 9), (3, 4), (2, 5, 8)])
+def test_frames_stand_where_their_numbers_say(indices: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same as when the network is handed positions made for these very numbers."""
+    given = {**text(), **shown(0, len(indices), learnt=1), FRAMES: torch.tensor(indices)}
+    with open_denoiser(tiny.load_model("wan22_i2v"), text()) as denoiser, torch.no_grad():
+        assert denoiser.can_place(indices)
+        call = (*inputs(1, len(indices)),)
+        told = denoiser.predict(*call, [given], False)
+        counted = denoiser.predict(*call, [without_numbers(given)], False)
+        network: Any = denoiser.module
+
+        def explicit(t: int, h: int, w: int, **_: object) -> torch.Tensor:
+            grid = torch.meshgrid(
+                torch.tensor(indices).float(), torch.arange(h // 2).float(), torch.arange(w // 2).float(), indexing="ij"
+            )
+            return network.rope_embedder(torch.stack(grid, dim=-1).reshape(1, -1, 3)).movedim(1, 2)
+
+        monkeypatch.setattr(network, "rope_encode", explicit, raising=False)
+        torch.testing.assert_close(told, denoiser.predict(*call, [without_numbers(given)], False), rtol=1e-5, atol=1e-5)
+        assert torch.allclose(told, counted, atol=1e-4) == (indices in ((0, 1), (3, 4))), "positions are relative"
+
+
+def without_numbers(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in given.items() if name != FRAMES}
+
+
+def test_frames_that_cannot_be_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_denoiser(tiny.load_model("wan22_i2v"), text()) as denoiser:
+        assert not denoiser.can_place((0, 1, 5))
+        monkeypatch.setattr(denoiser.module, "rope_encode", lambda t, h, w: None, raising=False)
+        assert denoiser.can_place((0, 1))
+        assert not denoiser.can_place((0, 9)), "an older ComfyUI would count without a word"
+    with open_denoiser(tiny.load_model("wan"), text()) as denoiser:
+        assert denoiser.image_channels == 0
+        assert not denoiser.can_place((0, 1))
+
+
+def test_the_users_own_scale_of_width_and_height_stays() -> None:
+    model = tiny.load_model("wan22_i2v")
+    model.set_model_rope_options(2.0, 0.0, 1.0, 0.0, 7.0, 1.0)
+    given = {**text(), **shown(0, 2, learnt=1), FRAMES: torch.tensor([0, 9])}
+    options: list[dict[str, float]] = []
+    with open_denoiser(model, text()) as denoiser, torch.no_grad():
+        hook = denoiser.module.register_forward_pre_hook(
+            lambda _m, _args, words: options.append(words["transformer_options"]["rope_options"]), with_kwargs=True
+        )
+        denoiser.predict(*inputs(1, 2), [given], False)
+        hook.remove()
+    assert {key: options[0][key] for key in ("scale_x", "scale_t", "shift_t")} == {
+        "scale_x": 2.0, "scale_t": 9.0, "shift_t": 0.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_are_right(name: str) -> None:
+    """Checkpointed equals plain, and both equal central differences, with first frames and with numbered frames."""
+    given = [{**text(seed), **shown(seed, 2, learnt=1), FRAMES: torch.tensor([0, 9])} for seed in range(2)]
+    with open_denoiser(tiny.load_model(name), text()) as denoiser:
+        generator = torch.Generator().manual_seed(0)
+        adapters = LoraAdapters(
+            denoiser.module, LoraConfig(rank=4, alpha=4), denoiser.default_targets, generator, denoiser.device,
+            torch.float32,
+        )  # fmt: skip
+        with torch.no_grad():
+            for parameter in adapters.parameters:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+
+        def loss(checkpoint: bool) -> torch.Tensor:
+            return denoiser.predict(*inputs(2, 2), given, checkpoint).square().mean()
+
+        def gradient(checkpoint: bool) -> torch.Tensor:
+            for parameter in adapters.parameters:
+                parameter.grad = None
+            with denoiser.recording(checkpoint):
+                loss(checkpoint).backward()
+            return torch.cat([parameter.grad.flatten() for parameter in adapters.parameters])
+
+        with adapters.attached():
+            plain, checkpointed = gradient(False), gradient(True)
+            assert (checkpointed - plain).norm() < 1e-4 * plain.norm()
+            step = 0.02 * plain / plain.norm()
+            values: list[float] = []
+            with torch.no_grad():
+                for sign in (1, -2):
+                    for parameter, move in zip(adapters.parameters, split(step, adapters.parameters), strict=True):
+                        parameter.add_(sign * move)
+                    values.append(float(loss(False).double()))
+    assert (values[0] - values[1]) / 0.04 == pytest.approx(float(plain.norm()), rel=1e-2)
+
+
+def split(flat: torch.Tensor, like: Any) -> list[torch.Tensor]:
+    sizes = [parameter.numel() for parameter in like]
+    return [part.reshape(own.shape) for part, own in zip(flat.split(sizes), like, strict=True)]

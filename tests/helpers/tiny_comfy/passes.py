@@ -1,0 +1,31 @@
+"""How ComfyUI's models take a batch: together where its samples allow it."""
+
+from __future__ import annotations
+
+import torch
+from maskloss.core.comfy.model.denoiser import ComfyDenoiser
+
+from . import tiny_models as tiny  # skips where there is no ComfyUI
+
+Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def passes(denoiser: ComfyDenoiser, batch: Inputs, given: list[dict[str, torch.Tensor]]) -> list[int]:
+    """Samples in each forward pass of a batch (clean, noise, t), whose result must be what its samples give alone."""
+    clean, noise, t = batch
+    calls: list[int] = []
+    hook = denoiser.module.register_forward_hook(lambda _m, args, _output: calls.append(len(args[0])))
+    with torch.no_grad():
+        together = denoiser.predict(clean, noise, t, given, False)
+        hook.remove()
+        rows = range(len(given))
+        alone = [denoiser.predict(clean[[i]], noise[[i]], t[[i]], [given[i]], False) for i in rows]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
+    return calls
+
+
+def inputs(name: str, batch: int = 2) -> Inputs:
+    generator = torch.Generator().manual_seed(7)
+    shape = (batch, *tiny.latent_shape(name, height=12))
+    clean, noise = (torch.randn(shape, generator=generator) for _ in range(2))
+    return clean, noise, torch.linspace(0.2, 0.8, batch)
