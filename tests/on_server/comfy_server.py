@@ -25,7 +25,7 @@ import torch
 from maskloss.core.parts.part_map import SCHEMES
 from PIL import Image
 
-HERE = Path(__file__).parent
+TINY = Path(__file__).parents[1] / "helpers/tiny_comfy"
 # Only for what never comes: nothing is measured by them.
 SECONDS_TO_START = 900
 SECONDS_TO_RUN = 1800
@@ -81,7 +81,7 @@ def running_server(checkout: str, base: Path) -> Iterator[Server]:
     tiny = base / "custom_nodes/tiny"
     tiny.mkdir()
     for module in ("tiny_nodes", "tiny_models", "tiny_networks", "tiny_sam3"):
-        (tiny / f"{module}.py").symlink_to(HERE / f"{module}.py")
+        (tiny / f"{module}.py").symlink_to(TINY / f"{module}.py")
     (tiny / "__init__.py").write_text("from .tiny_nodes import NODE_CLASS_MAPPINGS\n")
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(base / "input/photo.png")
