@@ -36,7 +36,7 @@ from maskloss.core.train.lora_layers import as_product, layers_of
 from maskloss.core.train.lora_loaders import LOADERS_FILE, NO_MODEL, table
 from safetensors.torch import save_file
 
-from tests.host import tiny_diffusers as twins
+from tests.helpers.tiny_comfy import tiny_diffusers as twins
 
 FORMATS = (KeyFormat.DIFFUSION_MODEL, KeyFormat.KOHYA, KeyFormat.DIFFUSERS)
 _EXACT = 1e-3
