@@ -18,7 +18,7 @@ test: .venv/.dev models photographs node_modules/.package-lock.json
 check: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --project pyproject.toml
 
 node_modules/.package-lock.json: package-lock.json
 	npm ci --silent
