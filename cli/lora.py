@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections import Counter
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
 
+from ..core.comfy.model.architectures import architecture_names
 from ..core.errors import PathError, SettingError, TrainingError
 from ..core.train.base_weights import base_weights
-from ..core.train.lora_check import LoraFacts, loading_lines, lora_facts, save_for_others
+from ..core.train.diffusers_keys import base_name
+from ..core.train.lora_check import LoraFacts, fitting_formats, loading_lines, lora_facts, save_for_others
 from ..core.train.lora_file import KeyFormat, load_lora
 from ..core.train.lora_loaders import EXACT, LOADERS
 from ..core.warning import collected_warnings
@@ -18,17 +23,24 @@ from ..core.warning import collected_warnings
 def check(file: Path, loader: str | None, architecture: str) -> None:
     """Print what the file is and what each program makes of it. TrainingError when `loader` is given and does not load
     it whole."""
-    facts = lora_facts(load_lora(file), architecture)
+    _check_architecture(architecture)
+    facts, loaders = lora_facts(load_lora(file), architecture), [loader] if loader else list(LOADERS)
     print(f"{'file':<24}{file}: {_described(facts)}")
-    lines = loading_lines(facts, [loader] if loader else list(LOADERS))
+    lines = loading_lines(facts, loaders)
     for program, verdict, advice in lines:
         print(f"{program:<24}{verdict}" + (f"; {advice}" if advice else ""))
+    if not facts.architecture:
+        print(f"say what it is for: maskloss lora check {shlex.quote(str(file))} --architecture NAME")
+        print(f"NAME is one of {', '.join(architecture_names())}")
+    for command in _commands(file, facts, [each for each, line in zip(loaders, lines, strict=True) if line[2]]):
+        print(f"to mend it: {command}")
     if loader and lines[0][1] != EXACT:
         raise TrainingError(f"{lines[0][0]} does not load {file} whole: {lines[0][1]}; {lines[0][2]}.")
 
 
 def convert(file: Path, output: Path, key_format: str, architecture: str, base: Path | None) -> None:
     """Write the LoRA under other keys and say what came out. PathError where `output` is there already."""
+    _check_architecture(architecture)
     if output.exists():
         raise PathError(f"{output} is there already; give a new file.")
     if output.suffix != ".safetensors":
@@ -39,6 +51,32 @@ def convert(file: Path, output: Path, key_format: str, architecture: str, base: 
         save_for_others(output, lora, KeyFormat(key_format), weights, architecture)
     print(f"read        {file}: {_described(lora_facts(lora, architecture))}")
     print(f"written     {output}: {_described(lora_facts(load_lora(output), architecture))}")
+
+
+def _check_architecture(name: str) -> None:
+    """SettingError unless it is an architecture that is known by name, or none was said."""
+    known = architecture_names()
+    if not name or base_name(name) in known:
+        return
+    near = get_close_matches(base_name(name).lower(), known, n=1)
+    hint = f"did you mean {near[0]}? It is" if near else "it is"
+    raise SettingError(f"--architecture {name} is not known: {hint} one of {', '.join(known)}.")
+
+
+def _commands(file: Path, facts: LoraFacts, loaders: Sequence[str]) -> list[str]:
+    """What to type so that each of these programs has a file that it loads whole; one command where one file does."""
+    wanted = {loader: formats for loader in loaders if (formats := fitting_formats(facts, loader))}
+    chosen: list[str] = []
+    while wanted:
+        counts = Counter(each for formats in wanted.values() for each in formats)
+        chosen.append(counts.most_common(1)[0][0])
+        wanted = {loader: formats for loader, formats in wanted.items() if chosen[-1] not in formats}
+    return [
+        f"maskloss lora convert {shlex.quote(str(file))} {shlex.quote(str(file.with_stem(f'{file.stem}-{each}')))} "
+        f"--format {each} --architecture {facts.architecture}"
+        + (" --base MODEL.safetensors" if each == "diffusers" and facts.algorithm == "dora" else "")
+        for each in chosen
+    ]
 
 
 def _described(facts: LoraFacts) -> str:

@@ -58,6 +58,8 @@ def as_api(prompt: Prompt) -> dict[str, dict[str, Any]]:
 
 def read_prompt(path: Path) -> Prompt:
     """The prompt in a JSON file; PathError when it cannot be read, PromptError when it is not an API-format prompt."""
+    if path.is_char_device() or path.is_block_device():  # which may have no end, as a shell's pipe has
+        raise PathError(f"{path} is a device; give an API-format prompt as a JSON file")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

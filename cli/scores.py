@@ -34,7 +34,7 @@ def print_scores(
     host = LocalHost()
     host.label = "scores"
     recognizer = load_face_recognizer(recognizer_name, host.model_folders(ModelKind.INSIGHTFACE))
-    identity, _, _ = reference_identity(recognizer, read_pictures(faces))
+    identity, _, _ = reference_identity(recognizer, read_pictures(faces), face_index=None)
     dataset = None if photographs is None else _dataset(photographs, masks)
     training = None if dataset is None else from_dataset(dataset, host.progress())
     pictures = read_pictures(directory)
@@ -44,7 +44,7 @@ def print_scores(
     for note in (*getattr(recognizer, "notes", ()), *licences, *scores.warnings):
         print(f"note: {note}")
     if sheet is not None:
-        save_image(sheet, scores.sheet([rgb_HWC for _, rgb_HWC in pictures]))
+        save_image(sheet, scores.sheet(rgb_HWC for _, rgb_HWC in pictures))
         print(f"sheet: {sheet}")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import secrets
 import socket
+import stat
 import sys
 import tempfile
 import time
@@ -136,6 +138,25 @@ def locked(directory: Path) -> Generator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def refuse_special(path: Path) -> None:
+    """OSError where `path` is missing or no regular file: a device has no end, and a pipe may never begin."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is a folder, a device or a pipe and no regular file", str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """All of a regular file. OSError as `refuse_special`, and where it cannot be read."""
+    refuse_special(path)
+    return path.read_bytes()
+
+
+def read_text(path: Path, errors: str = "strict") -> str:
+    """All of a regular file as UTF-8, line ends as "\\n". OSError as `read_bytes`; UnicodeDecodeError where `errors` is
+    "strict"."""
+    refuse_special(path)
+    return path.read_text(encoding="utf-8", errors=errors)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
 
-from .files import written_whole
+from .files import refuse_special, written_whole
 
 # The header's length, in front of it, as the format has it: 64 bits, little-endian. Data begins at a multiple of 8.
 _LENGTH = struct.Struct("<Q")
 _ALIGNMENT = 8
+
+
+@contextmanager
+def opened_tensors(path: Path) -> Generator[Any]:
+    """safetensors' handle of a file, for PyTorch on the CPU. SafetensorError or OSError where it is no such file; what
+    is no regular file is not opened, as a pipe would be waited for without end."""
+    refuse_special(path)
+    with safe_open(path, framework="pt") as file:
+        yield file
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:

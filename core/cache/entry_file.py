@@ -14,11 +14,11 @@ from enum import Enum
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from ..errors import CacheError
 from ..files import fitting_stem
-from ..tensor_files import write_tensors
+from ..tensor_files import opened_tensors, write_tensors
 
 REFERENCE_FORMAT = "1.0.1"
 LATENTS = "latents_"
@@ -95,7 +95,7 @@ def write_entry(
 def read_header(path: Path) -> EntryHeader:
     """A file's metadata and shapes. CacheError when it is missing, damaged or holds no latents."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened_tensors(path) as file:
             keys = list(file.keys())
             latents, weights = _numbered(keys, LATENTS), _numbered(keys, WEIGHTS)
             if len(latents) != 1:
@@ -114,7 +114,7 @@ def read_header(path: Path) -> EntryHeader:
 def read_metadata(path: Path) -> Mapping[str, str]:
     """The metadata of a file of any kind. CacheError when it is missing or damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened_tensors(path) as file:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise _damaged(path, str(error)) from error
@@ -123,7 +123,7 @@ def read_metadata(path: Path) -> Mapping[str, str]:
 def read_tensor_names(path: Path) -> tuple[str, ...]:
     """The names of a file's tensors. CacheError when it is missing or damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened_tensors(path) as file:
             return tuple(file.keys())
     except (SafetensorError, OSError) as error:
         raise _damaged(path, str(error)) from error
@@ -156,7 +156,7 @@ def read_weights(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> t
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Every tensor of a file. CacheError when it is missing, damaged or not finite."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened_tensors(path) as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
         raise _damaged(path, str(error)) from error
@@ -168,7 +168,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def _read(path: Path, prefix: str, tag: str, fingerprint: str) -> torch.Tensor | None:
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened_tensors(path) as file:
             # Files of other systems carry no tag, and nothing can be said of them.
             if fingerprint and (file.metadata() or {}).get(tag, fingerprint) != fingerprint:
                 raise _damaged(path, "it was written again since, for another picture, mask or setting")

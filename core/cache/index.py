@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CacheError
-from ..files import write_bytes
+from ..files import read_bytes, write_bytes
 from .entries import CacheEntry
 from .index_columns import EntryTable
 
@@ -49,7 +49,7 @@ def read_index(directory: Path) -> CacheIndex:
 def read_index_file(path: Path) -> CacheIndex:
     """An index by any name. CacheError when it is damaged or of another format."""
     try:
-        stored = json.loads(path.read_bytes().decode(*_ENCODING))
+        stored = json.loads(read_bytes(path).decode(*_ENCODING))
         version = stored["format"]
         if version == INDEX_FORMAT:
             head = [stored[name] for name in ("architecture", "encoder", "text_encoder", "complete")]

@@ -21,6 +21,7 @@ import torch
 
 from ..dataset.items import MaskOrigin
 from ..errors import CacheError
+from ..files import read_text
 from ..fingerprints import fingerprint_of
 from .entries import CacheEntry
 from .entry_file import (
@@ -142,7 +143,7 @@ def read_text_mark(directory: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["text_encoder"])
+        return str(json.loads(read_text(path))["text_encoder"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CacheError(f"{path} is damaged ({error}); delete it and run CacheText again.") from error
 

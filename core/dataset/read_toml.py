@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DatasetError, PathError
+from ..files import read_bytes
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -16,7 +17,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     # The standard library has the reader from Python 3.11 on; before, its forerunner is a dependency.
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
     except OSError as error:
         raise PathError(f"The dataset file {path} cannot be read ({error.strerror}); check the path.") from error
     except UnicodeDecodeError as error:

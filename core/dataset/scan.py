@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..errors import DatasetError, PathError, SettingError
+from ..files import read_bytes
 from ..images import IMAGE_SUFFIXES, is_picture, picture_facts
 from ..photo.formats import why_not_readable
 from ..video.reader import VIDEO_SUFFIXES, probe
@@ -117,9 +118,13 @@ def scan_dataset(
 
 
 def read_caption(path: Path) -> str:
-    """A caption file's text, without the space around it. DatasetError when it is not UTF-8."""
+    """A caption file's text, without the space around it. DatasetError when it cannot be read or is not UTF-8."""
     try:
-        return path.read_bytes().decode("utf-8-sig").strip()
+        return read_bytes(path).decode("utf-8-sig").strip()
+    except OSError as error:
+        raise DatasetError(
+            f"The caption {path} cannot be read ({error.strerror}); see that it may be read, or take it away."
+        ) from error
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"The caption {path} is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x}); "

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DiskError, InternalError, SettingError
-from ..files import sweep, write_bytes
+from ..files import refuse_special, sweep, write_bytes
 from ..fingerprints import fingerprint_of
 from ..parts.part_map import PartMap, PartScheme
 from ..warning import warn
@@ -116,6 +116,7 @@ def _packed(parts: PartMap) -> bytes:
 def _read(path: Path) -> PartMap | None:
     """What the file holds, which counts as used now; None where there is none, or it is damaged."""
     try:
+        refuse_special(path)
         with np.load(path, allow_pickle=False) as stored:
             facts = json.loads(str(stored["facts"]))
             table = facts["scheme"]

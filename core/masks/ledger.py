@@ -29,6 +29,7 @@ from ..files import (
     locked,
     named_disk_errors,
     process_tag,
+    read_text,
     sha256_file,
     sweep,
     write_json,
@@ -203,7 +204,7 @@ def edits_digest(directory: Path) -> str:
 def _deleted(path: Path) -> list[str]:
     """Names in a ledger whose files are gone; none where it is damaged, which the step will say."""
     try:
-        records = _stored(path, json.loads(path.read_text(encoding="utf-8"))["step"])
+        records = _stored(path, json.loads(read_text(path))["step"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, DatasetError):
         return []
     folder = str(path.parent)
@@ -235,7 +236,7 @@ def _stored(path: Path, step: str) -> dict[str, Record]:
     journals = _journals(path)
     if path.exists():
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = json.loads(read_text(path))
             owner = stored["step"]
             records = {name: _record(record) for name, record in stored["items"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -265,9 +266,11 @@ def _listing(path: Path) -> list[tuple[str, int, int]]:
 
 def _journalled(path: Path) -> Iterable[tuple[str, Record]]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_text(path, errors="replace").splitlines()
     except FileNotFoundError:
         return  # its process is done, and the ledger holds it now
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error}); take it away and run again.") from error
     for line in lines:
         try:
             entry = json.loads(line)

@@ -19,7 +19,7 @@ from ..dataset.load import check_required, load_item
 from ..dataset.mask_facts import mask_digest
 from ..dataset.scan import read_caption
 from ..errors import DatasetError
-from ..files import write_bytes, write_text
+from ..files import read_bytes, write_bytes, write_text
 from ..fingerprints import fingerprint_of
 from ..images import conversion_of, image_size, save_image
 from ..progress import SILENT, Progress
@@ -141,7 +141,7 @@ def _copy_caption(plan: _Plan) -> None:
     if plan.caption_target is None:
         return
     if plan.item.caption_path is not None:
-        write_bytes(plan.caption_target, plan.item.caption_path.read_bytes())
+        write_bytes(plan.caption_target, read_bytes(plan.item.caption_path))
     else:
         write_text(plan.caption_target, plan.item.caption + "\n")
 

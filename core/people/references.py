@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -19,17 +19,18 @@ MIN_REFERENCE_FACE_PX = 32.0
 
 
 def reference_identity(
-    recognizer: FaceRecognizer, pictures: Sequence[tuple[str, np.ndarray]], face_index: int = -1
+    recognizer: FaceRecognizer, pictures: Sequence[tuple[str, np.ndarray]], face_index: int | None = -1
 ) -> tuple[Identity, dict[str, Any], list[np.ndarray]]:
     """Who the (name, rgb_HWC uint8) `pictures` show: the identity, a report, and a crop of each face (256, 256, 3).
 
     The report: {"recognizer", "references": [{"name", "faces", "face_index", "box", "score"}], "agreement": similarity
-    of every two references, "warnings": [...]}. Raises PersonError for a picture without a face, with several while
-    face_index is -1, without the face that face_index names, or whose face is below 32 px; SettingError for no picture.
+    of every two references, "warnings": [...]}. `face_index`: the number of the face, -1 the only one; None where the
+    user has no way to choose one. Raises PersonError for a picture without a face, with several while
+    none is chosen, without the face that face_index names, or whose face is below 32 px; SettingError for no picture.
     """
     if not pictures:
         raise SettingError("No reference picture was given: connect images or name a directory that holds some.")
-    if face_index < -1:
+    if face_index is not None and face_index < -1:
         raise SettingError(f"face_index must be -1 (the only face) or the number of a face, got {face_index}.")
     chosen: list[Face] = []
     crops: list[np.ndarray] = []
@@ -49,7 +50,7 @@ def reference_identity(
                 "score": round(face.score, 4),
             }
         )
-    names = tuple(name for name, _ in pictures)
+    names = tuple(str(reference["name"]) for reference in references)
     embeddings_NK = np.stack([face.embedding for face in chosen]).astype(np.float32)
     agreement, warnings = _agreement(recognizer, names, embeddings_NK)
     report: dict[str, Any] = {
@@ -61,30 +62,48 @@ def reference_identity(
     return Identity(embeddings_NK, recognizer.identity, names), report, crops
 
 
-def read_pictures(path: Path) -> list[tuple[str, np.ndarray]]:
-    """(name, rgb_HWC uint8) of one picture file, or of every one in a folder, by name; subfolders are not read.
+class PictureFiles(Sequence[tuple[str, np.ndarray]]):
+    """(name, rgb_HWC uint8) of picture files, each read when it is asked for: one is in memory at a time. Asking raises
+    ImageError where the file cannot be read."""
 
-    PathError when there is none; ImageError when one cannot be read.
-    """
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = tuple(files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[str, np.ndarray]: ...
+    @overload
+    def __getitem__(self, index: slice) -> PictureFiles: ...
+    def __getitem__(self, index: int | slice) -> tuple[str, np.ndarray] | PictureFiles:
+        if isinstance(index, slice):
+            return PictureFiles(self._files[index])
+        return self._files[index].name, load_image(self._files[index])[0]
+
+
+def read_pictures(path: Path) -> PictureFiles:
+    """One picture file, or every one in a folder, by name; subfolders are not read. PathError when there is none."""
     files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
     pictures = [each for each in files if each.suffix.lower() in IMAGE_SUFFIXES]
     if not pictures:
         raise PathError(f"{path} holds no picture; name a picture, or a folder that holds some.")
-    return [(each.name, load_image(each)[0]) for each in pictures]
+    return PictureFiles(pictures)
 
 
-def _the_face(name: str, faces: Sequence[Face], face_index: int) -> Face:
+def _the_face(name: str, faces: Sequence[Face], face_index: int | None) -> Face:
     listed = ", ".join(f"face {f.index} at ({f.box[0]:.0f}, {f.box[1]:.0f}), {f.side_px:.0f} px" for f in faces)
     if not faces:
         raise PersonError(f"No face was found in the reference picture {name}: give one that shows the face clearly.")
-    if face_index >= len(faces):
-        raise PersonError(f"face_index is {face_index}, but the reference picture {name} shows only these: {listed}.")
-    if face_index < 0 and len(faces) > 1:
+    index = -1 if face_index is None else face_index
+    if index >= len(faces):
+        raise PersonError(f"face_index is {index}, but the reference picture {name} shows only these: {listed}.")
+    if index < 0 and len(faces) > 1:
+        choice = "" if face_index is None else ", or choose one with face_index"
         raise PersonError(
-            f"The reference picture {name} shows {len(faces)} faces ({listed}): crop it to the one person, "
-            "or choose one with face_index."
+            f"The reference picture {name} shows {len(faces)} faces ({listed}): crop it to the one person{choice}."
         )
-    face = faces[max(face_index, 0)]
+    face = faces[max(index, 0)]
     if face.side_px < MIN_REFERENCE_FACE_PX:
         raise PersonError(
             f"The face in the reference picture {name} is {face.side_px:.0f} px, and {MIN_REFERENCE_FACE_PX:.0f} px "

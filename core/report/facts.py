@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from ..cache.store import LatentCache
 from ..dataset.items import Dataset, MaskOrigin
@@ -21,6 +21,7 @@ from ..draw.overlay import weight_colours
 from ..errors import PathError
 from ..mask_weights import LossKind, MaskLossSettings, Normalization
 from ..people.identity import PersonDecision
+from ..tensor_files import opened_tensors
 from .page import Checkpoints, Legend, Page, Photograph
 
 _CURVES = (("inside the mask", "inside"), ("outside the mask", "outside"))
@@ -65,7 +66,7 @@ def read_lora(path: Path) -> Lora:
     if not path.is_file():
         raise PathError(f"There is no LoRA at {path}: give the path that training returned, or leave lora_path empty.")
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened_tensors(path) as file:
             metadata: dict[str, str] = dict(file.metadata() or {})
     except (SafetensorError, OSError) as problem:
         raise PathError(f"{path} is no safetensors file ({problem}): give the path of a LoRA.") from problem

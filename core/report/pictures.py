@@ -27,7 +27,7 @@ from ..dataset.load import LoadedItem, load_picture, load_still, load_still_mask
 from ..draw.overlay import face_overlay, heat_map, weights_overlay
 from ..draw.sheet import shrink
 from ..errors import CacheError, DatasetError, ImageError
-from ..files import write_bytes
+from ..files import read_text, write_bytes
 from ..mask_weights import MaskLossSettings, transform_weights
 from ..masks.build_masks import STEP as BUILD_MASKS
 from ..people.identity import Outcome, PersonDecision
@@ -165,7 +165,7 @@ def approximate_names(items: Sequence[DatasetItem]) -> frozenset[str]:
 
 def _noted_approximate(ledger: Path) -> frozenset[str]:
     try:
-        stored = json.loads(ledger.read_text(encoding="utf-8"))
+        stored = json.loads(read_text(ledger))
         if stored["step"] != BUILD_MASKS:
             return frozenset()
         return frozenset(name for name, record in stored["items"].items() if record["details"].get("approximate"))

@@ -12,7 +12,7 @@ from ..images import load_image
 from ..scores.best_checkpoint import RULE, choose_checkpoint
 from ..scores.checkpoint_scores import MEASURED, CheckpointScores, scores_from_json
 from ..train.loss_log import SCORES
-from ..train.run import RunFiles
+from ..train.scored_lora import run_of
 from .page import Checkpoints, Legend, Photograph
 from .pictures import Thumbnails
 
@@ -63,7 +63,7 @@ def _curve(name: str, scores: Sequence[CheckpointScores]) -> Curve:
 
 
 def _row(scores: CheckpointScores, kept: int | None, lora: Path | None, thumbnails: Thumbnails) -> Photograph:
-    files = None if lora is None else RunFiles(lora.with_suffix(""))
+    files = None if lora is None else run_of(lora)
     pictures = [] if files is None else [("samples", files.sample(scores.step))]
     if files is not None and scores.step == 0:
         pictures.append(("base model", files.base_sample))

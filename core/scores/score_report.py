@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..draw.sheet import contact_sheet
+from ..draw.sheet import contact_sheet, shrink
 from ..errors import DatasetError
 from ..progress import SILENT, Progress
 from .best_checkpoint import MOST_COPY_RISK
@@ -49,10 +49,10 @@ class ScoreReport:
             "warnings": list(self.warnings),
         }
 
-    def sheet(self, pictures: Sequence[np.ndarray], columns: int = _COLUMNS) -> np.ndarray:
+    def sheet(self, pictures: Iterable[np.ndarray], columns: int = _COLUMNS) -> np.ndarray:
         """The uint8 RGB `pictures` in the order of the scores, each with its own below it; uint8 RGB."""
         named = [
-            (picture_HWC, f"{name}\n{caption_of(score)}")
+            (shrink(picture_HWC, _CELL_PX), f"{name}\n{caption_of(score)}")
             for picture_HWC, (name, score) in zip(pictures, self.scored, strict=True)
         ]
         return contact_sheet(named, columns, _CELL_PX)

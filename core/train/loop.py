@@ -107,6 +107,8 @@ def _refuse_nothing(files: RunFiles, points: Sequence[LossPoint]) -> None:
 
 def _say_finished(files: RunFiles, saved: SavedState, observer: TrainObserver) -> None:
     _refuse_nothing(files, saved.points)
+    if not files.log.exists():
+        LossLog(files.log, saved.points, saved.validation, saved.scores)
     observer.say(f"{files.lora} is this very run, finished after {saved.step} steps: nothing to train.")
     newest = files.newest_sample()
     if newest is not None:

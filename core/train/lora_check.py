@@ -13,7 +13,7 @@ from ..errors import TrainingError
 from ..warning import warn
 from .diffusers_keys import base_name, every_module, is_known, known_architectures
 from .lora_file import ARCHITECTURE, BaseWeight, KeyFormat, LoraWeights, chosen_format, save_lora, with_key_format
-from .lora_layers import Layers, algorithm_of, layers_of
+from .lora_layers import Layers, algorithm_of, layers_of, refuse_halves
 from .lora_loaders import EXACT, LOADERS, is_silent, measured, verdict_of
 from .lora_names import known_places
 
@@ -33,9 +33,11 @@ class LoraFacts:
 
 
 def lora_facts(lora: LoraWeights, architecture: str = "") -> LoraFacts:
-    """`architecture` where the user says it; else that of the metadata, else the only one that has all the layers."""
+    """`architecture` where the user says it; else that of the metadata, else the only one that has all the layers.
+    TrainingError for half a LoRA."""
     layers = layers_of(lora)
-    kinds = Counter(algorithm_of(parts) or "unknown" for parts in layers.values())
+    refuse_halves(layers)
+    kinds = Counter(algorithm_of(parts) for parts in layers.values())
     found = base_name(architecture) or architecture_of_file(layers, lora.metadata)
     return LoraFacts(len(layers), "+".join(sorted(kinds)), found, _key_format(lora, found))
 
@@ -65,16 +67,22 @@ def loading_lines(facts: LoraFacts, loaders: Collection[str]) -> list[tuple[str,
 
 def advice(facts: LoraFacts, loader: str) -> str:
     """The key format by which that program would load the LoRA whole, as a sentence; or that there is none."""
-    if facts.key_format is None:
-        known = "with --architecture " if not facts.architecture else ""
-        return f"its keys are none that were measured; `maskloss lora convert {known}--format …` writes such"
-    fitting = [
+    fitting = fitting_formats(facts, loader)
+    if facts.key_format is None and not facts.architecture:
+        return "its keys are none that were measured, and what it is for cannot be told"
+    if facts.key_format is None and not fitting:
+        return "its keys are none that were measured"
+    base = " (with --base, the model's weights)" if facts.algorithm == "dora" and fitting == ["diffusers"] else ""
+    return f"whole with the key format {' or '.join(fitting)}{base}" if fitting else "whole in no key format"
+
+
+def fitting_formats(facts: LoraFacts, loader: str) -> list[str]:
+    """The key formats under which that program loads such a LoRA whole, as far as was measured."""
+    return [
         key_format.value
         for key_format in KeyFormat
         if verdict_of(facts.architecture, facts.algorithm, key_format, loader) == EXACT
     ]
-    base = " (with --base, the model's weights)" if facts.algorithm == "dora" and fitting == ["diffusers"] else ""
-    return f"whole with the key format {' or '.join(fitting)}{base}" if fitting else "whole in no key format"
 
 
 def save_for_others(

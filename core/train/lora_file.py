@@ -9,12 +9,22 @@ from enum import Enum
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from ..errors import PathError, TrainingError
-from ..tensor_files import write_tensors
+from ..tensor_files import opened_tensors, write_tensors
 from .diffusers_keys import Rows, base_name, component
-from .lora_layers import ALPHA, DOWN, MAGNITUDE, PEFT_MAGNITUDE, Layers, as_product, growth_of_rows, layers_of
+from .lora_layers import (
+    ALPHA,
+    DOWN,
+    MAGNITUDE,
+    PEFT_MAGNITUDE,
+    Layers,
+    as_product,
+    growth_of_rows,
+    layers_of,
+    refuse_halves,
+)
 from .lora_loaders import widest_format
 from .lora_names import (
     KEY_PREFIX,
@@ -81,10 +91,11 @@ def with_key_format(
     """The same LoRA under the keys of `key_format`, whatever program's keys it has.
 
     diffusers' are a plain LoRA's, with the scale in its up matrix: LoHa and LoKr become the product that they are, and
-    a DoRA's magnitude needs the base model's weights. TrainingError for a key that is no LoRA key, and for a layer
-    whose name in that format cannot be told.
+    a DoRA's magnitude needs the base model's weights. TrainingError for a key that is no LoRA key, for a layer
+    whose name in that format cannot be told, and for half a layer.
     """
     architecture, layers = base_name(architecture), layers_of(tensors)
+    refuse_halves(layers)
     wanted = chosen_format(key_format, architecture)
     own, unknown = own_layers(layers, architecture)
     # Where kohya's names will do, what has one keeps it, whether or not the module's own can be told.
@@ -126,7 +137,7 @@ def load_lora(path: Path) -> LoraWeights:
         raise PathError(f"There is no LoRA file at {path}; give the path of a .safetensors file.")
     tensors: dict[str, torch.Tensor] = {}
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened_tensors(path) as file:
             metadata: dict[str, str] = dict(file.metadata() or {})
             for key in file.keys():  # noqa: SIM118 - a safetensors handle, no dict
                 part = next((part for part in _PEFT_PARTS if key.endswith(part)), None)

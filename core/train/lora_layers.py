@@ -63,6 +63,17 @@ def algorithm_of(parts: Mapping[str, torch.Tensor]) -> str:
     return "lokr" if first and second else ""
 
 
+def refuse_halves(layers: Layers) -> None:
+    """TrainingError naming layers whose parts make no adapter, such as a down matrix without its up matrix."""
+    halves = [name for name, parts in layers.items() if not algorithm_of(parts)]
+    if halves:
+        found = ", ".join(sorted(layers[halves[0]]))
+        raise TrainingError(
+            f"{len(halves)} of the LoRA's {len(layers)} layers are incomplete: {halves[0]!r} has {found} alone, which "
+            "makes no LoRA, DoRA, LoHa or LoKr; get or save the file again."
+        )
+
+
 def scale_of(parts: Mapping[str, torch.Tensor]) -> float:
     """What ΔW is multiplied by: alpha / rank, 1 where there is no alpha, or no rank as in a LoKr of whole matrices."""
     if ALPHA not in parts:

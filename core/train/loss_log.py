@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DiskError
-from ..files import write_text
+from ..files import read_bytes, write_text
 from ..scores.checkpoint_scores import CheckpointScores
 from .config import LossPoint
 
@@ -52,11 +52,8 @@ def points_from_json(values: Iterable[dict[str, Any]]) -> list[LossPoint]:
 
 def last_step(path: Path) -> int:
     """The last optimizer step that a log has; 0 where it has none, or there is no log that can be read."""
-    if not path.is_file():  # a device has no end
-        return 0
     try:
-        # A device in its place would never end.
-        lines = path.read_bytes().splitlines() if path.is_file() else []
+        lines = read_bytes(path).splitlines()
     except OSError:
         return 0
     for line in reversed(lines):

@@ -23,7 +23,7 @@ from .loss_log import last_step
 from .recipe import TrainingRecipe
 from .state import Identity, SavedState, load_state
 
-_SUFFIX = ".safetensors"
+LORA_SUFFIX = ".safetensors"
 _SAMPLE = re.compile(r"step_(\d{6,})\.png")
 
 
@@ -45,7 +45,7 @@ class RunFiles:
 
     @property
     def lora(self) -> Path:
-        return self._with(_SUFFIX)
+        return self._with(LORA_SUFFIX)
 
     @property
     def state(self) -> Path:
@@ -75,14 +75,14 @@ class RunFiles:
 
     def numbered(self, step: int) -> Path:
         """The LoRA as it was after `step` optimizer steps."""
-        return self._with(f"-step{step:08d}{_SUFFIX}")
+        return self._with(f"-step{step:08d}{LORA_SUFFIX}")
 
     def remove(self) -> None:
         """Delete the run; the state first, so that no half of it passes for a run."""
         for path in (self.state, self.log, self.lora):
             path.unlink(missing_ok=True)
-        for path in self.output.parent.glob(f"*{_SUFFIX}"):
-            digits = path.name.removeprefix(f"{self.output.name}-step").removesuffix(_SUFFIX)
+        for path in self.output.parent.glob(f"*{LORA_SUFFIX}"):
+            digits = path.name.removeprefix(f"{self.output.name}-step").removesuffix(LORA_SUFFIX)
             if len(digits) == 8 and digits.isdigit():
                 path.unlink()
         for path in (*self.curves.glob("events.out.tfevents.*"), *self._samples()):
@@ -121,7 +121,7 @@ def choose_run(output: Path, identity: Identity, on_existing: OnExisting) -> tup
     `new` takes the first of `<output>`, `<output>_002`, … that is free or holds this very run. TrainingError when
     `resume` finds another run, naming what differs, or a LoRA without its state.
     """
-    files = RunFiles(output.with_name(output.name.removesuffix(_SUFFIX)))
+    files = RunFiles(output.with_name(output.name.removesuffix(LORA_SUFFIX)))
     if on_existing is OnExisting.OVERWRITE:
         files.remove()
         return files, None
@@ -133,7 +133,7 @@ def choose_run(output: Path, identity: Identity, on_existing: OnExisting) -> tup
         if on_existing is OnExisting.RESUME:
             raise TrainingError(_other_run(files, identity, saved))
         number += 1
-        files = RunFiles(output.with_name(f"{output.name.removesuffix(_SUFFIX)}_{number:03d}"))
+        files = RunFiles(output.with_name(f"{output.name.removesuffix(LORA_SUFFIX)}_{number:03d}"))
     return files, None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..errors import NonFiniteLossError, TrainingError
-from ..files import written_whole
+from ..files import refuse_special, written_whole
 from ..scores.checkpoint_scores import CheckpointScores, scores_from_json
 from .adapters import LoraAdapters
 from .config import LoraDtype, LossPoint, TrainingDtype
@@ -229,6 +229,7 @@ def _content(path: Path) -> Any:
     """What torch wrote. The file's own checksums are looked at first: torch does not, and says of most damage either
     nothing or how to read the file unsafely."""
     try:
+        refuse_special(path)
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
     except OSError as problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,8 @@ def test_check_says_what_each_program_makes_of_it(lora: Path, capsys: pytest.Cap
     told = {line.split()[0]: line for line in lines}
     assert told["ComfyUI"].endswith("exact")
     assert "ignored; whole with the key format kohya or diffusers" in told["diffusers"]
-    assert set(told) == {"ComfyUI", "diffusers", "LyCORIS", "musubi-tuner"}
+    assert set(told) == {"ComfyUI", "diffusers", "LyCORIS", "musubi-tuner", "to"}
+    assert told["to"].startswith("to mend it: maskloss lora convert ")
 
 
 def test_check_for_one_program_ends_with_two_unless_it_loads_the_file_whole(
@@ -134,3 +136,77 @@ def test_nothing_is_overwritten_and_other_files_are_named(lora: Path, capsys: py
     assert "ends in .safetensors" in capsys.readouterr().err
     assert main(["lora", "check", str(lora.with_name("none.safetensors"))]) == 2
     assert "no LoRA file" in capsys.readouterr().err
+
+
+def _commands(text: str) -> list[list[str]]:
+    """What the output says to type, as a shell would take it."""
+    return [shlex.split(line.partition("maskloss ")[2]) for line in text.splitlines() if "maskloss lora" in line]
+
+
+@pytest.mark.parametrize("name", ["lora.safetensors", "anna's own lora.safetensors"])
+def test_what_check_says_to_type_can_be_typed(
+    lora: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(lora.parent)
+    lora.rename(name)
+    assert main(["lora", "check", name]) == 0
+    (command,) = _commands(capsys.readouterr().out)
+    assert main(command) == 0
+    for program in ("comfyui", "diffusers", "lycoris", "kohya"):
+        assert main(["lora", "check", command[3], "--for", program]) == 0, "one file for all"
+
+
+def test_a_file_of_an_unknown_kind_is_led_to_one_that_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    stem = "base_model.model.transformer_blocks.0.attn.to_out.0"
+    save_file(
+        {f"{stem}.lora_A.weight": torch.ones(2, 4), f"{stem}.lora_B.weight": torch.ones(4, 2)}, "peft.safetensors"
+    )
+    assert main(["lora", "check", "peft.safetensors"]) == 0
+    told = capsys.readouterr().out
+    (command,) = _commands(told)
+    assert command[-1] == "NAME"
+    assert "flux-1-dev" in told.splitlines()[-1]
+    assert main([*command[:-1], "flux-1-dev"]) == 0
+    (command,) = _commands(capsys.readouterr().out)
+    assert main(command) == 0
+    assert main(["lora", "check", command[3], "--for", "kohya"]) == 0
+
+
+def test_a_dora_is_led_to_its_base_model(lora: Path, capsys: pytest.CaptureFixture[str]):
+    tensors = dict(load_lora(lora)) | {f"{STEM}.dora_scale": torch.ones(12, 1)}
+    save_lora(lora, tensors, load_lora(lora).metadata, KeyFormat.DIFFUSION_MODEL)
+    assert main(["lora", "check", str(lora), "--for", "diffusers"]) == 2
+    (command,) = _commands(capsys.readouterr().out)
+    assert command[-2:] == ["--base", "MODEL.safetensors"]
+    save_file({"double_blocks.0.img_attn.qkv.weight": torch.ones(12, 4)}, lora.with_name("base.safetensors"))
+    assert main([*command[:-1], str(lora.with_name("base.safetensors"))]) == 0
+
+
+@pytest.mark.parametrize("action", ["check", "convert"])
+@pytest.mark.parametrize("missing", [".lora_up.weight", ".lora_down.weight"])
+def test_half_a_lora_is_refused(lora: Path, action: str, missing: str, capsys: pytest.CaptureFixture[str]):
+    other = "diffusion_model.double_blocks.1.img_attn.qkv"
+    tensors = dict(load_lora(lora)) | {other + key.removeprefix(STEM): value for key, value in load_lora(lora).items()}
+    del tensors[other + missing]
+    source, output = lora.with_name("half.safetensors"), lora.with_name("out.safetensors")
+    save_file(tensors, source, load_lora(lora).metadata)
+    more = [str(output), "--format", "auto"] if action == "convert" else []
+    assert main(["lora", action, str(source), *more]) == 2
+    said = capsys.readouterr().err
+    assert "1 of the LoRA's 2 layers are incomplete" in said
+    assert other in said
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("action", ["check", "convert"])
+@pytest.mark.parametrize(("name", "said"), [("flux2", "did you mean flux-2?"), ("x", "it is one of anima, ")])
+def test_an_architecture_that_nobody_knows_is_refused(
+    lora: Path, action: str, name: str, said: str, capsys: pytest.CaptureFixture[str]
+):
+    more = [str(lora.with_name("out.safetensors")), "--format", "auto"] if action == "convert" else []
+    assert main(["lora", action, str(lora), *more, "--architecture", name]) == 2
+    assert said in capsys.readouterr().err
+    assert main(["lora", action, str(lora), *more, "--architecture", "flux-2/lora"]) == 0, "as the metadata have it"

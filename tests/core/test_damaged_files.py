@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from maskloss.cli.prompt import read_prompt
 from maskloss.core.cache.entries import CacheEntry, Source
 from maskloss.core.cache.entry_file import (
     MaskStorage,
@@ -31,18 +32,26 @@ from maskloss.core.cache.entry_file import (
 from maskloss.core.cache.index import INDEX_FILE, CacheIndex, read_index, write_index
 from maskloss.core.cache.reference_files import TEXT_MARK, read_text_mark
 from maskloss.core.dataset.items import MaskOrigin
-from maskloss.core.errors import UserError
+from maskloss.core.dataset.read_toml import read_toml
+from maskloss.core.dataset.scan import read_caption
+from maskloss.core.errors import DatasetError, PathError, UserError
+from maskloss.core.masks.kept_parts import KeptParts
 from maskloss.core.masks.ledger import open_ledger
+from maskloss.core.parts.part_map import PartMap, PartScheme
 from maskloss.core.report.facts import read_lora
+from maskloss.core.scores.checkpoint_scores import CheckpointScores
 from maskloss.core.tensor_files import write_tensors
 from maskloss.core.train.config import LossPoint
 from maskloss.core.train.lora_file import load_lora, save_lora
 from maskloss.core.train.loss_log import LossLog, last_step
+from maskloss.core.train.scored_lora import read_scores
 from maskloss.core.train.state import load_state
 from PIL import Image
 from safetensors.torch import save
 
 MUTATIONS = 60
+# A log that is cut off is one of a killed run, and parts that cannot be read are made again.
+NEVER_REFUSED = ("log", "kept parts")
 UNSAFE = ("weights_only", "unpickl", "pickle", "trust")
 
 
@@ -157,6 +166,40 @@ def _write_log(folder: Path) -> Path:
     return folder / "x.jsonl"
 
 
+def _write_scores(folder: Path) -> Path:
+    LossLog(folder / "x.jsonl", [], [], [CheckpointScores(0, 1, 1, 0.2), CheckpointScores(2, 1, 1, 0.6)])
+    return folder / "x.jsonl"
+
+
+def _write_parts(folder: Path) -> Path:
+    scheme = PartScheme("s", ("background", "face"), frozenset({"face"}), frozenset())
+    KeptParts(folder).get(lambda: PartMap(np.ones((4, 4), np.uint8), scheme), "picture")
+    return next(path for path in folder.rglob("*") if path.is_file())
+
+
+def _parts(path: Path) -> Any:
+    kept = KeptParts(path.parent.parent)
+    return kept.get(lambda: PartMap(np.zeros((4, 4), np.uint8), _OTHER), "picture").label_HW.tolist()
+
+
+_OTHER = PartScheme("other", ("background", "face"), frozenset({"face"}), frozenset())
+
+
+def _write_toml(folder: Path) -> Path:
+    (folder / "x.toml").write_text('[general]\nresolution = [64, 64]\n[[datasets]]\nimage_directory = "a"\n')
+    return folder / "x.toml"
+
+
+def _write_caption(folder: Path) -> Path:
+    (folder / "x.txt").write_text("anna stands in a garden, smiling")
+    return folder / "x.txt"
+
+
+def _write_prompt(folder: Path) -> Path:
+    (folder / "x.json").write_text('{"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}}}')
+    return folder / "x.json"
+
+
 READERS = {
     "state": Reader(_write_state, _state, checked=True),
     "lora": Reader(_write_lora, load_lora),
@@ -167,6 +210,11 @@ READERS = {
     "text mark": Reader(_write_mark, lambda path: read_text_mark(path.parent)),
     "ledger": Reader(_write_ledger, _ledger),
     "log": Reader(_write_log, last_step),
+    "log with scores": Reader(_write_scores, read_scores),
+    "kept parts": Reader(_write_parts, _parts),
+    "dataset file": Reader(_write_toml, read_toml),
+    "caption": Reader(_write_caption, read_caption),
+    "prompt": Reader(_write_prompt, read_prompt),
 }
 
 
@@ -243,7 +291,7 @@ def test_a_damaged_file_is_said(name: str, tmp_path: Path, monkeypatch: pytest.M
         refused += found is None
         if reader.checked and found is not None:
             assert found == whole, f"mutation {number} passed for what was written"
-    assert refused > 0 or name == "log"
+    assert refused > 0 or name in NEVER_REFUSED
 
 
 @pytest.mark.parametrize("foreign", _foreign())
@@ -265,3 +313,38 @@ def test_a_folder_in_its_place_is_said(name: str, tmp_path: Path) -> None:
     path.unlink()
     path.mkdir()
     _try(reader, path, "a folder")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full", "a pipe that nobody writes"])
+@pytest.mark.parametrize("name", [name for name in READERS if name != "prompt"])
+def test_a_device_or_a_pipe_in_its_place_is_said(name: str, device: str, tmp_path: Path) -> None:
+    """Neither read without end nor waited for: the test would hang."""
+    path = READERS[name].write(tmp_path)
+    path.unlink()
+    if device.startswith("/dev"):
+        path.symlink_to(device)
+    else:
+        os.mkfifo(path)
+    found = _try(READERS[name], path, device)
+    assert found in (None, 0) or name == "kept parts", "nothing is in it"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+def test_a_prompt_comes_from_a_file_or_a_shells_pipe_and_never_from_a_device(tmp_path: Path) -> None:
+    content = _write_prompt(tmp_path).read_bytes()
+    with pytest.raises(PathError, match="is a device"):
+        read_prompt(Path("/dev/zero"))
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    assert read_prompt(Path(f"/dev/fd/{reading}")) == read_prompt(tmp_path / "x.json")
+    os.close(reading)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+def test_a_journal_that_is_a_pipe_is_said(tmp_path: Path) -> None:
+    ledger = _write_ledger(tmp_path)
+    os.mkfifo(tmp_path / f"{ledger.stem}-x.journal")
+    with pytest.raises(DatasetError, match="take it away"), open_ledger(tmp_path, "Step", ledger.name):
+        pass

@@ -101,6 +101,11 @@ _BY_CLASS = {
 }
 
 
+def architecture_names() -> tuple[str, ...]:
+    """The `modelspec.architecture` of every architecture that is known by name."""
+    return tuple(sorted({each.name for each in _BY_CLASS.values()}))
+
+
 def architecture_of(model: Any) -> Architecture:
     """What is known of a ComfyUI `BaseModel`; of one of which nothing is, the name of its class."""
     kinds = [kind.__name__ for kind in type(model.model_config).__mro__]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 from maskloss.core.errors import PersonError, SettingError
-from maskloss.core.people.references import reference_identity
+from maskloss.core.images import save_image
+from maskloss.core.people.references import read_pictures, reference_identity
 
 from .plain_people import DistanceRecognizer, picture
 
@@ -65,3 +68,29 @@ def test_no_reference_at_all() -> None:
         reference_identity(RECOGNIZER, [])
     with pytest.raises(SettingError, match=r"face_index must be -1 .* got -2"):
         reference_identity(RECOGNIZER, [("r.jpg", picture(1))], -2)
+
+
+def test_a_choice_is_only_named_where_there_is_one() -> None:
+    group = [("group.jpg", picture(3))]
+    with pytest.raises(PersonError, match="or choose one with face_index"):
+        reference_identity(RECOGNIZER, group, face_index=-1)
+    with pytest.raises(PersonError) as refused:
+        reference_identity(RECOGNIZER, group, face_index=None)
+    assert str(refused.value).endswith("crop it to the one person.")
+    assert reference_identity(RECOGNIZER, [("one.jpg", picture(1))], face_index=None)[0].sources == ("one.jpg",)
+
+
+def test_a_folders_pictures_are_in_memory_one_at_a_time(tmp_path: Path) -> None:
+    side, count = 1200, 12
+    for number in range(count):
+        save_image(tmp_path / f"{number:02d}.png", np.full((side, side, 3), number, np.uint8))
+    (tmp_path / "notes.txt").write_text("no picture")
+    pictures = read_pictures(tmp_path)
+    assert len(pictures) == count
+    tracemalloc.start()
+    means = [(name, float(rgb_HWC.mean())) for name, rgb_HWC in pictures]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert means == [(f"{number:02d}.png", number) for number in range(count)]
+    assert peak < side * side * 3 * count / 2
+    assert [name for name, _ in pictures[2:4]] == ["02.png", "03.png"]

@@ -21,7 +21,8 @@ SCORES = (
 
 def _report(tmp_path: Path, scores: tuple[CheckpointScores, ...]) -> tuple[str, list[str]]:
     files = RunFiles(tmp_path / "lora")
-    save_lora(files.lora, {"diffusion_model.x.lora_up.weight": torch.zeros(2, 2)})
+    parts = {f"diffusion_model.x.lora_{part}.weight": torch.zeros(2, 2) for part in ("up", "down")}
+    save_lora(files.lora, parts)
     for each in scores:
         save_image(files.sample(each.step), np.full((32, 64, 3), each.step, np.uint8))
     save_image(files.base_sample, np.zeros((32, 64, 3), np.uint8))

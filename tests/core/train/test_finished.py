@@ -59,3 +59,18 @@ def test_another_run_under_the_name_is_refused_before_anything_is_loaded(run, lo
     with pytest.raises(TrainingError, match="model: "):
         look(model="another")
     assert look(model="another", on_existing=OnExisting.NEW) is None
+
+
+def test_a_log_that_was_deleted_comes_back_from_the_state(run, look, tmp_path):
+    run(steps=3)
+    log = tmp_path / "lora.jsonl"
+    written = log.read_bytes()
+    log.unlink()
+    assert look() is not None
+    assert log.read_bytes() == written
+    log.unlink()
+    run(steps=3)
+    assert log.read_bytes() == written, "with the model as well"
+    log.write_text("kept")
+    look()
+    assert log.read_text() == "kept", "what is there is left alone"

@@ -104,7 +104,9 @@ def test_foreign_keys_are_said_to_be_foreign():
     facts = lora_facts(LoraWeights(foreign), "flux-1-dev")
     assert facts.key_format is None
     assert [verdict for _, verdict, _ in loading_lines(facts, ["comfyui"])] == ["not measured"]
-    assert "maskloss lora convert" in advice(facts, "comfyui")
+    assert advice(facts, "comfyui") == "whole with the key format diffusion_model or kohya or diffusers"
+    unknown = lora_facts(LoraWeights(foreign), "")
+    assert "what it is for cannot be told" in advice(unknown, "comfyui")
 
 
 @pytest.mark.parametrize(
