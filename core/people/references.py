@@ -99,9 +99,13 @@ def _the_face(name: str, faces: Sequence[Face], face_index: int | None) -> Face:
     if index >= len(faces):
         raise PersonError(f"face_index is {index}, but the reference picture {name} shows only these: {listed}.")
     if index < 0 and len(faces) > 1:
-        choice = "" if face_index is None else ", or choose one with face_index"
+        if face_index is None:
+            raise PersonError(
+                f"The reference picture {name} shows {len(faces)} faces ({listed}): crop it to the one person."
+            )
         raise PersonError(
-            f"The reference picture {name} shows {len(faces)} faces ({listed}): crop it to the one person{choice}."
+            f"The reference picture {name} shows {len(faces)} faces ({listed}): crop it to the one person, "
+            "or choose one with face_index."
         )
     face = faces[max(index, 0)]
     if face.side_px < MIN_REFERENCE_FACE_PX:
