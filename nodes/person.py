@@ -12,9 +12,9 @@ from ..core.errors import ImageError, SettingError
 from ..core.host import current_host
 from ..core.paths import resolve_read
 from ..core.people.faces import FaceRecognizer
+from ..core.people.find_person import find_person
 from ..core.people.identity import Identity, MatchRules, OnNoMatch, PersonDecision
 from ..core.people.instances import PersonMask, PersonSegmenter, apply_instance
-from ..core.people.pick import pick_person
 from ..core.people.references import read_pictures, reference_identity
 from .node import Node
 from .results import as_json, changed, one_or_all, shown
@@ -119,14 +119,14 @@ class MaskLossInstanceMask(Node):
         face_index: int = -1,
     ) -> dict[str, Any]:
         pictures = pictures_from_image(image)
-        masks = _candidate_masks(person_segmenter, candidates, len(pictures))
+        people = _people(person_segmenter, candidates, len(pictures))
         rules = MatchRules(min_similarity, margin, face_index, OnNoMatch(on_no_match))
-        found = [_pick(rgb_HWC, recognizer, identity, person_segmenter, masks, rules) for rgb_HWC in pictures]
-        overlays = [face_overlay(rgb, decision) for rgb, (_, decision) in zip(pictures, found, strict=True)]
-        report = as_json(one_or_all([decision.to_json() for _, decision in found]))
-        mask = mask_from_masks([mask_HW for mask_HW, _ in found])
-        boxes = one_or_all([_bounding_box(mask_HW) for mask_HW, _ in found])
-        clickable = [_clickable(decision, rgb_HWC) for rgb_HWC, (_, decision) in zip(pictures, found, strict=True)]
+        found = [find_person(rgb_HWC, recognizer, identity, people, rules) for rgb_HWC in pictures]
+        overlays = [face_overlay(rgb, person.decision) for rgb, person in zip(pictures, found, strict=True)]
+        report = as_json(one_or_all([person.decision.to_json() for person in found]))
+        mask = mask_from_masks([person.mask_HW for person in found])
+        boxes = one_or_all([_bounding_box(person.mask_HW) for person in found])
+        clickable = [_clickable(person.decision, rgb_HWC) for rgb_HWC, person in zip(pictures, found, strict=True)]
         result = (mask, image_from_pictures(overlays), report, boxes)
         return shown(result, overlays, "faces", text=[report], faces=clickable)
 
@@ -161,31 +161,17 @@ class MaskLossApplyInstanceMask(Node):
         return (mask_from_masks([apply_instance(every, one, dilate_px, feather_px) for every, one in pairs]),)
 
 
-def _candidate_masks(
+def _people(
     person_segmenter: PersonSegmenter | None, candidates: torch.Tensor | None, pictures: int
-) -> list[PersonMask]:
-    if (person_segmenter is None) == (candidates is None):
+) -> PersonSegmenter | list[PersonMask]:
+    if person_segmenter is not None and candidates is None:
+        return person_segmenter
+    if person_segmenter is not None or candidates is None:
         found = "neither is" if candidates is None else "both are"
         raise SettingError(f"people come from person_segmenter or from candidates, and {found} connected; connect one")
-    if candidates is None:
-        return []
     if pictures != 1:
         raise ImageError(f"candidates are the people of one picture, and image holds {pictures}; give one at a time")
     return [PersonMask(mask_HW) for mask_HW in masks_from_mask(candidates, "candidates")]
-
-
-def _pick(
-    rgb_HWC: np.ndarray,
-    recognizer: FaceRecognizer,
-    identity: Identity | None,
-    segmenter: PersonSegmenter | None,
-    candidates: list[PersonMask],
-    rules: MatchRules,
-) -> tuple[np.ndarray, PersonDecision]:
-    faces = recognizer.detect(rgb_HWC)
-    masks = candidates if segmenter is None else segmenter.segment(rgb_HWC, faces)
-    size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
-    return pick_person(size, faces, masks, recognizer, identity, rules)
 
 
 def _clickable(decision: PersonDecision, rgb_HWC: np.ndarray) -> dict[str, object]:

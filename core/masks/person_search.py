@@ -21,10 +21,10 @@ from ..files import written_whole
 from ..fingerprints import fingerprint_of
 from ..images import IMAGE_SUFFIXES, load_mask, save_image
 from ..people.faces import FaceRecognizer
-from ..people.identity import Identity, MatchRules, PersonDecision, decide
+from ..people.find_person import find_person
+from ..people.identity import Identity, MatchRules, PersonDecision
 from ..people.instances import PersonSegmenter
 from ..people.own_hair import SeenHair
-from ..people.pick import cut_out
 from ..resample import check_same_aspect, fit_mask
 from ..video.reader import VIDEO_SUFFIXES
 from .ledger import FileState, Ledger, open_ledger, target_for
@@ -53,13 +53,11 @@ class PersonSearch:
         """mask_HW bool of the person, with the hair of theirs that is `seen` (all False when nobody was chosen), and
         the decision; PersonError names `name`."""
         rules = self._rules_for(name)
-        faces = self.recognizer.detect(rgb_HWC)
         try:
-            decision = decide(faces, self.recognizer, self.identity, rules)
-            masks = [] if decision.chosen is None else self.segmenter.segment(rgb_HWC, faces)
-            return cut_out((rgb_HWC.shape[1], rgb_HWC.shape[0]), faces, masks, decision, rules.on_no_match, seen)
+            found = find_person(rgb_HWC, self.recognizer, self.identity, self.segmenter, rules, seen)
         except PersonError as error:
             raise PersonError(f"{name}: {error}") from error
+        return found.mask_HW, found.decision
 
     def _rules_for(self, name: str) -> MatchRules:
         return replace(self.rules, face_index=self.choices[name]) if name in self.choices else self.rules

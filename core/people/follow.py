@@ -19,9 +19,9 @@ from ..errors import PersonError
 from ..resample import at_most, shrink_then_enlarge
 from ..workers import in_order
 from .faces import Face, FaceRecognizer
-from .identity import Identity, MatchRules, OnNoMatch, PersonDecision, decide
+from .find_person import find_person
+from .identity import Identity, MatchRules, OnNoMatch, PersonDecision
 from .instances import PersonMask, PersonSegmenter, isolate_person
-from .pick import cut_out
 
 CARRY_PX = 1024
 # Looked-at frames over which a mask is carried at most, forwards and backwards; as many small frames are in memory.
@@ -117,18 +117,12 @@ class PersonInVideo:
 
     def _look(self, frame: tuple[int, np.ndarray]) -> FrameFinding:
         number, rgb_HWC = frame
-        faces = self._recognizer.detect(rgb_HWC)
-        decision = decide(faces, self._recognizer, self._identity, self._rules)
-        size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
-        mask_HW: np.ndarray | None = None
-        if decision.chosen is not None:
-            masks = self._segmenter.segment(rgb_HWC, faces)
-            mask_HW, decision = cut_out(size, faces, masks, decision, OnNoMatch.EMPTY)
+        found = find_person(rgb_HWC, self._recognizer, self._identity, self._segmenter, self._rules)
+        packed = None if found.decision.chosen is None else np.packbits(found.mask_HW)
         small_HWC, scale = at_most(rgb_HWC, CARRY_PX)
-        return FrameFinding(
-            number, size, decision, None if decision.chosen is None or mask_HW is None else np.packbits(mask_HW),
-            [_scaled(face, scale) for face in faces], small_HWC,
-        )  # fmt: skip
+        faces = [_scaled(face, scale) for face in found.faces]
+        size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
+        return FrameFinding(number, size, found.decision, packed, faces, small_HWC)
 
     def _is_supported(self, finding: FrameFinding, window: Sequence[FrameFinding]) -> bool:
         """Whether the face that matches has been alike where it was seen just before."""

@@ -47,7 +47,11 @@ class Columns:
 
     name = identity = "columns"
 
+    def __init__(self) -> None:
+        self.calls = 0
+
     def segment(self, rgb_HWC: np.ndarray, faces: list[Face]) -> list[PersonMask]:
+        self.calls += 1
         masks = []
         for face in faces:
             probability_HW = np.zeros(rgb_HWC.shape[:2], np.float32)
@@ -156,11 +160,13 @@ def test_the_front_end_gets_each_pictures_faces_as_shares_of_it(identity: Identi
 
 
 def test_nobody_is_kept_where_the_person_is_not(identity: Identity) -> None:
-    parts = {"image": picture(20), "recognizer": Blobs(), "identity": identity, "person_segmenter": Columns()}
+    segmenter = Columns()
+    parts = {"image": picture(20), "recognizer": Blobs(), "identity": identity, "person_segmenter": segmenter}
     with pytest.raises(PersonError, match="face 0 at"):
         MaskLossInstanceMask().run(**parts)
     mask, _, report, box = MaskLossInstanceMask().run(**parts, on_no_match="empty")["result"]
     assert not mask.any()
+    assert segmenter.calls == 0, "nobody is segmented where nobody is chosen"
     assert box == {"x": 0, "y": 0, "width": 0, "height": 0}
     assert json.loads(report)["decision"] == "empty"
     mask, _, report, _ = MaskLossInstanceMask().run(**parts, on_no_match="largest")["result"]

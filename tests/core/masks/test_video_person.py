@@ -191,6 +191,7 @@ def test_an_interrupt_leaves_no_half_a_video(step: Step, film: Film) -> None:
 
 
 def test_a_film_without_the_person_follows_the_rules(step: Step, film: Film) -> None:
+    step.segmenter = ColumnSegmenter()
     item = film([draw_people((150, GREEN, True)) for _ in range(5)])
     with pytest.raises(PersonError, match=r"^film: The person cannot be told apart: no face matches in 2 frames"):
         step(item, rules=MatchRules())
@@ -198,6 +199,7 @@ def test_a_film_without_the_person_follows_the_rules(step: Step, film: Film) -> 
     assert report["items"][0]["decision"] == "empty"
     assert len(dataset.items) == 1
     assert not any(mask_HW.any() for mask_HW in step.masks(item))
+    assert step.segmenter.calls == 0, "nobody is segmented where nobody is chosen"
     with pytest.raises(SettingError, match="on_no_match is largest, and in the video film"):
         step(item, rules=MatchRules(on_no_match=OnNoMatch.LARGEST))
     with pytest.raises(SettingError, match="choices names the video film"):

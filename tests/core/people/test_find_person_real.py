@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from maskloss.core.bundled.person_segmenter import BundledPersonSegmenter
 from maskloss.core.bundled.recognizer import BundledFaceRecognizer
+from maskloss.core.people.find_person import find_person
 from maskloss.core.people.identity import MatchRules, OnNoMatch, Outcome, decide
-from maskloss.core.people.pick import pick_person
 from maskloss.core.people.references import reference_identity
 
 pytestmark = pytest.mark.models
@@ -20,7 +20,6 @@ def test_all_six_people_of_a_group_are_isolated_in_turn(t1_photograph: np.ndarra
     faces = recognizer.detect(t1_photograph)
     assert len(faces) == 6
     masks = BundledPersonSegmenter().segment(t1_photograph, faces)
-    size = t1_photograph.shape[1], t1_photograph.shape[0]
     isolated: list[np.ndarray] = []
     for face in faces:
         # By the face itself as the reference, so that the right one of six is found by comparing.
@@ -32,8 +31,9 @@ def test_all_six_people_of_a_group_are_isolated_in_turn(t1_photograph: np.ndarra
         middle = (x0 + x1) / 2 - window[1].start
         index = min(near, key=lambda each: abs((each.box[0] + each.box[2]) / 2 - middle)).index
         identity, _, _ = reference_identity(recognizer, [("close-up", close_HWC)], index)
-        mask_HW, decision = pick_person(size, faces, masks, recognizer, identity, MatchRules())
-        assert (decision.outcome, decision.chosen) == (Outcome.MATCH, face.index)
+        found = find_person(t1_photograph, recognizer, identity, masks, MatchRules())
+        mask_HW = found.mask_HW
+        assert (found.decision.outcome, found.decision.chosen) == (Outcome.MATCH, face.index)
         for other in faces:
             middle_yx = int((other.box[1] + other.box[3]) / 2), int((other.box[0] + other.box[2]) / 2)
             assert mask_HW[middle_yx] == (other.index == face.index)

@@ -1,0 +1,81 @@
+"""One person in one picture: find the faces, decide whose is looked for, segment, and cut that person out; nobody else
+is ever kept unasked. `_HW`, `_HWC` pixel grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import ImageError, PersonError
+from .faces import Face, FaceRecognizer
+from .identity import Identity, MatchRules, OnNoMatch, PersonDecision, decide, describe_scores, without_match
+from .instances import PersonMask, PersonSegmenter, isolate_person
+from .own_hair import SeenHair, add_own_hair
+
+
+@dataclass(frozen=True, eq=False)
+class FoundPerson:
+    """`faces`: everyone's, in the picture's pixels. `decision`: whose was chosen and why, and the mask's area.
+    `segmented_HW`: the person as segmented (bool; all False when nobody was chosen). `mask_HW`: with the hair that is
+    theirs (bool)."""
+
+    faces: Sequence[Face]
+    decision: PersonDecision
+    segmented_HW: np.ndarray
+    mask_HW: np.ndarray
+
+
+def find_person(
+    rgb_HWC: np.ndarray,
+    recognizer: FaceRecognizer,
+    identity: Identity | None,
+    people: PersonSegmenter | Sequence[PersonMask],
+    rules: MatchRules,
+    seen: SeenHair | None = None,
+) -> FoundPerson:
+    """The one person of an upright uint8 RGB picture.
+
+    `people` segments them, which it is asked to only when a face was chosen, or is everyone's masks of this picture.
+    Hair that is `seen` and hangs on the chosen head alone belongs to the person, also where the person's mask ends
+    before it. A chosen face without a mask counts as no match: EMPTY and SKIP are followed; with ERROR and LARGEST it
+    is a PersonError listing every face's score: the largest face could be a bystander's.
+    Raises what `decide` raises, and ImageError when masks are not of the picture's size.
+    """
+    faces = recognizer.detect(rgb_HWC)
+    decision = decide(faces, recognizer, identity, rules)
+    masks = _masks(people, rgb_HWC, faces, decision)
+    nobody_HW = np.zeros(rgb_HWC.shape[:2], dtype=bool)
+    if decision.chosen is None:
+        return FoundPerson(faces, replace(decision, area=0.0), nobody_HW, nobody_HW)
+    try:
+        segmented_HW = isolate_person(faces, masks, decision.chosen)
+    except PersonError as error:
+        if rules.on_no_match not in (OnNoMatch.EMPTY, OnNoMatch.SKIP):
+            raise PersonError(f"{error} The faces of this picture: {describe_scores(decision.faces)}.") from error
+        cause = f"{decision.reason}, but it has no person mask"
+        without = without_match(faces, decision.faces, rules.on_no_match, cause)
+        return FoundPerson(faces, replace(without, area=0.0), nobody_HW, nobody_HW)
+    mask_HW = segmented_HW if seen is None else add_own_hair(segmented_HW, seen, faces, masks, decision.chosen)
+    return FoundPerson(faces, replace(decision, area=float(mask_HW.mean())), segmented_HW, mask_HW)
+
+
+def _masks(
+    people: PersonSegmenter | Sequence[PersonMask], rgb_HWC: np.ndarray, faces: Sequence[Face], decision: PersonDecision
+) -> Sequence[PersonMask]:
+    """Everyone's masks; none are made when nobody was chosen."""
+    if isinstance(people, Sequence):
+        masks = people
+    else:
+        masks = [] if decision.chosen is None else people.segment(rgb_HWC, faces)
+    size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
+    for mask in masks:
+        height, width = mask.probability_HW.shape
+        if (width, height) != size:
+            raise ImageError(
+                f"A person mask is {width} x {height} pixels, but the picture is {size[0]} x {size[1]}: "
+                "make the masks from this picture."
+            )
+    return masks
