@@ -73,6 +73,7 @@ class MaskLossLoadDataset(Node):
                 "max_frames": INT(129, 1, MAX_FRAMES, "Videos, full: frames at most."),
                 "target_fps": FLOAT(16.0, 0, 240, 0.001, "Frames per second: WAN 16, HunyuanVideo 24; 0 = all frames."),
                 "mask_meaning": COMBO(MaskMeaning, "What of a mask file is the weight; auto chooses by what it holds."),
+                "folder_repeats": BOOLEAN(False, "A folder named 10_me gives its photographs 10 times num_repeats."),
             },
         }
 
@@ -119,6 +120,7 @@ class MaskLossLoadDataset(Node):
         max_frames: int = 129,
         target_fps: float = 16.0,
         mask_meaning: str = "auto",
+        folder_repeats: bool = False,
     ) -> dict[str, Any]:
         resolution = (resolution_width, resolution_height)
         buckets = (enable_bucket, bucket_no_upscale, bucket_step, min_bucket, max_bucket)
@@ -133,6 +135,7 @@ class MaskLossLoadDataset(Node):
             recursive=recursive,
             num_repeats=num_repeats,
             settings=LoadSettings(resolution, *buckets, alpha_mask, require_mask, video, MaskMeaning(mask_meaning)),
+            folder_repeats=folder_repeats,
         )
         dataset, report = scan_dataset(config, _masks_follow())
         return told((_shared(dataset), as_json(report.to_json())), report.messages())

@@ -45,10 +45,11 @@ def cache_text(
             states[caption] = "encoded"
     progress.update(len(used_by), len(used_by))
     _note_encoder(cache, encoder.identity)
+    bare = {entry.item_name for entry in cache.entries if not entry.caption}
     counts = {state: list(states.values()).count(state) for state in ("encoded", "unchanged")}
     return replace(cache, text_encoder=encoder.identity, their_text={}), {
         "items": [{"caption": text, "state": states[text], "used_by": names} for text, names in used_by.items()],
-        "counts": {"captions": len(used_by), "without_caption": len(used_by[""]), **counts},
+        "counts": {"captions": len(used_by), "without_caption": len(bare), **counts},
     }
 
 

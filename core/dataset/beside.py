@@ -11,6 +11,8 @@ from .files import FoundFile
 
 # OneTrainer and others. What ends so is never a photograph where its photograph lies beside it; the first never at all.
 _ALWAYS, _ENDINGS = "-masklabel", ("-masklabel", "_mask", "-mask")
+# Comparing letter by letter takes long where both lists are.
+_MOST_LOOKED = 20
 _MARK = re.compile(r"[-_. ]*(masklabel|mask|matte|alpha|seg)[-_. ]*")
 
 
@@ -34,10 +36,20 @@ def split_masks(files: Sequence[FoundFile]) -> tuple[list[FoundFile], dict[str, 
 
 
 def near_names(orphans: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """For orphans that look like one of `names` under another name (`IMG_2_mask` for `IMG_2`): that name."""
+    """For orphans that look like one of `names` under another name (`IMG_2_mask` for `IMG_2`): that name. Those that
+    are the same but for such an ending are told always, of others the first 20 that are like one."""
     plain = {_plain(name): name for name in names}
-    found = {orphan: difflib.get_close_matches(_plain(orphan), plain, n=1, cutoff=0.8) for orphan in orphans}
-    return {orphan: plain[near[0]] for orphan, near in found.items() if near}
+    near: dict[str, str] = {}
+    looked = 0
+    for orphan in orphans:
+        key = _plain(orphan)
+        if key in plain:
+            near[orphan] = plain[key]
+        elif looked < _MOST_LOOKED and plain:
+            looked += 1
+            alike = difflib.get_close_matches(key, plain, n=1, cutoff=0.8)
+            near.update({orphan: plain[alike[0]]} if alike else {})
+    return near
 
 
 def _key(name: str) -> str:

@@ -52,7 +52,10 @@ _ACTING = {
         (*_DIRECTORIES, "mask_directory", "caption_directory", "control_directory", "caption_extension"), _Kind.TEXT
     ),
     **_VIDEO,
-    **dict.fromkeys(("alpha_mask", "require_mask", "enable_bucket", "bucket_no_upscale", "recursive"), _Kind.SWITCH),
+    **dict.fromkeys(
+        ("alpha_mask", "require_mask", "enable_bucket", "bucket_no_upscale", "recursive", "folder_repeats"),
+        _Kind.SWITCH,
+    ),
     **dict.fromkeys(("min_bucket_reso", "max_bucket_reso"), _Kind.BOUND),
     **dict.fromkeys(("bucket_reso_steps", "num_repeats"), _Kind.COUNT),
     "resolution": _Kind.SIZE,
@@ -66,7 +69,10 @@ _ELSEWHERE = {
     "keep_tokens": "it has no effect, because captions are cached as they are",
 }
 # What the report tells of each dataset.
-_OF_EACH = ("counts", "buckets", "not_read", "left_out")
+_OF_EACH = (
+    "counts", "names", "files", "near", "unmatched", "unused_masks", "without_caption", "buckets", "not_read",
+    "left_out",
+)  # fmt: skip
 _JSONL = ("image_jsonl_file", "video_jsonl_file")
 
 
@@ -119,8 +125,8 @@ def scan_config(config: ConfigFile, masks_follow: bool = False) -> tuple[Dataset
     """Scan every dataset of the file and join them; names that clash are prefixed by their folders.
 
     Returns the dataset and the report {"items": [{"name", "mask", "caption", "frames", "clips"}], "counts",
-    "datasets": [{"directory", "counts", "buckets", "not_read", "left_out"}], "messages"}. Errors as `scan_dataset`,
-    which `masks_follow` is passed to.
+    "datasets": [{"directory", and of its own scan "counts", "names", "files", "near", "unmatched", …}], "messages"}.
+    Errors as `scan_dataset`, which `masks_follow` is passed to.
     """
     for text in config.messages:
         warn(text)
@@ -206,6 +212,7 @@ def _dataset(values: Mapping[str, Any], path: Path, number: int, folders: Folder
         settings=settings,
         images=kind == "image_directory",
         videos=kind == "video_directory",
+        folder_repeats=values.get("folder_repeats", False),
     )
 
 

@@ -103,7 +103,6 @@ class NameIndex:
         holds files with the suffixes `folders_of` can belong to one as well."""
         self._kind = kind
         self._exact: defaultdict[str, list[Path]] = defaultdict(list)
-        self._given: set[Path] = set()
         # By less and less of a name: its Unicode form, then its case.
         self._loosely = tuple((key, _no_paths(), _counts(key(name) for name in wanted)) for key in (_composed, _folded))
         lowered = tuple(suffix.lower() for suffix in suffixes)
@@ -132,16 +131,6 @@ class NameIndex:
             return None
         return self._one(name, self._exact.get(flat, [])) or self._loose(flat)
 
-    @property
-    def given(self) -> frozenset[Path]:
-        """The files and folders that belong to a name that was asked for so far."""
-        return frozenset(self._given)
-
-    @property
-    def unused(self) -> frozenset[Path]:
-        """All others."""
-        return frozenset(path for paths in self._exact.values() for path in paths) - self._given
-
     def _loose(self, name: str) -> Path | None:
         for key, paths, wanted in self._loosely:
             if wanted.get(key(name), 0) > 1:
@@ -156,7 +145,6 @@ class NameIndex:
             raise DatasetError(
                 f"Two {self._kind} files could belong to {name}: {paths[0]} and {paths[1]}; keep one of them."
             )
-        self._given.update(paths)
         return paths[0] if paths else None
 
 

@@ -107,11 +107,21 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class Found:
+    """One count of a scan, in words, and the names behind it."""
+
+    what: str
+    count: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """Items in a fixed order with unique names, and what was left out on the way."""
+    """Items in a fixed order with unique names, what was left out on the way, and what the scan had found."""
 
     items: tuple[DatasetItem, ...]
     left_out: tuple[LeftOut, ...] = ()
+    found: tuple[Found, ...] = ()
 
     def __post_init__(self) -> None:
         twice = [name for name, count in Counter(item.name for item in self.items).items() if count > 1]

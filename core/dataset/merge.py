@@ -10,7 +10,16 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import SettingError
 from ..warning import warn
-from .items import Dataset, DatasetItem, LeftOut
+from .items import Dataset, DatasetItem, Found, LeftOut
+
+
+def _found(datasets: Sequence[Dataset]) -> tuple[Found, ...]:
+    """What the scans of all of them had found, one after the other in each count."""
+    together: dict[str, Found] = {}
+    for each in (each for dataset in datasets for each in dataset.found):
+        before = together.get(each.what, Found(each.what, 0, ()))
+        together[each.what] = Found(each.what, before.count + each.count, before.names + each.names)
+    return tuple(together.values())
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ def join_datasets(datasets: Sequence[Dataset]) -> Dataset:
             LeftOut(replace(left.item, name=names[part.number, left.item.name]), left.reason)
             for left in part.dataset.left_out
         ]
-    return Dataset(tuple(items), tuple(left_out))
+    return Dataset(tuple(items), tuple(left_out), _found(datasets))
 
 
 def merge_datasets(
@@ -55,7 +64,7 @@ def merge_datasets(
         if not (math.isfinite(weight) and weight > 0):
             raise SettingError(f"{which}_weight is {weight}; it must be above 0, leave the dataset out instead.")
         items = tuple(replace(item, repeats=_scaled(item.repeats, weight)) for item in dataset.items)
-        scaled.append(Dataset(items, dataset.left_out))
+        scaled.append(replace(dataset, items=items))
         messages.append(_came_out(which, dataset, items))
         raised = sum(item.repeats * weight < 0.5 for item in dataset.items)
         if raised:

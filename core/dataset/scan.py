@@ -7,7 +7,7 @@ masks are read whole, so that what they mean is known before anything is made fr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -16,21 +16,26 @@ from ..errors import DatasetError, PathError, SettingError
 from ..files import read_bytes
 from ..images import IMAGE_SUFFIXES, is_picture, picture_facts
 from ..photo.formats import why_not_readable
+from ..video.masks import numbered_pictures
 from ..video.reader import VIDEO_SUFFIXES, probe
 from ..warning import warn
 from .beside import split_masks
 from .buckets import bucket_for
 from .files import FoundFile, NameIndex, list_files, need_directory
+from .folder_repeats import hinted_repeats, repeats_in, told_repeats
+from .found_files import FileKind, Root, sort_files
+from .found_video import look_at_video
 from .items import Dataset, DatasetItem, LeftOut, LoadSettings
 from .load import checked_size, expected_origin, has_unused_alpha
 from .mask_facts import look_at_masks
-from .scan_report import ScanReport, look_at_video, named
+from .scan_report import ScanReport, named
 
 
 @dataclass(frozen=True)
 class DatasetConfig:
     """Where a dataset's files lie. Directories that are None are not used; captions then lie beside the images. Without
-    `images` or `videos`, files of that kind are passed by."""
+    `images` or `videos`, files of that kind are passed by. `folder_repeats`: what lies in a folder named
+    `<number>_<name>` comes that many times `num_repeats`."""
 
     directory: Path
     mask_directory: Path | None = None
@@ -42,6 +47,7 @@ class DatasetConfig:
     settings: LoadSettings = field(default_factory=LoadSettings)
     images: bool = True
     videos: bool = True
+    folder_repeats: bool = False
 
     def __post_init__(self) -> None:
         if self.num_repeats < 1:
@@ -97,24 +103,38 @@ def scan_dataset(
         clips = videos[item.name].clips if item.is_video else (1,)
         buckets[bucket_for(checked_size(item), item.settings)] += len(clips)
     kept, masks_read = look_at_masks(kept)
+    used = {item.mask_path for item in items if item.mask_path is not None}
+    claims: dict[FileKind, Iterable[Path]] = {
+        FileKind.PHOTOGRAPHS: (item.media_path for item in items if not item.is_video),
+        FileKind.VIDEOS: (item.media_path for item in kept if item.is_video),
+        FileKind.VIDEOS_LEFT_OUT: (left.item.media_path for left in left_out),
+        FileKind.MASKS: (file for path in used for file in (numbered_pictures(path) if path.is_dir() else (path,))),
+        FileKind.MASKS_BESIDE_UNUSED: {file.path for file in beside.values()} - used,
+        FileKind.CAPTIONS: (item.caption_path for item in items if item.caption_path and item.caption),
+        FileKind.CAPTIONS_BLANK: (item.caption_path for item in items if item.caption_path and not item.caption),
+        FileKind.CONTROLS: (item.control_path for item in items if item.control_path),
+        FileKind.NOT_READ: not_read,
+    }
     report = ScanReport(
         masks={item.name: expected_origin(item) for item in kept},
         buckets=dict(buckets),
-        without_caption=tuple(item.name for item in kept if item.caption_path is None),
-        not_read=not_read,
+        without_caption=tuple(item.name for item in kept if not item.caption),
+        files=sort_files(_roots(config), claims),
         mask_directory=config.mask_directory,
         alpha_mask=settings.alpha_mask,
         videos=videos,
         target_fps=settings.video.target_fps,
         masks_read=masks_read,
         unused_alpha=tuple(item.name for item in kept if has_unused_alpha(item)),
-        unused_masks=_unused(config.mask_directory, masks, video_masks),
         beside=tuple(item.name for item in kept if item.name in beside and item.mask_path == beside[item.name].path),
         pictures={item.name: picture_facts(item.media_path) for item in kept if not item.is_video},
+        without_control=tuple(item.name for item in kept if config.control_directory and not item.control_path),
+        repeats=_repeats(config, names),
+        repeats_hint="" if config.folder_repeats else hinted_repeats(config.directory, names, config.num_repeats),
     )
     for text in report.warnings():
         warn(named_in_warnings + text)
-    return Dataset(kept, left_out), report
+    return Dataset(kept, left_out, report.found()), report
 
 
 def read_caption(path: Path) -> str:
@@ -132,11 +152,29 @@ def read_caption(path: Path) -> str:
         ) from error
 
 
-def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[str, ...], dict[str, FoundFile]]:
+def _roots(config: DatasetConfig) -> list[Root]:
+    """The folders that are looked into, and what files in them are that belong to nothing."""
+    captions = {config.caption_suffix.lower(): FileKind.CAPTIONS_UNUSED}
+    roots = [Root(config.directory, config.recursive, {} if config.caption_directory else captions, main=True)]
+    pictures: list[str] = [*IMAGE_SUFFIXES, *VIDEO_SUFFIXES]
+    companions: list[tuple[Path | None, dict[str, FileKind]]] = [
+        (config.mask_directory, dict.fromkeys(pictures, FileKind.MASKS_UNUSED)),
+        (config.caption_directory, captions),
+        (config.control_directory, dict.fromkeys(pictures, FileKind.CONTROLS_UNUSED)),
+    ]
+    roots += [Root(directory, True, unused) for directory, unused in companions if directory is not None]
+    return roots
+
+
+def _repeats(config: DatasetConfig, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(told_repeats(config.directory, names, config.num_repeats)) if config.folder_repeats else ()
+
+
+def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[Path, ...], dict[str, FoundFile]]:
     """The photographs and videos, the files that are not read, and the masks beside photographs by their names."""
     closed = [path for path in (config.mask_directory, config.control_directory) if path is not None]
     media: list[FoundFile] = []
-    not_read: list[str] = []
+    not_read: list[Path] = []
     missing: list[str] = []
     wanted = (*(IMAGE_SUFFIXES if config.images else ()), *(VIDEO_SUFFIXES if config.videos else ()))
     for file in list_files(config.directory, config.recursive, closed):
@@ -146,9 +184,9 @@ def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[str, ...], dic
         if (suffix in wanted and not why_not) or (not suffix and config.images and is_picture(file.path)):
             media.append(file)
         elif suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES:
-            not_read.append(file.path.relative_to(config.directory).as_posix())
+            not_read.append(file.path)
     media, beside, alone = split_masks(media)
-    not_read += [file.path.relative_to(config.directory).as_posix() for file in alone]
+    not_read += [file.path for file in alone]
     for text in missing:
         warn(f"Files of {config.directory} are not read: {text}")
     for first, second in pairwise(media):
@@ -158,23 +196,12 @@ def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[str, ...], dic
             )
     if not media:
         kinds = " or ".join(kind for kind, read in (("images", config.images), ("videos", config.videos)) if read)
-        unread = f" ({len(not_read)} files there are not read: {named(not_read)})" if not_read else ""
+        unread_names = [path.relative_to(config.directory).as_posix() for path in not_read]
+        unread = f" ({len(not_read)} files there are not read: {named(unread_names)})" if not_read else ""
         below = "" if config.recursive or missing else "; set recursive for those in subfolders"
         why = "".join(f"; {text}" for text in missing)
         raise DatasetError(f"The image directory {config.directory} holds no {kinds}{unread}{why}{below}.")
     return media, tuple(not_read), beside
-
-
-def _unused(directory: Path | None, *indexes: NameIndex | None) -> tuple[str, ...]:
-    """Files of the mask directory that belong to nothing."""
-    if directory is None:
-        return ()
-    each = [index for index in indexes if index is not None]
-    given = frozenset[Path]().union(*(index.given for index in each))
-    unused = frozenset[Path]().union(*(index.unused for index in each)) - given
-    # What lies in a folder that is a video's masks belongs to that video.
-    alone = sorted(path for path in unused if path.is_file() and given.isdisjoint(path.parents))
-    return tuple(path.relative_to(directory).as_posix() for path in alone)
 
 
 def _mask_indexes(
@@ -221,7 +248,7 @@ def _item(
         mask_path=(masks.find(file.name) if masks else None) or (lies_beside.path if lies_beside else None),
         caption=read_caption(caption_path) if caption_path else "",
         control_path=controls.find(file.name) if controls else None,
-        repeats=config.num_repeats,
+        repeats=config.num_repeats * (repeats_in(config.directory, file.name) if config.folder_repeats else 1),
         caption_path=caption_path,
         mask_meaning=config.settings.mask_meaning,
     )

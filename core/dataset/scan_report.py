@@ -9,67 +9,48 @@ from pathlib import Path, PurePosixPath
 
 from ..images import PictureFacts
 from ..photo.colour_profile import ProfileUse
-from ..video.clips import VideoSettings, clips_of, is_slower, too_long
 from ..video.colour import Transfer
-from ..video.frame_index import VideoInfo
 from .beside import near_names
-from .items import MaskOrigin
+from .found_files import SAID, FileKind, FoundFiles
+from .found_video import FoundVideo
+from .items import Found, MaskOrigin
 from .mask_facts import DARK_BELOW, MaskFacts, mask_counts
 
 
 @dataclass(frozen=True)
-class FoundVideo:
-    """What a video gives. `missing` are the lengths that it is too short for; `slower`: it has fewer frames per second
-    than asked; `note` tells of frames that cannot be decoded."""
-
-    frames: int
-    clips: tuple[int, ...]
-    missing: tuple[int, ...]
-    slower: bool
-    note: str
-    transfer: Transfer = Transfer.SDR
-
-    @property
-    def why_none(self) -> str:
-        """Why it gives no clip, or empty."""
-        if self.clips:
-            return ""
-        return f"it has {self.frames} frames, too few for target_frames {', '.join(map(str, self.missing))}"
-
-
-def look_at_video(info: VideoInfo, settings: VideoSettings) -> FoundVideo:
-    """What a video of this kind gives under these settings."""
-    times = settings.times_of(info.times)
-    return FoundVideo(
-        frames=info.frames,
-        clips=tuple(len(clip.frames) for clip in clips_of(info.times, settings)),
-        missing=too_long(info.times, settings),
-        slower=is_slower(times, settings.target_fps),
-        note=info.note,
-        transfer=info.transfer,
-    )
-
-
-@dataclass(frozen=True)
 class ScanReport:
-    """What a scan found. Names are items' names; `not_read` are file names; `buckets` counts items by their bucket, a
-    video once for each clip. `videos` has those too that give no clip and were left out. `masks_read`: how mask files
-    are read; `unused_alpha`: photographs whose alpha hides something while `alpha_mask` is off; `unused_masks`: files
-    of the mask directory that belong to nothing; `beside`: photographs whose mask lies beside them."""
+    """What a scan found. Names are items' names; `files` are all files of the folders, by kind; `buckets` counts items
+    by their bucket, a video once for each clip. `videos` has those too that give no clip and were left out.
+    `masks_read`: how mask files are read; `unused_alpha`: photographs whose alpha hides something while `alpha_mask` is
+    off; `beside`: photographs whose mask lies beside them; `without_control`: items without a control image where a
+    folder of them is given; `repeats`: sentences about folders that say how often their items come, and `repeats_hint`
+    one about those that would."""
 
     masks: Mapping[str, MaskOrigin]
     buckets: Mapping[tuple[int, int], int]
     without_caption: tuple[str, ...]
-    not_read: tuple[str, ...]
+    files: FoundFiles
     mask_directory: Path | None
     alpha_mask: bool = False
     videos: Mapping[str, FoundVideo] = field(default_factory=dict)
     target_fps: float = 0.0
     masks_read: Mapping[str, MaskFacts] = field(default_factory=dict)
     unused_alpha: tuple[str, ...] = ()
-    unused_masks: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     pictures: Mapping[str, PictureFacts] = field(default_factory=dict)
+    without_control: tuple[str, ...] = ()
+    repeats: tuple[str, ...] = ()
+    repeats_hint: str = ""
+
+    @property
+    def not_read(self) -> tuple[str, ...]:
+        """Pictures and videos that are not read."""
+        return self.files.of(FileKind.NOT_READ)
+
+    @property
+    def unused_masks(self) -> tuple[str, ...]:
+        """Files of the mask directory that belong to nothing."""
+        return self.files.of(FileKind.MASKS_UNUSED)
 
     @property
     def unmatched(self) -> tuple[str, ...]:
@@ -77,8 +58,37 @@ class ScanReport:
         return tuple(name for name, origin in self.masks.items() if origin is MaskOrigin.NONE)
 
     @property
-    def _converted(self) -> list[str]:
-        return [name for name, each in self.pictures.items() if each.profile_use is ProfileUse.CONVERTED]
+    def _named(self) -> Mapping[str, tuple[str, Sequence[str]]]:
+        """The counts of items of which one has to know, by their keys: in words, and the items' names."""
+        pictures = self.pictures.items()
+        uses = {use: [name for name, each in pictures if each.profile_use is use] for use in ProfileUse}
+        return {
+            "mask_none": ("items without a mask", self.unmatched),
+            "without_caption": ("items without a caption", self.without_caption),
+            "without_control": ("items without a control image", self.without_control),
+            "masks_beside": ("photographs with their mask beside them", self.beside),
+            "unused_alpha": ("photographs with alpha that is not used", self.unused_alpha),
+            "several_frames": (
+                "photographs of several frames or pages, of which the first is used",
+                [name for name, each in pictures if each.frames > 1],
+            ),
+            "converted_colours": ("photographs converted to sRGB by their colour profile", uses[ProfileUse.CONVERTED]),
+            "ignored_profiles": ("photographs with a colour profile that cannot be used", uses[ProfileUse.BROKEN]),
+            "untagged_colours": (
+                "photographs with colours named by PNG's gAMA, cHRM or cICP, which is not applied",
+                [name for name, each in pictures if each.untagged],
+            ),
+            "hdr_videos": (
+                "HDR videos",
+                [name for name, video in self.videos.items() if video.transfer is not Transfer.SDR],
+            ),
+        }
+
+    def found(self) -> tuple[Found, ...]:
+        """All files by kind, and the counts of items of which one has to know, with names; none that is 0."""
+        files = [Found(SAID[kind], count, self.files.of(kind)) for kind, count in self.files.counts.items() if count]
+        items = [Found(what, len(names), tuple(names)) for what, names in self._named.values() if names]
+        return (*files, *items)
 
     @property
     def left_out(self) -> Mapping[str, str]:
@@ -87,22 +97,23 @@ class ScanReport:
 
     def messages(self) -> tuple[str, ...]:
         """What a person has to know, one sentence each."""
-        return (*self.warnings(), *self._clips_line(), *self._how_read())
+        return (*self.warnings(), *self._clips_line(), *self._how_read(), *self.repeats, self.files.line())
 
     def warnings(self) -> tuple[str, ...]:
         """Those of the messages that tell of something that is perhaps not meant so."""
         lines: list[str] = []
         for kind, names in self._by_kind(self.unmatched if self.mask_directory is not None else ()):
             lines.append(f"{len(names)} {kind} have no matching mask file: {named(names)}")
-        if self.unused_masks:
-            near = near_names([PurePosixPath(name).stem for name in self.unused_masks], self.unmatched)
-            told = [
-                f"{name} (near {near[stem]})" if (stem := PurePosixPath(name).stem) in near else name
-                for name in self.unused_masks
-            ]
-            lines.append(f"{len(told)} mask files have the name of no photograph or video: {named(told)}")
+        lines += self._orphans(FileKind.MASKS_UNUSED, "mask files have")
         for kind, names in self._by_kind(self.without_caption):
             lines.append(f"{len(names)} {kind} have no caption: {named(names)}")
+        if blank := self.files.of(FileKind.CAPTIONS_BLANK):
+            lines.append(f"{len(blank)} caption files are blank and count as no caption: {named(blank)}")
+        lines += self._orphans(FileKind.CAPTIONS_UNUSED, "caption files have")
+        for kind, names in self._by_kind(self.without_control):
+            lines.append(f"{len(names)} {kind} have no control image: {named(names)}")
+        lines += self._orphans(FileKind.CONTROLS_UNUSED, "control images have")
+        lines += [self.repeats_hint] if self.repeats_hint else []
         if self.not_read:
             lines.append(f"{len(self.not_read)} files were not read (no supported image): {named(self.not_read)}")
         if self.unused_alpha:
@@ -114,8 +125,10 @@ class ScanReport:
 
     def to_json(self) -> dict[str, object]:
         """{"items": [{"name", "mask", "caption", "frames", "clips", "mask_read": `MaskFacts.to_json` where there is a
-        mask file, "unused_alpha": true where that is so}], "counts", "buckets", "not_read", "left_out", "messages"}. A
-        photograph has 1 frame and is 1 clip; `clip_frames` are those of all the videos' clips."""
+        mask file, "unused_alpha": true where that is so}], "counts", "names": those behind counts of items, "files":
+        `FoundFiles.to_json`, "near": ["file that belongs to nothing: item that it may be meant for"], "buckets",
+        "left_out", "messages", …}. A photograph has 1 frame and is 1 clip; `clip_frames` are those of all the videos'
+        clips."""
         bare = set(self.without_caption)
         origins = Counter(self.masks.values())
         lengths = [length for video in self.videos.values() for length in video.clips]
@@ -138,15 +151,13 @@ class ScanReport:
                 "clip_frames": sum(lengths),
                 **{f"mask_{origin.value}": origins[origin] for origin in MaskOrigin},
                 **mask_counts(self.masks_read.values()),
-                "unused_alpha": len(self.unused_alpha),
-                "hdr_videos": sum(video.transfer is not Transfer.SDR for video in self.videos.values()),
-                "without_caption": len(self.without_caption),
+                **{key: len(names) for key, (_, names) in self._named.items()},
                 "not_read": len(self.not_read),
                 "unused_masks": len(self.unused_masks),
-                "masks_beside": len(self.beside),
-                "converted_colours": len(self._converted),
-                "several_frames": sum(each.frames > 1 for each in self.pictures.values()),
             },
+            "names": {key: list(names) for key, (_, names) in self._named.items()},
+            "files": self.files.to_json(),
+            "near": [f"{name}: {item}" for kind in self._near_what for name, item in self._near(kind).items()],
             "unmatched": list(self.unmatched),
             "unused_masks": list(self.unused_masks),
             "without_caption": list(self.without_caption),
@@ -155,6 +166,26 @@ class ScanReport:
             "left_out": [f"{name}: {reason}" for name, reason in self.left_out.items()],
             "messages": list(self.messages()),
         }
+
+    @property
+    def _near_what(self) -> Mapping[FileKind, Sequence[str]]:
+        """Items that files of a kind may have been meant for."""
+        return {
+            FileKind.MASKS_UNUSED: self.unmatched,
+            FileKind.CAPTIONS_UNUSED: self.without_caption,
+            FileKind.CONTROLS_UNUSED: self.without_control,
+        }
+
+    def _near(self, kind: FileKind) -> Mapping[str, str]:
+        stems = {name: PurePosixPath(name).stem for name in self.files.of(kind)}
+        near = near_names(list(stems.values()), self._near_what[kind])
+        return {name: near[stem] for name, stem in stems.items() if stem in near}
+
+    def _orphans(self, kind: FileKind, which: str) -> list[str]:
+        names = self.files.of(kind)
+        near = self._near(kind)
+        told = [f"{name} (near {near[name]})" if name in near else name for name in names]
+        return [f"{len(told)} {which} the name of no photograph or video: {named(told)}"] if told else []
 
     def _amounts(self, name: str) -> dict[str, int]:
         video = self.videos.get(name)
@@ -181,7 +212,8 @@ class ScanReport:
         lines += [
             f"the mask of {name}: {each.note}" for name, each in self.masks_read.items() if each.note and each.key
         ]
-        if converted := self._converted:
+        _, converted = self._named["converted_colours"]
+        if converted:
             lines.append(f"{len(converted)} images are converted to sRGB by their colour profile: {named(converted)}")
         if self.beside:
             lines.append(f"{len(self.beside)} images have their mask beside them: {named(self.beside)}")
@@ -208,13 +240,11 @@ class ScanReport:
     def _about_pictures(self) -> list[str]:
         """Pictures of which not all is used: further frames, and colours that cannot be converted."""
         said = {
-            "hold several frames or pages, of which the first is used": lambda each: each.frames > 1,
-            "have a colour profile that cannot be used and is ignored": lambda each: (
-                each.profile_use is ProfileUse.BROKEN
-            ),
-            "name their colours by PNG's gAMA, cHRM or cICP, which is not applied": lambda each: each.untagged,
+            "several_frames": "hold several frames or pages, of which the first is used",
+            "ignored_profiles": "have a colour profile that cannot be used and is ignored",
+            "untagged_colours": "name their colours by PNG's gAMA, cHRM or cICP, which is not applied",
         }
-        found = {text: [name for name, each in self.pictures.items() if is_so(each)] for text, is_so in said.items()}
+        found = {text: self._named[key][1] for key, text in said.items()}
         return [f"{len(names)} images {text}: {named(names)}" for text, names in found.items() if names]
 
     def _by_kind(self, names: Sequence[str]) -> list[tuple[str, list[str]]]:

@@ -38,4 +38,4 @@ class Share:
             for position, item in enumerate(dataset.items)
             if position % self.of != self.number - 1
         )
-        return Dataset(dataset.items[self.number - 1 :: self.of], dataset.left_out + others)
+        return Dataset(dataset.items[self.number - 1 :: self.of], dataset.left_out + others, dataset.found)

@@ -91,7 +91,7 @@ def build_masks(
     for row in rows:
         row.pop("edited", None)
     report = {"items": rows, "counts": _counts(rows), "segmented": kept.segmented, "messages": messages}
-    return Dataset(items, dataset.left_out), report
+    return replace(dataset, items=items), report
 
 
 class _Building:

@@ -111,7 +111,7 @@ def set_masks(
         for item in dataset.items
     )
     counts = Counter(row["state"] for row in rows)
-    return Dataset(items, dataset.left_out), {
+    return replace(dataset, items=items), {
         "items": rows,
         "counts": {"items": len(items), **{state: counts[state] for state in ("written", "unchanged", "kept")}},
     }

@@ -99,7 +99,7 @@ def keep_person(
     if rows and all(row.decision is not None and row.decision.outcome in unsure for row in rows):
         warnings.append(warn(_nobody(rows)))
     report = {**person_report(rows), "warnings": warnings}
-    return Dataset(tuple(items), dataset.left_out + tuple(left_out)), report
+    return Dataset(tuple(items), dataset.left_out + tuple(left_out), dataset.found), report
 
 
 def _nobody(rows: Sequence[PersonRow]) -> str:

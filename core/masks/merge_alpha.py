@@ -78,7 +78,7 @@ def merge_dataset_alpha(
             details = {} if dry_run or plan.action in (_Action.SKIP, _Action.PASS) else _merge(plan, ledger)
             rows.append({"name": plan.item.name, "state": plan.action.value, **details})
     progress.update(len(plans), len(plans))
-    merged = dataset if dry_run else Dataset(tuple(_merged(plan) for plan in plans), dataset.left_out)
+    merged = dataset if dry_run else replace(dataset, items=tuple(_merged(plan) for plan in plans))
     return merged, _report(rows, dry_run)
 
 

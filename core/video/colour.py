@@ -1,13 +1,15 @@
 """A decoded frame as 8-bit sRGB, whatever its matrix, range, depth and transfer function; and as a mask.
 
-Matrix and range are always stated, because PyAV before 17 takes every clip for BT.601 and limited range where nothing
-is said, whatever its frames say (14.0, 15.1 and 16.0; only the yuvj formats keep their range), and newer ones take
-what the frames say. Clips that name no matrix are BT.601, as FFmpeg has it. More than 8 bits go through planar RGB:
-straight to packed RGB, FFmpeg's scaler loses up to two levels where chroma is subsampled. HDR (PQ and HLG, by the
-matrix of ITU-R BT.2100) is shown as on an SDR screen by one rule: the reference white of ITU-R BT.2408, 203 cd/m² (58
-% of the PQ signal, 75 % of the HLG signal at a nominal peak of 1000 cd/m²), becomes white, light below it keeps its
-proportions, and what is brighter is clipped. BT.2020 colours are brought to those of BT.709. H, W pixel grid, C
-channels.
+Matrix and range are always stated. PyAV before 17 takes every clip for BT.601 and limited range where nothing is said,
+whatever its frames say; only the yuvj formats keep their range (seen in 14.0, 15.1 and 16.0). Clips that name no matrix
+are BT.601, as FFmpeg has it. More than 8 bits go through planar RGB: straight to packed RGB, FFmpeg's scaler loses up
+to two levels where chroma is subsampled.
+
+HDR (PQ and HLG, by the matrix of ITU-R BT.2100) is shown as on an SDR screen by one rule: the reference white of ITU-R
+BT.2408, 203 cd/m² (58 % of the PQ signal, 75 % of the HLG signal at a nominal peak of 1000 cd/m²), becomes white, light
+below it keeps its proportions, and what is brighter is clipped. BT.2020 colours are brought to those of BT.709.
+
+H, W pixel grid, C channels.
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ def test_a_config_file_becomes_one_dataset_with_a_report(host: LocalHost, capsys
         "mask_read_brightness": 0, "mask_read_alpha": 0, "mask_read_colour": 0, "mask_read_nonzero": 0,
         "unused_alpha": 0, "hdr_videos": 0, "without_caption": 4, "not_read": 0, "unused_masks": 0, "masks_beside": 0,
         "converted_colours": 0, "several_frames": 0,
+        "ignored_profiles": 0, "untagged_colours": 0, "without_control": 0,
     }  # fmt: skip
     assert "set.toml sets batch_size: the trainer's batch_size decides." in capsys.readouterr().err
 

@@ -30,13 +30,19 @@ def test_a_folder_with_masks_captions_and_controls(tmp_path: Path, photograph: D
         "a", wanted, "ohwx person", control, 3,
     )  # fmt: skip
     assert (second.name, second.mask_path, second.caption, second.control_path) == ("b", None, "", None)
-    assert report.messages() == ("1 images have no matching mask file: b", "1 images have no caption: b")
+    assert report.messages() == (
+        "1 images have no matching mask file: b",
+        "1 images have no caption: b",
+        "1 images have no control image: b",
+        "5 files found: 2 photographs, 1 masks, 1 captions, 1 control images",
+    )
     assert report.to_json()["counts"] == {
         "images": 2, "videos": 0, "clips": 0, "clip_frames": 0,
         "mask_alpha": 0, "mask_file": 1, "mask_none": 1,
         "mask_read_brightness": 1, "mask_read_alpha": 0, "mask_read_colour": 0, "mask_read_nonzero": 0,
         "unused_alpha": 0, "hdr_videos": 0, "without_caption": 1, "not_read": 0,
         "unused_masks": 0, "masks_beside": 0, "converted_colours": 0, "several_frames": 0,
+        "ignored_profiles": 0, "untagged_colours": 0, "without_control": 1,
     }  # fmt: skip
     assert report.to_json()["items"] == [
         {

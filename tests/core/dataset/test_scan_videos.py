@@ -46,6 +46,7 @@ def test_photographs_and_videos_of_one_folder(tmp_path: Path, photograph: Draw, 
         "mask_read_brightness": 0, "mask_read_alpha": 0, "mask_read_colour": 0, "mask_read_nonzero": 0,
         "unused_alpha": 0, "hdr_videos": 0, "without_caption": 1, "not_read": 0,
         "unused_masks": 0, "masks_beside": 0, "converted_colours": 0, "several_frames": 0,
+        "ignored_profiles": 0, "untagged_colours": 0, "without_control": 0,
     }  # fmt: skip
     assert told["buckets"] == {"64x48": 33}
     assert "1 videos give 32 clips of 56 frames." in report.messages()
