@@ -71,14 +71,19 @@ def fit_image(image_HWC: np.ndarray, bucket_size: Size) -> np.ndarray:
     return _crop(shrink_then_enlarge(image_HWC, scaled), bucket_size)
 
 
-def fit_mask(mask_HW: np.ndarray, image_size: Size, bucket_size: Size) -> np.ndarray:
+def fit_mask(mask_HW: np.ndarray, image_size: Size, bucket_size: Size, keep_mean: bool = False) -> np.ndarray:
     """Give a mask the transform that `fit_image` gives its image: area when shrinking, nearest when enlarging.
 
-    `mask_HW` uint8 or float32, of the image's size or another of the same aspect; the dtype is kept.
+    `mask_HW` uint8 or float32, of the image's size or another of the same aspect; the dtype is kept. Nearest keeps the
+    levels of the mask; with `keep_mean`, of float32, a pixel has the mean of what it covers where a side grows as well,
+    so that the mean is kept for every size, and a pixel on an edge has a value in between.
     ImageError when the aspect differs by more than 1 %.
     """
     check_same_aspect("this item", image_size, (mask_HW.shape[1], mask_HW.shape[0]))
     scaled = _scaled_size(image_size, bucket_size)
+    if keep_mean:
+        mask_HW = shrink_then_enlarge(mask_HW, (min(mask_HW.shape[1], scaled[0]), min(mask_HW.shape[0], scaled[1])))
+        return _crop(_enlarge_by_area(mask_HW, scaled), bucket_size)
     # Nearest, because interpolating along an axis that grows would blur the tiers.
     return _crop(shrink_then_enlarge(mask_HW, scaled, cv2.INTER_NEAREST_EXACT), bucket_size)
 
@@ -113,6 +118,16 @@ def _area_matrix(length: int, cells: int) -> torch.Tensor:
     pixels = torch.arange(length, dtype=torch.float64)
     overlap = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
     return (overlap.clamp(min=0) * (cells / length)).float()
+
+
+def _enlarge_by_area(array_HW: np.ndarray, size: Size) -> np.ndarray:
+    """float32 at `size`, which is nowhere smaller: each pixel is the mean of the area that it covers."""
+    height, width = array_HW.shape
+    if size[1] > height:
+        array_HW = _area_matrix(height, size[1]).numpy() @ array_HW
+    if size[0] > width:
+        array_HW = array_HW @ _area_matrix(width, size[0]).numpy().T
+    return array_HW.clip(0, 1)
 
 
 def _scale(image_size: Size, bucket_size: Size) -> float:

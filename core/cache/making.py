@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from ..dataset.items import MaskOrigin
-from ..dataset.load import LoadedClip, expected_origin, load_clip, load_clip_weights, load_item
+from ..dataset.load import LoadedClip, expected_origin, load_clip, load_clip_weights, load_fitted
 from ..errors import CacheError
 from ..images import load_image
 from ..progress import Progress
-from ..resample import Size, fit_image, fit_mask, to_latent_grid
+from ..resample import Size, fit_image, to_latent_grid
 from ..workers import in_order, worker_count
 from .encoders import LatentEncoder
 from .entry_file import (
@@ -105,7 +105,9 @@ def _loaded(plan: ItemPlan) -> LoadedClip | None:
 
 
 def _read(plan: ItemPlan) -> LoadedClip:
-    return _photograph(plan) if plan.clip is None else load_clip(plan.item, plan.clip, plan.bucket)
+    if plan.clip is None:
+        return load_fitted(plan.item, plan.bucket)
+    return load_clip(plan.item, plan.clip, plan.bucket)
 
 
 def _rewrite_weights(plan: ItemPlan, rules: CachingRules) -> None:
@@ -119,7 +121,7 @@ def _rewrite_weights(plan: ItemPlan, rules: CachingRules) -> None:
         _encode([(plan, _read(plan))], rules)  # the header was whole, the latent is not
         return
     if plan.clip is None:
-        loaded = _photograph(plan)
+        loaded = load_fitted(plan.item, plan.bucket)
         _write(plan, rules, latent_CThw, image_CThw, loaded.weights_THW, loaded.origin)
     else:
         weights_THW = load_clip_weights(plan.item, plan.clip, plan.bucket)
@@ -162,15 +164,6 @@ def _one_frame(
 
 def _pixels(clips: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(clips)).float() / 255
-
-
-def _photograph(plan: ItemPlan) -> LoadedClip:
-    """A photograph and its weights at the bucket's size, as a clip of one frame."""
-    loaded = load_item(plan.item, plan.bucket)
-    rgb_THWC = fit_image(loaded.rgb_HWC, plan.bucket)[None]
-    if loaded.weights_HW is None:
-        return LoadedClip(rgb_THWC, None, loaded.origin)
-    return LoadedClip(rgb_THWC, fit_mask(loaded.weights_HW, loaded.size, plan.bucket)[None], loaded.origin)
 
 
 def _encoded(rgb_BTHWC: torch.Tensor, plans: Batch, encoder: LatentEncoder) -> torch.Tensor:

@@ -8,7 +8,7 @@ weight from alpha. Videos: file → none, their alpha is not used. `_HW`, `_HWC`
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +54,36 @@ class LoadedClip:
     origin: MaskOrigin
 
 
-def load_item(item: DatasetItem, least: Size | None = None) -> LoadedItem:
-    """Read a photograph upright, with its weights. With `least`, which it is shrunk to afterwards, a very large JPEG is
-    decoded smaller.
+def load_item(item: DatasetItem) -> LoadedItem:
+    """Read a photograph upright, with its weights at its size.
 
     ImageError when a file cannot be read or the mask's aspect differs by more than 1 %; MaskMissingError when the item
     requires a mask and has none.
     """
+    read = _read_photograph(item, None)
+    if read.weights_HW is None or read.weights_HW.shape == read.rgb_HWC.shape[:2]:
+        return read
+    return replace(read, weights_HW=fit_mask(read.weights_HW, read.size, read.size))
+
+
+def load_fitted(item: DatasetItem, bucket: Size) -> LoadedClip:
+    """Read a photograph, brought to the bucket with its weights, as a clip of one frame. Errors as `load_item`.
+
+    A mask of another size than the photograph's is resampled once, from the pixels of its file, and its mean is kept. A
+    very large JPEG is decoded smaller.
+    """
+    read = _read_photograph(item, bucket)
+    rgb_THWC = fit_image(read.rgb_HWC, bucket)[None]
+    if read.weights_HW is None:
+        return LoadedClip(rgb_THWC, None, read.origin)
+    other_size = read.weights_HW.shape != read.rgb_HWC.shape[:2]
+    weights_HW = fit_mask(read.weights_HW, read.size, bucket, keep_mean=other_size)
+    return LoadedClip(rgb_THWC, weights_HW[None], read.origin)
+
+
+def _read_photograph(item: DatasetItem, least: Size | None) -> LoadedItem:
+    """As `load_item`, but weights from a file have the file's size. With `least`, which the photograph is shrunk to
+    afterwards, a very large JPEG is decoded smaller."""
     rgb_HWC, alpha_HW = load_image(item.media_path, least)
     opaque = alpha_HW is not None and bool((alpha_HW == 255).all())
     unused_alpha = alpha_HW is not None and not opaque and not item.settings.alpha_mask
@@ -71,7 +94,7 @@ def load_item(item: DatasetItem, least: Size | None = None) -> LoadedItem:
         image_size = rgb_HWC.shape[1], rgb_HWC.shape[0]
         weights_HW = uint8_to_weights(load_mask(item.mask_path, item.mask_meaning))
         check_same_aspect(item.name, image_size, (weights_HW.shape[1], weights_HW.shape[0]))
-        return LoadedItem(rgb_HWC, fit_mask(weights_HW, image_size, image_size), MaskOrigin.FILE, unused_alpha)
+        return LoadedItem(rgb_HWC, weights_HW, MaskOrigin.FILE, unused_alpha)
     if item.settings.require_mask:
         raise _mask_missing(item)
     return LoadedItem(rgb_HWC, None, MaskOrigin.NONE, unused_alpha)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from maskloss.core.errors import ImageError
 from maskloss.core.resample import (
@@ -88,6 +88,53 @@ def test_a_mask_of_another_size_gets_the_images_transform(factor):
 def test_enlarging_keeps_the_tiers():
     mask = np.random.default_rng(0).choice(np.array([0, 80, 128, 255], np.uint8), (20, 30))
     assert set(np.unique(fit_mask(mask, (30, 20), (96, 64)))) <= {0, 80, 128, 255}
+
+
+def mean_behind(mask_HW: np.ndarray, image_size: tuple[int, int], bucket: tuple[int, int]) -> float:
+    """The mean of the mask over what the bucket shows of it, in float64, by areas alone."""
+    height, width = mask_HW.shape
+    scale = max(bucket[0] / image_size[0], bucket[1] / image_size[1])
+    shares = []
+    for length, own, side in ((height, image_size[1], bucket[1]), (width, image_size[0], bucket[0])):
+        scaled = int(own * scale + 0.5)
+        begin = (scaled - side) // 2 * (length / scaled)
+        end = begin + side * (length / scaled)
+        pixels = np.arange(length)
+        shares.append((np.minimum(end, pixels + 1) - np.maximum(begin, pixels)).clip(0) / (end - begin))
+    return float(shares[0] @ mask_HW.astype(np.float64) @ shares[1])
+
+
+@given(
+    image_size=st.tuples(st.integers(40, 170), st.integers(40, 170)),
+    part=st.sampled_from([0.31, 0.5, 0.77, 1.21, 1.9, 3.0]),
+    bucket=st.tuples(st.integers(8, 150), st.integers(8, 150)),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=300, deadline=None)
+def test_of_a_mask_of_another_size_the_mean_is_kept_by_resampling_once(image_size, part, bucket, seed):
+    """Never worse than by way of the image's size, on any odd sizes of mask, image and bucket."""
+    mask_size = round(image_size[0] * part), round(image_size[1] * part)
+    assume(abs(mask_size[0] * image_size[1] / (mask_size[1] * image_size[0]) - 1) < 0.009)
+    mask_HW = (np.random.default_rng(seed).random((mask_size[1], mask_size[0])) < 0.3).astype(np.float32)
+    expected = mean_behind(mask_HW, image_size, bucket)
+    once_HW = fit_mask(mask_HW, image_size, bucket, keep_mean=True)
+    twice_HW = fit_mask(fit_mask(mask_HW, image_size, image_size), image_size, bucket)
+    assert once_HW.shape == twice_HW.shape == (bucket[1], bucket[0])
+    assert once_HW.dtype == np.float32
+    error = abs(float(once_HW.mean(dtype=np.float64)) - expected)
+    assert error <= abs(float(twice_HW.mean(dtype=np.float64)) - expected) + 2e-6
+    assert error < 2e-6
+
+
+def test_by_way_of_the_images_size_the_mean_is_another():
+    """What the test above compares with is no straw man: that error is seen."""
+    stripes_HW = np.zeros((31, 41), np.float32)
+    stripes_HW[:, ::3] = 1
+    size, bucket = (62, 47), (56, 42)
+    expected = mean_behind(stripes_HW, size, bucket)
+    twice_HW = fit_mask(fit_mask(stripes_HW, size, size), size, bucket)
+    assert abs(twice_HW.mean() - expected) > 0.002
+    assert fit_mask(stripes_HW, size, bucket, keep_mean=True).mean() == pytest.approx(expected, abs=1e-6)
 
 
 def test_shrinking_is_the_area_mean_and_keeps_the_dtype():

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from maskloss.core.dataset.items import DatasetItem, LoadSettings, MaskOrigin
-from maskloss.core.dataset.load import load_item
+from maskloss.core.dataset.load import load_fitted, load_item
 from maskloss.core.errors import ImageError, MaskMissingError
 from maskloss.core.resample import fit_image, fit_mask
 
@@ -109,3 +109,42 @@ def test_the_bucket_crops_image_and_mask_alike(photograph: Draw, mask: Draw, buc
     rgb_HWC, weights_HW = fit_image(loaded.rgb_HWC, bucket), fit_mask(loaded.weights_HW, loaded.size, bucket)
     assert (rgb_HWC.shape[1], rgb_HWC.shape[0]) == (weights_HW.shape[1], weights_HW.shape[0]) == bucket
     assert np.abs(rgb_HWC[..., 0] / 255.0 - weights_HW).max() <= 0.5 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("bucket", [(24, 24), (61, 45)])
+def test_a_photograph_and_its_mask_are_fitted_as_one(photograph: Draw, mask: Draw, bucket: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (30, 40), dtype=np.uint8)
+    own = DatasetItem("a", photograph("set/a.png"), LoadSettings(), mask("masks/a.png", value=pixels))
+    loaded, fitted = load_item(own), load_fitted(own, bucket)
+    assert loaded.weights_HW is not None
+    assert fitted.weights_THW is not None
+    np.testing.assert_array_equal(fitted.rgb_THWC, fit_image(loaded.rgb_HWC, bucket)[None])
+    np.testing.assert_array_equal(fitted.weights_THW, fit_mask(loaded.weights_HW, loaded.size, bucket)[None])
+    alpha = load_fitted(DatasetItem("b", photograph("set/b.png", alpha=51), ALPHA), bucket)
+    assert alpha.origin is MaskOrigin.ALPHA
+    assert alpha.weights_THW is not None
+    np.testing.assert_allclose(alpha.weights_THW, 51 / 255, rtol=1e-6)
+    assert load_fitted(DatasetItem("c", photograph("set/c.png"), LoadSettings()), bucket).weights_THW is None
+
+
+def test_a_mask_of_another_size_goes_straight_to_the_bucket(photograph: Draw, mask: Draw) -> None:
+    """One of twice the photograph's size, in stripes of one pixel, that the photograph's size would make grey."""
+    stripes_HW = np.zeros((60, 80), np.uint8)
+    stripes_HW[:, ::2] = 255
+    item = DatasetItem("a", photograph("set/a.png"), LoadSettings(), mask("masks/a.png", value=stripes_HW))
+    weights_HW = load_item(item).weights_HW
+    assert weights_HW is not None
+    assert set(np.unique(weights_HW)) == {np.float32(0.5)}
+    fitted = load_fitted(item, (80, 60)).weights_THW
+    assert fitted is not None
+    np.testing.assert_array_equal(fitted[0], stripes_HW / np.float32(255))
+
+
+def test_on_the_way_to_the_bucket_the_mean_of_a_mask_of_another_size_is_kept(photograph: Draw, mask: Draw) -> None:
+    stripes_HW = np.zeros((21, 28), np.uint8)
+    stripes_HW[:, ::3] = 255
+    item = DatasetItem("a", photograph("set/a.png"), LoadSettings(), mask("masks/a.png", value=stripes_HW))
+    for bucket in ((32, 24), (52, 39), (20, 15)):
+        fitted = load_fitted(item, bucket).weights_THW
+        assert fitted is not None
+        assert fitted.mean(dtype=np.float64) == pytest.approx(10 / 28, abs=1e-6)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from maskloss.core.dataset.items import DatasetItem, LoadSettings
-from maskloss.core.dataset.load import load_item
+from maskloss.core.dataset.load import load_fitted
 from maskloss.core.errors import ImageError, SettingError
 from maskloss.core.images import has_alpha, image_size, load_image, load_mask, picture_facts
 from maskloss.core.photo import opened
@@ -222,8 +222,10 @@ def test_a_very_large_jpeg_is_decoded_smaller_where_it_is_shrunk_anyway(tmp_path
     assert image_size(tmp_path / "a.jpg") == (800, 1200)
     Image.new("L", (80, 120), 255).save(tmp_path / "m.png")
     item = DatasetItem("a", tmp_path / "a.jpg", LoadSettings(), tmp_path / "m.png")
-    loaded = load_item(item, (64, 96))
-    assert loaded.rgb_HWC.shape[:2] == loaded.full_weights_HW.shape == (300, 200)
+    loaded = load_fitted(item, (64, 96))
+    assert loaded.rgb_THWC.shape[:3] == (1, 96, 64)
+    assert loaded.weights_THW is not None
+    np.testing.assert_array_equal(loaded.weights_THW, np.ones((1, 96, 64), np.float32))
 
 
 def test_a_decoder_without_its_guard_gives_the_same_pixels():
