@@ -10,11 +10,14 @@ import torch
 from ..core.draw.overlay import face_overlay
 from ..core.errors import ImageError, SettingError
 from ..core.host import current_host
+from ..core.masks.known_hair import seen_in
+from ..core.parts.part_map import PartMap
 from ..core.paths import resolve_read
 from ..core.people.faces import FaceRecognizer
 from ..core.people.find_person import find_person
 from ..core.people.identity import Identity, MatchRules, OnNoMatch, PersonDecision
 from ..core.people.instances import PersonMask, PersonSegmenter, apply_instance
+from ..core.people.own_hair import SeenHair
 from ..core.people.references import read_pictures, reference_identity
 from .node import Node
 from .results import as_json, changed, one_or_all, shown
@@ -26,10 +29,12 @@ from .sockets import (
     IMAGE,
     INT,
     MASK,
+    PARTS,
     PERSON_SEGMENTER,
     SOCKET,
     STRING,
     broadcast,
+    check_same_size,
     image_from_pictures,
     mask_from_masks,
     masks_from_mask,
@@ -103,6 +108,7 @@ class MaskLossInstanceMask(Node):
                 "margin": FLOAT(0.05, 0, 1, 0.01, "How far the best face must be ahead of the second."),
                 "on_no_match": COMBO(("error", "empty", "largest"), "What to do when the person cannot be told apart."),
                 "face_index": INT(-1, -1, 999, "Take this face without comparing; -1 = compare."),
+                "parts": SOCKET(PARTS, "From Segment Parts: adds hair on this head that the person's mask lacks."),
             },
         }
 
@@ -117,11 +123,16 @@ class MaskLossInstanceMask(Node):
         margin: float = 0.05,
         on_no_match: str = "error",
         face_index: int = -1,
+        parts: tuple[PartMap, ...] | None = None,
     ) -> dict[str, Any]:
         pictures = pictures_from_image(image)
+        seen = _seen(parts, pictures)
         people = _people(person_segmenter, candidates, len(pictures))
         rules = MatchRules(min_similarity, margin, face_index, OnNoMatch(on_no_match))
-        found = [find_person(rgb_HWC, recognizer, identity, people, rules) for rgb_HWC in pictures]
+        found = [
+            find_person(rgb_HWC, recognizer, identity, people, rules, hair)
+            for rgb_HWC, hair in zip(pictures, seen, strict=True)
+        ]
         overlays = [face_overlay(rgb, person.decision) for rgb, person in zip(pictures, found, strict=True)]
         report = as_json(one_or_all([person.decision.to_json() for person in found]))
         mask = mask_from_masks([person.mask_HW for person in found])
@@ -172,6 +183,19 @@ def _people(
     if pictures != 1:
         raise ImageError(f"candidates are the people of one picture, and image holds {pictures}; give one at a time")
     return [PersonMask(mask_HW) for mask_HW in masks_from_mask(candidates, "candidates")]
+
+
+def _seen(parts: tuple[PartMap, ...] | None, pictures: list[np.ndarray]) -> list[SeenHair | None]:
+    """What is hair in each picture."""
+    if parts is None:
+        return [None] * len(pictures)
+    if len(parts) != len(pictures):
+        raise ImageError(
+            f"parts are of {len(parts)} pictures, and image holds {len(pictures)}; segment the parts of this very image"
+        )
+    for part_map, rgb_HWC in zip(parts, pictures, strict=True):
+        check_same_size("parts", part_map.label_HW, "image", rgb_HWC)
+    return [seen_in(part_map) for part_map in parts]
 
 
 def _clickable(decision: PersonDecision, rgb_HWC: np.ndarray) -> dict[str, object]:

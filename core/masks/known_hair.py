@@ -1,4 +1,4 @@
-"""Where the masks of everyone that Build Masks wrote have hair: told by the weight that they give to hair alone.
+"""Where everyone's hair is in a picture: by its parts, or by the weight that Build Masks gave to hair alone.
 
 `_HW` pixel grid.
 """
@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from ..dataset.items import DatasetItem
 from ..dataset.load import uses_mask_file
 from ..images import load_mask
+from ..parts.part_map import PartMap
 from ..parts.tiers import TierWeights
 from ..people.own_hair import SeenHair
 from .ledger import Record, records_in
@@ -42,6 +43,12 @@ def known_hair_values(items: Sequence[DatasetItem], step: str) -> dict[str, tupl
         if isinstance(values, list) and len(values) == 2 and all(isinstance(value, int) for value in values):
             known[item.name] = values[0], values[1]
     return known
+
+
+def seen_in(parts: PartMap) -> SeenHair:
+    """What the parts of a picture say of everyone in it."""
+    hair_HW, face_HW, body_HW = (parts.mask(parts.scheme.tier_ids(tier)) for tier in ("hair", "face", "body"))
+    return SeenHair(hair_HW, face_HW | body_HW)
 
 
 def read_seen_hair(item: DatasetItem, values: tuple[int, int], size: tuple[int, int]) -> SeenHair | None:

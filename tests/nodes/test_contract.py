@@ -34,7 +34,7 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "MaskLossPartsToMask": ("parts*", "classes*='face,hair,body'", ("MASK",)),
     "MaskLossWeightedMask": ("parts image face hair body", f"{TIERS} overlay_opacity=0.5", ("MASK", "IMAGE")),
     "MaskLossInstanceMask": (
-        "image* recognizer* identity person_segmenter candidates",
+        "image* recognizer* identity person_segmenter candidates parts",
         "min_similarity=0.0 margin=0.05 on_no_match='error' face_index=-1",
         ("MASK", "IMAGE", "STRING", "BOUNDING_BOX"),
     ),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from maskloss.core.errors import ImageError, PathError, PersonError, SettingError
 from maskloss.core.host import LocalHost, use_host
+from maskloss.core.parts.part_map import PartMap, PartScheme
 from maskloss.core.people.faces import Face
 from maskloss.core.people.identity import Identity
 from maskloss.core.people.instances import PersonMask
@@ -223,3 +224,42 @@ def test_apply_instance_keeps_weights_of_the_person() -> None:
     assert float(wider[0, 0, 3]) == 0.5
     with pytest.raises(ImageError, match="same size"):
         MaskLossApplyInstanceMask().run(weights=weights, instance=torch.zeros(5, 6))
+
+
+SCHEME = PartScheme("four", ("Background", "Face", "Hair", "Body"), frozenset(("Face",)), frozenset(("Hair",)))
+
+
+def with_hair_beside(*lefts: int) -> PartMap:
+    """Everyone of `picture` as `Columns` has them, each with hair that hangs down right beside their column."""
+    label_HW = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for left in lefts:
+        label_HW[10:, left - 5 : left + 45] = SCHEME.class_id("Body")
+        label_HW[20:60, left : left + 40] = SCHEME.class_id("Face")
+        label_HW[10:70, left + 45 : left + 51] = SCHEME.class_id("Hair")
+    return PartMap(label_HW, SCHEME)
+
+
+def test_hair_of_the_parts_that_hangs_on_this_head_alone_is_added(identity: Identity) -> None:
+    nodes = {"recognizer": Blobs(), "identity": identity, "person_segmenter": Columns()}
+    image = picture(20, 205)
+    bare = MaskLossInstanceMask().run(image=image, **nodes)["result"][0]
+    parts = (with_hair_beside(20, 100),)
+    mask, _, report, box = MaskLossInstanceMask().run(image=image, **nodes, parts=parts)["result"]
+    gained = (mask != bare)[0].numpy()
+    expected_HW = np.zeros((HEIGHT, WIDTH), bool)
+    expected_HW[10:70, 145:151] = True
+    np.testing.assert_array_equal(gained, expected_HW)
+    assert box == {"x": 95, "y": 10, "width": 56, "height": 90}
+    assert json.loads(report)["area"] == pytest.approx((50 * 90 + 6 * 60) / (WIDTH * HEIGHT))
+    two = MaskLossInstanceMask().run(image=image.repeat(2, 1, 1, 1), **nodes, parts=(with_hair_beside(20), *parts))
+    assert torch.equal(two["result"][0], torch.cat([bare, mask]))
+
+
+def test_parts_of_another_picture_are_refused(identity: Identity) -> None:
+    nodes = {"recognizer": Blobs(), "identity": identity, "person_segmenter": Columns()}
+    parts = with_hair_beside(20)
+    with pytest.raises(ImageError, match="parts are of 2 pictures, and image holds 1"):
+        MaskLossInstanceMask().run(image=picture(200), **nodes, parts=(parts, parts))
+    smaller = PartMap(parts.label_HW[:50], SCHEME)
+    with pytest.raises(ImageError, match="parts is 200x50 and image is 200x100"):
+        MaskLossInstanceMask().run(image=picture(200), **nodes, parts=(smaller,))

@@ -15,8 +15,9 @@ from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.images import load_mask
 from maskloss.core.masks.build_masks import STEP, build_masks
 from maskloss.core.masks.keep_person import keep_person
-from maskloss.core.masks.known_hair import hair_values, known_hair_values, read_seen_hair
+from maskloss.core.masks.known_hair import hair_values, known_hair_values, read_seen_hair, seen_in
 from maskloss.core.masks.ledger import open_ledger, records_in
+from maskloss.core.parts.part_map import PartMap, PartScheme
 from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.people.identity import Identity, MatchRules
 from PIL import Image
@@ -69,6 +70,15 @@ def test_values_are_known_by_the_ledger_and_only_where_they_are_sound(tmp_path: 
         ledger.finish("a/b", "", item.mask_path, {"hair_values": noted})
     assert known_hair_values([item], STEP) == ({"a/b": (80, 0)} if noted == [80, 0] else {})
     assert known_hair_values([replace(item, mask_path=None)], STEP) == {}
+
+
+def test_parts_say_what_is_hair_and_what_else_of_people():
+    scheme = PartScheme(
+        "five", ("Background", "Face", "Hair", "Body", "Shoe"), frozenset(("Face",)), frozenset(("Hair",))
+    )
+    seen = seen_in(PartMap(np.array([[0, 1, 2, 3, 4]], np.uint8), scheme))
+    np.testing.assert_array_equal(seen.hair_HW, [[False, False, True, False, False]])
+    np.testing.assert_array_equal(seen.people_HW, [[False, True, False, True, True]])
 
 
 @pytest.mark.models

@@ -9,6 +9,7 @@ import pytest
 from maskloss.core.bundled.part_segmenter import BundledPartSegmenter
 from maskloss.core.bundled.person_segmenter import BundledPersonSegmenter
 from maskloss.core.bundled.recognizer import BundledFaceRecognizer
+from maskloss.core.masks.known_hair import seen_in
 from maskloss.core.people.instances import PersonMask, isolate_person
 from maskloss.core.people.own_hair import SeenHair, add_own_hair
 
@@ -118,8 +119,6 @@ def test_in_a_group_nobody_gets_what_lies_in_another_mask(t1_photograph: np.ndar
 
 def _grown(rgb_HWC, faces, masks) -> list[tuple[int, np.ndarray]]:
     """What comes to each person's mask in a photograph."""
-    parts = BundledPartSegmenter().segment(rgb_HWC)
-    hair_HW, face_HW, body_HW = (parts.mask(parts.scheme.tier_ids(tier)) for tier in ("hair", "face", "body"))
-    seen = SeenHair(hair_HW, face_HW | body_HW)
+    seen = seen_in(BundledPartSegmenter().segment(rgb_HWC))
     people = {each.index: isolate_person(faces, masks, each.index) for each in faces}
     return [(chosen, add_own_hair(own, seen, faces, masks, chosen) & ~own) for chosen, own in people.items()]
