@@ -80,7 +80,7 @@ def running_server(checkout: str, base: Path) -> Iterator[Server]:
     (base / "custom_nodes/ComfyUI-MaskLoss").symlink_to(Path(maskloss.__file__).parent)
     tiny = base / "custom_nodes/tiny"
     tiny.mkdir()
-    for module in ("tiny_nodes", "tiny_models", "tiny_networks", "tiny_sam3"):
+    for module in ("tiny_nodes", "tiny_models", "tiny_networks", "tiny_sam3", "gallery"):
         (tiny / f"{module}.py").symlink_to(TINY / f"{module}.py")
     (tiny / "__init__.py").write_text("from .tiny_nodes import NODE_CLASS_MAPPINGS\n")
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 4), dtype=np.uint8)

@@ -67,6 +67,8 @@ def _place_two_people(folder: Path) -> None:
     group.paste(first)
     group.paste(second, (first.width, 0))
     group.save(folder / "two_people.png")
+    first.save(folder / "somebody_else.png")
+    second.save(folder / "the_person.png")
     turned = ImageOps.mirror(second).rotate(8, Image.Resampling.BICUBIC)
     turned.crop((80, 0, 880, 840)).save(folder / "one_of_them.png")
 
@@ -118,9 +120,13 @@ PROMPT = {
     "20": node("KSamplerSelect", sampler_name="euler"),
     "21": node("BasicScheduler", model=["13", 0], scheduler="simple", steps=2, denoise=1.0),
     "22": node(
-        "MaskLossSampling", positive=["18", 0], latent=["19", 0], vae=["14", 0], sampler=["20", 0], sigmas=["21", 0],
-        every=3,
+        "MaskLossSampling", positive=["18", 0], latent=["19", 0], vae=["25", 0], sampler=["20", 0], sigmas=["21", 0],
+        every=3, recognizer=["8", 0], identity=["24", 0],
     ),
+    "23": node("LoadImage", image="one_of_them.png"),
+    "24": node("MaskLossReferenceFaces", recognizer=["8", 0], images=["23", 0]),
+    # A stranger before training, then the person, as a LoRA that has learnt them draws.
+    "25": node("TinyGallery", name="sd", pictures="somebody_else.png the_person.png the_person.png"),
 }  # fmt: skip
 
 

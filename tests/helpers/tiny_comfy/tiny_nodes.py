@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 
 def _module(name: str) -> Any:
@@ -34,6 +36,19 @@ class TinyVAE(TinyModel):
 
     def make(self, name: str) -> tuple[Any]:
         return (_module("tiny_models").load_vae(name),)
+
+
+class TinyGallery(TinyVAE):
+    """`pictures`: names in the input folder, apart by blanks, which it decodes to one after the other."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"name": ("STRING", {}), "pictures": ("STRING", {})}}
+
+    def make(self, name: str, pictures: str) -> tuple[Any]:
+        folders = importlib.import_module("folder_paths")
+        opened = [Image.open(folders.get_annotated_filepath(each)).convert("RGB") for each in pictures.split()]
+        return (_module("gallery").Gallery(super().make(name)[0], [np.asarray(each) for each in opened]),)
 
 
 class MadeUpClip:
@@ -77,4 +92,5 @@ class TinySam3(TinyModel):
         return _module("tiny_sam3").load_sam3(version=version)
 
 
-NODE_CLASS_MAPPINGS = {"TinyModel": TinyModel, "TinyVAE": TinyVAE, "TinyClip": TinyClip, "TinySam3": TinySam3}
+NODES = (TinyModel, TinyVAE, TinyGallery, TinyClip, TinySam3)
+NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}

@@ -116,6 +116,18 @@ async function bothEnd() {
   const sample = panel.locator(".maskloss-sample img");
   await page.waitForFunction(() => document.querySelector(".maskloss-sample img")?.naturalWidth > 0);
   assert.equal(await sample.getAttribute("alt"), `sample of step ${second.done}`);
+  const scores = panel.locator(".maskloss-scores");
+  const { step, sure } = await scores.locator(".maskloss-choice").evaluate((line) => ({
+    step: line.querySelector("b").textContent,
+    sure: line.dataset.sure,
+  }));
+  // One picture a checkpoint: the best is told, and that it is not sure.
+  assert.match(step, /^keep step 3 \(/);
+  assert.equal(sure, "false");
+  assert.match(await scores.innerText(), /1 of 1 \(step 6\)/);
+  assert.match(await scores.innerText(), /likeness\s*(0\.[5-9]|1\.0)/);
+  const drawn = await scores.locator("svg polyline").first().boundingBox();
+  assert.ok(drawn.width > 100 && drawn.height > 10, JSON.stringify(drawn));
   await session.picture("subgraph");
 }
 

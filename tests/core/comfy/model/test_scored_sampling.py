@@ -32,6 +32,7 @@ from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.core.train.scored_lora import best_lora, read_scores
 from safetensors import safe_open
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
+from tiny_comfy.gallery import Gallery
 
 from benchmarks.photographs import missing_files, read_rgb
 
@@ -60,20 +61,6 @@ class Watcher(SilentObserver):
 
     def scored(self, scores: CheckpointScores) -> None:
         self.live.scored(scores)
-
-
-class Photographs:
-    """A VAE that decodes each new latent to the next of `pictures`, and a latent that it has seen to the same again."""
-
-    def __init__(self, vae: Any, pictures: list[np.ndarray]) -> None:
-        self._left, self.patcher = list(pictures), vae.patcher
-        self._seen: dict[bytes, torch.Tensor] = {}
-
-    def decode(self, samples: torch.Tensor) -> torch.Tensor:
-        key = samples.float().cpu().numpy().tobytes()
-        if key not in self._seen:
-            self._seen[key] = torch.tensor(self._left.pop(0)).float()[None, None] / 255
-        return self._seen[key]
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +132,7 @@ def test_photographs_in_the_place_of_samples_give_the_right_numbers_and_checkpoi
 ) -> None:
     # Before training a stranger, then the person, at last one of the training photographs itself.
     pictures = [_square(name) for name in ("biden.jpg", "obama2.jpg", "obama3.jpg")]
-    vae = Photographs(tiny.load_vae("wan"), pictures)
+    vae = Gallery(tiny.load_vae("wan"), pictures)
     asked = dataclasses.replace(sampling(NAME), recognizer=recognizer, identity=him, vae=vae)
     cache, watcher = _cache(tmp_path), Watcher()
     result = _train(cache, tmp_path / "lora", asked, watcher)
@@ -165,7 +152,7 @@ def test_photographs_in_the_place_of_samples_give_the_right_numbers_and_checkpoi
     assert read_scores(tmp_path / "lora.jsonl") == list(result.scores)
 
     # Broken off and gone on with, it has the same scores.
-    vae = Photographs(tiny.load_vae("wan"), pictures)
+    vae = Gallery(tiny.load_vae("wan"), pictures)
     again = dataclasses.replace(asked, vae=vae)
     with pytest.raises(tiny.management.InterruptProcessingException):
         _train(cache, tmp_path / "cut", again, Watcher(stop_at_step=3))
