@@ -1,5 +1,5 @@
-"""A cache, a state and a LoRA in the layout of 2026-11-29, put together by hand: they are opened, kept and continued, and
-what is written today has that layout."""
+"""A cache, a state and a LoRA in the layout of 2026-11-29, put together by hand: they are opened, kept and continued,
+and what is written today has that layout."""
 
 from __future__ import annotations
 
