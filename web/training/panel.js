@@ -41,6 +41,8 @@ export class TrainingPanel {
   #sample;
   #warnings = new WarningList();
   #scores;
+  /** The colour of the text around the scores when they were drawn: none before the panel is in the page. */
+  #scoresIn = "";
 
   /** Show a run as `Runs` holds it; null is none. */
   show(run) {
@@ -83,10 +85,7 @@ export class TrainingPanel {
     const resizes = new ResizeObserver(() => this.#redraw());
     resizes.observe(this.#canvas);
     signal.addEventListener("abort", () => resizes.disconnect());
-    onThemeChange(() => {
-      this.#showScores();
-      this.#redraw();
-    }, signal);
+    onThemeChange(() => this.#redraw(), signal);
   }
 
   /** Nothing outside holds the panel any more. */
@@ -141,7 +140,9 @@ export class TrainingPanel {
   }
 
   #showScores() {
-    this.#scores.show(this.#run?.scores ?? [], this.#run?.choice ?? null, coloursOf(this.element));
+    const colours = coloursOf(this.element);
+    this.#scoresIn = colours.text;
+    this.#scores.show(this.#run?.scores ?? [], this.#run?.choice ?? null, colours);
   }
 
   /** A curve's name and value; a click hides the curve or shows it again. */
@@ -183,6 +184,7 @@ export class TrainingPanel {
     const [width, height] = [this.#canvas.clientWidth, this.#canvas.clientHeight];
     if (this.#run === null || width === 0 || height === 0) return;
     const colours = coloursOf(this.element);
+    if (colours.text !== this.#scoresIn) this.#showScores();
     // As sharp as the screen shows it, which the graph's own zoom enlarges or shrinks.
     const zoom = this.#canvas.getBoundingClientRect().width / width;
     const sharpness = Math.min(SHARPEST, Math.max(1, window.devicePixelRatio * zoom));

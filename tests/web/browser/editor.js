@@ -128,6 +128,12 @@ async function bothEnd() {
   assert.match(await scores.innerText(), /likeness\s*(0\.[5-9]|1\.0)/);
   const drawn = await scores.locator("svg polyline").first().boundingBox();
   assert.ok(drawn.width > 100 && drawn.height > 10, JSON.stringify(drawn));
+  const inks = await scores.locator("svg text").first().evaluate((label) => [
+    getComputedStyle(label).fill,
+    getComputedStyle(label.closest(".maskloss-panel")).color,
+  ]);
+  const [label, text] = inks.map((colour) => colour.match(/[\d.]+/g).slice(0, 3).join());
+  assert.equal(label, text, "its labels have the theme's colour");
   await session.picture("subgraph");
 }
 
