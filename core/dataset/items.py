@@ -121,7 +121,7 @@ class Dataset:
 
     items: tuple[DatasetItem, ...]
     left_out: tuple[LeftOut, ...] = ()
-    found: tuple[Found, ...] = ()
+    found: tuple[Found, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         twice = [name for name, count in Counter(item.name for item in self.items).items() if count > 1]

@@ -41,6 +41,15 @@ class Legend:
 
 
 @dataclass(frozen=True)
+class Names:
+    """A count and the names behind it, which open on a click."""
+
+    what: str
+    count: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Checkpoints:
     """What was scored while training: a chart, which checkpoint to keep, and a row for each."""
 
@@ -68,6 +77,8 @@ class Page:
     kept: tuple[Photograph, ...]
     left_out: tuple[Photograph, ...]
     checkpoints: Checkpoints | None = None
+    mask_reads: tuple[tuple[str, str], ...] = ()
+    found: tuple[Names, ...] = ()
 
 
 def render(page: Page) -> str:
@@ -91,7 +102,9 @@ def render(page: Page) -> str:
             _section("Counts", _table(page.counts)),
             _section("The LoRA", _table(page.result)),
             _section("Settings", _table(page.settings)),
+            _section("How mask files were read", _table(page.mask_reads)),
         ),
+        _section("What was found in the folders", "".join(map(_names, page.found))),
         "</main></body></html>\n",
     ]
     return "".join(parts)
@@ -159,6 +172,11 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
     return f"<table>{cells}</table>"
 
 
+def _names(found: Names) -> str:
+    names = "".join(f"<li>{_e(name)}</li>" for name in found.names)
+    return f"<details><summary>{found.count} {_e(found.what)}</summary><ol>{names}</ol></details>"
+
+
 def _section(title: str, body: str) -> str:
     return f"<section><h2>{_e(title)}</h2>{body}</section>" if body else ""
 
@@ -198,6 +216,8 @@ figcaption{font-size:13px;margin-top:4px}figcaption b{color:var(--ink);font-weig
 .legend i{display:inline-block;width:14px;height:14px;margin-right:6px;vertical-align:-2px;border:1px solid var(--line)}
 table{border-collapse:collapse;font-size:14px}th,td{text-align:left;padding:4px 16px 4px 0;vertical-align:top;
 border-bottom:1px solid var(--line);font-weight:400;overflow-wrap:anywhere}th{color:var(--faint);white-space:nowrap}
+details{margin:4px 0}summary{cursor:pointer}details ol{columns:auto 260px;margin:6px 0;font-size:13px}
+details li{overflow-wrap:anywhere}
 svg{width:100%;max-width:1000px;background:var(--card);border:1px solid var(--line);border-radius:8px}
 svg text{fill:var(--faint);font-size:12px}svg .grid{stroke:var(--line);stroke-width:1}
 svg polyline{fill:none}.raw{stroke-width:1;opacity:.3}.smooth{stroke-width:2.5}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..warning import warn
 from .facts import RunFacts, read_lora
 from .page import GENERATOR, Photograph, render
 from .pictures import Thumbnails, TrainedWeights, approximate_names, cached_row, kept_row, left_out_row
+from .scanned import mask_reads, names_found, read_table, with_read
 from .scores import choice_line, draw_checkpoints, scores_in
 
 INDEX, IMAGES = "index.html", "images"
@@ -48,12 +50,15 @@ def write_report(
     used = settings or (lora.settings if lora else None)
     thumbnails = Thumbnails(directory / IMAGES)
     kept, left_out, guessed = _rows(dataset, TrainedWeights(cache, used), thumbnails, progress)
+    reads = mask_reads(dataset)
+    kept = [with_read(row, reads) for row in kept]
     facts = RunFacts(dataset, cache, loss, lora, used, guessed, tuple(given))
     for text in facts.own_warnings():
         warn(text)
     scores = scores_in(loss)
     checkpoints = draw_checkpoints(scores, lora_path, thumbnails)
-    write_text(index, render(facts.page(kept, left_out, checkpoints)))
+    page = facts.page(kept, left_out, checkpoints)
+    write_text(index, render(replace(page, mask_reads=read_table(reads), found=names_found(dataset))))
     thumbnails.remove_others()
     lines = facts.lines(index)
     # At most ten lines: what to keep stands before the last one, which is the page.

@@ -54,14 +54,14 @@ def s15(value: float) -> bytes:
     return struct.pack(">i", round(value * 65536))
 
 
-def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
+def _profile(space: bytes, tags: dict[bytes, bytes], connection: bytes = b"XYZ ", device: bytes = b"mntr") -> bytes:
     place = 128 + 4 + 12 * len(tags)
     table, body = struct.pack(">I", len(tags)), b""
     for name, content in tags.items():
         content += bytes(-len(content) % 4)
         table += struct.pack(">4sII", name, place + len(body), len(content))
         body += content
-    head = struct.pack(">I4sI4s4s4s12x4s", place + len(body), bytes(4), 0x02400000, b"mntr", space, b"XYZ ", b"acsp")
+    head = struct.pack(">I4sI4s4s4s12x4s", place + len(body), bytes(4), 0x02400000, device, space, connection, b"acsp")
     head = head.ljust(68, b"\0") + b"".join(map(s15, D50))
     return head.ljust(128, b"\0") + table + body
 
@@ -95,6 +95,25 @@ def grey_profile(exponent: float) -> bytes:
     white = b"XYZ " + bytes(4) + b"".join(map(s15, D50))
     words = b"desc" + bytes(4) + struct.pack(">I", 2) + b"x\0" + bytes(78)
     return _profile(b"GRAY", {b"desc": words, b"wtpt": white, b"kTRC": _curve(exponent)})
+
+
+def cmyk_profile(corners: np.ndarray) -> bytes:
+    """A press profile: `corners` (2,2,2,2,3) are the sRGB colours (0 to 255) of no and full cyan, magenta, yellow and
+    black; mixtures lie between them in Lab."""
+    steps = corners / 255
+    linear = np.where(steps <= 0.04045, steps / 12.92, ((steps + 0.055) / 1.055) ** 2.4)
+    ratio = linear @ np.array(PRIMARIES["sRGB"]).T / np.array(D50)
+    root = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio * (29 / 6) ** 2 / 3 + 4 / 29)
+    x, y, z = np.moveaxis(root, -1, 0)
+    lab = np.stack([(116 * y - 16) * 2.55, 500 * (x - y) + 128, 200 * (y - z) + 128], -1)
+    ramp = bytes(range(256))
+    table = b"mft1" + bytes(4) + bytes((4, 3, 2, 0))
+    table += (
+        b"".join(map(s15, (1, 0, 0, 0, 1, 0, 0, 0, 1))) + 4 * ramp + lab.round().astype(np.uint8).tobytes() + 3 * ramp
+    )
+    white = b"XYZ " + bytes(4) + b"".join(map(s15, D50))
+    words = b"desc" + bytes(4) + struct.pack(">I", 2) + b"x\0" + bytes(78)
+    return _profile(b"CMYK", {b"desc": words, b"wtpt": white, b"A2B0": table}, b"Lab ", b"prtr")
 
 
 def srgb_profile() -> bytes:

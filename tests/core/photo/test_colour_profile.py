@@ -11,7 +11,7 @@ from maskloss.core.mask_meaning import MaskMeaning
 from maskloss.core.photo.colour_profile import ProfileUse
 from PIL import Image, ImageCms, features
 
-from .pictures import chunk, encoded, grey_profile, png, profile, srgb_profile, to_srgb
+from .pictures import chunk, cmyk_profile, encoded, grey_profile, png, profile, srgb_profile, to_srgb
 
 COLOURS = np.random.default_rng(1).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(COLOURS)
@@ -78,6 +78,49 @@ def test_alpha_stays_as_it_is_and_hidden_colour_is_converted(tmp_path):
     rgb, found = load_image(tmp_path / "a.png")
     assert np.array_equal(found, alpha)
     assert np.abs(rgb - to_srgb(COLOURS, "Adobe RGB")).max() < 3
+
+
+def cmyk_picture() -> tuple[Image.Image, np.ndarray]:
+    """Every mixture of no and full inks in blocks of 16 px, and the inks (2,2,2,2,4) of the blocks in a row."""
+    inks = np.stack(np.meshgrid(*[(0, 255)] * 4, indexing="ij"), -1).astype(np.uint8)
+    blocks = inks.reshape(1, 16, 4).repeat(16, 0).repeat(16, 1)
+    return Image.frombytes("CMYK", (256, 16), blocks.tobytes()), inks
+
+
+def middles(rgb_HWC: np.ndarray) -> np.ndarray:
+    return rgb_HWC[8, 8::16].astype(int)
+
+
+def test_cmyk_is_converted_by_its_own_profile(tmp_path):
+    picture, inks = cmyk_picture()
+    # Inks of a press: none is pure, and black on top of them is darkest.
+    cyan, magenta, yellow, black = np.moveaxis(inks / 255, -1, 0)[..., None]
+    paper = np.array([255.0, 255.0, 255.0])
+    corners = (
+        paper * (1 - cyan * (0.9, 0.4, 0.15)) * (1 - magenta * (0.12, 0.85, 0.4)) * (1 - yellow * (0.02, 0.08, 0.8))
+    ) * (1 - 0.9 * black)
+    corners[1, 1, 1, 1] = 0
+    picture.save(tmp_path / "a.jpg", quality=100, subsampling=0, icc_profile=cmyk_profile(corners))
+    expected = corners.reshape(16, 3)
+    found = middles(load_image(tmp_path / "a.jpg")[0])
+    assert np.abs(found - expected).max() < 5  # Lab of 8 bits is coarse
+    assert picture_facts(tmp_path / "a.jpg").profile_use is ProfileUse.CONVERTED
+    assert conversion_of(tmp_path / "a.jpg") == ("sRGB",)
+    # By the plain formula, which knows no press, colours are far off.
+    picture.save(tmp_path / "b.jpg", quality=100, subsampling=0)
+    plain = middles(load_image(tmp_path / "b.jpg")[0])
+    inks_N4 = inks.reshape(16, 4).astype(int)
+    assert np.abs(plain - (255 - inks_N4[:, :3]) * (255 - inks_N4[:, 3:]) / 255).max() < 3
+    assert np.abs(plain - expected).max() > 80
+    assert picture_facts(tmp_path / "b.jpg").profile_use is ProfileUse.NONE
+
+
+def test_a_profile_for_another_kind_of_picture_is_ignored_in_cmyk(tmp_path):
+    picture, _ = cmyk_picture()
+    picture.save(tmp_path / "a.jpg", quality=100, subsampling=0, icc_profile=profile("Adobe RGB"))
+    picture.save(tmp_path / "b.jpg", quality=100, subsampling=0)
+    assert picture_facts(tmp_path / "a.jpg").profile_use is ProfileUse.BROKEN
+    assert np.array_equal(load_image(tmp_path / "a.jpg")[0], load_image(tmp_path / "b.jpg")[0])
 
 
 def test_palettes_are_converted(tmp_path):

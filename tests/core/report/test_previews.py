@@ -98,6 +98,43 @@ def test_the_doubtful_ones_come_first_with_their_scores(dataset: Dataset, monkey
     assert (sheet == CHOSEN).all(axis=-1).any(), "the chosen face has its box"
 
 
+def test_the_sheet_says_how_a_mask_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions: list[str] = []
+
+    def listen(cells: list[tuple[np.ndarray, str]], columns: int, cell_px: int) -> np.ndarray:
+        captions.extend(caption for _, caption in cells)
+        return contact_sheet(cells, columns, cell_px)
+
+    monkeypatch.setattr(previews, "contact_sheet", listen)
+    rgb_HWC = np.full((32, 64, 3), 90, np.uint8)
+    half_HW = np.zeros((32, 64), np.uint8)
+    half_HW[:, :32] = 255
+    pictures = {
+        "plain": half_HW,
+        "coloured": np.dstack([half_HW, half_HW * 0, half_HW * 0]),
+        "labels": half_HW // 255,
+        "in_alpha": np.dstack([rgb_HWC, half_HW]),
+    }
+    items: list[DatasetItem] = []
+    settings = LoadSettings((32, 32))
+    for name, mask in pictures.items():
+        save_image(tmp_path / f"{name}.png", rgb_HWC)
+        save_image(tmp_path / f"masks/{name}.png", mask)
+        items.append(DatasetItem(name, tmp_path / f"{name}.png", settings, tmp_path / f"masks/{name}.png"))
+    save_image(tmp_path / "hidden.png", np.dstack([rgb_HWC, half_HW]))
+    items.append(DatasetItem("hidden", tmp_path / "hidden.png", settings))
+    items.append(replace(items[-1], name="both", mask_path=tmp_path / "masks/plain.png"))
+    dataset_sheet(Dataset(tuple(items)), 4)
+    assert captions == [
+        "plain\nfile, coverage 50%",
+        "coloured\nfile, coverage 50%\nread by colour: RGB, 8 bits, 0 to 255",
+        "labels\nfile, coverage 50%\nread by nonzero: grey, 8 bits, 0 to 1",
+        "in_alpha\nfile, coverage 50%",
+        "hidden\nhas alpha, not used",
+        "both\nfile, coverage 50%\nhas alpha, not used",
+    ]
+
+
 def test_masks_without_a_face_are_shown_first(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
 
