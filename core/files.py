@@ -134,7 +134,7 @@ def locked(directory: Path) -> Generator[None]:
         handle = os.open(directory, os.O_RDONLY)
     try:
         with suppress(OSError):
-            _hold(handle)
+            _wait_for_lock(handle)
         yield
     finally:
         os.close(handle)
@@ -184,7 +184,7 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _hold(handle: int) -> None:
+def _wait_for_lock(handle: int) -> None:
     """Wait for the lock, which closing the file gives back. OSError where there are none."""
     if sys.platform != "win32":
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -55,7 +55,7 @@ def load_image(path: Path, least: tuple[int, int] | None = None) -> tuple[np.nda
     with opened_picture(path) as picture:
         if least is not None and picture.image.width * picture.image.height > LARGE_PX:
             picture.shrink_while_decoding((2 * least[0], 2 * least[1]))
-        return _pixels(path, picture, picture.beside.profile)
+        return _decode_pixels(path, picture, picture.beside.profile)
 
 
 def load_mask(path: Path, meaning: MaskMeaning = MaskMeaning.AUTO) -> np.ndarray:
@@ -133,10 +133,10 @@ def save_image(path: Path, pixels: np.ndarray) -> None:
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format=kind, **options[kind])
 
 
-def _pixels(path: Path, picture: OpenedPicture, profile: bytes) -> tuple[np.ndarray, np.ndarray | None]:
+def _decode_pixels(path: Path, picture: OpenedPicture, profile: bytes) -> tuple[np.ndarray, np.ndarray | None]:
     upright = picture.upright()
     if upright.mode in _SIXTEEN_BIT:
-        upright = Image.fromarray(_eight_bit(path, np.asarray(upright), _has_32_bits(picture.image)))
+        upright = Image.fromarray(_to_eight_bits(path, np.asarray(upright), _has_32_bits(picture.image)))
     if upright.mode == "F":
         raise ImageError(f"{path} holds 32-bit float pixels, whose range is unknown; save it as an 8- or 16-bit PNG")
     if not picture.has_alpha:
@@ -158,7 +158,7 @@ def _has_32_bits(image: Image.Image) -> bool:
     return isinstance(image, TiffImageFile) and 32 in image.tag_v2.get(_TIFF_BITS, ())
 
 
-def _eight_bit(path: Path, grey_HW: np.ndarray, has_32_bits: bool) -> np.ndarray:
+def _to_eight_bits(path: Path, grey_HW: np.ndarray, has_32_bits: bool) -> np.ndarray:
     values = grey_HW.astype(np.int64)
     # 32 bits say nothing of the range; masks are written so by programs that mean 0 to 255.
     if has_32_bits and values.min() >= 0 and values.max() <= 255:

@@ -52,10 +52,10 @@ _Choice = TypeVar("_Choice", Normalization, LossKind, PriorTeacher, PriorSchedul
 
 def chosen_normalization(value: Normalization | str) -> Normalization:
     """The normalisation that `value` names. SettingError for another."""
-    return _one_of(Normalization, "normalization", value)
+    return _parse_choice(Normalization, "normalization", value)
 
 
-def _one_of(choices: type[_Choice], name: str, value: _Choice | str) -> _Choice:
+def _parse_choice(choices: type[_Choice], name: str, value: _Choice | str) -> _Choice:
     try:
         return choices(value)
     except ValueError:
@@ -102,9 +102,9 @@ class MaskLossSettings:
     def __post_init__(self) -> None:
         # By value too: a plain "batch" or "huber" would otherwise act as another choice without a word.
         object.__setattr__(self, "normalization", chosen_normalization(self.normalization))
-        object.__setattr__(self, "loss", _one_of(LossKind, "loss", self.loss))
-        object.__setattr__(self, "prior_teacher", _one_of(PriorTeacher, "prior_teacher", self.prior_teacher))
-        object.__setattr__(self, "prior_schedule", _one_of(PriorSchedule, "prior_schedule", self.prior_schedule))
+        object.__setattr__(self, "loss", _parse_choice(LossKind, "loss", self.loss))
+        object.__setattr__(self, "prior_teacher", _parse_choice(PriorTeacher, "prior_teacher", self.prior_teacher))
+        object.__setattr__(self, "prior_schedule", _parse_choice(PriorSchedule, "prior_schedule", self.prior_schedule))
         # `not (a < b)` instead of `a >= b`, so that NaN is refused too.
         if not 0 < self.gamma < math.inf:
             raise SettingError(f"mask_gamma must be > 0; found {self.gamma}")
@@ -136,13 +136,13 @@ class MaskLossSettings:
         if self.prior_weight == 0:
             for name in ("prior_threshold", "prior_teacher", "prior_schedule", "prior_ema_decay"):
                 if getattr(self, name) != getattr(defaults, name):
-                    idle.append(f"{name}={_shown(getattr(self, name))} has no effect while prior_weight is 0")
+                    idle.append(f"{name}={_plain_value(getattr(self, name))} has no effect while prior_weight is 0")
         elif self.prior_ema_decay != defaults.prior_ema_decay and self.prior_teacher is not PriorTeacher.EMA:
             idle.append(f"prior_ema_decay={self.prior_ema_decay} has no effect while prior_teacher is base")
         return tuple(idle)
 
 
-def _shown(value: object) -> object:
+def _plain_value(value: object) -> object:
     return value.value if isinstance(value, Enum) else value
 
 
@@ -159,10 +159,10 @@ def transform_weights(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -
     Takes and returns (B,1,T,h,w) float32 in [0, 1]; the argument is left as it was. SettingError on another rank or
     on values outside [0, 1].
     """
-    weights = _checked(weights_B1Thw)
-    weights = _oriented(weights, settings)
+    weights = _check_weights(weights_B1Thw)
+    weights = _apply_invert(weights, settings)
     if settings.blur > 0:
-        weights = _blurred(weights, settings.blur)
+        weights = _blur(weights, settings.blur)
     if settings.gamma != 1.0:
         weights = weights**settings.gamma
     if settings.min_weight > 0:
@@ -172,7 +172,7 @@ def transform_weights(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -
 
 def area_scale(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
     """(B,) float32 factor of each sample's loss: (mean weight after invert, before blur) ** area_beta."""
-    weights = _oriented(_checked(weights_B1Thw), settings)
+    weights = _apply_invert(_check_weights(weights_B1Thw), settings)
     return weights.mean(dim=(1, 2, 3, 4)) ** settings.area_beta
 
 
@@ -182,11 +182,11 @@ def prior_region(raw_B1Thw: torch.Tensor, transformed_B1Thw: torch.Tensor, setti
     1 − transformed, or with `prior_threshold` the cells whose raw weight (after invert) lies below it.
     """
     if settings.prior_threshold > 0:
-        return (_oriented(_checked(raw_B1Thw), settings) < settings.prior_threshold).float()
+        return (_apply_invert(_check_weights(raw_B1Thw), settings) < settings.prior_threshold).float()
     return 1.0 - transformed_B1Thw
 
 
-def _checked(weights_B1Thw: torch.Tensor) -> torch.Tensor:
+def _check_weights(weights_B1Thw: torch.Tensor) -> torch.Tensor:
     if weights_B1Thw.ndim != 5 or weights_B1Thw.shape[1] != 1:
         raise SettingError(f"weights must have shape (B, 1, T, h, w); found {tuple(weights_B1Thw.shape)}")
     weights = weights_B1Thw.float()
@@ -195,11 +195,11 @@ def _checked(weights_B1Thw: torch.Tensor) -> torch.Tensor:
     return weights
 
 
-def _oriented(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
+def _apply_invert(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
     return 1.0 - weights_B1Thw if settings.invert else weights_B1Thw
 
 
-def _blurred(weights_B1Thw: torch.Tensor, kernel: int) -> torch.Tensor:
+def _blur(weights_B1Thw: torch.Tensor, kernel: int) -> torch.Tensor:
     """Gaussian per frame, sigma = 0.3((k−1)/2−1)+0.8 as OpenCV derives it, replicate padding."""
     sigma = 0.3 * ((kernel - 1) / 2 - 1) + 0.8
     offset = torch.arange(kernel, dtype=torch.float32, device=weights_B1Thw.device) - (kernel - 1) / 2

@@ -59,14 +59,14 @@ def resolve_read(folders: Folders, text: str, name: str = "path", kind: PathKind
     Relative paths are tried under input/, then output/; a suffix " [input]" or " [output]" decides.
     Raises PathError when it is missing, of the wrong kind, in both places, or outside the open folders.
     """
-    plain, place = _split(text, name)
-    path = _absolute(plain, name)
+    plain, place = _split_place(text, name)
+    path = _parse_absolute(plain, name)
     if path is not None:
-        found = _opened(folders, path, name, plain, (folders.input, folders.output, *folders.roots))
+        found = _resolve_allowed(folders, path, name, plain, (folders.input, folders.output, *folders.roots))
         tried = [found]
     else:
         bases = {"input": [folders.input], "output": [folders.output], None: [folders.input, folders.output]}[place]
-        tried = list(dict.fromkeys(_inside(folders, base, plain, name) for base in bases))
+        tried = list(dict.fromkeys(_resolve_inside(folders, base, plain, name) for base in bases))
     existing = [candidate for candidate in tried if candidate.exists()]
     if not existing:
         looked = " and ".join(str(candidate) for candidate in tried)
@@ -76,7 +76,7 @@ def resolve_read(folders: Folders, text: str, name: str = "path", kind: PathKind
             f"{name}: {plain!r} lies in both input and output ({existing[0]} and {existing[1]}); "
             f"add the suffix ' [input]' or ' [output]' to say which one is meant"
         )
-    return _of_kind(existing[0], kind, plain, name)
+    return _check_kind(existing[0], kind, plain, name)
 
 
 def resolve_beside(
@@ -86,8 +86,8 @@ def resolve_beside(
 
     It may lead anywhere that an absolute path may. Raises PathError as `resolve_read`.
     """
-    plain, place = _split(text, name)
-    if place is None and _absolute(plain, name) is None:
+    plain, place = _split_place(text, name)
+    if place is None and _parse_absolute(plain, name) is None:
         return resolve_read(folders, str(folder / plain.replace("\\", "/")), name, kind)
     return resolve_read(folders, text, name, kind)
 
@@ -97,13 +97,13 @@ def resolve_write(folders: Folders, text: str, name: str = "path") -> Path:
 
     Raises PathError when it is empty or outside the folders that may be written to.
     """
-    plain, place = _split(text, name)
+    plain, place = _split_place(text, name)
     if place == "input":
         raise PathError(f"{name}: {text!r} points into the input folder, which is only read; leave the suffix out")
-    path = _absolute(plain, name)
+    path = _parse_absolute(plain, name)
     if path is None:
-        return _inside(folders, folders.output, plain, name)
-    return _opened(folders, path, name, plain, (folders.output, *folders.roots))
+        return _resolve_inside(folders, folders.output, plain, name)
+    return _resolve_allowed(folders, path, name, plain, (folders.output, *folders.roots))
 
 
 def resolve_read_or_write(folders: Folders, text: str, name: str = "path") -> tuple[Path, bool]:
@@ -116,8 +116,8 @@ def resolve_read_or_write(folders: Folders, text: str, name: str = "path") -> tu
         target = resolve_write(folders, text, name)
     except PathError:
         return resolve_read(folders, text, name, PathKind.DIRECTORY), False
-    plain, place = _split(text, name)
-    beside_output = place is None and _absolute(plain, name) is None
+    plain, place = _split_place(text, name)
+    beside_output = place is None and _parse_absolute(plain, name) is None
     if beside_output and (folders.input / plain.replace("\\", "/")).exists():
         found = resolve_read(folders, text, name, PathKind.DIRECTORY)
         return found, found == target
@@ -129,7 +129,7 @@ def listing_digest(paths: list[Path], recursive: bool = True) -> str:
     to folders elsewhere are followed, once each."""
     digest = hashlib.sha256()
     for path in paths:
-        for entry in sorted(_listing(path, recursive, path.resolve(), set())):
+        for entry in sorted(_list_entries(path, recursive, path.resolve(), set())):
             digest.update(repr(entry).encode("utf-8", "surrogateescape"))
         digest.update(b"\0")
     return digest.hexdigest()
@@ -159,7 +159,7 @@ def numbered_path(directory: Path, stem: str, suffix: str) -> Path:
     return directory / name
 
 
-def _listing(
+def _list_entries(
     path: Path, recursive: bool, root: Path, followed: set[Path], prefix: str = ""
 ) -> Iterator[tuple[str, int, int]]:
     """(name, bytes, time of change) of what lies at `path`, below `root`; `followed` are the links' folders so far."""
@@ -172,13 +172,13 @@ def _listing(
     for entry in found:
         if entry.is_dir():
             if recursive and (not entry.is_symlink() or leads_elsewhere(Path(entry.path), root, followed)):
-                yield from _listing(Path(entry.path), recursive, root, followed, f"{prefix}{entry.name}/")
+                yield from _list_entries(Path(entry.path), recursive, root, followed, f"{prefix}{entry.name}/")
         elif entry.is_file():
             status = entry.stat()
             yield (prefix + entry.name, status.st_size, status.st_mtime_ns)
 
 
-def _split(text: str, name: str) -> tuple[str, str | None]:
+def _split_place(text: str, name: str) -> tuple[str, str | None]:
     if "\0" in text:
         raise PathError(f"{name}: {text!r} holds a NUL character; give a plain path")
     match = _SUFFIX.search(text.strip())
@@ -188,7 +188,7 @@ def _split(text: str, name: str) -> tuple[str, str | None]:
     return plain, match[1] if match else None
 
 
-def _absolute(plain: str, name: str) -> Path | None:
+def _parse_absolute(plain: str, name: str) -> Path | None:
     """The path when it is absolute, else None."""
     if os.name == "nt":
         path = Path(plain)
@@ -201,10 +201,10 @@ def _absolute(plain: str, name: str) -> Path | None:
     return path if path.is_absolute() else None
 
 
-def _inside(folders: Folders, base: Path, plain: str, name: str) -> Path:
-    base = _real(base, name)
-    path = _real(base / plain.replace("\\", "/"), name)
-    if path.is_relative_to(base) or any(path.is_relative_to(_real(root, name)) for root in folders.roots):
+def _resolve_inside(folders: Folders, base: Path, plain: str, name: str) -> Path:
+    base = _resolve_links(base, name)
+    path = _resolve_links(base / plain.replace("\\", "/"), name)
+    if path.is_relative_to(base) or any(path.is_relative_to(_resolve_links(root, name)) for root in folders.roots):
         return path
     raise PathError(
         f"{name}: {plain!r} leads out of {base} (to {path}); a relative path stays inside. "
@@ -212,9 +212,9 @@ def _inside(folders: Folders, base: Path, plain: str, name: str) -> Path:
     )
 
 
-def _opened(folders: Folders, path: Path, name: str, plain: str, bases: tuple[Path, ...]) -> Path:
-    path = _real(path, name)
-    if folders.absolute_allowed or any(path.is_relative_to(_real(base, name)) for base in bases):
+def _resolve_allowed(folders: Folders, path: Path, name: str, plain: str, bases: tuple[Path, ...]) -> Path:
+    path = _resolve_links(path, name)
+    if folders.absolute_allowed or any(path.is_relative_to(_resolve_links(base, name)) for base in bases):
         return path
     raise PathError(
         f"{name}: {plain!r} lies outside the folders that are open ({', '.join(str(base) for base in bases)}); "
@@ -222,7 +222,7 @@ def _opened(folders: Folders, path: Path, name: str, plain: str, bases: tuple[Pa
     )
 
 
-def _real(path: Path, name: str) -> Path:
+def _resolve_links(path: Path, name: str) -> Path:
     longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
     if longest > LONGEST_NAME or len(os.fsencode(path)) > LONGEST_PATH:
         raise PathError(
@@ -235,7 +235,7 @@ def _real(path: Path, name: str) -> Path:
         raise PathError(f"{name}: {path} cannot be followed ({error}); check its links") from error
 
 
-def _of_kind(path: Path, kind: PathKind, plain: str, name: str) -> Path:
+def _check_kind(path: Path, kind: PathKind, plain: str, name: str) -> Path:
     if kind is PathKind.DIRECTORY and not path.is_dir():
         raise PathError(f"{name}: {plain!r} is a file, a directory was expected; give the folder that holds it")
     if kind is PathKind.FILE and not path.is_file():

@@ -62,22 +62,22 @@ def in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> Gener
         with checked_by(check):
             return work(piece)
 
-    with _one_thread_each(), ThreadPoolExecutor(workers, "maskloss", use_one_core) as pool:
+    with _use_one_thread_each(), ThreadPoolExecutor(workers, "maskloss", use_one_core) as pool:
         waiting: deque[Future[B]] = deque()
         try:
             for piece in pieces:
                 waiting.append(pool.submit(copy_context().run, stoppable, piece))
                 if len(waiting) >= 2 * workers:
-                    yield _result_of(waiting.popleft())
+                    yield _wait_for(waiting.popleft())
             while waiting:
-                yield _result_of(waiting.popleft())
+                yield _wait_for(waiting.popleft())
         finally:
             stopped.set()
             for future in waiting:
                 future.cancel()
 
 
-def _result_of(future: Future[B]) -> B:
+def _wait_for(future: Future[B]) -> B:
     """What the future gives; while it is waited for, this thread's work can be interrupted."""
     while not wait((future,), _CHECK_S).done:
         check_interrupted()
@@ -117,7 +117,7 @@ class Budget:
 
 
 @contextmanager
-def _one_thread_each() -> Generator[None]:
+def _use_one_thread_each() -> Generator[None]:
     """OpenCV and torch use one thread for each picture while several are worked on, and as many as before afterwards.
 
     On two cores two pictures at once are 1.6 times as fast as one picture spread over both.

@@ -37,7 +37,7 @@ class BlockCheckpointing:
         before = [(block, block.__dict__.get("forward")) for block in self.blocks]
         try:
             for block in self.blocks:
-                block.forward = self._wrapped(block)
+                block.forward = self._wrap_block(block)
             yield
         finally:
             for block, forward in before:
@@ -54,7 +54,7 @@ class BlockCheckpointing:
         finally:
             self.active = before
 
-    def _wrapped(self, block: nn.Module) -> Callable[..., Any]:
+    def _wrap_block(self, block: nn.Module) -> Callable[..., Any]:
         original = block.forward
 
         def forward(*args: Any, **kwargs: Any) -> Any:
@@ -72,19 +72,19 @@ def run_checkpointed(block: Callable[..., Any], args: Sequence[Any], kwargs: dic
     with `backward` but not with `torch.autograd.grad`, every leaf that the block uses.
     """
     tensors: list[torch.Tensor] = []
-    template = _take((tuple(args), tuple(kwargs.values())), tensors)
+    template = _extract_tensors((tuple(args), tuple(kwargs.values())), tensors)
     results: list[Any] = []
 
     def run(values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        positional, named = _fill(template, values)
+        positional, named = _insert_tensors(template, values)
         outputs: list[torch.Tensor] = []
-        results[:] = [_take(block(*positional, **dict(zip(kwargs, named, strict=True))), outputs)]
+        results[:] = [_extract_tensors(block(*positional, **dict(zip(kwargs, named, strict=True))), outputs)]
         return outputs
 
     # Frozen inputs would make a result without a gradient, although an adapter inside of the block needs one.
     anchor = torch.empty(0, requires_grad=True)
-    outputs = cast("tuple[torch.Tensor, ...]", _Recomputed.apply(_Block(run, mutating), anchor, *tensors))
-    return _fill(results[0], outputs)
+    outputs = cast("tuple[torch.Tensor, ...]", _Recompute.apply(_Block(run, mutating), anchor, *tensors))
+    return _insert_tensors(results[0], outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class _Block:
         return mutation_allowed() if self.mutating else nullcontext()
 
 
-class _Recomputed(torch.autograd.Function):
+class _Recompute(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, block: _Block, anchor: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         ctx.block = block
@@ -141,23 +141,23 @@ class _Slot:
     index: int
 
 
-def _take(value: Any, tensors: list[torch.Tensor]) -> Any:
+def _extract_tensors(value: Any, tensors: list[torch.Tensor]) -> Any:
     """`value` with a slot in place of each floating tensor, which goes to `tensors`."""
     if isinstance(value, torch.Tensor):
         if not value.is_floating_point():
             return value
         tensors.append(value)
         return _Slot(len(tensors) - 1)
-    return _mapped(value, lambda each: _take(each, tensors))
+    return _map_items(value, lambda each: _extract_tensors(each, tensors))
 
 
-def _fill(template: Any, tensors: Sequence[torch.Tensor]) -> Any:
+def _insert_tensors(template: Any, tensors: Sequence[torch.Tensor]) -> Any:
     if isinstance(template, _Slot):
         return tensors[template.index]
-    return _mapped(template, lambda each: _fill(each, tensors))
+    return _map_items(template, lambda each: _insert_tensors(each, tensors))
 
 
-def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
+def _map_items(value: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*map(function, cast("tuple[Any, ...]", value)))
     if isinstance(value, (tuple, list)):

@@ -18,13 +18,13 @@ _MAX_RELATIVE_ERROR = 1e-4
 # The same operations run twice, but kernels of low precision may add in another order.
 _MAX_RELATIVE_ERROR_LOW_PRECISION = 2e-2
 # Against a difference quotient, whose own error grows with rounding; a wrong gradient is nearly always far off.
-_MAX_SLOPE_ERROR = 1e-2
+_MAX_DIFFERENCE_ERROR = 1e-2
 # Steps of those differences, where the gains are 1. One of them is so long that the difference stands out of the
 # rounding (at 1e-2 the tiny blocks of the tests are right to 3e-4), and so short that the block is almost straight;
 # no step makes a wrong gradient right.
 _STEPS = (1e-2, 1e-3, 2e-4)
 # Of the whole gradient; a smaller part drowns in rounding (as that of a layer whose result is normalised does).
-_LEAST_SHARE = 1e-3
+_LEAST_FRACTION = 1e-3
 _NOTHING = 1e-30
 # Far enough from 1 to show in few digits.
 _CHANGED_GAIN = 1.5
@@ -38,8 +38,8 @@ class _Call:
 
     def result(self) -> Any:
         """What the block makes of copies of what it was given, so that it can be called again."""
-        kwargs = {name: _kept(value) for name, value in self.kwargs.items()}
-        return self.block(*(_kept(value) for value in self.args), **kwargs)
+        kwargs = {name: _copy_value(value) for name, value in self.kwargs.items()}
+        return self.block(*(_copy_value(value) for value in self.args), **kwargs)
 
 
 def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]) -> None:
@@ -50,11 +50,11 @@ def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]
     `run` is a small forward pass that reaches the blocks. Checkpointing must be installed. TrainingError when the
     gradients differ or a block has no backward pass.
     """
-    for call in _calls(checkpointing.blocks, run):
+    for call in _record_calls(checkpointing.blocks, run):
         kind = type(call.block)
         try:
-            if _overwrites(call):
-                raise _wrong(f"{kind.__name__} would be made with values that are overwritten meanwhile")
+            if _overwrites_saved_values(call):
+                raise _gradient_error(f"{kind.__name__} would be made with values that are overwritten meanwhile")
             plain = _plain_gradients(call, checkpointing)
             with checkpointing.on(True):
                 checkpointed = _gradients(call, mutating=False)
@@ -65,19 +65,19 @@ def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]
                 f"{kind.__name__} of this model cannot be differentiated here ({problem}); choose another attention "
                 "backend or weight format, and see whether a node has patched the model."
             ) from problem
-        low = _is_low(call)
+        low = _is_low_precision(call)
         error = float((checkpointed - plain).norm() / plain.norm().clamp(min=_NOTHING))
         limit = _MAX_RELATIVE_ERROR_LOW_PRECISION if low else _MAX_RELATIVE_ERROR
         if not error <= limit:
             found = f"relative error {error:.1e}, at most {limit:.0e} is right"
-            raise _wrong(f"{kind.__name__} come out wrong with gradient checkpointing ({found})")
-        if _is_cut_off(call, kind in checkpointing.mutating):
-            raise _wrong(f"some layers of {kind.__name__} are lost on the way back")
+            raise _gradient_error(f"{kind.__name__} come out wrong with gradient checkpointing ({found})")
+        if _has_detached_layer(call, kind in checkpointing.mutating):
+            raise _gradient_error(f"some layers of {kind.__name__} are lost on the way back")
         # In low precision a difference quotient says nothing.
-        error = 0.0 if low else min(_slope_error(call, plain, step) for step in _STEPS)
-        if not error <= _MAX_SLOPE_ERROR:
-            found = f"relative error {error:.1e}, at most {_MAX_SLOPE_ERROR:.0e} is right"
-            raise _wrong(f"{kind.__name__} are not its slope ({found})")
+        error = 0.0 if low else min(_finite_difference_error(call, plain, step) for step in _STEPS)
+        if not error <= _MAX_DIFFERENCE_ERROR:
+            found = f"relative error {error:.1e}, at most {_MAX_DIFFERENCE_ERROR:.0e} is right"
+            raise _gradient_error(f"{kind.__name__} are not its slope ({found})")
 
 
 def _plain_gradients(call: _Call, checkpointing: BlockCheckpointing) -> torch.Tensor:
@@ -98,7 +98,10 @@ def _plain_gradients(call: _Call, checkpointing: BlockCheckpointing) -> torch.Te
 
 def _writes_to_inputs(call: _Call) -> bool:
     """Which does no harm without checkpointing, as long as nobody needs what was there."""
-    args, kwargs = [_kept(value) for value in call.args], {name: _kept(value) for name, value in call.kwargs.items()}
+    args, kwargs = (
+        [_copy_value(value) for value in call.args],
+        {name: _copy_value(value) for name, value in call.kwargs.items()},
+    )
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
     versions = [tensor._version for tensor in tensors]
     with torch.no_grad():
@@ -106,14 +109,14 @@ def _writes_to_inputs(call: _Call) -> bool:
     return versions != [tensor._version for tensor in tensors]
 
 
-def _wrong(what: str) -> TrainingError:
+def _gradient_error(what: str) -> TrainingError:
     return TrainingError(
         f"The gradients of {what}, so training would learn nonsense; remove what patches the model or its attention "
         "(sage attention has no backward pass), load it without offloading, and report the model."
     )
 
 
-def _overwrites(call: _Call) -> bool:
+def _overwrites_saved_values(call: _Call) -> bool:
     """Whether something kept for the way back is overwritten behind autograd's back, as weights in a cast buffer are.
 
     That can hardly be seen in the gradient of a block whose way around its layers (`x + …`) carries the most.
@@ -121,34 +124,36 @@ def _overwrites(call: _Call) -> bool:
     kept: list[tuple[torch.Tensor, int, float]] = []
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept.append((tensor, tensor._version, _sum(tensor)))
+        kept.append((tensor, tensor._version, _checksum(tensor)))
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        args = [value.clone().requires_grad_(True) if _is_real(value) else value for value in call.args]
+        args = [value.clone().requires_grad_(True) if _is_floating(value) else value for value in call.args]
         kwargs = {
-            name: value.clone().requires_grad_(True) if _is_real(value) else value
+            name: value.clone().requires_grad_(True) if _is_floating(value) else value
             for name, value in call.kwargs.items()
         }
-        result = call.block(*_copied(args), **dict(zip(kwargs, _copied(list(kwargs.values())), strict=True)))
-        changed = any(tensor._version == version and _sum(tensor) != value for tensor, version, value in kept)
+        result = call.block(
+            *_clone_leaves(args), **dict(zip(kwargs, _clone_leaves(list(kwargs.values())), strict=True))
+        )
+        changed = any(tensor._version == version and _checksum(tensor) != value for tensor, version, value in kept)
         del result
     return changed
 
 
-def _sum(tensor: torch.Tensor) -> float:
+def _checksum(tensor: torch.Tensor) -> float:
     # Masks and positions are kept for the way back as well.
     values = tensor.detach() if tensor.is_floating_point() or tensor.is_complex() else tensor.detach().float()
-    return float(values.abs().nan_to_num().sum(dtype=_sums_in(tensor)))
+    return float(values.abs().nan_to_num().sum(dtype=_sum_dtype(tensor)))
 
 
-def _is_low(call: _Call) -> bool:
+def _is_low_precision(call: _Call) -> bool:
     """Whether it computes with so few digits that equal operations give unequal numbers."""
-    values = [value for value in (*call.args, *call.kwargs.values()) if _is_real(value)]
+    values = [value for value in (*call.args, *call.kwargs.values()) if _is_floating(value)]
     return any(value.dtype not in (torch.float32, torch.float64) for value in (*call.block.parameters(), *values))
 
 
-def _calls(blocks: Sequence[nn.Module], run: Callable[[], object]) -> list[_Call]:
+def _record_calls(blocks: Sequence[nn.Module], run: Callable[[], object]) -> list[_Call]:
     """How the first block of each class is called in a forward pass; those never called are left out."""
     first: dict[type[nn.Module], nn.Module] = {}
     for block in blocks:
@@ -156,8 +161,8 @@ def _calls(blocks: Sequence[nn.Module], run: Callable[[], object]) -> list[_Call
     calls: dict[type[nn.Module], _Call] = {}
 
     def record(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        values = {name: _kept(value) for name, value in kwargs.items()}
-        calls.setdefault(type(block), _Call(block, tuple(_kept(value) for value in args), values))
+        values = {name: _copy_value(value) for name, value in kwargs.items()}
+        calls.setdefault(type(block), _Call(block, tuple(_copy_value(value) for value in args), values))
 
     with ExitStack() as hooks:
         for block in first.values():
@@ -167,7 +172,7 @@ def _calls(blocks: Sequence[nn.Module], run: Callable[[], object]) -> list[_Call
     return list(calls.values())
 
 
-def _kept(value: Any) -> Any:
+def _copy_value(value: Any) -> Any:
     # The pass goes on and may overwrite them.
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
@@ -179,7 +184,7 @@ def _gradients(call: _Call, mutating: bool) -> torch.Tensor:
     inputs: list[torch.Tensor] = []
 
     def fresh(value: Any) -> Any:
-        if not _is_real(value):
+        if not _is_floating(value):
             return value
         inputs.append(value.clone().requires_grad_(True))
         return inputs[-1]
@@ -188,13 +193,15 @@ def _gradients(call: _Call, mutating: bool) -> torch.Tensor:
     kwargs = {name: fresh(value) for name, value in call.kwargs.items()}
     with torch.enable_grad(), _gains(call.block) as gains, mutation_allowed() if mutating else nullcontext():
         # Not the leaves themselves: a block may write to its inputs.
-        loss = _projection(call.block(*_copied(args), **dict(zip(kwargs, _copied(list(kwargs.values())), strict=True))))
+        loss = _projection(
+            call.block(*_clone_leaves(args), **dict(zip(kwargs, _clone_leaves(list(kwargs.values())), strict=True)))
+        )
         torch.autograd.backward([loss])
     leaves = [*inputs, *gains]
-    return torch.cat([torch.zeros(leaf.numel()) if leaf.grad is None else _flat(leaf.grad) for leaf in leaves])
+    return torch.cat([torch.zeros(leaf.numel()) if leaf.grad is None else _flatten(leaf.grad) for leaf in leaves])
 
 
-def _slope_error(call: _Call, gradient: torch.Tensor, step: float) -> float:
+def _finite_difference_error(call: _Call, gradient: torch.Tensor, step: float) -> float:
     """How far the gradient by the gains of the linear layers is from the slope along it, by central differences.
 
     Relative, to a share of the whole gradient where it is small. By the gains, because along the inputs a block may be
@@ -204,7 +211,7 @@ def _slope_error(call: _Call, gradient: torch.Tensor, step: float) -> float:
     if count == 0:
         return 0.0
     by_gain = gradient[len(gradient) - count :]
-    length, least = float(by_gain.norm()), _LEAST_SHARE * float(gradient.norm())
+    length, least = float(by_gain.norm()), _LEAST_FRACTION * float(gradient.norm())
     # A direction that the gradient calls flat must be flat.
     direction = by_gain / length if length > least else torch.full_like(by_gain, count**-0.5)
     ends: list[float] = []
@@ -216,7 +223,7 @@ def _slope_error(call: _Call, gradient: torch.Tensor, step: float) -> float:
     return abs(slope - float(by_gain @ direction)) / max(length, least, _NOTHING)
 
 
-def _is_cut_off(call: _Call, mutating: bool) -> bool:
+def _has_detached_layer(call: _Call, mutating: bool) -> bool:
     """Whether a linear layer changes the block's result, but nothing leads back to it."""
     with torch.enable_grad(), _gains(call.block) as gains, mutation_allowed() if mutating else nullcontext():
         result = _projection(call.result())
@@ -237,26 +244,28 @@ def _projection(result: Any) -> torch.Tensor:
     outputs = [each for each in (result if isinstance(result, tuple) else (result,)) if torch.is_tensor(each)]
     generator = torch.Generator().manual_seed(0)
     parts = [
-        (output.float() * torch.randn(output.shape, generator=generator).to(output.device)).sum(dtype=_sums_in(output))
+        (output.float() * torch.randn(output.shape, generator=generator).to(output.device)).sum(
+            dtype=_sum_dtype(output)
+        )
         for output in outputs
     ]
     return torch.stack(parts).sum()
 
 
-def _sums_in(output: torch.Tensor) -> torch.dtype:
+def _sum_dtype(output: torch.Tensor) -> torch.dtype:
     # Apple GPUs have no float64.
     return torch.float32 if output.device.type == "mps" else torch.float64
 
 
-def _is_real(value: Any) -> bool:
+def _is_floating(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
-def _copied(values: Sequence[Any]) -> list[Any]:
+def _clone_leaves(values: Sequence[Any]) -> list[Any]:
     return [value.clone() if isinstance(value, torch.Tensor) and value.requires_grad else value for value in values]
 
 
-def _flat(gradient: torch.Tensor) -> torch.Tensor:
+def _flatten(gradient: torch.Tensor) -> torch.Tensor:
     return gradient.detach().to("cpu", torch.float32).flatten()
 
 

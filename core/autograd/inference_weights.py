@@ -32,10 +32,10 @@ class DifferentiableWeights:
             for path, owner in self._module.named_modules():
                 for table in (vars(owner)["_parameters"], vars(owner)["_buffers"]):
                     for name, tensor in table.items():
-                        if tensor is not None and tensor.is_inference() and not self._stays(owner, tensor):
+                        if tensor is not None and tensor.is_inference() and not self._is_exempt(owner, tensor):
                             alias = aliases.get(id(tensor))
                             if alias is None:
-                                alias = aliases[id(tensor)] = _alias(tensor, f"{path}.{name}")
+                                alias = aliases[id(tensor)] = _make_alias(tensor, f"{path}.{name}")
                             self._replaced.append((table, name, tensor))
                             table[name] = alias
         except BaseException:
@@ -62,11 +62,11 @@ class DifferentiableWeights:
             table, name, tensor = self._replaced.pop()
             table[name] = tensor
 
-    def _stays(self, owner: nn.Module, tensor: torch.Tensor) -> bool:
+    def _is_exempt(self, owner: nn.Module, tensor: torch.Tensor) -> bool:
         return self._recasts(owner) and not is_plain(tensor)
 
 
-def _alias(tensor: torch.Tensor, name: str) -> torch.Tensor:
+def _make_alias(tensor: torch.Tensor, name: str) -> torch.Tensor:
     if not is_plain(tensor) or tensor.layout is not torch.strided:
         raise TrainingError(
             f"{name} is stored as {type(tensor.data).__name__}, a quantised format that cannot be trained on yet; load "

@@ -60,16 +60,18 @@ def detect(rgb_HWC: np.ndarray, min_score: float = 0.5) -> list[Detection]:
     found = _decode(rgb_HWC, min_score)
     small_HWC, scale = at_most(rgb_HWC, _BORDERED_PX)
     for border in _BORDERS:
-        found += [_scaled(face, 1 / scale) for face in _decode(small_HWC, min_score, border)]
+        found += [_scale_face(face, 1 / scale) for face in _decode(small_HWC, min_score, border)]
     for tile in (int(max(height, width) * fraction) for fraction in _TILE_FRACTIONS):
         if tile < _INPUT_PX:
             break  # enlarging shows the net nothing new
         for top in _tile_starts(height, tile):
             for left in _tile_starts(width, tile):
                 part_HWC = rgb_HWC[top : top + tile, left : left + tile]
-                inside = [_moved(face, left, top) for face in _decode(part_HWC, min_score)]
-                found += [face for face in inside if not _cut_off(face, (left, top, left + tile, top + tile), rgb_HWC)]
-    return _best_of_overlapping(found)
+                inside = [_shift_face(face, left, top) for face in _decode(part_HWC, min_score)]
+                found += [
+                    face for face in inside if not _is_cut_off(face, (left, top, left + tile, top + tile), rgb_HWC)
+                ]
+    return _suppress_overlapping(found)
 
 
 def _tile_starts(length: int, tile: int) -> list[int]:
@@ -101,24 +103,24 @@ def _decode(rgb_HWC: np.ndarray, min_score: float, border: float = 0.0) -> list[
     ]
 
 
-def _scaled(face: Detection, scale: float) -> Detection:
+def _scale_face(face: Detection, scale: float) -> Detection:
     x0, y0, x1, y1 = face.box
     return Detection((x0 * scale, y0 * scale, x1 * scale, y1 * scale), face.score, face.keypoints_K2 * scale)
 
 
-def _moved(face: Detection, dx: int, dy: int) -> Detection:
+def _shift_face(face: Detection, dx: int, dy: int) -> Detection:
     x0, y0, x1, y1 = face.box
     return Detection((x0 + dx, y0 + dy, x1 + dx, y1 + dy), face.score, face.keypoints_K2 + np.array([dx, dy]))
 
 
-def _cut_off(face: Detection, tile: tuple[int, int, int, int], rgb_HWC: np.ndarray) -> bool:
+def _is_cut_off(face: Detection, tile: tuple[int, int, int, int], rgb_HWC: np.ndarray) -> bool:
     """Whether the face crosses an edge of its tile that is not an edge of the picture: another tile has it whole."""
     height, width = rgb_HWC.shape[:2]
     (x0, y0, x1, y1), (left, top, right, bottom) = face.box, tile
     return (x0 < left > 0) or (y0 < top > 0) or (x1 > right < width) or (y1 > bottom < height)
 
 
-def _best_of_overlapping(faces: list[Detection]) -> list[Detection]:
+def _suppress_overlapping(faces: list[Detection]) -> list[Detection]:
     if not faces:
         return []
     boxes = [[face.box[0], face.box[1], face.box[2] - face.box[0], face.box[3] - face.box[1]] for face in faces]

@@ -41,10 +41,10 @@ def find_hair(view: HeadView, crown: Crown) -> np.ndarray:
     if crown is Crown.HAT:
         # The little that a hat leaves to see is too little to follow hair down by its colour.
         allowed_HW &= (view.up_HW < _BRIM) & (view.below_chin_HW < 0.3)
-    guess_HW = _guess(view, bins_HW3, allowed_HW & view.person_HW)
+    guess_HW = _guess_hair(view, bins_HW3, allowed_HW & view.person_HW)
     if crown is Crown.HAT or np.count_nonzero(guess_HW) < _MIN_CUT_PX:
         return guess_HW
-    return _cut(view, bins_HW3, guess_HW, allowed_HW)
+    return _refine_by_graph_cut(view, bins_HW3, guess_HW, allowed_HW)
 
 
 def find_face(view: HeadView, hair_HW: np.ndarray, crown: Crown) -> np.ndarray:
@@ -65,7 +65,7 @@ def _skin_place(view: HeadView) -> np.ndarray:
     return view.inner_HW & (view.up_HW < 0.3)
 
 
-def _guess(view: HeadView, bins_HW3: np.ndarray, allowed_HW: np.ndarray) -> np.ndarray:
+def _guess_hair(view: HeadView, bins_HW3: np.ndarray, allowed_HW: np.ndarray) -> np.ndarray:
     """Hair by the colours of what is around the face, and by a prior of place."""
     skin_place_HW = _skin_place(view)
     skin_HW, other_HW = _non_hair_models(view, bins_HW3, skin_place_HW)
@@ -85,14 +85,16 @@ def _guess(view: HeadView, bins_HW3: np.ndarray, allowed_HW: np.ndarray) -> np.n
         logit_HW = np.clip(evidence_HW, -_MAX_EVIDENCE, _MAX_EVIDENCE) + prior_HW
         logit_HW[~possible_HW] = -6.0
         soft_HW = cv2.boxFilter((1 / (1 + np.exp(-logit_HW))).astype(np.float32), -1, (3, 3))
-        hair_HW = _connected((_guided(grey_HW, soft_HW) > 0.5) & possible_HW, view) & possible_HW
+        hair_HW = _keep_connected((_guided_filter(grey_HW, soft_HW) > 0.5) & possible_HW, view) & possible_HW
     return hair_HW
 
 
-def _cut(view: HeadView, bins_HW3: np.ndarray, guess_HW: np.ndarray, allowed_HW: np.ndarray) -> np.ndarray:
+def _refine_by_graph_cut(
+    view: HeadView, bins_HW3: np.ndarray, guess_HW: np.ndarray, allowed_HW: np.ndarray
+) -> np.ndarray:
     """The guess moved to the edges of the picture, and on to hair that hangs lower or leaves the person's mask."""
     possible_HW = allowed_HW & (view.below_chin_HW < 3.6) & (view.from_chin_HW < 2.1)
-    possible_HW &= view.person_HW | _hair_beside_the_person(view, bins_HW3, guess_HW)
+    possible_HW &= view.person_HW | _hair_outside_mask(view, bins_HW3, guess_HW)
     guess_HW = guess_HW & possible_HW
     core_HW = cv2.erode(guess_HW.astype(np.uint8), _disc(7)) > 0
     marks_HW = np.full(guess_HW.shape, cv2.GC_BGD, np.uint8)
@@ -104,10 +106,10 @@ def _cut(view: HeadView, bins_HW3: np.ndarray, guess_HW: np.ndarray, allowed_HW:
     clusters = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(view.rgb_HWC, marks_HW, (0, 0, 1, 1), *clusters, _CUTS, cv2.GC_INIT_WITH_MASK)  # no rectangle is used
     hair_HW = ((marks_HW == cv2.GC_FGD) | (marks_HW == cv2.GC_PR_FGD)) & possible_HW
-    return _connected(hair_HW, view) & possible_HW
+    return _keep_connected(hair_HW, view) & possible_HW
 
 
-def _hair_beside_the_person(view: HeadView, bins_HW3: np.ndarray, guess_HW: np.ndarray) -> np.ndarray:
+def _hair_outside_mask(view: HeadView, bins_HW3: np.ndarray, guess_HW: np.ndarray) -> np.ndarray:
     """Where hair may hang outside the person's mask, which often ends too early there: only below the eyes, and where
     its colours are not those of the background above the chin or far aside."""
     place_HW = view.background_HW & ((view.below_chin_HW < -0.3) | (view.from_chin_HW > 1.9))
@@ -175,7 +177,7 @@ def _prior(view: HeadView) -> np.ndarray:
     return prior_HW - 0.5 * (view.oval_HW & ~view.inner_HW)
 
 
-def _guided(guide_HW: np.ndarray, soft_HW: np.ndarray, radius: int = 4, eps: float = 1e-3) -> np.ndarray:
+def _guided_filter(guide_HW: np.ndarray, soft_HW: np.ndarray, radius: int = 4, eps: float = 1e-3) -> np.ndarray:
     """He et al.'s guided filter: `soft` with the edges of `guide`."""
     window = (2 * radius + 1, 2 * radius + 1)
     mean_guide, mean_soft = cv2.boxFilter(guide_HW, -1, window), cv2.boxFilter(soft_HW, -1, window)
@@ -185,18 +187,18 @@ def _guided(guide_HW: np.ndarray, soft_HW: np.ndarray, radius: int = 4, eps: flo
     return cv2.boxFilter(slope, -1, window) * guide_HW + cv2.boxFilter(offset, -1, window)
 
 
-def _connected(hair_HW: np.ndarray, view: HeadView) -> np.ndarray:
+def _keep_connected(hair_HW: np.ndarray, view: HeadView) -> np.ndarray:
     """Hair that hangs together with the hair around the head by more than a thread, small gaps closed."""
     clean = cv2.morphologyEx(hair_HW.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     head_HW = (view.up_HW > _EYES) & (view.below_chin_HW < 0) & (clean > 0)
     start_HW = head_HW & (view.aside_HW < 1)
     thick_HW = (cv2.erode(clean, np.ones((7, 7), np.uint8)) > 0) | head_HW
-    regrown = cv2.dilate(_touching(thick_HW, start_HW).astype(np.uint8), np.ones((9, 9), np.uint8))
-    kept = _touching((clean > 0) & (regrown > 0), start_HW).astype(np.uint8)
+    regrown = cv2.dilate(_select_components(thick_HW, start_HW).astype(np.uint8), np.ones((9, 9), np.uint8))
+    kept = _select_components((clean > 0) & (regrown > 0), start_HW).astype(np.uint8)
     return cv2.morphologyEx(kept, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
 
 
-def _touching(mask_HW: np.ndarray, seed_HW: np.ndarray) -> np.ndarray:
+def _select_components(mask_HW: np.ndarray, seed_HW: np.ndarray) -> np.ndarray:
     """The connected components of `mask` that contain a pixel of `seed`."""
     _, labels_HW = cv2.connectedComponents(mask_HW.astype(np.uint8), connectivity=8)
     kept = np.unique(labels_HW[seed_HW & mask_HW])

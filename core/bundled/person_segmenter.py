@@ -67,16 +67,16 @@ def work_picture(rgb_HWC: np.ndarray) -> tuple[np.ndarray, float]:
 def people_probabilities(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tuple[np.ndarray, ...]:
     """How surely a pixel is each person, float32 in [0, 1], on the grid of `work_picture`."""
     places = np.array([[*head.centre, head.side_px] for head in heads], np.float64)
-    return _recent.get(rgb_HWC, lambda: _people(rgb_HWC, heads), places.tobytes())
+    return _recent.get(rgb_HWC, lambda: _find_people(rgb_HWC, heads), places.tobytes())
 
 
 def anyone_probability(small_HWC: np.ndarray) -> np.ndarray:
     """How surely a pixel is a person, whoever it is, float32 HW in [0, 1], by the person/background net alone."""
     height, width = small_HWC.shape[:2]
-    return shrink_then_enlarge(_selfie(small_HWC), (width, height))
+    return shrink_then_enlarge(_run_selfie_net(small_HWC), (width, height))
 
 
-def _people(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tuple[np.ndarray, ...]:
+def _find_people(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tuple[np.ndarray, ...]:
     if not heads:
         return ()
     small_HWC, scale = work_picture(rgb_HWC)
@@ -85,15 +85,15 @@ def _people(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tuple[np.ndarray
     logits: list[np.ndarray] = []
     for index, head in enumerate(small_heads):
         logit_HW = find_person(small_HWC, head, small_heads[:index] + small_heads[index + 1 :])
-        near_HW = _selfie_near(small_HWC, head)
+        near_HW = _run_selfie_net_near(small_HWC, head)
         logit_HW += _PERSON_LOGIT * (whole_HW + near_HW) / 2
         logit_HW -= _BACKGROUND_LOGIT * (1 - np.maximum(whole_HW, near_HW))
         logit_HW -= _FARTHER_LOGIT * np.minimum(head.distance((logit_HW.shape[1], logit_HW.shape[0])), 10.0)
         logits.append(logit_HW)
-    return tuple(sigmoid(_against_the_others(logits, index)) for index in range(len(logits)))
+    return tuple(sigmoid(_limit_by_others(logits, index)) for index in range(len(logits)))
 
 
-def _against_the_others(logits: Sequence[np.ndarray], index: int) -> np.ndarray:
+def _limit_by_others(logits: Sequence[np.ndarray], index: int) -> np.ndarray:
     """A person's logits, below zero where someone else's are higher: a contested pixel is one person's only."""
     others = [logit_HW for other, logit_HW in enumerate(logits) if other != index]
     if not others:
@@ -102,16 +102,16 @@ def _against_the_others(logits: Sequence[np.ndarray], index: int) -> np.ndarray:
     return np.where(lead_HW > 0, logits[index], np.minimum(logits[index], lead_HW))
 
 
-def _selfie_near(small_HWC: np.ndarray, head: HeadPlace) -> np.ndarray:
+def _run_selfie_net_near(small_HWC: np.ndarray, head: HeadPlace) -> np.ndarray:
     """The person/background net in a region around one person, on the picture's grid; zero outside the region."""
     centre = head.centre + np.array([0.0, _SELFIE_DOWN * head.side_px])
     forward_23 = square_to_input(centre, _SELFIE_SIDE * head.side_px, 0.0, _SELFIE_PX)
     region_HWC = cv2.warpAffine(small_HWC, forward_23, (_SELFIE_PX, _SELFIE_PX), flags=cv2.INTER_LINEAR)
     size = (small_HWC.shape[1], small_HWC.shape[0])
-    return cv2.warpAffine(_selfie(region_HWC), cv2.invertAffineTransform(forward_23), size)
+    return cv2.warpAffine(_run_selfie_net(region_HWC), cv2.invertAffineTransform(forward_23), size)
 
 
-def _selfie(picture_HWC: np.ndarray) -> np.ndarray:
+def _run_selfie_net(picture_HWC: np.ndarray) -> np.ndarray:
     input_HWC = shrink_then_enlarge(picture_HWC, (_SELFIE_PX, _SELFIE_PX))
     (mask,) = load_net(SELFIE).run(input_HWC.astype(np.float32) / 255.0, (_SELFIE_OUTPUT,))
     return mask.reshape(_SELFIE_PX, _SELFIE_PX)

@@ -82,12 +82,12 @@ def write_entry(
     """Write latents, weights (float32 in [0, 1]) and what an image-to-video model is given, whole or not at all.
     `metadata` is added to the format's."""
     frames, height, width = latent_CThw.shape[1:]
-    tensors = {_key(LATENTS, latent_CThw): alone(latent_CThw)}
+    tensors = {_tensor_name(LATENTS, latent_CThw): alone(latent_CThw)}
     if weights_1Thw is not None:
-        stored = _stored(weights_1Thw, storage)
-        tensors[_key(WEIGHTS, stored)] = alone(stored)
+        stored = _quantise_weights(weights_1Thw, storage)
+        tensors[_tensor_name(WEIGHTS, stored)] = alone(stored)
     if image_CThw is not None:
-        tensors[_key(IMAGE_LATENTS, image_CThw)] = alone(image_CThw)
+        tensors[_tensor_name(IMAGE_LATENTS, image_CThw)] = alone(image_CThw)
     own = {"format_version": REFERENCE_FORMAT, "frame_count": str(frames), "latent_size": f"{width}x{height}"}
     write_tensors(path, tensors, {**own, **metadata})
 
@@ -97,18 +97,18 @@ def read_header(path: Path) -> EntryHeader:
     try:
         with opened_tensors(path) as file:
             keys = list(file.keys())
-            latents, weights = _numbered(keys, LATENTS), _numbered(keys, WEIGHTS)
+            latents, weights = _sized_keys(keys, LATENTS), _sized_keys(keys, WEIGHTS)
             if len(latents) != 1:
-                raise _damaged(path, f"it holds {len(latents)} latents instead of 1")
+                raise _damage_error(path, f"it holds {len(latents)} latents instead of 1")
             shape = tuple(file.get_slice(latents[0]).get_shape())
             if len(shape) != 4:
-                raise _damaged(path, f"its latents have the shape {shape} instead of (C, T, h, w)")
-            images = _numbered(keys, IMAGE_LATENTS)
+                raise _damage_error(path, f"its latents have the shape {shape} instead of (C, T, h, w)")
+            images = _sized_keys(keys, IMAGE_LATENTS)
             others = tuple(sorted(set(keys) - {*latents, *weights, *images}))
             channels = int(file.get_slice(images[0]).get_shape()[0]) if images else 0
             return EntryHeader(file.metadata() or {}, shape, bool(weights), others, channels)
     except (SafetensorError, OSError) as error:
-        raise _damaged(path, str(error)) from error
+        raise _damage_error(path, str(error)) from error
 
 
 def read_metadata(path: Path) -> Mapping[str, str]:
@@ -117,7 +117,7 @@ def read_metadata(path: Path) -> Mapping[str, str]:
         with opened_tensors(path) as file:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise _damaged(path, str(error)) from error
+        raise _damage_error(path, str(error)) from error
 
 
 def read_tensor_names(path: Path) -> tuple[str, ...]:
@@ -126,30 +126,30 @@ def read_tensor_names(path: Path) -> tuple[str, ...]:
         with opened_tensors(path) as file:
             return tuple(file.keys())
     except (SafetensorError, OSError) as error:
-        raise _damaged(path, str(error)) from error
+        raise _damage_error(path, str(error)) from error
 
 
 def read_latent(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> torch.Tensor:
     """(C,T,h,w) float32. CacheError when the file is missing or damaged, of another shape, or not finite, or was
     written again since for something of another `fingerprint`."""
-    return _read_finite(path, LATENTS, shape, fingerprint)
+    return _read_finite_tensor(path, LATENTS, shape, fingerprint)
 
 
 def read_image(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> torch.Tensor:
     """What an image-to-video model is given, (4+C,T,h,w) float32. CacheError as `read_latent`."""
-    return _read_finite(path, IMAGE_LATENTS, shape, fingerprint)
+    return _read_finite_tensor(path, IMAGE_LATENTS, shape, fingerprint)
 
 
 def read_weights(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> torch.Tensor | None:
     """(1,T,h,w) float32 in [0, 1], or None where the file has no weights. CacheError as `read_latent`."""
-    stored = _read(path, WEIGHTS, MASK_FINGERPRINT, fingerprint)
+    stored = _read_tensor(path, WEIGHTS, MASK_FINGERPRINT, fingerprint)
     if stored is None:
         return None
     if tuple(stored.shape) != tuple(shape):
-        raise _damaged(path, f"its mask_weights have the shape {tuple(stored.shape)} instead of {tuple(shape)}")
+        raise _damage_error(path, f"its mask_weights have the shape {tuple(stored.shape)} instead of {tuple(shape)}")
     weights = stored.float() / 255 if stored.dtype == torch.uint8 else stored.float()
     if not bool(((weights >= 0) & (weights <= 1)).all()):
-        raise _damaged(path, "its mask_weights are not all in [0, 1]")
+        raise _damage_error(path, "its mask_weights are not all in [0, 1]")
     return weights
 
 
@@ -159,49 +159,49 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         with opened_tensors(path) as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
-        raise _damaged(path, str(error)) from error
+        raise _damage_error(path, str(error)) from error
     for key, tensor in tensors.items():
         if not is_finite(tensor):
-            raise _damaged(path, f"its {key} is not finite")
+            raise _damage_error(path, f"its {key} is not finite")
     return tensors
 
 
-def _read(path: Path, prefix: str, tag: str, fingerprint: str) -> torch.Tensor | None:
+def _read_tensor(path: Path, prefix: str, tag: str, fingerprint: str) -> torch.Tensor | None:
     try:
         with opened_tensors(path) as file:
             # Files of other systems carry no tag, and nothing can be said of them.
             if fingerprint and (file.metadata() or {}).get(tag, fingerprint) != fingerprint:
-                raise _damaged(path, "it was written again since, for another picture, mask or setting")
-            keys = _numbered(file.keys(), prefix)
+                raise _damage_error(path, "it was written again since, for another picture, mask or setting")
+            keys = _sized_keys(file.keys(), prefix)
             return file.get_tensor(keys[0]) if keys else None
     except (SafetensorError, OSError) as error:
-        raise _damaged(path, str(error)) from error
+        raise _damage_error(path, str(error)) from error
 
 
-def _read_finite(path: Path, prefix: str, shape: tuple[int, ...], fingerprint: str) -> torch.Tensor:
-    latent = _read(path, prefix, LATENT_FINGERPRINT, fingerprint)
+def _read_finite_tensor(path: Path, prefix: str, shape: tuple[int, ...], fingerprint: str) -> torch.Tensor:
+    latent = _read_tensor(path, prefix, LATENT_FINGERPRINT, fingerprint)
     what = prefix.strip("_")
     if latent is None or tuple(latent.shape) != tuple(shape):
         found = "none" if latent is None else tuple(latent.shape)
-        raise _damaged(path, f"its {what} have the shape {found} instead of {tuple(shape)}")
+        raise _damage_error(path, f"its {what} have the shape {found} instead of {tuple(shape)}")
     latent = latent.float()
     if not is_finite(latent):
-        raise _damaged(path, f"its {what} are not finite")
+        raise _damage_error(path, f"its {what} are not finite")
     return latent
 
 
-def _numbered(keys: Iterable[str], prefix: str) -> list[str]:
+def _sized_keys(keys: Iterable[str], prefix: str) -> list[str]:
     """The keys whose size comes right after `prefix`: `latents_control_1x8x8_…` is something else."""
     return [key for key in keys if key.startswith(prefix) and key[len(prefix) :][:1].isdigit()]
 
 
-def _stored(weights_1Thw: torch.Tensor, storage: MaskStorage) -> torch.Tensor:
+def _quantise_weights(weights_1Thw: torch.Tensor, storage: MaskStorage) -> torch.Tensor:
     if storage is MaskStorage.UINT8:
         return (weights_1Thw * 255).round().to(torch.uint8)
     return weights_1Thw.to(torch.float16 if storage is MaskStorage.FLOAT16 else torch.float32)
 
 
-def _key(prefix: str, tensor: torch.Tensor) -> str:
+def _tensor_name(prefix: str, tensor: torch.Tensor) -> str:
     frames, height, width = tensor.shape[1:]
     return f"{prefix}{frames}x{height}x{width}_{str(tensor.dtype).removeprefix('torch.')}"
 
@@ -217,5 +217,5 @@ def alone(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
 
 
-def _damaged(path: Path, what: str) -> CacheError:
+def _damage_error(path: Path, what: str) -> CacheError:
     return CacheError(f"The cache file {path} cannot be used: {what}; run CacheLatents or CacheText again.")

@@ -35,7 +35,7 @@ def export_reference(
     stale, of an unknown architecture or for one-frame training, a caption means something else in ComfyUI, or a file is
     there already; nothing is written then.
     """
-    target = _target(cache, architecture)
+    target = _resolve_architecture(cache, architecture)
     if cache.stale:
         raise CacheError(
             f"{len(cache.stale)} entries of {cache.directory} are stale ({cache.stale[0].name}: "
@@ -59,7 +59,7 @@ def export_reference(
     for number, entry in enumerate(cache.entries):
         progress.update(number, len(cache.entries), entry.name)
         kind = "none" if not masked else "full" if entry.origin is MaskOrigin.NONE else "own"
-        _write(cache, entry, directory / files[entry.name], target, kind)
+        _write_latents(cache, entry, directory / files[entry.name], target, kind)
         rows.append({"name": entry.name, "file": files[entry.name], "weights": kind})
     for file, caption in captions.items():
         write_tensors(directory / file, reference_text(cache, caption, target), text_metadata(caption, target))
@@ -79,7 +79,7 @@ def export_reference(
     return {"items": rows, "counts": {"entries": len(rows), **counts, **told}, "messages": messages}
 
 
-def _target(cache: LatentCache, architecture: str) -> ReferenceArchitecture:
+def _resolve_architecture(cache: LatentCache, architecture: str) -> ReferenceArchitecture:
     name = architecture or cache.architecture
     known = ", ".join(known.value for known in ReferenceArchitecture)
     if name not in {known.value for known in ReferenceArchitecture}:
@@ -119,7 +119,7 @@ def _caption_files(cache: LatentCache, files: Mapping[str, str], target: Referen
     return captions
 
 
-def _write(cache: LatentCache, entry: CacheEntry, path: Path, target: ReferenceArchitecture, kind: str) -> None:
+def _write_latents(cache: LatentCache, entry: CacheEntry, path: Path, target: ReferenceArchitecture, kind: str) -> None:
     latent_CThw = cache.latent(entry)
     weights_1Thw = cache.weights(entry)
     if kind == "full":

@@ -60,7 +60,7 @@ def reference_text(cache: LatentCache, caption: str, target: ReferenceArchitectu
     text = cache.captioned(caption)
     if "cross_attn" not in text or text["cross_attn"].ndim != 3 or len(text["cross_attn"]) != 1:
         raise CacheError(f"The text of the caption {caption!r} in {cache.directory} has no cross_attn (1, L, D).")
-    tokens_LD = _without_padding(text["cross_attn"][0], text.get("attention_mask"))
+    tokens_LD = _cut_padding(text["cross_attn"][0], text.get("attention_mask"))
     most = _MOST_TOKENS[target]
     if len(tokens_LD) > most:
         raise CacheError(
@@ -68,9 +68,9 @@ def reference_text(cache: LatentCache, caption: str, target: ReferenceArchitectu
             f"is trained with {most} at most there; shorten it."
         )
     if target is ReferenceArchitecture.HUNYUAN_VIDEO:
-        return _hunyuan_video(tokens_LD, text, most)
+        return _hunyuan_video_tensors(tokens_LD, text, most)
     name = "varlen_t5" if target is ReferenceArchitecture.WAN else "varlen_vl_embed"
-    return {f"{name}_{_dtype(tokens_LD)}": alone(tokens_LD)}
+    return {f"{name}_{_dtype_name(tokens_LD)}": alone(tokens_LD)}
 
 
 def text_metadata(caption: str, target: ReferenceArchitecture) -> Mapping[str, str]:
@@ -78,24 +78,26 @@ def text_metadata(caption: str, target: ReferenceArchitecture) -> Mapping[str, s
     return {"architecture": target.full_name, "caption1": caption, "format_version": REFERENCE_FORMAT}
 
 
-def _hunyuan_video(tokens_LD: torch.Tensor, text: Mapping[str, torch.Tensor], most: int) -> dict[str, torch.Tensor]:
+def _hunyuan_video_tensors(
+    tokens_LD: torch.Tensor, text: Mapping[str, torch.Tensor], most: int
+) -> dict[str, torch.Tensor]:
     pooled = text.get("pooled_output")
     if pooled is None or pooled.ndim != 2 or len(pooled) != 1:
         raise CacheError("HunyuanVideo's text has no pooled_output (1, D); run CacheText with its own CLIP.")
     room = most - len(tokens_LD)
     mask = F.pad(torch.ones(len(tokens_LD), dtype=torch.int64), (0, room))
     return {
-        f"llm_{_dtype(tokens_LD)}": alone(F.pad(tokens_LD, (0, 0, 0, room))),
+        f"llm_{_dtype_name(tokens_LD)}": alone(F.pad(tokens_LD, (0, 0, 0, room))),
         "llm_mask": mask,
-        f"clipL_{_dtype(pooled)}": alone(pooled[0]),
+        f"clipL_{_dtype_name(pooled)}": alone(pooled[0]),
     }
 
 
-def _without_padding(tokens_LD: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+def _cut_padding(tokens_LD: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """What the mask, or without one that nothing but zeros follow, says are tokens."""
     used = tokens_LD.ne(0).any(dim=1) if mask is None else mask.reshape(-1).ne(0)
     return tokens_LD[: int(used.nonzero().max()) + 1] if bool(used.any()) else tokens_LD[:0]
 
 
-def _dtype(tensor: torch.Tensor) -> str:
+def _dtype_name(tensor: torch.Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")

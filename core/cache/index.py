@@ -79,13 +79,13 @@ def write_index_file(path: Path, index: CacheIndex) -> None:
         "complete": index.complete,
     }
     lines = [f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items()]
-    text = "{\n" + ",\n".join([*lines, _table(index.entries).to_json()]) + "\n}\n"
+    text = "{\n" + ",\n".join([*lines, _to_table(index.entries).to_json()]) + "\n}\n"
     write_bytes(path, text.encode(*_ENCODING))
 
 
 def orphan_files(directory: Path, entries: Sequence[CacheEntry]) -> tuple[str, ...]:
     """Entries' files of no entry, "/"-separated below `directory`, sorted; text is not looked at."""
-    used = {file for file, _ in _table(entries).files()}
+    used = {file for file, _ in _to_table(entries).files()}
     found: list[str] = []
     for folder, _, files in os.walk(directory):
         below = Path(folder).relative_to(directory).as_posix()
@@ -97,8 +97,8 @@ def orphan_files(directory: Path, entries: Sequence[CacheEntry]) -> tuple[str, .
 
 def entry_files(entries: Sequence[CacheEntry]) -> Iterator[tuple[str, int]]:
     """Each entry's file below the cache's directory, and how many bytes it has."""
-    return _table(entries).files()
+    return _to_table(entries).files()
 
 
-def _table(entries: Sequence[CacheEntry]) -> EntryTable:
+def _to_table(entries: Sequence[CacheEntry]) -> EntryTable:
     return entries if isinstance(entries, EntryTable) else EntryTable.of(entries)

@@ -47,12 +47,12 @@ class EntryTable(Sequence[CacheEntry]):
         for entry in entries:
             for name, column in columns.items():
                 column.append(getattr(entry, name))
-            columns["file"][-1] = _after(entry.name, entry.file)
+            columns["file"][-1] = _strip_name(entry.name, entry.file)
             columns["sources"][-1] = len(entry.sources)
-            last = _last(entry.name)
+            last = _base_name(entry.name)
             for source in entry.sources:
                 row = (
-                    source.role, str(source.path.parent), _after(last, source.path.name),
+                    source.role, str(source.path.parent), _strip_name(last, source.path.name),
                     source.size, source.mtime_ns, source.sha256,
                 )  # fmt: skip
                 for column, value in zip(sources.values(), row, strict=True):
@@ -70,16 +70,18 @@ class EntryTable(Sequence[CacheEntry]):
         rows = zip(of["folder"], of["file"], of["size"], of["mtime_ns"], strict=True)
         number = 0
         for name, count in zip(self._names, self._columns["sources"], strict=True):
-            last = _last(name)
+            last = _base_name(name)
             for folder, after, size, mtime_ns in islice(rows, count):
-                yield name, number, f"{folder}/{_whole(last, after)}", size, mtime_ns
+                yield name, number, f"{folder}/{_join_name(last, after)}", size, mtime_ns
                 number += 1
 
     def to_json(self) -> str:
         """{"entries": columns, "sources": columns}, one column a line."""
         tables = {"entries": self._columns, "sources": self._sources}
         return ",\n".join(
-            f'"{table}": {{\n' + ",\n".join(f'"{name}": {_text(column)}' for name, column in columns.items()) + "\n}"
+            f'"{table}": {{\n'
+            + ",\n".join(f'"{name}": {_encode_column(column)}' for name, column in columns.items())
+            + "\n}"
             for table, columns in tables.items()
         )
 
@@ -87,7 +89,7 @@ class EntryTable(Sequence[CacheEntry]):
     def from_json(cls, stored: Mapping[str, Any]) -> EntryTable:
         """The counterpart of `to_json`, of the parsed object. ValueError, KeyError or TypeError where it is none."""
         columns, sources = (
-            {str(name): _column(name, column) for name, column in stored[table].items()}
+            {str(name): _decode_column(name, column) for name, column in stored[table].items()}
             for table in ("entries", "sources")
         )
         unknown = set(columns) - {field.name for field in fields(CacheEntry)}
@@ -121,7 +123,7 @@ class EntryTable(Sequence[CacheEntry]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, EntryTable):
-            return _alike(self._columns, other._columns) and _alike(self._sources, other._sources)
+            return _are_equal(self._columns, other._columns) and _are_equal(self._sources, other._sources)
         if not isinstance(other, Sequence):
             return NotImplemented
         return len(self) == len(other) and all(one == another for one, another in zip(self, other, strict=True))
@@ -131,13 +133,13 @@ class EntryTable(Sequence[CacheEntry]):
     def source(self, number: int, name: str) -> Source:
         """The source of that number, which belongs to the entry `name`."""
         of = self._sources
-        path = Path(of["folder"][number], _whole(_last(name), of["file"][number]))
+        path = Path(of["folder"][number], _join_name(_base_name(name), of["file"][number]))
         return Source(of["role"][number], path, of["size"][number], of["mtime_ns"][number], of["sha256"][number])
 
     def _entry(self, row: int) -> CacheEntry:
         values: dict[str, Any] = {name: column[row] for name, column in self._columns.items()}
         name: str = values["name"]
-        values["file"] = _whole(name, values["file"])
+        values["file"] = _join_name(name, values["file"])
         end = self._ends[row]
         values["sources"] = tuple(self.source(number, name) for number in range(end - values["sources"], end))
         return CacheEntry(**values)
@@ -195,26 +197,26 @@ def _is_needed(field: Field[Any]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-def _after(name: str, file: str) -> str:
+def _strip_name(name: str, file: str) -> str:
     after = file[len(name) :]
     return after if file.startswith(name) and not after.startswith(_WHOLE) else _WHOLE + file
 
 
-def _whole(name: str, after: str) -> str:
+def _join_name(name: str, after: str) -> str:
     return after[len(_WHOLE) :] if after.startswith(_WHOLE) else name + after
 
 
-def _alike(columns: Mapping[str, Sequence[Any]], others: Mapping[str, Sequence[Any]]) -> bool:
+def _are_equal(columns: Mapping[str, Sequence[Any]], others: Mapping[str, Sequence[Any]]) -> bool:
     return columns.keys() == others.keys() and all(
         len(column) == len(others[name]) and all(map(eq, column, others[name])) for name, column in columns.items()
     )
 
 
-def _last(name: str) -> str:
+def _base_name(name: str) -> str:
     return name[name.rfind("/") + 1 :]
 
 
-def _text(column: Sequence[Any]) -> str:
+def _encode_column(column: Sequence[Any]) -> str:
     numbers = {value: number for number, value in enumerate(dict.fromkeys(column))}
     plain = values = list(column)
     period = next((k for k in range(1, _LONGEST_PERIOD + 1) if len(values) > k and values[k:] == values[:-k]), 0)
@@ -227,17 +229,17 @@ def _text(column: Sequence[Any]) -> str:
     return json.dumps(plain, ensure_ascii=False, allow_nan=False)
 
 
-def _column(name: str, stored: Any) -> Sequence[Any]:
+def _decode_column(name: str, stored: Any) -> Sequence[Any]:
     if isinstance(stored, list):
-        return _numbers(_values(name, stored))
+        return _pack_numbers(_decode_values(name, stored))
     if "count" in stored:
-        return _Cycle(_values(name, stored["values"]), stored["count"])
+        return _Cycle(_decode_values(name, stored["values"]), stored["count"])
     if "width" in stored:
         return _Digests(stored["text"], stored["width"])
-    return list(map(_values(name, stored["values"]).__getitem__, stored["rows"]))
+    return list(map(_decode_values(name, stored["values"]).__getitem__, stored["rows"]))
 
 
-def _values(name: str, stored: list[Any]) -> list[Any]:
+def _decode_values(name: str, stored: list[Any]) -> list[Any]:
     if name == "origin":
         return [MaskOrigin(value) for value in stored]
     if stored and (stored[0] is None or isinstance(stored[0], list)):
@@ -245,7 +247,7 @@ def _values(name: str, stored: list[Any]) -> list[Any]:
     return stored
 
 
-def _numbers(column: list[Any]) -> Sequence[Any]:
+def _pack_numbers(column: list[Any]) -> Sequence[Any]:
     """A column of whole numbers in an eighth of the memory."""
     try:
         return array("q", column)

@@ -70,10 +70,10 @@ def inspect_cache(directory: Path, deep: bool = False) -> Inspection:
     return Inspection(
         cache=cache,
         complete=complete,
-        checks=tuple(_check(cache, entry, deep) for entry in cache.entries),
+        checks=tuple(_check_entry(cache, entry, deep) for entry in cache.entries),
         stale=cache.stale_now(),
         orphans=orphans,
-        unused_text=_unused_text(cache),
+        unused_text=_find_unused_text(cache),
     )
 
 
@@ -96,7 +96,7 @@ def prune_cache(directory: Path, remove: bool = False) -> Pruning:
     unused = () if cache.reference is not None else orphan_files(directory, cache.entries)
     ours: list[str] = []
     others: list[str] = []
-    for file in (*unused, *_unused_text(cache)):
+    for file in (*unused, *_find_unused_text(cache)):
         (ours if _is_ours(directory / file) else others).append(file)
     size = sum((directory / file).stat().st_size for file in ours)
     if remove:
@@ -114,7 +114,7 @@ def _is_ours(path: Path) -> bool:
     return VERSION in metadata or TEXT_ENCODER in metadata
 
 
-def _check(cache: LatentCache, entry: CacheEntry, deep: bool) -> EntryCheck:
+def _check_entry(cache: LatentCache, entry: CacheEntry, deep: bool) -> EntryCheck:
     path = cache.directory / entry.file
     try:
         header = read_header(path)
@@ -141,7 +141,7 @@ def _check(cache: LatentCache, entry: CacheEntry, deep: bool) -> EntryCheck:
     return EntryCheck(entry, header.has_weights, "")
 
 
-def _unused_text(cache: LatentCache) -> tuple[str, ...]:
+def _find_unused_text(cache: LatentCache) -> tuple[str, ...]:
     used: set[str] = set()
     if cache.text_encoder is not None:
         captions = {"", *(entry.caption for entry in cache.entries)}

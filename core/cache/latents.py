@@ -78,10 +78,10 @@ def cache_latents(
         if share is not None:
             begin_share(directory, share, job)
     plans = make_missing(plans, rules, batch_size, progress)
-    entries = EntryTable.of(_entry(plan, rules) for plan in sorted(plans, key=lambda plan: plan.name))
+    entries = EntryTable.of(_make_entry(plan, rules) for plan in sorted(plans, key=lambda plan: plan.name))
     index = CacheIndex(encoder.architecture, encoder.identity, entries)
     if share is None:
-        index = _finish(directory, index)
+        index = _write_whole_index(directory, index)
         return open_index(directory, index), _report(plans, entries, orphan_files(directory, entries), directory)
     missing = finish_share(directory, share, job, index)
     report = _report(plans, entries, (), directory)
@@ -110,7 +110,7 @@ def _mark_unfinished(rules: CachingRules) -> None:
         write_index(rules.directory, unfinished)
 
 
-def _finish(directory: Path, index: CacheIndex) -> CacheIndex:
+def _write_whole_index(directory: Path, index: CacheIndex) -> CacheIndex:
     """The index of all entries, with the text that was there."""
     with locked(directory):
         before = index_before(directory)
@@ -128,7 +128,7 @@ def _check_names(plans: Sequence[ItemPlan], directory: Path) -> None:
         raise DatasetError(f"A photograph is called {twice[0]}, as a clip of a video is; rename the photograph.")
 
 
-def _entry(plan: ItemPlan, rules: CachingRules) -> CacheEntry:
+def _make_entry(plan: ItemPlan, rules: CachingRules) -> CacheEntry:
     header = plan.header or read_header(plan.path)
     one_frame = rules.one_frame
     return CacheEntry(

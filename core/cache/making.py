@@ -54,28 +54,28 @@ def make_missing(plans: Sequence[ItemPlan], rules: CachingRules, batch_size: int
     found: set[str] = set()
     for plan in (plan for plan in work if plan.action is Action.WEIGHTS):
         progress.update(done, len(plans), plan.name)
-        if _is_made(plan):
+        if _is_up_to_date(plan):
             found.add(plan.name)
         else:
             _rewrite_weights(plan, rules)
         done += 1
-    for is_clips, batches in groupby(_batches(work, batch_size), key=lambda batch: batch[0].frames > 1):
+    for is_clips, batches in groupby(_group_batches(work, batch_size), key=lambda batch: batch[0].frames > 1):
         some = list(batches)
         # A clip is large, and its encoder slow: only photographs are loaded ahead.
         workers = 1 if is_clips else worker_count()
-        with closing(in_order(_loaded, chain.from_iterable(some), workers)) as ahead:
+        with closing(in_order(_load_unless_made, chain.from_iterable(some), workers)) as ahead:
             for batch in some:
                 progress.update(done, len(plans), batch[0].name)
                 loaded = [(plan, next(ahead)) for plan in batch]
                 found.update(plan.name for plan, clip in loaded if clip is None)
                 if missing := [(plan, clip) for plan, clip in loaded if clip is not None]:
-                    _encode(missing, rules)
+                    _encode_and_write(missing, rules)
                 done += len(batch)
     progress.update(done, len(plans))
     return [replace(plan, action=Action.NOTHING) if plan.name in found else plan for plan in plans]
 
 
-def _batches(work: Sequence[ItemPlan], batch_size: int) -> Iterator[Batch]:
+def _group_batches(work: Sequence[ItemPlan], batch_size: int) -> Iterator[Batch]:
     """What needs its latent: batches of one bucket and length, photographs before clips."""
     to_encode = sorted((plan for plan in work if plan.action is Action.ENCODE), key=_shape)
     for _, group in groupby(to_encode, key=_shape):
@@ -88,7 +88,7 @@ def _shape(plan: ItemPlan) -> tuple[int, Size]:
     return plan.frames, plan.bucket
 
 
-def _is_made(plan: ItemPlan) -> bool:
+def _is_up_to_date(plan: ItemPlan) -> bool:
     if not plan.path.exists():
         return False
     try:
@@ -99,12 +99,12 @@ def _is_made(plan: ItemPlan) -> bool:
     return says_its_mask(metadata) and all(metadata.get(tag) == fingerprint for tag, fingerprint in wanted.items())
 
 
-def _loaded(plan: ItemPlan) -> LoadedClip | None:
+def _load_unless_made(plan: ItemPlan) -> LoadedClip | None:
     """What is to be encoded, or None where that has been made since it was planned."""
-    return None if _is_made(plan) else _read(plan)
+    return None if _is_up_to_date(plan) else _load(plan)
 
 
-def _read(plan: ItemPlan) -> LoadedClip:
+def _load(plan: ItemPlan) -> LoadedClip:
     if plan.clip is None:
         return load_fitted(plan.item, plan.bucket)
     return load_clip(plan.item, plan.clip, plan.bucket)
@@ -118,55 +118,57 @@ def _rewrite_weights(plan: ItemPlan, rules: CachingRules) -> None:
         if rules.image_conditioning:
             image_CThw = read_image(plan.path, (MASK_CHANNELS + shape[0], *shape[1:]), plan.latent_fingerprint)
     except CacheError:
-        _encode([(plan, _read(plan))], rules)  # the header was whole, the latent is not
+        _encode_and_write([(plan, _load(plan))], rules)  # the header was whole, the latent is not
         return
     if plan.clip is None:
         loaded = load_fitted(plan.item, plan.bucket)
-        _write(plan, rules, latent_CThw, image_CThw, loaded.weights_THW, loaded.origin)
+        _write_entry(plan, rules, latent_CThw, image_CThw, loaded.weights_THW, loaded.origin)
     else:
         weights_THW = load_clip_weights(plan.item, plan.clip, plan.bucket)
-        _write(plan, rules, latent_CThw, image_CThw, weights_THW, expected_origin(plan.item))
+        _write_entry(plan, rules, latent_CThw, image_CThw, weights_THW, expected_origin(plan.item))
 
 
-def _encode(loaded: Sequence[tuple[ItemPlan, LoadedClip]], rules: CachingRules) -> None:
+def _encode_and_write(loaded: Sequence[tuple[ItemPlan, LoadedClip]], rules: CachingRules) -> None:
     plans = [plan for plan, _ in loaded]
-    rgb_BTHWC = _pixels([clip.rgb_THWC for _, clip in loaded])
+    rgb_BTHWC = _stack_pixels([clip.rgb_THWC for _, clip in loaded])
     images_BCThw: torch.Tensor | None = None
     if rules.one_frame is None:
-        latents_BCThw = _encoded(rgb_BTHWC, plans, rules.encoder)
+        latents_BCThw = _encode_pixels(rgb_BTHWC, plans, rules.encoder)
         if rules.image_conditioning:
             shown_BCThw = latents_BCThw
             if rgb_BTHWC.shape[1] > 1:
-                shown_BCThw = _encoded(first_then_grey(rgb_BTHWC), plans, rules.encoder)
+                shown_BCThw = _encode_pixels(first_then_grey(rgb_BTHWC), plans, rules.encoder)
             images_BCThw = with_mask(shown_BCThw, [frame == 0 for frame in range(shown_BCThw.shape[2])])
     else:
-        latents_BCThw, images_BCThw = _one_frame(loaded, rgb_BTHWC, rules, rules.one_frame)
+        latents_BCThw, images_BCThw = _encode_one_frame(loaded, rgb_BTHWC, rules, rules.one_frame)
     for index, (plan, clip) in enumerate(loaded):
         image_CThw = None if images_BCThw is None else images_BCThw[index]
-        _write(plan, rules, latents_BCThw[index], image_CThw, clip.weights_THW, clip.origin)
+        _write_entry(plan, rules, latents_BCThw[index], image_CThw, clip.weights_THW, clip.origin)
 
 
-def _one_frame(
+def _encode_one_frame(
     loaded: Sequence[tuple[ItemPlan, LoadedClip]], rgb_BTHWC: torch.Tensor, rules: CachingRules, one_frame: OneFrame
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Each frame is encoded alone. The model is given the control frames, and grey in the target's place."""
     plans = [plan for plan, _ in loaded]
-    target = _encoded(rgb_BTHWC, plans, rules.encoder)
-    control = _encoded(_pixels([_control(plan, clip.rgb_THWC) for plan, clip in loaded]), plans, rules.encoder)
+    target = _encode_pixels(rgb_BTHWC, plans, rules.encoder)
+    control = _encode_pixels(
+        _stack_pixels([_load_control(plan, clip.rgb_THWC) for plan, clip in loaded]), plans, rules.encoder
+    )
     learnt = [index == one_frame.target_index for index in one_frame.frames]
     latents_BCThw = torch.cat([target if own else control for own in learnt], dim=2)
     if not rules.image_conditioning:
         return latents_BCThw, None
-    grey = _encoded(grey_like(rgb_BTHWC[:1]), plans[:1], rules.encoder).expand_as(control)
+    grey = _encode_pixels(grey_like(rgb_BTHWC[:1]), plans[:1], rules.encoder).expand_as(control)
     shown_BCThw = torch.cat([grey if own else control for own in learnt], dim=2)
     return latents_BCThw, with_mask(shown_BCThw, [not own for own in learnt])
 
 
-def _pixels(clips: Sequence[np.ndarray]) -> torch.Tensor:
+def _stack_pixels(clips: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(clips)).float() / 255
 
 
-def _encoded(rgb_BTHWC: torch.Tensor, plans: Batch, encoder: LatentEncoder) -> torch.Tensor:
+def _encode_pixels(rgb_BTHWC: torch.Tensor, plans: Batch, encoder: LatentEncoder) -> torch.Tensor:
     with torch.no_grad():
         latents_BCThw = encoder.encode(rgb_BTHWC).float().cpu()
     frames, (width, height) = _shape(plans[0])
@@ -185,13 +187,13 @@ def _encoded(rgb_BTHWC: torch.Tensor, plans: Batch, encoder: LatentEncoder) -> t
     return latents_BCThw
 
 
-def _control(plan: ItemPlan, own_THWC: np.ndarray) -> np.ndarray:
+def _load_control(plan: ItemPlan, own_THWC: np.ndarray) -> np.ndarray:
     if plan.item.control_path is None:
         return own_THWC
     return fit_image(load_image(plan.item.control_path, plan.bucket)[0], plan.bucket)[None]
 
 
-def _write(
+def _write_entry(
     plan: ItemPlan,
     rules: CachingRules,
     latent_CThw: torch.Tensor,
@@ -205,7 +207,7 @@ def _write(
         height, width = latent_CThw.shape[2:]
         stride = max(1, rules.encoder.temporal_stride)
         target_1Thw = to_latent_grid(torch.from_numpy(weights_THW)[None, None], (height, width), stride)[0]
-        weights_1Thw = target_1Thw if rules.one_frame is None else _among_controls(target_1Thw, rules.one_frame)
+        weights_1Thw = target_1Thw if rules.one_frame is None else _add_control_weights(target_1Thw, rules.one_frame)
         coverage = float(target_1Thw.double().mean())
     metadata = {
         "architecture": rules.encoder.architecture,
@@ -234,7 +236,7 @@ def _write(
     write_entry(plan.path, latent_CThw, weights_1Thw, rules.storage, metadata, image_CThw)
 
 
-def _among_controls(target_11hw: torch.Tensor, one_frame: OneFrame) -> torch.Tensor:
+def _add_control_weights(target_11hw: torch.Tensor, one_frame: OneFrame) -> torch.Tensor:
     """The target frame's weights at its place; the frames that are given have full weight."""
     weights_1Thw = torch.ones(1, len(one_frame.frames), *target_11hw.shape[2:])
     weights_1Thw[:, one_frame.target_position] = target_11hw[:, 0]

@@ -141,9 +141,10 @@ def plan_item(item: DatasetItem, rules: CachingRules) -> tuple[ItemPlan, ...]:
         if clip is not None:
             _check_clip(item, len(clip.frames), rules)
     files = [_entry_file(item, clip, size, rules) for clip in clips]
-    sources, seen = look_at(_paths(item, rules.one_frame), rules.directory / files[0]) if files else ((), "")
+    sources, seen = look_at(_source_paths(item, rules.one_frame), rules.directory / files[0]) if files else ((), "")
     return tuple(
-        _plan(item, clip, file, size, bucket, sources, seen, rules) for clip, file in zip(clips, files, strict=True)
+        _plan_entry(item, clip, file, size, bucket, sources, seen, rules)
+        for clip, file in zip(clips, files, strict=True)
     )
 
 
@@ -165,7 +166,7 @@ def _check_clip(item: DatasetItem, frames: int, rules: CachingRules) -> None:
         )
 
 
-def _plan(
+def _plan_entry(
     item: DatasetItem,
     clip: Clip | None,
     file: str,
@@ -179,12 +180,12 @@ def _plan(
     clip_frames = () if clip is None else (clip.frames,)
     latent_fingerprint = fingerprint_of(
         FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, rules.one_frame, hashes.get("control", ""),
-        *clip_frames, *(("image_conditioning",) if rules.image_conditioning else ()), *_colours(item, sources),
+        *clip_frames, *(("image_conditioning",) if rules.image_conditioning else ()), *_conversions(item, sources),
     )  # fmt: skip
     path = rules.directory / file
-    header = _header(path, latent_fingerprint)
+    header = _read_kept_header(path, latent_fingerprint)
     alpha = hashes["image"] if item.settings.alpha_mask and clip is None else ""
-    mask_read = _mask_read(item, hashes.get("mask", ""), header)
+    mask_read = _describe_mask_read(item, hashes.get("mask", ""), header)
     read_key = mask_read.rpartition(" ")[2]
     mask_fingerprint = fingerprint_of(
         FORMAT_VERSION, alpha, hashes.get("mask", ""), rules.storage.value, size, bucket, rules.one_frame, *clip_frames,
@@ -194,14 +195,14 @@ def _plan(
     if header is not None:
         same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint and says_its_mask(header.metadata)
         action = Action.NOTHING if same else Action.WEIGHTS
-        kept = _short(header) if same else None
+        kept = _trim_header(header) if same else None
     return ItemPlan(
-        item, clip, _name(item, clip), size, bucket, path, file, latent_fingerprint, mask_fingerprint, mask_read,
+        item, clip, _entry_name(item, clip), size, bucket, path, file, latent_fingerprint, mask_fingerprint, mask_read,
         sources, "" if action is Action.NOTHING else seen, action, kept,
     )  # fmt: skip
 
 
-def _colours(item: DatasetItem, sources: tuple[Source, ...]) -> tuple[str, ...]:
+def _conversions(item: DatasetItem, sources: tuple[Source, ...]) -> tuple[str, ...]:
     """That the colours of the picture, of the video's frames or of the control picture are converted; empty for all
     others, as it was before any were."""
     if item.is_video:
@@ -213,7 +214,7 @@ def _colours(item: DatasetItem, sources: tuple[Source, ...]) -> tuple[str, ...]:
     return (*own, *(f"control {each}" for each in control))
 
 
-def _mask_read(item: DatasetItem, digest: str, header: EntryHeader | None) -> str:
+def _describe_mask_read(item: DatasetItem, digest: str, header: EntryHeader | None) -> str:
     """How the mask file is read: its hash, the setting, and the key of `MaskFacts`, which follows from these two. The
     file is looked into only where the entry that is there does not say it; those of earlier versions say nothing."""
     if item.mask_path is None:
@@ -223,20 +224,20 @@ def _mask_read(item: DatasetItem, digest: str, header: EntryHeader | None) -> st
     return noted if noted.startswith(known) else known + file_facts(item, item.mask_path, item.mask_meaning).key
 
 
-def _name(item: DatasetItem, clip: Clip | None) -> str:
+def _entry_name(item: DatasetItem, clip: Clip | None) -> str:
     return item.name if clip is None else f"{item.name}_{clip.suffix}"
 
 
 def _entry_file(item: DatasetItem, clip: Clip | None, size: Size, rules: CachingRules) -> str:
-    return entry_file_name(_name(item, clip), size, rules.encoder.architecture)
+    return entry_file_name(_entry_name(item, clip), size, rules.encoder.architecture)
 
 
-def _short(header: EntryHeader) -> EntryHeader:
+def _trim_header(header: EntryHeader) -> EntryHeader:
     # Of 100,000 entries whole headers would take hundreds of megabytes.
     return replace(header, metadata={key: header.metadata.get(key, "") for key in (ORIGIN, COVERAGE)})
 
 
-def _header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
+def _read_kept_header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
     """The header of the file that is there, if its latent can be kept."""
     if not path.exists():
         return None
@@ -256,7 +257,7 @@ def says_its_mask(metadata: Mapping[str, str]) -> bool:
         return False
 
 
-def _paths(item: DatasetItem, one_frame: OneFrame | None) -> dict[str, Path]:
+def _source_paths(item: DatasetItem, one_frame: OneFrame | None) -> dict[str, Path]:
     """The item's files by their role."""
     paths = {
         "image": item.media_path,

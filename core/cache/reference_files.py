@@ -96,9 +96,9 @@ class ReferenceDirectory:
 
 def holds_reference_files(directory: Path) -> bool:
     """Whether a cache file that is whole and not ours lies in `directory`."""
-    for path in _named_files(directory):
+    for path in _find_files(directory):
         try:
-            if _is_theirs(read_header(path)):
+            if _is_reference(read_header(path)):
                 return True
         except CacheError:
             continue  # damaged: whose it was cannot be told, and ours is made again
@@ -112,16 +112,16 @@ def read_reference(directory: Path) -> ReferenceDirectory | None:
     CacheError naming the file when it is damaged, of an unknown or a second architecture, or holds more than plain
     latents and weights.
     """
-    headers = [(path, read_header(path)) for path in _named_files(directory)]
-    found = [(path, header) for path, header in headers if _is_theirs(header)]
+    headers = [(path, read_header(path)) for path in _find_files(directory)]
+    found = [(path, header) for path, header in headers if _is_reference(header)]
     if not found:
         return None
-    tags = {_architecture(path, header): path for path, header in found}
+    tags = {_read_architecture(path, header): path for path, header in found}
     if len(tags) > 1:
         one, other = list(tags.values())[:2]
         raise CacheError(f"{one} and {other} are for different models; keep each model's cache in a folder of its own.")
     architecture = next(iter(tags))
-    entries = tuple(_entry(path, header, architecture) for path, header in found)
+    entries = tuple(_read_entry(path, header, architecture) for path, header in found)
     bare = tuple(entry.name for entry in entries if not entry.caption)
     with_vision = sum(any(key.startswith(_CLIP_VISION) for key in header.others) for _, header in found)
     files: dict[str, str] = {}
@@ -134,7 +134,7 @@ def read_reference(directory: Path) -> ReferenceDirectory | None:
 
 def text_file_of(file: str, architecture: ReferenceArchitecture) -> str:
     """The name of the file with the caption that belongs to the latents in `file`."""
-    return f"{_CLIP.sub('', _matched(Path(file))['key'])}_{architecture.value}_te.safetensors"
+    return f"{_CLIP.sub('', _parse_name(Path(file))['key'])}_{architecture.value}_te.safetensors"
 
 
 def read_text_mark(directory: Path) -> str | None:
@@ -148,19 +148,19 @@ def read_text_mark(directory: Path) -> str | None:
         raise CacheError(f"{path} is damaged ({error}); delete it and run CacheText again.") from error
 
 
-def _named_files(directory: Path) -> Iterator[Path]:
+def _find_files(directory: Path) -> Iterator[Path]:
     for path in sorted(directory.glob("*.safetensors")):
         if not path.name.startswith(".") and _NAME.fullmatch(path.name) is not None:
             yield path
 
 
-def _is_theirs(header: EntryHeader) -> bool:
+def _is_reference(header: EntryHeader) -> bool:
     return VERSION not in header.metadata
 
 
-def _architecture(path: Path, header: EntryHeader) -> ReferenceArchitecture:
+def _read_architecture(path: Path, header: EntryHeader) -> ReferenceArchitecture:
     named = header.metadata.get("architecture", "")
-    tag = _matched(path)["tag"]
+    tag = _parse_name(path)["tag"]
     for architecture in ReferenceArchitecture:
         if named == architecture.full_name or (not named and tag == architecture.value):
             break
@@ -186,10 +186,10 @@ def _architecture(path: Path, header: EntryHeader) -> ReferenceArchitecture:
     return architecture
 
 
-def _entry(path: Path, header: EntryHeader, architecture: ReferenceArchitecture) -> CacheEntry:
-    name = _matched(path)
+def _read_entry(path: Path, header: EntryHeader, architecture: ReferenceArchitecture) -> CacheEntry:
+    name = _parse_name(path)
     channels, frames, height, width = header.latent_shape
-    target_index, control_indices = _one_frame(path, header)
+    target_index, control_indices = _read_frame_indices(path, header)
     position = sum(index < target_index for index in control_indices) if target_index is not None else None
     learnt = slice(None) if position is None else slice(position, position + 1)
     weights_1Thw = read_weights(path, (1, frames, height, width))
@@ -205,7 +205,7 @@ def _entry(path: Path, header: EntryHeader, architecture: ReferenceArchitecture)
         image_size=(int(name["width"]), int(name["height"])),
         bucket=(width * STRIDE_PX, height * STRIDE_PX),
         latent_shape=(channels, frames, height, width),
-        caption=_caption(path.with_name(text_file_of(path.name, architecture))),
+        caption=_read_caption(path.with_name(text_file_of(path.name, architecture))),
         latent_fingerprint=stamp,
         mask_fingerprint=stamp,
         file_bytes=status.st_size,
@@ -215,7 +215,7 @@ def _entry(path: Path, header: EntryHeader, architecture: ReferenceArchitecture)
     )
 
 
-def _one_frame(path: Path, header: EntryHeader) -> tuple[int | None, tuple[int, ...]]:
+def _read_frame_indices(path: Path, header: EntryHeader) -> tuple[int | None, tuple[int, ...]]:
     """The frame to learn and those given, of a file for one-frame training; (None, ()) of any other."""
     if not any(key.startswith(_FRAME_NUMBERS) for key in header.others):
         return None, ()
@@ -233,11 +233,11 @@ def _one_frame(path: Path, header: EntryHeader) -> tuple[int | None, tuple[int, 
     return learnt[0], tuple(frame for frame in frames if frame != learnt[0])
 
 
-def _caption(path: Path) -> str:
+def _read_caption(path: Path) -> str:
     return read_metadata(path).get("caption1", "") if path.exists() else ""
 
 
-def _matched(path: Path) -> re.Match[str]:
+def _parse_name(path: Path) -> re.Match[str]:
     matched = _NAME.fullmatch(path.name)
     if matched is None:
         raise CacheError(f"{path} is not named as a cache file; expected name_WWWWxHHHH_architecture.safetensors.")

@@ -36,27 +36,27 @@ def read_reference_text(path: Path, architecture: ReferenceArchitecture) -> dict
     CacheError naming the file when it is missing, damaged, not finite, or holds tensors of other shapes.
     """
     tensors = read_tensors(path)
-    tokens_LD = _first(tensors, _TOKENS[architecture])
+    tokens_LD = _find_tensor(tensors, _TOKENS[architecture])
     if tokens_LD is None or tokens_LD.ndim != 2 or not len(tokens_LD):
-        raise _unfit(path, f"no {_TOKENS[architecture]}… of the shape (tokens, channels)")
+        raise _content_error(path, f"no {_TOKENS[architecture]}… of the shape (tokens, channels)")
     if architecture is not ReferenceArchitecture.HUNYUAN_VIDEO:
         return {"cross_attn": tokens_LD.float()[None]}
     mask_L = tensors.get(_MASK)
     if mask_L is not None:
         if mask_L.shape != tokens_LD.shape[:1] or not bool(mask_L.any()):
-            raise _unfit(path, f"a {_MASK} that does not fit its tokens")
+            raise _content_error(path, f"a {_MASK} that does not fit its tokens")
         tokens_LD = tokens_LD[: int(mask_L.nonzero().max()) + 1]
-    pooled_D = _first(tensors, _POOLED)
+    pooled_D = _find_tensor(tensors, _POOLED)
     if pooled_D is None or pooled_D.ndim != 1:
-        raise _unfit(path, f"no {_POOLED}… of the shape (channels,)")
+        raise _content_error(path, f"no {_POOLED}… of the shape (channels,)")
     return {"cross_attn": tokens_LD.float()[None], "pooled_output": pooled_D.float()[None]}
 
 
-def _first(tensors: dict[str, torch.Tensor], start: str) -> torch.Tensor | None:
+def _find_tensor(tensors: dict[str, torch.Tensor], start: str) -> torch.Tensor | None:
     return next((tensor for key, tensor in tensors.items() if key.startswith(start) and key != _MASK), None)
 
 
-def _unfit(path: Path, found: str) -> CacheError:
+def _content_error(path: Path, found: str) -> CacheError:
     return CacheError(
         f"The cache file {path} cannot be used: it holds {found}; cache its captions again over there, or run "
         "CacheText."

@@ -31,7 +31,7 @@ def share_job(dataset: Dataset, *settings: object) -> str:
 
 def begin_share(directory: Path, share: Share, job: str) -> None:
     """Take back what an earlier run of this share noted: until it is done again, the cache is not whole."""
-    _path(directory, share, job).unlink(missing_ok=True)
+    _index_path(directory, share, job).unlink(missing_ok=True)
 
 
 def finish_share(directory: Path, share: Share, job: str, part: CacheIndex) -> tuple[int, ...]:
@@ -39,9 +39,9 @@ def finish_share(directory: Path, share: Share, job: str, part: CacheIndex) -> t
 
     Returns the numbers of the shares that are not finished: none of them when the cache is whole now.
     """
-    write_index_file(_path(directory, share, job), part)
+    write_index_file(_index_path(directory, share, job), part)
     with locked(directory):
-        paths = {number: _path(directory, Share(number, share.of), job) for number in range(1, share.of + 1)}
+        paths = {number: _index_path(directory, Share(number, share.of), job) for number in range(1, share.of + 1)}
         missing = tuple(number for number, path in paths.items() if not path.exists())
         if missing:
             return missing
@@ -82,5 +82,5 @@ def index_before(directory: Path) -> CacheIndex | None:
         return None
 
 
-def _path(directory: Path, share: Share, job: str) -> Path:
+def _index_path(directory: Path, share: Share, job: str) -> Path:
     return directory / SHARES_DIRECTORY / f"{job}-{share.number}-of-{share.of}.json"

@@ -25,13 +25,13 @@ def look_at(paths: Mapping[str, Path], entry_file: Path) -> tuple[tuple[Source, 
     A file that is in size and times as it was when `entry_file` was made has the hash that is noted there; any other is
     hashed. PathError when one is not there or cannot be read.
     """
-    known = _known(entry_file)
+    known = _read_noted_hashes(entry_file)
     sources: list[Source] = []
     seen: list[list[object]] = []
     for role, path in paths.items():
         # Looked at before it is read: a change meanwhile then shows the next time.
-        before = _status(str(path))
-        key = None if before is None else _key(role, path)
+        before = _stat(str(path))
+        key = None if before is None else _stat_key(role, path)
         digest = known.get(key, "") if key is not None else ""
         digest = digest or hash_of(path)
         size, mtime_ns = before or status_of(path)
@@ -51,7 +51,7 @@ def changed_and_missing(entries: Sequence[CacheEntry]) -> tuple[list[tuple[str, 
     table = entries if isinstance(entries, EntryTable) else EntryTable.of(entries)
     for name, number, path, size, mtime_ns in table.sources():
         if path not in seen:
-            seen[path] = _status(path)
+            seen[path] = _stat(path)
         status = seen[path]
         if status is None:
             missing[name] = None
@@ -66,7 +66,7 @@ def changed_and_missing(entries: Sequence[CacheEntry]) -> tuple[list[tuple[str, 
 _Key = tuple[str, str, int, int, int]
 
 
-def _key(role: str, path: Path) -> _Key | None:
+def _stat_key(role: str, path: Path) -> _Key | None:
     """What a file is without reading it; None for a folder of masks. The time of the last change to anything about it
     cannot be set back, the time of change can."""
     status = path.stat()
@@ -75,7 +75,7 @@ def _key(role: str, path: Path) -> _Key | None:
     return role, path.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _known(entry_file: Path) -> dict[_Key, str]:
+def _read_noted_hashes(entry_file: Path) -> dict[_Key, str]:
     """Hashes by what was hashed, as an entry's file says; none where it is not there, damaged or another trainer's."""
     try:
         made_ns = entry_file.stat().st_mtime_ns
@@ -89,7 +89,7 @@ def _known(entry_file: Path) -> dict[_Key, str]:
         return {}
 
 
-def _status(path: str) -> tuple[int, int] | None:
+def _stat(path: str) -> tuple[int, int] | None:
     try:
         status = os.stat(path)
         return status_of(Path(path)) if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)

@@ -30,7 +30,7 @@ def cache_text(
     names}], "counts"}. CacheError when the encoder's values are not finite, with the caption's name, and when another
     dataset was cached into the same directory since.
     """
-    _check_current(cache)
+    _check_is_current(cache)
     used_by: dict[str, list[str]] = {"": []}
     for entry in cache.entries:
         used_by.setdefault(entry.caption, []).append(entry.name)
@@ -41,10 +41,10 @@ def cache_text(
         if _is_whole(path):
             states[caption] = "unchanged"
         else:
-            _write(path, encoder.encode(caption), caption, encoder.identity)
+            _write_embeddings(path, encoder.encode(caption), caption, encoder.identity)
             states[caption] = "encoded"
     progress.update(len(used_by), len(used_by))
-    _note_encoder(cache, encoder.identity)
+    _record_encoder(cache, encoder.identity)
     bare = {entry.item_name for entry in cache.entries if not entry.caption}
     counts = {state: list(states.values()).count(state) for state in ("encoded", "unchanged")}
     return replace(cache, text_encoder=encoder.identity, their_text={}), {
@@ -53,7 +53,7 @@ def cache_text(
     }
 
 
-def _check_current(cache: LatentCache) -> None:
+def _check_is_current(cache: LatentCache) -> None:
     if cache.reference is not None or cache.is_share:
         return
     index = read_index(cache.directory)
@@ -65,7 +65,7 @@ def _check_current(cache: LatentCache) -> None:
         )
 
 
-def _note_encoder(cache: LatentCache, identity: str) -> None:
+def _record_encoder(cache: LatentCache, identity: str) -> None:
     if cache.reference is not None:
         # An index of ours would hide what the other trainer caches there later.
         write_json(cache.directory / TEXT_MARK, {"text_encoder": identity})
@@ -91,7 +91,7 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def _write(path: Path, tensors: Mapping[str, torch.Tensor], caption: str, encoder: str) -> None:
+def _write_embeddings(path: Path, tensors: Mapping[str, torch.Tensor], caption: str, encoder: str) -> None:
     for key, tensor in tensors.items():
         if not is_finite(tensor):
             raise CacheError(

@@ -127,7 +127,7 @@ class ComfyTextEncoder:
         with torch.inference_mode(False):
             for name, value in {"cross_attn": cross_attention, **rest}.items():
                 if value is not None:
-                    tensors[name] = _tensor(name, value)
+                    tensors[name] = _to_tensor(name, value)
         return tensors
 
 
@@ -136,7 +136,7 @@ def embeddings_to_cond(text: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     return {name: value.item() if value.ndim == 0 else value for name, value in text.items()}
 
 
-def _tensor(name: str, value: Any) -> torch.Tensor:
+def _to_tensor(name: str, value: Any) -> torch.Tensor:
     if torch.is_tensor(value):
         return value.detach().to("cpu", copy=True).contiguous()
     if isinstance(value, (bool, int, float)):

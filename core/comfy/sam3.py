@@ -85,7 +85,7 @@ class Sam3:
         with torch.inference_mode():
             embedding, told = self._clip.encode_from_tokens_scheduled(tokens)[0]
             one = {"cond": embedding, "attention_mask": told.get("attention_mask"), "max_detections": 1}
-            return Prompt(text, tuple(_category(each) for each in told.get("sam3_multi_cond", [one])))
+            return Prompt(text, tuple(_to_category(each) for each in told.get("sam3_multi_cond", [one])))
 
     def find(self, rgb_HWC: np.ndarray, prompts: Sequence[Prompt]) -> list[np.ndarray]:
         """For each prompt logits_Nhw float32, above 0 inside; of each category the surest first, maybe none at all.
@@ -96,7 +96,7 @@ class Sam3:
             importlib.import_module("comfy.model_management").load_model_gpu(self._patcher)
             model = self._patcher.model
             detector = model.diffusion_model.detector
-            picture_1CHW = torch.from_numpy(_stretched(rgb_HWC)[None]).to(
+            picture_1CHW = torch.from_numpy(_stretch(rgb_HWC)[None]).to(
                 self._patcher.load_device, model.get_dtype_inference()
             )
             seen = detector.backbone["vision_backbone"].trunk(picture_1CHW)
@@ -163,14 +163,14 @@ def _check_kinds(model: Any, clip: Any) -> None:
             )
 
 
-def _category(encoded: dict[str, Any]) -> _Category:
+def _to_category(encoded: dict[str, Any]) -> _Category:
     embedding_1LD, mask_1L = encoded["cond"], encoded["attention_mask"]
     if mask_1L is None:
         mask_1L = torch.ones(embedding_1LD.shape[:2], dtype=torch.int64)
     return _Category(embedding_1LD.to("cpu"), mask_1L.to("cpu"), int(encoded["max_detections"]))
 
 
-def _stretched(rgb_HWC: np.ndarray) -> np.ndarray:
+def _stretch(rgb_HWC: np.ndarray) -> np.ndarray:
     """float32 (3, 1008, 1008) in [0, 1]: the whole picture, its sides stretched each on its own."""
     square_HWC = shrink_then_enlarge(rgb_HWC, (_SIDE, _SIDE))
     return np.ascontiguousarray(square_HWC.transpose(2, 0, 1)) / np.float32(255)

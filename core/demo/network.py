@@ -47,13 +47,15 @@ class DemoBlock(nn.Module):
         self, x_BND: torch.Tensor, time_BD: torch.Tensor, text_BLD: torch.Tensor, text_mask_B11L: torch.Tensor
     ) -> torch.Tensor:
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(F.silu(time_BD))[:, None].chunk(6, dim=-1)
-        query, key, value = (_heads(part) for part in self.qkv(_norm(x_BND) * (1 + scale_a) + shift_a).chunk(3, dim=-1))
-        x_BND = x_BND + gate_a * self.attention_out(_joined(F.scaled_dot_product_attention(query, key, value)))
-        text_key, text_value = (_heads(part) for part in self.text_kv(text_BLD).chunk(2, dim=-1))
-        attended = F.scaled_dot_product_attention(
-            _heads(self.text_q(_norm(x_BND))), text_key, text_value, attn_mask=text_mask_B11L
+        query, key, value = (
+            _split_heads(part) for part in self.qkv(_norm(x_BND) * (1 + scale_a) + shift_a).chunk(3, dim=-1)
         )
-        x_BND = x_BND + self.text_out(_joined(attended))
+        x_BND = x_BND + gate_a * self.attention_out(_merge_heads(F.scaled_dot_product_attention(query, key, value)))
+        text_key, text_value = (_split_heads(part) for part in self.text_kv(text_BLD).chunk(2, dim=-1))
+        attended = F.scaled_dot_product_attention(
+            _split_heads(self.text_q(_norm(x_BND))), text_key, text_value, attn_mask=text_mask_B11L
+        )
+        x_BND = x_BND + self.text_out(_merge_heads(attended))
         hidden = F.gelu(self.mlp_in(_norm(x_BND) * (1 + scale_m) + shift_m), approximate="tanh")
         return x_BND + gate_m * self.mlp_out(hidden)
 
@@ -91,9 +93,9 @@ class DemoTransformer(nn.Module):
         """Returns the velocity that the network adds to what the noise level alone implies."""
         height, width = x_BCThw.shape[-2:]
         padded = F.pad(x_BCThw, (0, -width % PATCH, 0, -height % PATCH))
-        tokens_BND = self.patch(_patches(padded)) + _positions(padded).to(x_BCThw)
-        time_BD = self.time_out(F.silu(self.time_in(_waves(t_B * 1000.0, WIDTH, 1000.0).to(x_BCThw))))
-        text_BLD, text_mask = _padded_text(text, x_BCThw)
+        tokens_BND = self.patch(_patchify(padded)) + _positions(padded).to(x_BCThw)
+        time_BD = self.time_out(F.silu(self.time_in(_sinusoids(t_B * 1000.0, WIDTH, 1000.0).to(x_BCThw))))
+        text_BLD, text_mask = _pad_text(text, x_BCThw)
         text_BLD = self.text(text_BLD)
         for block in self.blocks:
             if checkpoint:
@@ -101,28 +103,28 @@ class DemoTransformer(nn.Module):
                 tokens_BND = cast(torch.Tensor, run_checkpointed(block, *arguments, use_reentrant=False))
             else:
                 tokens_BND = block(tokens_BND, time_BD, text_BLD, text_mask)
-        return _unpatched(self.final(_norm(tokens_BND) * _FEATURE_GAIN), padded)[..., :height, :width]
+        return _unpatchify(self.final(_norm(tokens_BND) * _FEATURE_GAIN), padded)[..., :height, :width]
 
 
 def _norm(x: torch.Tensor) -> torch.Tensor:
     return F.layer_norm(x, (x.shape[-1],))
 
 
-def _heads(x_BND: torch.Tensor) -> torch.Tensor:
+def _split_heads(x_BND: torch.Tensor) -> torch.Tensor:
     return x_BND.unflatten(-1, (HEADS, -1)).transpose(1, 2)
 
 
-def _joined(x_BHNd: torch.Tensor) -> torch.Tensor:
+def _merge_heads(x_BHNd: torch.Tensor) -> torch.Tensor:
     return x_BHNd.transpose(1, 2).flatten(2)
 
 
-def _patches(x_BCThw: torch.Tensor) -> torch.Tensor:
+def _patchify(x_BCThw: torch.Tensor) -> torch.Tensor:
     batch, channels, frames, height, width = x_BCThw.shape
     x = x_BCThw.reshape(batch, channels, frames, height // PATCH, PATCH, width // PATCH, PATCH)
     return x.permute(0, 2, 3, 5, 1, 4, 6).reshape(batch, -1, channels * PATCH * PATCH)
 
 
-def _unpatched(x_BNP: torch.Tensor, like_BCThw: torch.Tensor) -> torch.Tensor:
+def _unpatchify(x_BNP: torch.Tensor, like_BCThw: torch.Tensor) -> torch.Tensor:
     batch, channels, frames, height, width = like_BCThw.shape
     x = x_BNP.reshape(batch, frames, height // PATCH, width // PATCH, channels, PATCH, PATCH)
     return x.permute(0, 4, 1, 2, 5, 3, 6).reshape(batch, channels, frames, height, width)
@@ -134,21 +136,21 @@ def _positions(like_BCThw: torch.Tensor) -> torch.Tensor:
     rows, columns = height // PATCH, width // PATCH
     share, rest = WIDTH // 4, (WIDTH - WIDTH // 4) // 2
     shape = (frames, rows, columns, -1)
-    frame = _waves(torch.arange(frames), share, _LONGEST_WAVE)[:, None, None].expand(shape)
-    row = _waves(torch.arange(rows), rest, _LONGEST_WAVE)[None, :, None].expand(shape)
-    column = _waves(torch.arange(columns), rest, _LONGEST_WAVE)[None, None].expand(shape)
+    frame = _sinusoids(torch.arange(frames), share, _LONGEST_WAVE)[:, None, None].expand(shape)
+    row = _sinusoids(torch.arange(rows), rest, _LONGEST_WAVE)[None, :, None].expand(shape)
+    column = _sinusoids(torch.arange(columns), rest, _LONGEST_WAVE)[None, None].expand(shape)
     waves = torch.cat([frame, row, column], dim=-1).reshape(1, -1, WIDTH)
     return _POSITION_GAIN * waves.to(like_BCThw.device)
 
 
-def _waves(values: torch.Tensor, width: int, longest: float) -> torch.Tensor:
+def _sinusoids(values: torch.Tensor, width: int, longest: float) -> torch.Tensor:
     """(…,) to (…, width): cosines and sines of angles `value` to `value / longest`, geometrically spaced."""
     frequencies = torch.exp(-math.log(longest) * torch.arange(width // 2) / (width // 2)).to(values.device)
     angles = values.float()[..., None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
-def _padded_text(text: Sequence[Mapping[str, torch.Tensor]], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _pad_text(text: Sequence[Mapping[str, torch.Tensor]], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Ragged `tokens` (L, 64) to (B, L, 64) and a mask (B,1,1,L) that is true on real tokens."""
     if not all("tokens" in mapping and mapping["tokens"].ndim == 2 for mapping in text):
         raise CacheError("A caption's text in the cache is not the demo model's (tokens); run CacheText on it again.")

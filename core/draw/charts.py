@@ -44,11 +44,11 @@ def line_chart(curves: Sequence[Curve], x_name: str, y_name: str) -> str:
 
     Without a single finite value it is an empty string.
     """
-    known = [curve for curve in (_finite(curve) for curve in curves) if curve.values]
+    known = [curve for curve in (_drop_non_finite(curve) for curve in curves) if curve.values]
     if not known:
         return ""
     x_low, x_high = min(c.steps[0] for c in known), max(c.steps[-1] for c in known)
-    frame = _Frame(x_low, x_high if x_high > x_low else x_low + 1, _top(known))
+    frame = _Frame(x_low, x_high if x_high > x_low else x_low + 1, _y_limit(known))
     title = html.escape(f"{', '.join(curve.name for curve in known)} over {x_name}")
     drawn = [_open_svg(title), frame.axes(x_name, y_name)]
     drawn.append(
@@ -62,11 +62,11 @@ def line_chart(curves: Sequence[Curve], x_name: str, y_name: str) -> str:
                 for x, y in zip(curve.steps, curve.values, strict=True)
             )
         else:
-            drawn.append(f'<polyline class="raw {curve.tone}" points="{frame.points(*_thinned(curve))}"/>')
+            drawn.append(f'<polyline class="raw {curve.tone}" points="{frame.points(*_thin_out(curve))}"/>')
     for curve in known:
         if not curve.dots:
             mean = Curve(curve.name, curve.tone, curve.steps, smoothed(curve.values).tolist())
-            drawn.append(f'<polyline class="smooth {curve.tone}" points="{frame.points(*_thinned(mean))}"/>')
+            drawn.append(f'<polyline class="smooth {curve.tone}" points="{frame.points(*_thin_out(mean))}"/>')
     return "".join(drawn) + "</g></svg>"
 
 
@@ -128,18 +128,18 @@ def _open_svg(title: str) -> str:
     )
 
 
-def _finite(curve: Curve) -> Curve:
+def _drop_non_finite(curve: Curve) -> Curve:
     pairs = [(x, float(y)) for x, y in zip(curve.steps, curve.values, strict=True) if math.isfinite(y)]
     return Curve(curve.name, curve.tone, [x for x, _ in pairs], [y for _, y in pairs], curve.dots)
 
 
-def _top(curves: Sequence[Curve]) -> float:
+def _y_limit(curves: Sequence[Curve]) -> float:
     """Where the chart ends: above every mean and dot and 98 of 100 raw points, so that one spike hides nothing."""
     tops = [max(c.values) if c.dots else max(smoothed(c.values).max(), np.quantile(c.values, 0.98)) for c in curves]
     return float(max(tops)) * 1.08 or 1.0
 
 
-def _thinned(curve: Curve) -> tuple[Sequence[float], Sequence[float]]:
+def _thin_out(curve: Curve) -> tuple[Sequence[float], Sequence[float]]:
     if len(curve.values) <= MOST_POINTS:
         return curve.steps, curve.values
     steps: list[float] = []

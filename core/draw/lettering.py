@@ -76,24 +76,24 @@ def with_legend(rgb_HWC: np.ndarray, entries: Sequence[Entry]) -> np.ndarray:
         return rgb_HWC.copy()
     height, width = rgb_HWC.shape[:2]
     size_px = letter_size((width, height))
-    rows = _rows(entries, size_px, width)
+    rows = _break_rows(entries, size_px, width)
     while size_px > 9 and len(rows) * _row_px(size_px) > 0.4 * height:
         size_px -= 1
-        rows = _rows(entries, size_px, width)
+        rows = _break_rows(entries, size_px, width)
     rows = rows[: max(1, int(0.4 * height / _row_px(size_px)))]
     top = height - len(rows) * _row_px(size_px)
-    return _drawn(_darkened(rgb_HWC, top), rows, top, size_px)
+    return _draw_rows(_darken(rgb_HWC, top), rows, top, size_px)
 
 
 def with_legend_below(rgb_HWC: np.ndarray, entries: Sequence[Entry], size_px: int) -> np.ndarray:
     """The picture made taller by a legend with letters of `size_px`, so that it covers nothing."""
     height, width = rgb_HWC.shape[:2]
-    rows = _rows(entries, size_px, width)
+    rows = _break_rows(entries, size_px, width)
     strip_HWC = np.full((len(rows) * _row_px(size_px), width, 3), DARK, np.uint8)
-    return _drawn(np.concatenate([rgb_HWC, strip_HWC]), rows, height, size_px)
+    return _draw_rows(np.concatenate([rgb_HWC, strip_HWC]), rows, height, size_px)
 
 
-def _drawn(rgb_HWC: np.ndarray, rows: Sequence[_Row], top: int, size_px: int) -> np.ndarray:
+def _draw_rows(rgb_HWC: np.ndarray, rows: Sequence[_Row], top: int, size_px: int) -> np.ndarray:
     """The picture with the rows of a legend from `top` on."""
     row_px = _row_px(size_px)
     picture = Image.fromarray(rgb_HWC)
@@ -117,7 +117,7 @@ def _swatch_px(colour: RGB | None, size_px: int) -> int:
     return 0 if colour is None else round(size_px * 1.4)
 
 
-def _rows(entries: Sequence[Entry], size_px: int, width: int) -> list[_Row]:
+def _break_rows(entries: Sequence[Entry], size_px: int, width: int) -> list[_Row]:
     """Entries with their x, broken into rows that fit the width."""
     margin = size_px // 2
     rows: list[_Row] = [[]]
@@ -132,7 +132,7 @@ def _rows(entries: Sequence[Entry], size_px: int, width: int) -> list[_Row]:
     return rows
 
 
-def _darkened(rgb_HWC: np.ndarray, top: int) -> np.ndarray:
+def _darken(rgb_HWC: np.ndarray, top: int) -> np.ndarray:
     result_HWC = rgb_HWC.copy()
     result_HWC[top:] = (rgb_HWC[top:] * 0.25).astype(np.uint8)
     return result_HWC

@@ -60,7 +60,7 @@ def face_overlay(rgb_HWC: np.ndarray, decision: PersonDecision, scale: float = 1
     # The chosen face's label first, so that it has the best place.
     for score in sorted(faces, key=lambda each: not each.chosen):
         text = str(score.index) if score.similarity is None else f"{score.index}: {score.similarity:.2f}"
-        box = _free_place(score.box, label_size(text, size_px), (width, height), taken)
+        box = _place_label(score.box, label_size(text, size_px), (width, height), taken)
         taken.append(box)
         draw_label(draw, box[:2], text, size_px, _colour(score))
     return np.asarray(picture)
@@ -68,11 +68,11 @@ def face_overlay(rgb_HWC: np.ndarray, decision: PersonDecision, scale: float = 1
 
 def parts_overlay(rgb_HWC: np.ndarray, parts: PartMap, opacity: float = PARTS_OPACITY) -> np.ndarray:
     """The parts in colour over the picture, with a legend of those present; the background is dimmed."""
-    _same_size("The part map", rgb_HWC, parts.label_HW)
+    _check_same_size("The part map", rgb_HWC, parts.label_HW)
     colours = part_colours(parts)
     tinted_HWC = _blend(rgb_HWC, colours[parts.label_HW], opacity)
     present = [int(index) for index in np.unique(parts.label_HW) if index]
-    entries: list[Entry] = [(_rgb(colours[index]), parts.scheme.names[index]) for index in present]
+    entries: list[Entry] = [(_to_rgb(colours[index]), parts.scheme.names[index]) for index in present]
     if parts.approximate:
         entries.append((None, "approximate"))
     return with_legend(tinted_HWC, entries)
@@ -98,7 +98,7 @@ def weights_overlay(rgb_HWC: np.ndarray, weights_HW: np.ndarray, opacity: float 
 
 def weights_tint(rgb_HWC: np.ndarray, weights_HW: np.ndarray, opacity: float = WEIGHTS_OPACITY) -> np.ndarray:
     """As `weights_overlay`, without the legend: for pictures that share one."""
-    _same_size("The weights", rgb_HWC, weights_HW)
+    _check_same_size("The weights", rgb_HWC, weights_HW)
     return _blend(rgb_HWC, weight_colours(weights_HW), opacity)
 
 
@@ -115,7 +115,7 @@ def with_scale_below(sheet_HWC: np.ndarray) -> np.ndarray:
 
 def _weight_entries(values: Sequence[int] | np.ndarray) -> list[Entry]:
     colours_NC = weight_colours(np.asarray(values)[None] / 255.0)[0]
-    return [(_rgb(colour), f"{value / 255:.2f} ({value})") for colour, value in zip(colours_NC, values, strict=True)]
+    return [(_to_rgb(colour), f"{value / 255:.2f} ({value})") for colour, value in zip(colours_NC, values, strict=True)]
 
 
 def heat_map(
@@ -130,7 +130,7 @@ def heat_map(
     colours_HWC = weight_colours(weights_HW)
     if rgb_HWC is None:
         return colours_HWC
-    _same_size("The heat map", rgb_HWC, weights_HW)
+    _check_same_size("The heat map", rgb_HWC, weights_HW)
     return _blend(rgb_HWC, colours_HWC, opacity)
 
 
@@ -145,7 +145,7 @@ def _blend(rgb_HWC: np.ndarray, colours_HWC: np.ndarray, opacity: float) -> np.n
     return cv2.addWeighted(rgb_HWC, 1.0 - opacity, np.ascontiguousarray(colours_HWC), opacity, 0.0)
 
 
-def _rgb(colour: np.ndarray) -> RGB:
+def _to_rgb(colour: np.ndarray) -> RGB:
     return int(colour[0]), int(colour[1]), int(colour[2])
 
 
@@ -153,7 +153,7 @@ def _colour(score: FaceScore) -> RGB:
     return CHOSEN if score.chosen else OTHERS
 
 
-def _same_size(what: str, rgb_HWC: np.ndarray, grid_HW: np.ndarray) -> None:
+def _check_same_size(what: str, rgb_HWC: np.ndarray, grid_HW: np.ndarray) -> None:
     if rgb_HWC.shape[:2] != grid_HW.shape:
         (height, width), (rows, columns) = rgb_HWC.shape[:2], grid_HW.shape
         raise ImageError(
@@ -162,7 +162,7 @@ def _same_size(what: str, rgb_HWC: np.ndarray, grid_HW: np.ndarray) -> None:
         )
 
 
-def _free_place(
+def _place_label(
     face: tuple[float, float, float, float],
     label: tuple[int, int],
     size: tuple[int, int],

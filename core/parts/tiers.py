@@ -85,7 +85,7 @@ def weigh_parts(
     for tier in ("body", "hair", "face"):
         if tier not in given:
             continue
-        covered_HW = _counts(given[tier])
+        covered_HW = _threshold(given[tier])
         if parts is not None:
             # What stands above this tier and still comes from the parts keeps its place.
             above = [
@@ -137,7 +137,7 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(str(side) for side in reversed(shape))
 
 
-def _counts(mask_HW: np.ndarray) -> np.ndarray:
+def _threshold(mask_HW: np.ndarray) -> np.ndarray:
     """Where a mask counts: from one half on."""
     if mask_HW.dtype == np.bool_:
         return mask_HW.copy()

@@ -32,21 +32,21 @@ def profile_use(profile: bytes, mode: str) -> ProfileUse:
     of picture."""
     if not profile:
         return ProfileUse.NONE
-    return _use(profile, _plain(mode))
+    return _judge_profile(profile, _plain_mode(mode))
 
 
 def as_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """A picture of any 8-bit mode without alpha as RGB, converted where `profile_use` says CONVERTED."""
-    plain = _plain(image.mode)
+    plain = _plain_mode(image.mode)
     image = image if image.mode == plain else image.convert(plain)
     if plain == "LAB":
         return _lab_transform().apply(image)
     if profile_use(profile, plain) is not ProfileUse.CONVERTED:
         return image.convert("RGB")
-    return _converted(image, _opened(profile))
+    return _convert(image, _open_profile(profile))
 
 
-def _plain(mode: str) -> str:
+def _plain_mode(mode: str) -> str:
     """The mode in which a picture's colours meet a profile."""
     if mode in ("CMYK", "LAB"):
         return mode
@@ -54,22 +54,22 @@ def _plain(mode: str) -> str:
 
 
 @lru_cache(maxsize=_FEW)
-def _use(profile: bytes, plain: str) -> ProfileUse:
-    probe = _probe(plain)
+def _judge_profile(profile: bytes, plain: str) -> ProfileUse:
+    probe = _probe_colours(plain)
     try:
-        opened = _opened(profile)
+        opened = _open_profile(profile)
         # An RGB profile in a grey picture says how bright its greys are.
         fitting = {"RGB": ("RGB",), "L": ("GRAY", "RGB"), "CMYK": ("CMYK",), "LAB": ()}[plain]
         if _colours_of(opened) not in fitting:
             return ProfileUse.BROKEN
-        became = _converted(probe, opened)
+        became = _convert(probe, opened)
     except (OSError, ValueError, TypeError, ImageCms.PyCMSError):
         return ProfileUse.BROKEN
     moved = np.abs(np.asarray(became, np.int16) - np.asarray(probe.convert("RGB"), np.int16)).max()
     return ProfileUse.CONVERTED if moved > _TOLERANCE else ProfileUse.SRGB
 
 
-def _probe(plain: str) -> Image.Image:
+def _probe_colours(plain: str) -> Image.Image:
     if plain == "L":
         return Image.fromarray(np.arange(256, dtype=np.uint8)[None])
     steps = np.linspace(0, 255, 9).round().astype(np.uint8)
@@ -77,7 +77,7 @@ def _probe(plain: str) -> Image.Image:
     return Image.fromarray(colours).convert(plain) if plain != "LAB" else Image.fromarray(colours)
 
 
-def _opened(profile: bytes) -> ImageCms.ImageCmsProfile:
+def _open_profile(profile: bytes) -> ImageCms.ImageCmsProfile:
     if not features.check("littlecms2"):
         raise OSError("this Pillow was built without colour management")
     return ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -88,7 +88,7 @@ def _colours_of(profile: ImageCms.ImageCmsProfile) -> str:
     return str(core.xcolor_space).strip()
 
 
-def _converted(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
     if image.mode == "L" and _colours_of(profile) == "RGB":
         image = image.convert("RGB")
     transform = ImageCms.buildTransform(

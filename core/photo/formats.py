@@ -79,7 +79,7 @@ def kind_of(head: bytes, suffix: str = "") -> Kind:
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture, by its suffix; without one by its first bytes, where they can be read."""
     suffix = path.suffix.lower()
-    return suffix in IMAGE_SUFFIXES or (not suffix and _looks_like_one(path))
+    return suffix in IMAGE_SUFFIXES or (not suffix and _looks_like_picture(path))
 
 
 def why_not_readable(path: Path) -> str:
@@ -110,7 +110,7 @@ def library_for(kind: Kind) -> ModuleType:
         ) from error
 
 
-def _looks_like_one(path: Path) -> bool:
+def _looks_like_picture(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)

@@ -13,17 +13,17 @@ _MOST_BOXES = 1000
 
 def jxl_size(stream: BinaryIO) -> tuple[int, int] | None:
     """(width, height) as it is stored, before it is turned; None where the header cannot be read."""
-    head = _codestream(stream)
+    head = _read_codestream(stream)
     if not head.startswith(_CODESTREAM) or len(head) < 12:
         return None
     bits = _Bits(head[2:])
     small = bits.take(1) == 1
-    height = _side(bits, small)
+    height = _read_side(bits, small)
     ratio = bits.take(3)
     if ratio:
         wide, high = _RATIOS[ratio - 1]
         return height * wide // high, height
-    return _side(bits, small), height
+    return _read_side(bits, small), height
 
 
 class _Bits:
@@ -38,11 +38,11 @@ class _Bits:
         return taken
 
 
-def _side(bits: _Bits, small: bool) -> int:
+def _read_side(bits: _Bits, small: bool) -> int:
     return (bits.take(5) + 1) * 8 if small else bits.take(_SIDE_BITS[bits.take(2)]) + 1
 
 
-def _codestream(stream: BinaryIO) -> bytes:
+def _read_codestream(stream: BinaryIO) -> bytes:
     """The first bytes of the pixels' stream, bare or within a box."""
     stream.seek(0)
     head = stream.read(32)

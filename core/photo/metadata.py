@@ -62,10 +62,10 @@ class Beside:
 def split(stream: BinaryIO, kind: Kind) -> tuple[BinaryIO, Beside]:
     """The file as its pixels need it, and what stands beside them. DamagedPicture where pixels are missing."""
     readers: dict[Kind, Callable[[BinaryIO], tuple[list[Piece], Beside] | None]] = {
-        Kind.PNG: _png,
-        Kind.JPEG: _jpeg,
-        Kind.TIFF: _tiff,
-        Kind.AVIF: _avif,
+        Kind.PNG: _split_png,
+        Kind.JPEG: _split_jpeg,
+        Kind.TIFF: _split_tiff,
+        Kind.AVIF: _split_avif,
     }
     found = readers[kind](stream) if kind in readers else None
     if found is None:
@@ -84,7 +84,7 @@ def _orientation_in_xmp(xmp: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
-def _png(stream: BinaryIO) -> tuple[list[Piece], Beside]:
+def _split_png(stream: BinaryIO) -> tuple[list[Piece], Beside]:
     size = stream.seek(0, io.SEEK_END)
     pieces: list[Piece] = [(0, 8)]
     said: dict[bytes, bytes] = {}
@@ -115,9 +115,11 @@ def _png(stream: BinaryIO) -> tuple[list[Piece], Beside]:
         if content.startswith(b"XML"):
             xmp = xmp or _png_text(kind, content)
         else:
-            exif = exif or _hexadecimal(_png_text(kind, content))
+            exif = exif or _parse_hexadecimal(_png_text(kind, content))
     frames = struct.unpack(">I", said[b"acTL"][:4])[0] if len(said.get(b"acTL", b"")) >= 4 else 1
-    return [*pieces, _PNG_END], Beside(orientation_of(exif, xmp), _png_profile(said), max(1, frames), _untagged(said))
+    return [*pieces, _PNG_END], Beside(
+        orientation_of(exif, xmp), _png_profile(said), max(1, frames), _is_untagged(said)
+    )
 
 
 def _png_text(kind: bytes, content: bytes) -> bytes:
@@ -125,12 +127,12 @@ def _png_text(kind: bytes, content: bytes) -> bytes:
     if kind == b"tEXt":
         return text
     if kind == b"zTXt":
-        return _inflated(text[1:])
+        return _inflate(text[1:])
     compressed, rest = text[:1] == b"\1", text[2:].partition(b"\0")[2].partition(b"\0")[2]
-    return _inflated(rest) if compressed else rest
+    return _inflate(rest) if compressed else rest
 
 
-def _hexadecimal(text: bytes) -> bytes:
+def _parse_hexadecimal(text: bytes) -> bytes:
     # ImageMagick's form: a line break, a name, a length, then the bytes as hexadecimal lines.
     lines = text.strip().split(b"\n")[2:]
     digits = b"".join(b"".join(lines).split())
@@ -143,10 +145,10 @@ def _hexadecimal(text: bytes) -> bytes:
 def _png_profile(said: dict[bytes, bytes]) -> bytes:
     # cICP and sRGB stand above and below iCCP in the PNG specification; sRGB beside a profile is not allowed.
     _, found, rest = said.get(b"iCCP", b"").partition(b"\0")
-    return (_inflated(rest[1:]) or b"\0") if found else b""
+    return (_inflate(rest[1:]) or b"\0") if found else b""
 
 
-def _untagged(said: dict[bytes, bytes]) -> bool:
+def _is_untagged(said: dict[bytes, bytes]) -> bool:
     """Whether gAMA, cHRM or cICP name other colours than sRGB's and nothing else decides."""
     if b"cICP" in said:
         return said[b"cICP"][:2] != bytes((1, 13))
@@ -158,14 +160,14 @@ def _untagged(said: dict[bytes, bytes]) -> bool:
     return other_gamma or any(abs(one - other) > 500 for one, other in zip(values, _SRGB_PRIMARIES, strict=True))
 
 
-def _inflated(content: bytes) -> bytes:
+def _inflate(content: bytes) -> bytes:
     try:
         return zlib.decompressobj().decompress(content, _MOST_BYTES)
     except zlib.error:
         return b""
 
 
-def _jpeg(stream: BinaryIO) -> tuple[list[Piece], Beside]:
+def _split_jpeg(stream: BinaryIO) -> tuple[list[Piece], Beside]:
     size = stream.seek(0, io.SEEK_END)
     pieces: list[Piece] = [(0, 2)]
     exif = xmp = b""
@@ -200,7 +202,7 @@ def _jpeg(stream: BinaryIO) -> tuple[list[Piece], Beside]:
     return pieces, Beside(orientation_of(exif, xmp), b"".join(profile[number] for number in sorted(profile)))
 
 
-def _tiff(stream: BinaryIO) -> tuple[list[Piece], Beside] | None:
+def _split_tiff(stream: BinaryIO) -> tuple[list[Piece], Beside] | None:
     layout = read_layout(stream)
     if layout is None:
         return None
@@ -225,7 +227,7 @@ def _tiff(stream: BinaryIO) -> tuple[list[Piece], Beside] | None:
     return pieces, Beside(orientation, profile, max(1, whole_pages(stream, layout)))
 
 
-def _avif(stream: BinaryIO) -> tuple[list[Piece], Beside] | None:
+def _split_avif(stream: BinaryIO) -> tuple[list[Piece], Beside] | None:
     """An item of EXIF gets a type that nobody reads: by the format, AVIF is turned by its own boxes alone."""
     stream.seek(0)
     content = stream.read()

@@ -95,7 +95,7 @@ def opened_picture(path: Path) -> Generator[OpenedPicture]:
         with path.open("rb") as stream:
             kind = kind_of(stream.read(HEAD_BYTES), path.suffix)
             try:
-                picture = _opened(stream, kind, path)
+                picture = _open(stream, kind, path)
             except _OTHERS as error:
                 raise ValueError(f"it is damaged: {error}") from error
             with picture.image:
@@ -105,7 +105,9 @@ def opened_picture(path: Path) -> Generator[OpenedPicture]:
     except ImageError as error:
         raise error if str(path) in str(error) else ImageError(f"cannot read {path}: {error}") from error
     except _UNREADABLE as error:
-        raise ImageError(f"cannot read {path} as an image ({_why(error)}); replace the file or take it out") from error
+        raise ImageError(
+            f"cannot read {path} as an image ({_describe(error)}); replace the file or take it out"
+        ) from error
 
 
 def pixel_limit() -> int:
@@ -120,25 +122,25 @@ def pixel_limit() -> int:
     return int(megapixels * 1_000_000)
 
 
-def _opened(stream: BinaryIO, kind: Kind, path: Path) -> OpenedPicture:
+def _open(stream: BinaryIO, kind: Kind, path: Path) -> OpenedPicture:
     if kind is Kind.JXL:
-        return _opened_jxl(stream, path)
+        return _open_jxl(stream, path)
     pixels, beside = split(stream, kind)
     pixels.seek(0)
-    image = _decoder(kind, pixels)
+    image = _open_with_library(kind, pixels)
     _check_limit(image.size)
     info: dict[Any, Any] = image.info
     if kind is Kind.HEIF:
         # Its decoder turns the picture as its own boxes say; what EXIF says as well would turn it twice.
-        beside = Beside(1, _bytes(info.get("icc_profile")), _frames(image))
+        beside = Beside(1, _to_bytes(info.get("icc_profile")), _count_frames(image))
     elif kind not in (Kind.PNG, Kind.JPEG, Kind.TIFF, Kind.RAW):
-        orientation = orientation_of(_bytes(info.get("exif")), _bytes(info.get("xmp")))
-        frames = _frames(image) if image.format in ("GIF", "WEBP", "AVIF") else 1
-        beside = Beside(orientation, _bytes(info.get("icc_profile")), frames)
+        orientation = orientation_of(_to_bytes(info.get("exif")), _to_bytes(info.get("xmp")))
+        frames = _count_frames(image) if image.format in ("GIF", "WEBP", "AVIF") else 1
+        beside = Beside(orientation, _to_bytes(info.get("icc_profile")), frames)
     return OpenedPicture(image, beside)
 
 
-def _opened_jxl(stream: BinaryIO, path: Path) -> OpenedPicture:
+def _open_jxl(stream: BinaryIO, path: Path) -> OpenedPicture:
     """Not through its plugin for Pillow, which leaves it open whether EXIF is to be minded: a picture that was a JPEG
     comes as that JPEG, as it is stored, and any other has been turned by the decoder."""
     size = jxl_size(stream)
@@ -147,14 +149,14 @@ def _opened_jxl(stream: BinaryIO, path: Path) -> OpenedPicture:
     stream.seek(0)
     is_jpeg, header, pixels, profile, _ = library_for(Kind.JXL).Decoder(num_threads=-1)(stream.read())
     if is_jpeg:
-        return _opened(io.BytesIO(pixels), Kind.JPEG, path)
+        return _open(io.BytesIO(pixels), Kind.JPEG, path)
     _check_limit((header.width, header.height))
     image = Image.frombytes(header.mode, (header.width, header.height), pixels)
     image.format = "JXL"
     return OpenedPicture(image, Beside(1, bytes(profile or b"")))
 
 
-def _decoder(kind: Kind, pixels: BinaryIO) -> Image.Image:
+def _open_with_library(kind: Kind, pixels: BinaryIO) -> Image.Image:
     if kind is Kind.HEIF:
         return library_for(kind).HeifImageFile(pixels)
     if kind is Kind.RAW:
@@ -175,7 +177,7 @@ def _decoder(kind: Kind, pixels: BinaryIO) -> Image.Image:
             # Not Image.open, whose guard against many pixels is a setting of the whole process.
             return cast(Image.Image, factory(pixels, ""))
         except Image.DecompressionBombError:
-            return _without_guard(pixels)
+            return _decode_large(pixels)
         except (SyntaxError, IndexError, TypeError, KeyError, struct.error) as error:
             # One that takes whatever it is given says nothing by refusing.
             refused = refused if accept is None else error
@@ -184,7 +186,7 @@ def _decoder(kind: Kind, pixels: BinaryIO) -> Image.Image:
     raise ValueError(f"{known or 'it'} cannot be decoded: {refused or 'this Pillow does not read it'}")
 
 
-def _without_guard(pixels: BinaryIO) -> Image.Image:
+def _decode_large(pixels: BinaryIO) -> Image.Image:
     """A large picture that Pillow refuses while it opens it."""
     pixels.seek(0)
     found = cv2.imdecode(np.frombuffer(pixels.read(), np.uint8), cv2.IMREAD_UNCHANGED)
@@ -215,18 +217,18 @@ def _check_limit(size: tuple[int, int]) -> None:
         )
 
 
-def _frames(image: Image.Image) -> int:
+def _count_frames(image: Image.Image) -> int:
     try:
         return max(1, int(getattr(image, "n_frames", 1)))
     except (*_UNREADABLE, *_OTHERS):
         return 1  # what follows the first picture is damaged
 
 
-def _bytes(value: object) -> bytes:
+def _to_bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else b""
 
 
-def _why(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, DamagedPicture):
         return f"it is damaged: {error}"
     return str(error) or type(error).__name__

@@ -31,14 +31,14 @@ def plain_kernels() -> Generator[None]:
     try:
         for name, kernel in replaced.items():
             operation = next(getattr(module, name) for module in plain if hasattr(module, name))
-            setattr(kitchen, name, _chosen(kernel, operation))
+            setattr(kitchen, name, _select_kernel(kernel, operation))
         yield
     finally:
         for name, kernel in replaced.items():
             setattr(kitchen, name, kernel)
 
 
-def _chosen(kernel: Callable[..., Any], operation: Callable[..., Any]) -> Callable[..., Any]:
+def _select_kernel(kernel: Callable[..., Any], operation: Callable[..., Any]) -> Callable[..., Any]:
     management: Any = importlib.import_module("comfy.model_management")
 
     def run(*args: Any, **kwargs: Any) -> Any:

@@ -26,7 +26,7 @@ def casting_again(network: nn.Module) -> Generator[None]:
     before = [layer.__dict__.get("forward") for layer in layers]
     try:
         for layer in layers:
-            layer.forward = _wrapped(layer)
+            layer.forward = _wrap_layer(layer)
         yield
     finally:
         for layer, forward in zip(layers, before, strict=True):
@@ -40,19 +40,19 @@ def is_casting_layer(layer: nn.Module) -> bool:
     return hasattr(layer, "comfy_cast_weights") and "weight" in vars(layer).get("_parameters", {})
 
 
-def _wrapped(layer: nn.Module) -> Callable[..., Any]:
+def _wrap_layer(layer: nn.Module) -> Callable[..., Any]:
     original = layer.forward
     cast_weight = partial(_cast_weight, layer) if _is_plain_product(layer) else None
 
     def forward(value: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if not torch.is_grad_enabled() or not value.requires_grad or not _casts(layer):
+        if not torch.is_grad_enabled() or not value.requires_grad or not _needs_cast(layer):
             return original(value, *args, **kwargs)
         return recast(value, lambda again: original(again, *args, **kwargs), cast_weight)
 
     return forward
 
 
-def _casts(layer: Any) -> bool:
+def _needs_cast(layer: Any) -> bool:
     if layer.weight is None:
         return False
     functions = getattr(layer, "weight_function", ()) or getattr(layer, "bias_function", ())

@@ -116,10 +116,10 @@ def architecture_of(model: Any) -> Architecture:
         known = replace(known, text=TextRule.APART)
     if known.targets:
         return known
-    return replace(known, targets=_UNET if is_unet(network) else _in_blocks(network))
+    return replace(known, targets=_UNET if is_unet(network) else _block_targets(network))
 
 
-def _in_blocks(network: nn.Module) -> str:
+def _block_targets(network: nn.Module) -> str:
     lists = [name for name, child in network.named_children() if _is_block_list(child)]
     where = f"({'|'.join(lists)})\\.\\d+\\." if lists else ""
     return f"^(?!.*({_UNWANTED})){where}"

@@ -131,12 +131,12 @@ class ComfyDenoiser:
         sigma_B = self._sigma(t_B)
         noised = self._sampling.noise_scaling(sigma_B, noise, clean)
         with self._checkpointing.on(checkpoint):
-            denoised = self._denoised(noised, sigma_B, text)
+            denoised = self._denoise(noised, sigma_B, text)
         sigma = sigma_B.reshape(-1, *(1 for _ in clean.shape[1:]))
         unit = (sigma**2 + 1).sqrt() / sigma if self.family is Family.V else 1 / sigma
         return self._five_axes((clean - denoised.float()) * unit)
 
-    def _denoised(
+    def _denoise(
         self, noised: torch.Tensor, sigma_B: torch.Tensor, text: Sequence[Mapping[str, torch.Tensor]]
     ) -> torch.Tensor:
         rows: list[torch.Tensor] = [noised] * len(noised)
@@ -228,7 +228,7 @@ def open_denoiser(
         checkpointing = BlockCheckpointing(repeated_blocks(patcher.model.diffusion_model))
         stack.enter_context(checkpointing.installed())
         identity = model_identity(model, guidance)
-        lent = lambda: _lent(patcher, weights, management)  # noqa: E731
+        lent = lambda: _lend_model(patcher, weights, management)  # noqa: E731
         told = heeded_guidance(patcher.model, guidance)
         counting = stack.enter_context(watched_text_attention(patcher.model.diffusion_model))
         denoiser = ComfyDenoiser(
@@ -239,7 +239,7 @@ def open_denoiser(
 
 
 @contextmanager
-def _lent(patcher: Any, weights: DifferentiableWeights, management: Any) -> Generator[Any]:
+def _lend_model(patcher: Any, weights: DifferentiableWeights, management: Any) -> Generator[Any]:
     """The patcher as ComfyUI's samplers take it, who may unload it meanwhile; afterwards ready for training again."""
     with ExitStack() as stack:
         stack.callback(patcher.pre_run)

@@ -23,25 +23,25 @@ def patcher_fingerprint(patcher: Any, prefix: str = "") -> str:
     for name, tensor in sorted(patcher.model.state_dict().items()):
         if name.startswith(prefix) and torch.is_tensor(tensor):
             digest.update(name.encode())
-            _absorb(digest, backup[name].weight if name in backup else tensor)
+            _update_digest(digest, backup[name].weight if name in backup else tensor)
     for name in sorted(patcher.patches):
         if name.startswith(prefix):
             digest.update(name.encode())
-            _absorb(digest, patcher.patches[name])
+            _update_digest(digest, patcher.patches[name])
     return digest.hexdigest()[:16]
 
 
-def _absorb(digest: Any, value: Any) -> None:
+def _update_digest(digest: Any, value: Any) -> None:
     if torch.is_tensor(value):
         digest.update(f"{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(_sampled(value))
+        digest.update(_sample_values(value))
     elif isinstance(value, Mapping):
         for key in sorted(value, key=str):
             digest.update(str(key).encode())
-            _absorb(digest, value[key])
+            _update_digest(digest, value[key])
     elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         for each in value:
-            _absorb(digest, each)
+            _update_digest(digest, each)
     elif isinstance(value, float):
         digest.update(struct.pack("<d", value))
     elif isinstance(value, (str, int, bytes)) or value is None:
@@ -49,10 +49,10 @@ def _absorb(digest: Any, value: Any) -> None:
     elif hasattr(value, "weights"):
         # ComfyUI's weight adapters hold their tensors there.
         digest.update(type(value).__name__.encode())
-        _absorb(digest, value.weights)
+        _update_digest(digest, value.weights)
 
 
-def _sampled(tensor: torch.Tensor) -> bytes:
+def _sample_values(tensor: torch.Tensor) -> bytes:
     """Up to 64 values, evenly spread, as bytes."""
     if tensor.numel() == 0 or tensor.is_meta:
         return b""

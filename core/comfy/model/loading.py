@@ -15,7 +15,7 @@ from ...train.config import TrainingDtype
 from ...train.step import arithmetic
 
 # Of a device's memory, kept free of weights for activations, gradients and the optimizer.
-_SHARE_TO_TRAIN_IN = 0.3
+_FREE_FRACTION = 0.3
 
 
 def loadable_patcher(model: Any, management: Any, stack: ExitStack) -> Any:
@@ -56,7 +56,7 @@ def load(patcher: Any, management: Any) -> None:
     if management.is_device_cpu(device):
         management.load_models_gpu([patcher], force_full_load=True)
         return
-    room = management.get_total_memory(device) * _SHARE_TO_TRAIN_IN
+    room = management.get_total_memory(device) * _FREE_FRACTION
     free = management.get_free_memory(device) + patcher.loaded_size()
     fits = patcher.model_size() + room <= free
     management.load_models_gpu([patcher], memory_required=room, force_full_load=fits)

@@ -80,9 +80,9 @@ class ComfySampling:
                     continue
                 # The global generators feed ancestral samplers; training keeps its own, and other packs theirs.
                 with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
-                    samples = self._sampled(patcher, conditioning, check)
+                    samples = self._sample(patcher, conditioning, check)
                     check()
-                    drawn[prompt] = shown_frames(self._decoded(samples))
+                    drawn[prompt] = shown_frames(self._decode(samples))
         return drawn
 
     def scorer(self, cache: LatentCache, progress: Progress) -> PictureScorer | None:
@@ -95,7 +95,7 @@ class ComfySampling:
             training = None
         return PictureScorer(self.recognizer, self.identity, training)
 
-    def _sampled(self, patcher: Any, positive: Sequence[Any], check: Callable[[], None]) -> torch.Tensor:
+    def _sample(self, patcher: Any, positive: Sequence[Any], check: Callable[[], None]) -> torch.Tensor:
         sample, samplers = importlib.import_module("comfy.sample"), importlib.import_module("comfy.samplers")
         # Only as many arguments as this latent needs: older versions of ComfyUI take no ratios.
         ratios = [
@@ -121,7 +121,7 @@ class ComfySampling:
             seed=self.seed,
         )
 
-    def _decoded(self, samples: torch.Tensor) -> torch.Tensor:
+    def _decode(self, samples: torch.Tensor) -> torch.Tensor:
         management: Any = importlib.import_module("comfy.model_management")
         try:
             with torch.inference_mode():

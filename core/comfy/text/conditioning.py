@@ -56,26 +56,26 @@ def condition(
     embeddings = [embeddings_to_cond(as_conditioning(each)) for each in text]
     frames = [frames_in(each) for each in text]
     if rule is TextRule.MASKED:
-        embeddings = _padded(embeddings)
+        embeddings = _pad_captions(embeddings)
     elif rule is TextRule.FULL_LENGTH:
-        embeddings = [_filled(each, getattr(model.diffusion_model, "text_len", 0)) for each in embeddings]
-    conds = [_model_conds(model, each, noise[i : i + 1], guidance) for i, each in enumerate(embeddings)]
+        embeddings = [_fill_to_length(each, getattr(model.diffusion_model, "text_len", 0)) for each in embeddings]
+    conds = [_build_conds(model, each, noise[i : i + 1], guidance) for i, each in enumerate(embeddings)]
     if _OTHER_TOKENS in conds[0]:
-        conds = [_translated(model, each, noise.device) for each in conds]
+        conds = [_translate_text(model, each, noise.device) for each in conds]
     if rule.hides:
-        conds = [_without_needless_mask(each) for each in conds]
+        conds = [_drop_full_mask(each) for each in conds]
     repeats = is_unet(model.diffusion_model)
     groups: list[list[int]] = []
     for i, own in enumerate(conds):
         alike = (group for group in groups if frames[group[0]] == frames[i])
-        fitting = next((group for group in alike if _fits(conds[group[0]], own, rule, repeats)), None)
+        fitting = next((group for group in alike if _can_share_pass(conds[group[0]], own, rule, repeats)), None)
         if fitting is None:
             groups.append([i])
         else:
             fitting.append(i)
-    rows = [_rows(model, group, [conds[i] for i in group], noise, rule) for group in groups]
+    rows = [_concat_rows(model, group, [conds[i] for i in group], noise, rule) for group in groups]
     if rule is TextRule.FULL_LENGTH and counting is not None:
-        rows = [_counted(each, counting, noise.device) for each in rows]
+        rows = [_collapse_padding(each, counting, noise.device) for each in rows]
     return [replace(each, frames=frames[each.positions[0]]) for each in rows]
 
 
@@ -85,7 +85,9 @@ def heeded_guidance(model: Any, guidance: float | None) -> float | None:
     return guidance if any(name.startswith(_GUIDANCE_LAYERS) for name in layers) else None
 
 
-def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: torch.Tensor, rule: TextRule) -> Rows:
+def _concat_rows(
+    model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: torch.Tensor, rule: TextRule
+) -> Rows:
     arguments = {
         name: cond.concat([each[name] for each in conds[1:]]) for name, cond in conds[0].items() if name != _TEXT
     }
@@ -101,12 +103,12 @@ def _rows(model: Any, positions: Sequence[int], conds: Sequence[Conds], noise: t
     return Rows(tuple(positions), {**arguments, _TEXT: text}, padding)
 
 
-def _counted(rows: Rows, where: TextAttention, device: torch.device) -> Rows:
+def _collapse_padding(rows: Rows, where: TextAttention, device: torch.device) -> Rows:
     text, padding = count_padding(rows.arguments[_TEXT], where, device)
     return replace(rows, arguments={**rows.arguments, _TEXT: text}, padding=padding)
 
 
-def _model_conds(model: Any, embeddings: Conds, noise: torch.Tensor, guidance: float | None) -> Conds:
+def _build_conds(model: Any, embeddings: Conds, noise: torch.Tensor, guidance: float | None) -> Conds:
     given: dict[str, Any] = {
         "noise": noise,
         "device": noise.device,
@@ -126,7 +128,7 @@ def _model_conds(model: Any, embeddings: Conds, noise: torch.Tensor, guidance: f
         return {name: cond.process_cond(batch_size=1, area=None) for name, cond in conds.items()}
 
 
-def _translated(model: Any, conds: Conds, device: torch.device) -> Conds:
+def _translate_text(model: Any, conds: Conds, device: torch.device) -> Conds:
     """With the text that the network would make of it within its pass, which is as long for every caption."""
     kept = {name: cond for name, cond in conds.items() if name not in (_OTHER_TOKENS, _OTHER_WEIGHTS)}
     dtype = model.get_dtype_inference()
@@ -138,7 +140,7 @@ def _translated(model: Any, conds: Conds, device: torch.device) -> Conds:
     return {**kept, _TEXT: type(conds[_TEXT])(text)}
 
 
-def _fits(first: Conds, second: Conds, rule: TextRule, repeats: bool) -> bool:
+def _can_share_pass(first: Conds, second: Conds, rule: TextRule, repeats: bool) -> bool:
     # Masks of several rows are not for every model.
     if first.keys() != second.keys() or (rule.hides and _MASK in first):
         return False
@@ -146,27 +148,27 @@ def _fits(first: Conds, second: Conds, rule: TextRule, repeats: bool) -> bool:
     beside = {_TEXT, _TOKENS} if padded else {_TEXT}
     if not all(first[name].can_concat(second[name]) for name in first if name not in beside):
         return False
-    return padded or _TEXT not in first or _same_text_length(first[_TEXT], second[_TEXT], repeats)
+    return padded or _TEXT not in first or _has_same_text_length(first[_TEXT], second[_TEXT], repeats)
 
 
-def _same_text_length(first: Any, second: Any, repeats: bool) -> bool:
+def _has_same_text_length(first: Any, second: Any, repeats: bool) -> bool:
     """Or, with `repeats`, what ComfyUI makes the same by repeating: right only where text is merely attended to."""
     return first.can_concat(second) if repeats else first.cond.shape == second.cond.shape
 
 
-def _without_needless_mask(conds: Conds) -> Conds:
+def _drop_full_mask(conds: Conds) -> Conds:
     mask = conds.get(_MASK)
     return {name: cond for name, cond in conds.items() if name != _MASK} if mask and bool(mask.cond.all()) else conds
 
 
-def _filled(embeddings: Conds, tokens: int) -> Conds:
+def _fill_to_length(embeddings: Conds, tokens: int) -> Conds:
     """With zeros up to the number of tokens that the model was trained with, as its own encoder gives them."""
     text = embeddings["cross_attn"]
     room = tokens - text.shape[1]
     return {**embeddings, "cross_attn": F.pad(text, (0, 0, 0, room))} if room > 0 else embeddings
 
 
-def _padded(embeddings: Sequence[Conds]) -> list[Conds]:
+def _pad_captions(embeddings: Sequence[Conds]) -> list[Conds]:
     """Captions of one length, and masks that say which tokens are real."""
     lengths = [each["cross_attn"].shape[1] for each in embeddings]
     longest = max(lengths)

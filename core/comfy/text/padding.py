@@ -56,23 +56,23 @@ class HiddenPadding:
         # HunyuanVideo's refiner takes the mean over all tokens.
         pooled = getattr(getattr(network, "txt_in", None), "c_embedder", None)
         if pooled is not None:
-            hooks.append(pooled.register_forward_pre_hook(self._own_mean))
+            hooks.append(pooled.register_forward_pre_hook(self._correct_mean))
         if self.filled_BS is not None:
-            fill = _filling(self.filled_BS, network.cap_pad_token)
+            fill = _fill_with_token(self.filled_BS, network.cap_pad_token)
             hooks.append(network.get_submodule("cap_embedder").register_forward_hook(fill))
-            hooks.append(network.get_submodule("rope_embedder").register_forward_pre_hook(self._own_positions))
+            hooks.append(network.get_submodule("rope_embedder").register_forward_pre_hook(self._correct_positions))
         try:
             yield
         finally:
             for hook in hooks:
                 hook.remove()
 
-    def _own_mean(self, _module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    def _correct_mean(self, _module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         mean = arguments[0]
         share = 1 / (1 - self.hidden_BS.float().mean(1, keepdim=True))
         return (mean * share.to(mean.dtype), *arguments[1:])
 
-    def _own_positions(self, _module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+    def _correct_positions(self, _module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
         positions = arguments[0].expand(len(self.hidden_BS), -1, -1).clone()
         positions[..., 0] -= self.hidden_BS.sum(1, keepdim=True) * (positions[..., 0] > 0)
         return (positions,)
@@ -87,12 +87,12 @@ def pad_together(
     """
     # Z-Image's number of text and of picture tokens is a multiple of 32.
     multiple = int(getattr(network, "pad_tokens_multiple", None) or 1)
-    picture = _multiple(_picture_tokens(network, noise), multiple)
+    picture = _round_up(_count_picture_tokens(network, noise), multiple)
     # PixelDiT takes no more.
     most = getattr(network, "txt_max_length", None)
     text_B1LD = [text[:, :most] for text in text_B1LD]
     lengths = [text.shape[1] for text in text_B1LD]
-    filled = [_multiple(length, multiple) for length in lengths]
+    filled = [_round_up(length, multiple) for length in lengths]
     padded = max(filled)
     if padded == picture and padded != most:
         padded += multiple
@@ -114,15 +114,15 @@ def pad_together(
     )
 
 
-def _filling(where_BS: torch.Tensor, token: Any) -> Callable[..., torch.Tensor]:
+def _fill_with_token(where_BS: torch.Tensor, token: Any) -> Callable[..., torch.Tensor]:
     return lambda _module, _arguments, text: torch.where(where_BS[..., None], token.to(text), text)
 
 
-def _multiple(tokens: int, multiple: int) -> int:
+def _round_up(tokens: int, multiple: int) -> int:
     return math.ceil(tokens / multiple) * multiple
 
 
-def _picture_tokens(network: nn.Module, noise: torch.Tensor) -> int:
+def _count_picture_tokens(network: nn.Module, noise: torch.Tensor) -> int:
     # Krea 2 calls it otherwise.
     patch: Any = getattr(network, "patch_size", getattr(network, "patch", 1))
     sides = noise.shape[2:]

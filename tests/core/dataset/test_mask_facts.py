@@ -188,7 +188,7 @@ def test_of_a_cache_from_before_only_other_masks_are_made_again(
 ) -> None:
     dataset, _ = scan_dataset(config)
     with monkeypatch.context() as before:
-        before.setattr("maskloss.core.cache.plan._mask_read", lambda *_: "")
+        before.setattr("maskloss.core.cache.plan._describe_mask_read", lambda *_: "")
         cache, _ = cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache")
     prints = {entry.name: entry.mask_fingerprint for entry in cache.entries}
     cache, told = cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache")
