@@ -48,7 +48,7 @@ from maskloss.core.comfy.model.denoiser import open_denoiser  # noqa: E402
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings  # noqa: E402
 from maskloss.core.demo.encoders import DemoLatentEncoder  # noqa: E402
 from maskloss.core.images import save_image  # noqa: E402
-from maskloss.core.loss import elementwise_error, loss_share  # noqa: E402
+from maskloss.core.loss import elementwise_error, unnormalised_loss  # noqa: E402
 from maskloss.core.mask_weights import MaskLossSettings, transform_weights  # noqa: E402
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype  # noqa: E402
 from maskloss.core.train.loop import train  # noqa: E402
@@ -234,7 +234,7 @@ def loss_seconds(material: Material, repeats: int = 50) -> float:
     for _ in range(repeats):
         start = time.perf_counter()
         weights = transform_weights(raw[None], MASKS)
-        loss = loss_share(elementwise_error(difference, MASKS), weights, MASKS.normalization, torch.ones(1))
+        loss = unnormalised_loss(elementwise_error(difference, MASKS), weights, MASKS.normalization, torch.ones(1))
         torch.autograd.grad(loss, difference)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)

@@ -168,7 +168,7 @@ def _work(seed: int) -> None:
     from contextlib import redirect_stdout
 
     from maskloss.core.errors import UserError
-    from maskloss.core.warning import collected_warnings
+    from maskloss.core.warning import collect_warnings
 
     from . import torture_disturbed, torture_readers, torture_trials
     from .torture_steps import Lost
@@ -181,7 +181,7 @@ def _work(seed: int) -> None:
         with (
             TemporaryDirectory(prefix="maskloss-torture-", ignore_cleanup_errors=True) as folder,
             redirect_stdout(sys.stderr),
-            collected_warnings(lambda _: None),
+            collect_warnings(lambda _: None),
         ):
             try:
                 trials[kind](random.Random(f"{seed} {kind} {number}"), Path(folder))

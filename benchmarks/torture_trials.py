@@ -101,7 +101,7 @@ def _through(random: Random, root: Path, count: int | None) -> None:
             made = steps.cache(found, root / "out")
             expect(count is None or len(made.entries) == count, f"{len(made.entries)} of {count} photographs")
             opened = steps.all_of(root / "out")
-            expect(not opened.stale, "a fresh cache calls itself stale")
+            expect(not opened.stale_entries, "a fresh cache calls itself stale")
         elif way == "merge":
             found = steps.dataset(root)
             steps.merge(found, root / "out")

@@ -61,7 +61,7 @@ def _lines(inspection: Inspection) -> Iterator[str]:
     stale = {entry.name: entry.reason for entry in inspection.stale}
     for check in inspection.checks:
         yield _file_line(check, stale.get(check.entry.name))
-    for name in cache.moved:
+    for name in cache.missing_sources:
         yield f"moved       {name}: its sources are no longer there, which is no fault"
     for orphan in (*inspection.orphans, *inspection.unused_text):
         yield f"orphan      {orphan}: of no entry, not used; `maskloss cache prune` removes it"

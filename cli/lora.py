@@ -17,7 +17,7 @@ from ..core.train.diffusers_keys import base_name
 from ..core.train.lora_check import LoraFacts, fitting_formats, loading_lines, lora_facts, save_for_others
 from ..core.train.lora_file import KeyFormat, load_lora
 from ..core.train.lora_loaders import EXACT, LOADERS
-from ..core.warning import collected_warnings
+from ..core.warning import collect_warnings
 
 
 def check(file: Path, loader: str | None, architecture: str) -> None:
@@ -47,7 +47,7 @@ def convert(file: Path, output: Path, key_format: str, architecture: str, base: 
         raise SettingError(f"{output} is no .safetensors file; give a name that ends in .safetensors.")
     lora = load_lora(file)
     weights: Callable[[str], torch.Tensor] | None = base_weights(base) if base else None
-    with collected_warnings(lambda text: print(f"warning     {text}")):
+    with collect_warnings(lambda text: print(f"warning     {text}")):
         save_for_others(output, lora, KeyFormat(key_format), weights, architecture)
     print(f"read        {file}: {_described(lora_facts(lora, architecture))}")
     print(f"written     {output}: {_described(lora_facts(load_lora(output), architecture))}")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import UserError
-from ..core.warning import collected_warnings
+from ..core.warning import collect_warnings
 
 EXIT_OK, EXIT_OURS, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # something else wants the cores too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        with collected_warnings(_tell_warning):
+        with collect_warnings(_tell_warning):
             options.command(options)
     except UserError as error:
         print(f"maskloss: {error}", file=sys.stderr)

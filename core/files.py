@@ -48,7 +48,7 @@ def named_disk_errors(path: Path) -> Generator[None]:
 
 
 @contextmanager
-def written_whole(path: Path) -> Generator[Path]:
+def atomic_write(path: Path) -> Generator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on any exception it is removed.
 
     Directories are made as needed. Two processes never share a temporary file, so the last rename wins whole.
@@ -70,7 +70,7 @@ def written_whole(path: Path) -> Generator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def fitting_stem(name: str, longest_ending: str) -> str:
+def shorten_stem(name: str, longest_ending: str) -> str:
     """`name`, a "/"-separated path, so that its last part with that ending is a name that every disk takes (255 bytes):
     a longer one is cut, and told apart by 16 digits of the whole name's hash."""
     folder, slash, last = name.rpartition("/")
@@ -114,7 +114,7 @@ def sweep(directory: Path, subfolders: bool = True) -> None:
                 path.unlink(missing_ok=True)
 
 
-def tells_case_apart(directory: Path) -> bool:
+def is_case_sensitive(directory: Path) -> bool:
     """Whether `a` and `A` are two files in `directory`, which is made where it is missing."""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(prefix=f".case-{process_tag()}-", suffix=".part", dir=directory) as probe:
@@ -122,7 +122,7 @@ def tells_case_apart(directory: Path) -> bool:
 
 
 @contextmanager
-def locked(directory: Path) -> Generator[None]:
+def lock_directory(directory: Path) -> Generator[None]:
     """Wait until no other process holds `directory`, and hold it; a process that ends lets go, a killed one too.
 
     On disks that have no such locks (some in networks) this does nothing.
@@ -161,7 +161,7 @@ def read_text(path: Path, errors: str = "strict") -> str:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 

@@ -16,13 +16,13 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from .errors import ImageError
-from .files import written_whole
+from .files import atomic_write
 from .mask_meaning import MaskMeaning, ReadMask, read_stored
 from .mask_values import deep_mask, stored_bits, stored_mask
-from .photo.colour_profile import ProfileUse, as_srgb
+from .photo.colour_profile import ProfileUse, to_srgb
 from .photo.formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .photo.formats import is_picture as is_picture
-from .photo.opened import OpenedPicture, opened_picture
+from .photo.open_picture import OpenedPicture, open_picture
 
 # From here on a picture is decoded smaller where the format can and it is shrunk anyway.
 LARGE_PX = 64_000_000
@@ -52,10 +52,10 @@ def load_image(path: Path, least: tuple[int, int] | None = None) -> tuple[np.nda
     a very large JPEG is decoded at a half, a quarter or an eighth, at least twice as large as that (width, height).
     ImageError when the file is missing, damaged, truncated, too large or of a kind that has no 8-bit meaning.
     """
-    with opened_picture(path) as picture:
+    with open_picture(path) as picture:
         if least is not None and picture.image.width * picture.image.height > LARGE_PX:
             picture.shrink_while_decoding((2 * least[0], 2 * least[1]))
-        return _decode_pixels(path, picture, picture.beside.profile)
+        return _decode_pixels(path, picture, picture.metadata.profile)
 
 
 def load_mask(path: Path, meaning: MaskMeaning = MaskMeaning.AUTO) -> np.ndarray:
@@ -69,38 +69,38 @@ def read_mask(path: Path, meaning: MaskMeaning = MaskMeaning.AUTO, grey_as: Mask
     ImageError as `load_image`, and where the file has two meanings and `meaning` does not decide. Embedded colour
     profiles are ignored: a mask's values are weights. `grey_as` is that of `StoredMask`.
     """
-    with opened_picture(path) as picture:
+    with open_picture(path) as picture:
         image, bits = picture.image, stored_bits(picture.image)
         if bits == 16 and image.mode[0] != "I":
-            stored = deep_mask(path.read_bytes(), image.mode, picture.beside.orientation)
+            stored = deep_mask(path.read_bytes(), image.mode, picture.metadata.orientation)
         else:
-            stored = stored_mask(picture.upright(), bits, _is_lossy(path, image))
+            stored = stored_mask(picture.decode_upright(), bits, _is_lossy(path, image))
         return read_stored(replace(stored, grey_as=grey_as), meaning, str(path))
 
 
 def picture_facts(path: Path) -> PictureFacts:
     """What the file's header says. ImageError as `load_image`, but damaged pixels are not noticed."""
-    with opened_picture(path) as picture:
-        beside = picture.beside
-        return PictureFacts(picture.size, picture.has_alpha, beside.frames, picture.profile_use, beside.untagged)
+    with open_picture(path) as picture:
+        metadata = picture.metadata
+        return PictureFacts(picture.size, picture.has_alpha, metadata.frames, picture.profile_use, metadata.untagged)
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) of the upright image, from the file's header alone."""
-    with opened_picture(path) as picture:
+    with open_picture(path) as picture:
         return picture.size
 
 
 def has_alpha(path: Path) -> bool:
     """Whether the file has an alpha channel or a transparent colour, from its header alone."""
-    with opened_picture(path) as picture:
+    with open_picture(path) as picture:
         return picture.has_alpha
 
 
 def conversion_of(path: Path) -> tuple[str, ...]:
     """What a fingerprint of the picture's pixels has to hold besides the file's own hash: that a colour profile is
     applied; nothing for pictures without one, or with sRGB's."""
-    with opened_picture(path) as picture:
+    with open_picture(path) as picture:
         return ("sRGB",) if picture.profile_use is ProfileUse.CONVERTED else ()
 
 
@@ -129,21 +129,21 @@ def save_image(path: Path, pixels: np.ndarray) -> None:
         "JPEG": {"quality": 92},
         "WEBP": {"lossless": True, "exact": True},
     }
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format=kind, **options[kind])
 
 
 def _decode_pixels(path: Path, picture: OpenedPicture, profile: bytes) -> tuple[np.ndarray, np.ndarray | None]:
-    upright = picture.upright()
+    upright = picture.decode_upright()
     if upright.mode in _SIXTEEN_BIT:
         upright = Image.fromarray(_to_eight_bits(path, np.asarray(upright), _has_32_bits(picture.image)))
     if upright.mode == "F":
         raise ImageError(f"{path} holds 32-bit float pixels, whose range is unknown; save it as an 8- or 16-bit PNG")
     if not picture.has_alpha:
-        return np.array(as_srgb(upright, profile)), None
+        return np.array(to_srgb(upright, profile)), None
     rgba = upright.convert("RGBA")
     grey = "LA" if upright.mode in ("L", "LA", "La") else "RGB"
-    return np.array(as_srgb(rgba.convert(grey), profile)), np.array(rgba.getchannel("A"))
+    return np.array(to_srgb(rgba.convert(grey), profile)), np.array(rgba.getchannel("A"))
 
 
 def _is_lossy(path: Path, image: Image.Image) -> bool:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from .errors import SettingError
-from .mask_weights import LossKind, MaskLossSettings, Normalization, chosen_normalization
+from .mask_weights import LossKind, MaskLossSettings, Normalization, resolve_normalization
 
 NEAR_ZERO = 1e-6
 
@@ -41,12 +41,12 @@ def weighted_sums(error_BCThw: torch.Tensor, weights_B1Thw: torch.Tensor) -> tup
     return numerator, denominator
 
 
-def near_zero(weights_B1Thw: torch.Tensor) -> torch.Tensor:
+def is_near_zero(weights_B1Thw: torch.Tensor) -> torch.Tensor:
     """(B,) bool: samples whose weights sum to less than 1e-6 of their elements, so that their loss says nothing."""
     return weights_B1Thw.float().mean(dim=(1, 2, 3, 4)) < NEAR_ZERO
 
 
-def loss_share(
+def unnormalised_loss(
     error_BCThw: torch.Tensor,
     weights_B1Thw: torch.Tensor,
     normalization: Normalization | str,
@@ -54,12 +54,12 @@ def loss_share(
 ) -> torch.Tensor:
     """This batch's undivided part of a window's loss, a scalar with a graph.
 
-    The shares of all batches of a window, summed and divided by the sum of their `loss_divisor`s, are the window's
+    The shares of all batches of a window, summed and divided by the sum of their `loss_normaliser`s, are the window's
     loss. `scale_B` multiplies each sample's loss (see `core.mask_weights.area_scale`).
     """
-    normalization = chosen_normalization(normalization)
+    normalization = resolve_normalization(normalization)
     numerator, denominator = weighted_sums(error_BCThw, weights_B1Thw)
-    silent = near_zero(weights_B1Thw)
+    silent = is_near_zero(weights_B1Thw)
     if normalization is Normalization.PER_SAMPLE:
         contribution = numerator / torch.where(silent, torch.ones_like(denominator), denominator)
     else:
@@ -69,19 +69,19 @@ def loss_share(
     return torch.where(silent, contribution * 0.0, contribution).sum()
 
 
-def loss_divisor(weights_B1Thw: torch.Tensor, channels: int, normalization: Normalization | str) -> torch.Tensor:
+def loss_normaliser(weights_B1Thw: torch.Tensor, channels: int, normalization: Normalization | str) -> torch.Tensor:
     """This batch's part of what a window's shares are divided by, a scalar known before any forward pass.
 
     `per_sample`: the number of samples; `batch`: Σ w over all samples; `none`: the number of elements.
     """
-    normalization = chosen_normalization(normalization)
+    normalization = resolve_normalization(normalization)
     batch = weights_B1Thw.shape[0]
     if normalization is Normalization.PER_SAMPLE:
         return torch.tensor(float(batch))
     if normalization is Normalization.NONE:
         return torch.tensor(float(weights_B1Thw.numel() * channels))
     sums = weights_B1Thw.to(_sum_dtype(weights_B1Thw)).sum(dim=(1, 2, 3, 4)) * channels
-    return torch.where(near_zero(weights_B1Thw), torch.zeros_like(sums), sums).sum()
+    return torch.where(is_near_zero(weights_B1Thw), torch.zeros_like(sums), sums).sum()
 
 
 def masked_loss(
@@ -99,8 +99,8 @@ def masked_loss(
     Samples without weight contribute zero; when none has any, the loss is zero with finite gradients. SettingError for
     another name of a normalisation.
     """
-    share = loss_share(error_BCThw, weights_B1Thw, normalization, scale_B)
-    divisor = loss_divisor(weights_B1Thw, error_BCThw.shape[1], normalization).to(share)
+    share = unnormalised_loss(error_BCThw, weights_B1Thw, normalization, scale_B)
+    divisor = loss_normaliser(weights_B1Thw, error_BCThw.shape[1], normalization).to(share)
     return share / torch.where(divisor > 0, divisor, torch.ones_like(divisor))
 
 

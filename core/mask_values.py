@@ -11,7 +11,7 @@ from PIL import Image
 
 from .errors import ImageError
 from .mask_readings import StoredMask
-from .photo.colour_profile import as_srgb
+from .photo.colour_profile import to_srgb
 
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 _LAYOUTS = {"1": "grey", "L": "grey", "LA": "grey and alpha", "P": "palette", "PA": "palette and alpha"}
@@ -51,7 +51,7 @@ def stored_mask(upright: Image.Image, bits: int, lossy: bool) -> StoredMask:
         return StoredMask(layout, bits, as_grey(rgba_HWC[..., :3]), rgba_HWC[..., 3], lossy)
     if upright.mode in ("1", "L"):
         return StoredMask(layout, bits, np.asarray(upright.convert("L")), lossy=lossy)
-    pixels = as_grey(np.asarray(as_srgb(upright, b"")))
+    pixels = as_grey(np.asarray(to_srgb(upright, b"")))
     if upright.mode == "P" and pixels.ndim == 2 and pixels.min() == pixels.max():
         pixels = np.asarray(upright)  # every index has the same colour, so the indices are what is meant
     return StoredMask(layout, bits, pixels, lossy=lossy)

@@ -50,7 +50,7 @@ class PriorSchedule(str, Enum):
 _Choice = TypeVar("_Choice", Normalization, LossKind, PriorTeacher, PriorSchedule)
 
 
-def chosen_normalization(value: Normalization | str) -> Normalization:
+def resolve_normalization(value: Normalization | str) -> Normalization:
     """The normalisation that `value` names. SettingError for another."""
     return _parse_choice(Normalization, "normalization", value)
 
@@ -101,7 +101,7 @@ class MaskLossSettings:
 
     def __post_init__(self) -> None:
         # By value too: a plain "batch" or "huber" would otherwise act as another choice without a word.
-        object.__setattr__(self, "normalization", chosen_normalization(self.normalization))
+        object.__setattr__(self, "normalization", resolve_normalization(self.normalization))
         object.__setattr__(self, "loss", _parse_choice(LossKind, "loss", self.loss))
         object.__setattr__(self, "prior_teacher", _parse_choice(PriorTeacher, "prior_teacher", self.prior_teacher))
         object.__setattr__(self, "prior_schedule", _parse_choice(PriorSchedule, "prior_schedule", self.prior_schedule))
@@ -127,7 +127,7 @@ class MaskLossSettings:
         if self.probability == 0:
             raise SettingError("probability 0 would never use the mask; leave mask_loss unconnected for plain training")
 
-    def without_effect(self) -> tuple[str, ...]:
+    def settings_without_effect(self) -> tuple[str, ...]:
         """One sentence for every setting that was changed and cannot act beside the others."""
         defaults = MaskLossSettings()
         idle: list[str] = []

@@ -32,7 +32,7 @@ def onnx_errors() -> tuple[type[BaseException], ...]:
 
 
 @contextmanager
-def running_model(model: str, rgb_HWC: np.ndarray) -> Generator[None]:
+def convert_model_errors(model: str, rgb_HWC: np.ndarray) -> Generator[None]:
     """Runs `model` (its name) on a picture: what fails in the block becomes a ModelRunError.
 
     May raise the host's interrupt before it begins, so that work is never more than one network from its end. Errors of
@@ -50,7 +50,7 @@ def running_model(model: str, rgb_HWC: np.ndarray) -> Generator[None]:
 
 
 @contextmanager
-def on_picture(name: str) -> Generator[None]:
+def name_picture_in_errors(name: str) -> Generator[None]:
     """Says in the ModelRunError of the block which picture it was; the innermost name counts."""
     try:
         yield

@@ -135,7 +135,7 @@ def listing_digest(paths: list[Path], recursive: bool = True) -> str:
     return digest.hexdigest()
 
 
-def leads_elsewhere(link: Path, root: Path, followed: set[Path]) -> bool:
+def is_new_folder(link: Path, root: Path, followed: set[Path]) -> bool:
     """Whether the files of a link's folder are found by this link only: it leads neither below `root` nor around it,
     and to none of the folders in `followed`, in which it is noted then."""
     target = link.resolve()
@@ -171,7 +171,7 @@ def _list_entries(
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
         if entry.is_dir():
-            if recursive and (not entry.is_symlink() or leads_elsewhere(Path(entry.path), root, followed)):
+            if recursive and (not entry.is_symlink() or is_new_folder(Path(entry.path), root, followed)):
                 yield from _list_entries(Path(entry.path), recursive, root, followed, f"{prefix}{entry.name}/")
         elif entry.is_file():
             status = entry.stat()

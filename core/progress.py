@@ -40,7 +40,7 @@ _check: ContextVar[Callable[[], None] | None] = ContextVar("maskloss_check", def
 
 
 @contextmanager
-def checked_by(check: Callable[[], None]) -> Generator[None]:
+def set_interrupt_check(check: Callable[[], None]) -> Generator[None]:
     """Inside the block `check_interrupted` calls `check`, which raises where the work is to stop.
 
     Threads have it when they are given this one's context (`contextvars.copy_context`).

@@ -49,7 +49,7 @@ def shrink_then_enlarge(array: np.ndarray, size: Size, enlarge: int = cv2.INTER_
     return array if smaller == size else cv2.resize(array, size, interpolation=enlarge)
 
 
-def at_most(rgb_HWC: np.ndarray, longest_px: int) -> tuple[np.ndarray, float]:
+def limit_size(rgb_HWC: np.ndarray, longest_px: int) -> tuple[np.ndarray, float]:
     """The picture with its longer side at most longest_px, and its scale: 1 for one that is no larger already."""
     height, width = rgb_HWC.shape[:2]
     scale = min(1.0, longest_px / max(height, width))

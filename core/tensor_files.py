@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from .files import refuse_special, written_whole
+from .files import atomic_write, refuse_special
 
 # The header's length, in front of it, as the format has it: 64 bits, little-endian. Data begins at a multiple of 8.
 _LENGTH = struct.Struct("<Q")
@@ -21,7 +21,7 @@ _ALIGNMENT = 8
 
 
 @contextmanager
-def opened_tensors(path: Path) -> Generator[Any]:
+def open_tensors(path: Path) -> Generator[Any]:
     """safetensors' handle of a file, for PyTorch on the CPU. SafetensorError or OSError where it is no such file; what
     is no regular file is not opened, as a pipe would be waited for without end."""
     refuse_special(path)
@@ -46,6 +46,6 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
         {**own, **{name: entries[name] for name in in_file_order}}, ensure_ascii=False, separators=(",", ":")
     ).encode()
     header += b" " * (-len(header) % _ALIGNMENT)
-    with written_whole(path) as temporary, temporary.open("wb") as stream:
+    with atomic_write(path) as temporary, temporary.open("wb") as stream:
         stream.write(_LENGTH.pack(len(header)) + header)
         stream.write(memoryview(content)[start:])

@@ -62,14 +62,14 @@ def warn(text: str) -> str:
     return text
 
 
-def warned() -> list[str]:
+def given_warnings() -> list[str]:
     """What has been warned of in the work that is running."""
     collector = _collector.get()
     return [] if collector is None else collector.texts
 
 
 @contextmanager
-def collected_warnings(tell: Callable[[str], None] | None = None) -> Generator[Warnings]:
+def collect_warnings(tell: Callable[[str], None] | None = None) -> Generator[Warnings]:
     """Collect the warnings given inside the block. Each is passed to `tell` as well, or without one to whoever collects
     outside of the block."""
     outside = _collector.get()

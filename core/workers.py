@@ -14,7 +14,7 @@ from typing import TypeVar
 import cv2
 import torch
 
-from .progress import WorkStopped, check_interrupted, checked_by
+from .progress import WorkStopped, check_interrupted, set_interrupt_check
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -39,7 +39,7 @@ def worker_count(*models: object) -> int:
     return min(cores, MAX_WORKERS)
 
 
-def in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> Generator[B]:
+def map_in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> Generator[B]:
     """`work` on each piece, in `workers` threads; results come in the order of the pieces, equal for any number.
 
     Work in another thread has the caller's context (`contextvars`), so that its warnings arrive where the caller's do.
@@ -59,7 +59,7 @@ def in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> Gener
             raise WorkStopped
 
     def stoppable(piece: A) -> B:
-        with checked_by(check):
+        with set_interrupt_check(check):
             return work(piece)
 
     with _use_one_thread_each(), ThreadPoolExecutor(workers, "maskloss", use_one_core) as pool:
@@ -102,7 +102,7 @@ class Budget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def held(self, amount: int) -> Generator[None]:
+    def reserve(self, amount: int) -> Generator[None]:
         """Take `amount` for a while; who needs more than there is at all takes everything, and so works alone."""
         amount = min(amount, self._total)
         with self._changed:

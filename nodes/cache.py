@@ -143,7 +143,7 @@ class MaskLossLoadCache(Node):
     def run(self, cache_directory: str) -> dict[str, Any]:
         folders = current_host().folders()
         cache = open_cache(resolve_read(folders, cache_directory, "cache_directory", PathKind.DIRECTORY))
-        stale = [warn(f"{entry.name}: {entry.reason}; run Cache Latents again") for entry in cache.stale]
+        stale = [warn(f"{entry.name}: {entry.reason}; run Cache Latents again") for entry in cache.stale_entries]
         messages = [*cache.notes, *stale]
         counts = {origin.value: count for origin, count in cache.origin_counts().items()}
         report = {"counts": {"entries": len(cache.entries), **counts}, "messages": messages}

@@ -16,7 +16,7 @@ from ..core.masks.merge_alpha import merge_dataset_alpha
 from ..core.paths import PathKind, listing_digest, resolve_read, resolve_write
 from ..core.report.previews import dataset_sheet
 from ..core.video.clips import FrameExtraction, VideoSettings, parse_target_frames
-from ..core.warning import warned
+from ..core.warning import given_warnings
 from .checks import verdict
 from .node import Node
 from .results import as_json, changed, shown, told
@@ -195,7 +195,7 @@ class MaskLossMergeDatasets(Node):
         self, first: Dataset, second: Dataset, first_weight: float = 1.0, second_weight: float = 1.0
     ) -> dict[str, Any]:
         dataset, messages = merge_datasets(first, second, first_weight, second_weight)
-        warnings = warned()
+        warnings = given_warnings()
         for message in messages:
             if message not in warnings:
                 current_host().say(message)

@@ -48,4 +48,4 @@ def opened(
     """
     if isinstance(model, DemoDenoiser):
         return nullcontext(model)
-    return open_denoiser(model, cache.some_text(), guidance, dtype, dropout)
+    return open_denoiser(model, cache.example_text(), guidance, dtype, dropout)

@@ -11,7 +11,7 @@ import torch
 
 from ..core.errors import PromptError, SettingError
 from ..core.host import current_host
-from ..core.warning import collected_warnings
+from ..core.warning import collect_warnings
 from .checks import WIDGETS, checked_by_itself, declared_inputs, problem_with, unknown_input
 from .results import with_warnings
 
@@ -55,7 +55,7 @@ def _checked(run: Callable[..., Any]) -> Callable[..., Any]:
             raise PromptError(unknown_input(node, name))
         _check_values(node, signature.bind(self, *args, **inputs).arguments)
         host = current_host()
-        with torch.inference_mode(False), torch.no_grad(), collected_warnings(host.warn) as warnings:
+        with torch.inference_mode(False), torch.no_grad(), collect_warnings(host.warn) as warnings:
             result = run(self, *args, **inputs)
         host.keep_warnings(warnings.texts)
         return with_warnings(result, warnings.texts, watched=host.running_node() is not None)

@@ -13,7 +13,7 @@ from ..core.errors import PathError
 from ..core.host import current_host
 from ..core.masks.ledger import edits_digest
 from ..core.paths import listing_digest, resolve_read, resolve_read_or_write
-from ..core.warning import warned
+from ..core.warning import given_warnings
 
 # The history keeps every `ui` value in memory; the whole report is on the wire.
 MAX_TEXT = 65_536
@@ -42,7 +42,7 @@ def told(
 
     With `pictures` their previews are there too, on every call of that node or on none.
     """
-    warnings = warned()
+    warnings = given_warnings()
     if said := [message for message in messages if message not in warnings]:
         current_host().say("\n".join(said))
     report = str(result[-1])

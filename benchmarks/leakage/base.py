@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from maskloss.core.files import written_whole
+from maskloss.core.files import atomic_write
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -79,7 +79,7 @@ def load_base(config: BaseConfig, directory: Path, say: Callable[[str], None]) -
     network = make_network(config)
     if not path.exists():
         train_base(network, config, say)
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             save_file(network.state_dict(), str(temporary))
     network.load_state_dict(load_file(path))
     return network.requires_grad_(False)

@@ -40,7 +40,7 @@ class WorldDenoiser:
     def can_place(self, indices: Sequence[int]) -> bool:
         return False
 
-    def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
+    def autograd_context(self, checkpoint: bool) -> AbstractContextManager[object]:
         return nullcontext()
 
     def predict(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from maskloss.core.files import write_json, written_whole
+from maskloss.core.files import atomic_write, write_json
 
 from .base import BaseConfig, load_base
 from .contenders import Contender
@@ -91,7 +91,7 @@ def run_one(plan: Plan, contender: Contender, seed: int) -> dict[str, float]:
     drawn = laboratory.draw(laboratory.train(contender, seed), seed)
     result = score_pictures(drawn, laboratory.base_pictures(seed))
     if seed == PICTURED_SEED:
-        with written_whole(plan.pictures_path(contender)) as temporary:
+        with atomic_write(plan.pictures_path(contender)) as temporary:
             np.savez(temporary, ours=drawn.ours_NHWC, others=drawn.others_NHWC, anyone=drawn.anyone_NHWC)
     write_json(plan.result_path(contender, seed), result)
     return result

@@ -32,7 +32,7 @@ class BlockCheckpointing:
         self.active = False
 
     @contextmanager
-    def installed(self) -> Generator[None]:
+    def install(self) -> Generator[None]:
         """The blocks go through this object; afterwards each is as it was."""
         before = [(block, block.__dict__.get("forward")) for block in self.blocks]
         try:
@@ -46,7 +46,7 @@ class BlockCheckpointing:
                     block.forward = forward
 
     @contextmanager
-    def on(self, active: bool) -> Generator[None]:
+    def set_active(self, active: bool) -> Generator[None]:
         """Checkpoint inside, or not; afterwards as before."""
         before, self.active = self.active, active
         try:
@@ -92,10 +92,10 @@ class _Block:
     run: Callable[[Sequence[torch.Tensor]], list[torch.Tensor]]
     mutating: bool
 
-    def inputs(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    def prepare_inputs(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         return [tensor.clone() for tensor in tensors] if self.mutating else tensors
 
-    def watched(self) -> AbstractContextManager[object]:
+    def mutation_context(self) -> AbstractContextManager[object]:
         return mutation_allowed() if self.mutating else nullcontext()
 
 
@@ -106,15 +106,15 @@ class _Recompute(torch.autograd.Function):
         ctx.autocast = autocast_state(tensors)
         ctx.save_for_backward(*tensors)
         with torch.no_grad():
-            return tuple(block.run(block.inputs(tensors)))
+            return tuple(block.run(block.prepare_inputs(tensors)))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         block: _Block = ctx.block
         needed = ctx.needs_input_grad[2:]
         inputs = [tensor.detach().requires_grad_(need) for tensor, need in zip(ctx.saved_tensors, needed, strict=True)]
-        with torch.enable_grad(), torch.autocast(**ctx.autocast), block.watched():
-            outputs = block.run(block.inputs(inputs))
+        with torch.enable_grad(), torch.autocast(**ctx.autocast), block.mutation_context():
+            outputs = block.run(block.prepare_inputs(inputs))
             pairs = [
                 (output, gradient)
                 for output, gradient in zip(outputs, gradients, strict=True)

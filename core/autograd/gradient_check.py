@@ -56,7 +56,7 @@ def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]
             if _overwrites_saved_values(call):
                 raise _gradient_error(f"{kind.__name__} would be made with values that are overwritten meanwhile")
             plain = _plain_gradients(call, checkpointing)
-            with checkpointing.on(True):
+            with checkpointing.set_active(True):
                 checkpointed = _gradients(call, mutating=False)
         except torch.OutOfMemoryError:
             raise

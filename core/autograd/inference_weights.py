@@ -49,7 +49,7 @@ class DifferentiableWeights:
         self._restore()
 
     @contextmanager
-    def aside(self) -> Generator[None]:
+    def suspend(self) -> Generator[None]:
         """The module as its owner knows it, who may move its weights; afterwards differentiable again."""
         self._restore()
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..resample import at_most, shrink_then_enlarge
+from ..resample import limit_size, shrink_then_enlarge
 from .nets import load_net, sigmoid
 from .registry import FACE_DETECTOR
 
@@ -58,7 +58,7 @@ def detect(rgb_HWC: np.ndarray, min_score: float = 0.5) -> list[Detection]:
     """
     height, width = rgb_HWC.shape[:2]
     found = _decode(rgb_HWC, min_score)
-    small_HWC, scale = at_most(rgb_HWC, _BORDERED_PX)
+    small_HWC, scale = limit_size(rgb_HWC, _BORDERED_PX)
     for border in _BORDERS:
         found += [_scale_face(face, 1 / scale) for face in _decode(small_HWC, min_score, border)]
     for tile in (int(max(height, width) * fraction) for fraction in _TILE_FRACTIONS):

@@ -39,7 +39,7 @@ class HeadView:
     from_chin_HW: np.ndarray
     picture_to_view_23: np.ndarray
 
-    def on_picture(self, mask_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    def to_picture(self, mask_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """A mask of the view on the picture of `size` (width, height), softened by a pixel: float32 HW in [0, 1]."""
         soft_HW = cv2.GaussianBlur(mask_HW.astype(np.float32), (3, 3), 0)
         return cv2.warpAffine(soft_HW, cv2.invertAffineTransform(self.picture_to_view_23), size)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ..errors import ModelMissingError
-from ..model_runs import running_model
+from ..model_runs import convert_model_errors
 from .install import require
 
 
@@ -37,7 +37,7 @@ class Net:
         with self._lock:
             net = self._idle.pop() if self._idle else None
         net = _read(self._path) if net is None else net
-        with running_model(self._path.name, input_HWC):
+        with convert_model_errors(self._path.name, input_HWC):
             net.setInput(blob)
             results = [np.array(output) for output in net.forward(list(outputs))]
         with self._lock:

@@ -73,6 +73,6 @@ def _find_parts(
         crown = look_at_crown(view)
         own_hair_HW = find_hair(view, crown)
         free_HW = (others_HW <= 0.5) | (own_HW > 0.5)
-        hair_HW = np.maximum(hair_HW, view.on_picture(own_hair_HW, size) * free_HW)
-        face_HW = np.maximum(face_HW, view.on_picture(find_face(view, own_hair_HW, crown), size) * free_HW)
+        hair_HW = np.maximum(hair_HW, view.to_picture(own_hair_HW, size) * free_HW)
+        face_HW = np.maximum(face_HW, view.to_picture(find_face(view, own_hair_HW, crown), size) * free_HW)
     return {"Body": body_HW, "Hair": hair_HW, "Face": face_HW}

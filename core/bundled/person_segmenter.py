@@ -9,7 +9,7 @@ import numpy as np
 
 from ..people.faces import Face
 from ..people.instances import PersonMask
-from ..resample import at_most, shrink_then_enlarge
+from ..resample import limit_size, shrink_then_enlarge
 from .face_mesh import square_to_input
 from .found_faces import Recent
 from .install import require
@@ -61,7 +61,7 @@ def head_place(box: tuple[float, float, float, float], keypoints_K2: np.ndarray)
 
 def work_picture(rgb_HWC: np.ndarray) -> tuple[np.ndarray, float]:
     """The picture at no more than 1024 pixels, on which everything but the faces is looked for, and its scale."""
-    return at_most(rgb_HWC, _WORK_PX)
+    return limit_size(rgb_HWC, _WORK_PX)
 
 
 def people_probabilities(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tuple[np.ndarray, ...]:

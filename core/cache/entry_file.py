@@ -17,8 +17,8 @@ import torch
 from safetensors import SafetensorError
 
 from ..errors import CacheError
-from ..files import fitting_stem
-from ..tensor_files import opened_tensors, write_tensors
+from ..files import shorten_stem
+from ..tensor_files import open_tensors, write_tensors
 
 REFERENCE_FORMAT = "1.0.1"
 LATENTS = "latents_"
@@ -68,7 +68,7 @@ def entry_file_name(name: str, image_size: tuple[int, int], architecture: str) -
     # By what stands behind it another trainer knows which clips are one video's.
     clip = _CLIP.search(name)
     ending = ending if clip is None else clip[0] + ending
-    return fitting_stem(name if clip is None else name[: clip.start()], ending) + ending
+    return shorten_stem(name if clip is None else name[: clip.start()], ending) + ending
 
 
 def write_entry(
@@ -82,12 +82,12 @@ def write_entry(
     """Write latents, weights (float32 in [0, 1]) and what an image-to-video model is given, whole or not at all.
     `metadata` is added to the format's."""
     frames, height, width = latent_CThw.shape[1:]
-    tensors = {_tensor_name(LATENTS, latent_CThw): alone(latent_CThw)}
+    tensors = {_tensor_name(LATENTS, latent_CThw): owned_copy(latent_CThw)}
     if weights_1Thw is not None:
         stored = _quantise_weights(weights_1Thw, storage)
-        tensors[_tensor_name(WEIGHTS, stored)] = alone(stored)
+        tensors[_tensor_name(WEIGHTS, stored)] = owned_copy(stored)
     if image_CThw is not None:
-        tensors[_tensor_name(IMAGE_LATENTS, image_CThw)] = alone(image_CThw)
+        tensors[_tensor_name(IMAGE_LATENTS, image_CThw)] = owned_copy(image_CThw)
     own = {"format_version": REFERENCE_FORMAT, "frame_count": str(frames), "latent_size": f"{width}x{height}"}
     write_tensors(path, tensors, {**own, **metadata})
 
@@ -95,7 +95,7 @@ def write_entry(
 def read_header(path: Path) -> EntryHeader:
     """A file's metadata and shapes. CacheError when it is missing, damaged or holds no latents."""
     try:
-        with opened_tensors(path) as file:
+        with open_tensors(path) as file:
             keys = list(file.keys())
             latents, weights = _sized_keys(keys, LATENTS), _sized_keys(keys, WEIGHTS)
             if len(latents) != 1:
@@ -114,7 +114,7 @@ def read_header(path: Path) -> EntryHeader:
 def read_metadata(path: Path) -> Mapping[str, str]:
     """The metadata of a file of any kind. CacheError when it is missing or damaged."""
     try:
-        with opened_tensors(path) as file:
+        with open_tensors(path) as file:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise _damage_error(path, str(error)) from error
@@ -123,7 +123,7 @@ def read_metadata(path: Path) -> Mapping[str, str]:
 def read_tensor_names(path: Path) -> tuple[str, ...]:
     """The names of a file's tensors. CacheError when it is missing or damaged."""
     try:
-        with opened_tensors(path) as file:
+        with open_tensors(path) as file:
             return tuple(file.keys())
     except (SafetensorError, OSError) as error:
         raise _damage_error(path, str(error)) from error
@@ -156,7 +156,7 @@ def read_weights(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> t
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Every tensor of a file. CacheError when it is missing, damaged or not finite."""
     try:
-        with opened_tensors(path) as file:
+        with open_tensors(path) as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as error:
         raise _damage_error(path, str(error)) from error
@@ -168,7 +168,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 def _read_tensor(path: Path, prefix: str, tag: str, fingerprint: str) -> torch.Tensor | None:
     try:
-        with opened_tensors(path) as file:
+        with open_tensors(path) as file:
             # Files of other systems carry no tag, and nothing can be said of them.
             if fingerprint and (file.metadata() or {}).get(tag, fingerprint) != fingerprint:
                 raise _damage_error(path, "it was written again since, for another picture, mask or setting")
@@ -212,7 +212,7 @@ def is_finite(tensor: torch.Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
-def alone(tensor: torch.Tensor) -> torch.Tensor:
+def owned_copy(tensor: torch.Tensor) -> torch.Tensor:
     """A copy on the CPU that shares no memory: safetensors refuses views, and a view of a batch is the whole batch."""
     return tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
 

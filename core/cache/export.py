@@ -36,10 +36,10 @@ def export_reference(
     there already; nothing is written then.
     """
     target = _resolve_architecture(cache, architecture)
-    if cache.stale:
+    if cache.stale_entries:
         raise CacheError(
-            f"{len(cache.stale)} entries of {cache.directory} are stale ({cache.stale[0].name}: "
-            f"{cache.stale[0].reason}); run CacheLatents again before the export."
+            f"{len(cache.stale_entries)} entries of {cache.directory} are stale ({cache.stale_entries[0].name}: "
+            f"{cache.stale_entries[0].reason}); run CacheLatents again before the export."
         )
     if any(entry.target_index is not None for entry in cache.entries):
         raise CacheError(

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import CacheError
-from .entry_file import REFERENCE_FORMAT, alone
+from .entry_file import REFERENCE_FORMAT, owned_copy
 from .reference_files import ReferenceArchitecture
 from .store import LatentCache
 
@@ -57,7 +57,7 @@ def reference_text(cache: LatentCache, caption: str, target: ReferenceArchitectu
             f"The caption {caption!r} cannot be exported, because ComfyUI does not read {' '.join(marks)} as it is "
             "written; take it out of the caption, or export with --no-text and cache captions with the other trainer."
         )
-    text = cache.captioned(caption)
+    text = cache.caption_text(caption)
     if "cross_attn" not in text or text["cross_attn"].ndim != 3 or len(text["cross_attn"]) != 1:
         raise CacheError(f"The text of the caption {caption!r} in {cache.directory} has no cross_attn (1, L, D).")
     tokens_LD = _cut_padding(text["cross_attn"][0], text.get("attention_mask"))
@@ -70,7 +70,7 @@ def reference_text(cache: LatentCache, caption: str, target: ReferenceArchitectu
     if target is ReferenceArchitecture.HUNYUAN_VIDEO:
         return _hunyuan_video_tensors(tokens_LD, text, most)
     name = "varlen_t5" if target is ReferenceArchitecture.WAN else "varlen_vl_embed"
-    return {f"{name}_{_dtype_name(tokens_LD)}": alone(tokens_LD)}
+    return {f"{name}_{_dtype_name(tokens_LD)}": owned_copy(tokens_LD)}
 
 
 def text_metadata(caption: str, target: ReferenceArchitecture) -> Mapping[str, str]:
@@ -87,9 +87,9 @@ def _hunyuan_video_tensors(
     room = most - len(tokens_LD)
     mask = F.pad(torch.ones(len(tokens_LD), dtype=torch.int64), (0, room))
     return {
-        f"llm_{_dtype_name(tokens_LD)}": alone(F.pad(tokens_LD, (0, 0, 0, room))),
+        f"llm_{_dtype_name(tokens_LD)}": owned_copy(F.pad(tokens_LD, (0, 0, 0, room))),
         "llm_mask": mask,
-        f"clipL_{_dtype_name(pooled)}": alone(pooled[0]),
+        f"clipL_{_dtype_name(pooled)}": owned_copy(pooled[0]),
     }
 
 

@@ -20,7 +20,7 @@ FRAMES = "frame_indices"
 _GREY = 0.5
 
 
-def first_then_grey(rgb_BTHWC: torch.Tensor) -> torch.Tensor:
+def keep_first_frame(rgb_BTHWC: torch.Tensor) -> torch.Tensor:
     """Clips of which only the first frame is known."""
     shown = grey_like(rgb_BTHWC)
     shown[:, 0] = rgb_BTHWC[:, 0]
@@ -32,13 +32,13 @@ def grey_like(rgb_BTHWC: torch.Tensor) -> torch.Tensor:
     return torch.full_like(rgb_BTHWC, _GREY)
 
 
-def with_mask(latents_BCThw: torch.Tensor, given: Sequence[bool]) -> torch.Tensor:
+def prepend_mask(latents_BCThw: torch.Tensor, given: Sequence[bool]) -> torch.Tensor:
     """(B,4+C,T,h,w): the latents after a mask that says which latent frames are `given`."""
     batch, _, frames, height, width = latents_BCThw.shape
     mask_11T11 = torch.tensor(given, dtype=latents_BCThw.dtype).reshape(1, 1, frames, 1, 1)
     return torch.cat([mask_11T11.expand(batch, MASK_CHANNELS, frames, height, width), latents_BCThw], dim=1)
 
 
-def frames_of(entry: CacheEntry) -> tuple[int, ...]:
+def frame_numbers(entry: CacheEntry) -> tuple[int, ...]:
     """The frame numbers of a one-frame entry, ascending as its latent's frames are; empty for any other."""
     return () if entry.target_index is None else tuple(sorted((entry.target_index, *entry.control_indices)))

@@ -35,7 +35,7 @@ class CacheIndex:
 
     def __post_init__(self) -> None:
         if not isinstance(self.entries, EntryTable):
-            object.__setattr__(self, "entries", EntryTable.of(self.entries))
+            object.__setattr__(self, "entries", EntryTable.from_entries(self.entries))
 
 
 def read_index(directory: Path) -> CacheIndex:
@@ -101,4 +101,4 @@ def entry_files(entries: Sequence[CacheEntry]) -> Iterator[tuple[str, int]]:
 
 
 def _to_table(entries: Sequence[CacheEntry]) -> EntryTable:
-    return entries if isinstance(entries, EntryTable) else EntryTable.of(entries)
+    return entries if isinstance(entries, EntryTable) else EntryTable.from_entries(entries)

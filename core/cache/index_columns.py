@@ -40,7 +40,7 @@ class EntryTable(Sequence[CacheEntry]):
             raise ValueError("its columns are not of one length")
 
     @classmethod
-    def of(cls, entries: Iterable[CacheEntry]) -> EntryTable:
+    def from_entries(cls, entries: Iterable[CacheEntry]) -> EntryTable:
         """The columns of `entries`."""
         columns: dict[str, list[Any]] = {field.name: [] for field in fields(CacheEntry)}
         sources: dict[str, list[Any]] = {name: [] for name in ("role", "folder", "file", "size", "mtime_ns", "sha256")}

@@ -71,7 +71,7 @@ def inspect_cache(directory: Path, deep: bool = False) -> Inspection:
         cache=cache,
         complete=complete,
         checks=tuple(_check_entry(cache, entry, deep) for entry in cache.entries),
-        stale=cache.stale_now(),
+        stale=cache.find_stale_entries(),
         orphans=orphans,
         unused_text=_find_unused_text(cache),
     )

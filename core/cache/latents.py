@@ -16,16 +16,16 @@ from ..dataset.items import Dataset, MaskOrigin
 from ..dataset.load import check_required
 from ..dataset.share import Share
 from ..errors import CacheError, DatasetError, PathError, SettingError
-from ..files import locked, sweep
+from ..files import lock_directory, sweep
 from ..progress import SILENT, Progress
 from ..warning import warn
+from .encode_missing import encode_missing
 from .encoders import LatentEncoder
 from .entries import CacheEntry
 from .entry_file import COVERAGE, ORIGIN, MaskStorage, read_header
 from .image_conditioning import MASK_CHANNELS
 from .index import INDEX_FILE, CacheIndex, orphan_files, write_index
 from .index_columns import EntryTable
-from .making import make_missing
 from .plan import Action, CachingRules, ItemPlan, OneFrame, plan_item
 from .reference_files import holds_reference_files
 from .shares import begin_share, finish_share, forget_shares, index_before, share_job, share_messages
@@ -77,8 +77,8 @@ def cache_latents(
         _mark_unfinished(rules)
         if share is not None:
             begin_share(directory, share, job)
-    plans = make_missing(plans, rules, batch_size, progress)
-    entries = EntryTable.of(_make_entry(plan, rules) for plan in sorted(plans, key=lambda plan: plan.name))
+    plans = encode_missing(plans, rules, batch_size, progress)
+    entries = EntryTable.from_entries(_make_entry(plan, rules) for plan in sorted(plans, key=lambda plan: plan.name))
     index = CacheIndex(encoder.architecture, encoder.identity, entries)
     if share is None:
         index = _write_whole_index(directory, index)
@@ -112,7 +112,7 @@ def _mark_unfinished(rules: CachingRules) -> None:
 
 def _write_whole_index(directory: Path, index: CacheIndex) -> CacheIndex:
     """The index of all entries, with the text that was there."""
-    with locked(directory):
+    with lock_directory(directory):
         before = index_before(directory)
         whole = replace(index, text_encoder=None if before is None else before.text_encoder)
         if whole != before:

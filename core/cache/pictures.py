@@ -16,7 +16,7 @@ from .entry_file import CLIP_FRAMES, read_metadata
 from .store import LatentCache
 
 
-def shown_frames(entry: CacheEntry, most: int) -> tuple[int, ...]:
+def select_frames(entry: CacheEntry, most: int) -> tuple[int, ...]:
     """The latent frames to look at: in one-frame training the one to learn, else `most` of them, evenly spread."""
     if entry.target_index is not None:
         return (sorted((entry.target_index, *entry.control_indices)).index(entry.target_index),)

@@ -34,7 +34,7 @@ from .entry_file import (
     entry_file_name,
     read_header,
 )
-from .sources import look_at
+from .sources import read_sources
 
 FORMAT_VERSION = "1"
 
@@ -141,7 +141,9 @@ def plan_item(item: DatasetItem, rules: CachingRules) -> tuple[ItemPlan, ...]:
         if clip is not None:
             _check_clip(item, len(clip.frames), rules)
     files = [_entry_file(item, clip, size, rules) for clip in clips]
-    sources, seen = look_at(_source_paths(item, rules.one_frame), rules.directory / files[0]) if files else ((), "")
+    sources, seen = (
+        read_sources(_source_paths(item, rules.one_frame), rules.directory / files[0]) if files else ((), "")
+    )
     return tuple(
         _plan_entry(item, clip, file, size, bucket, sources, seen, rules)
         for clip, file in zip(clips, files, strict=True)
@@ -193,7 +195,7 @@ def _plan_entry(
     )  # fmt: skip
     action, kept = Action.ENCODE, None
     if header is not None:
-        same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint and says_its_mask(header.metadata)
+        same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint and has_mask_facts(header.metadata)
         action = Action.NOTHING if same else Action.WEIGHTS
         kept = _trim_header(header) if same else None
     return ItemPlan(
@@ -248,7 +250,7 @@ def _read_kept_header(path: Path, latent_fingerprint: str) -> EntryHeader | None
     return header if header.metadata.get(LATENT_FINGERPRINT) == latent_fingerprint else None
 
 
-def says_its_mask(metadata: Mapping[str, str]) -> bool:
+def has_mask_facts(metadata: Mapping[str, str]) -> bool:
     """Whether an entry's file says of its mask what the index takes from it; else its weights are written again."""
     try:
         MaskOrigin(metadata.get(ORIGIN))

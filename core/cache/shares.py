@@ -14,7 +14,7 @@ from pathlib import Path
 from ..dataset.items import Dataset
 from ..dataset.share import Share
 from ..errors import CacheError
-from ..files import locked
+from ..files import lock_directory
 from ..fingerprints import fingerprint_of
 from .index import SHARES_DIRECTORY, CacheIndex, read_index, read_index_file, write_index, write_index_file
 from .index_columns import EntryTable
@@ -40,7 +40,7 @@ def finish_share(directory: Path, share: Share, job: str, part: CacheIndex) -> t
     Returns the numbers of the shares that are not finished: none of them when the cache is whole now.
     """
     write_index_file(_index_path(directory, share, job), part)
-    with locked(directory):
+    with lock_directory(directory):
         paths = {number: _index_path(directory, Share(number, share.of), job) for number in range(1, share.of + 1)}
         missing = tuple(number for number, path in paths.items() if not path.exists())
         if missing:
@@ -49,7 +49,7 @@ def finish_share(directory: Path, share: Share, job: str, part: CacheIndex) -> t
         entries = [entry for path in paths.values() for entry in read_index_file(path).entries]
         entries.sort(key=lambda entry: entry.name)  # the same order however the work was divided
         text_encoder = None if before is None else before.text_encoder
-        whole = replace(part, entries=EntryTable.of(entries), text_encoder=text_encoder)
+        whole = replace(part, entries=EntryTable.from_entries(entries), text_encoder=text_encoder)
         if whole != before:
             write_index(directory, whole)
     return ()

@@ -19,7 +19,7 @@ from .index_columns import EntryTable
 _SETTLED_NS = 2_000_000_000
 
 
-def look_at(paths: Mapping[str, Path], entry_file: Path) -> tuple[tuple[Source, ...], str]:
+def read_sources(paths: Mapping[str, Path], entry_file: Path) -> tuple[tuple[Source, ...], str]:
     """The files by their role as they are now, and what to write into an entry's file for the next look.
 
     A file that is in size and times as it was when `entry_file` was made has the hash that is noted there; any other is
@@ -48,7 +48,7 @@ def changed_and_missing(entries: Sequence[CacheEntry]) -> tuple[list[tuple[str, 
     missing: dict[str, None] = {}
     seen: dict[str, tuple[int, int] | None] = {}
     hashes: dict[str, str] = {}
-    table = entries if isinstance(entries, EntryTable) else EntryTable.of(entries)
+    table = entries if isinstance(entries, EntryTable) else EntryTable.from_entries(entries)
     for name, number, path, size, mtime_ns in table.sources():
         if path not in seen:
             seen[path] = _stat(path)

@@ -23,7 +23,7 @@ from ..video.reader import VIDEO_SUFFIXES
 from ..warning import warn
 from .entries import CacheEntry, StaleEntry
 from .entry_file import read_image, read_latent, read_tensor_names, read_tensors, read_weights
-from .image_conditioning import FRAMES, IMAGE, MASK_CHANNELS, frames_of
+from .image_conditioning import FRAMES, IMAGE, MASK_CHANNELS, frame_numbers
 from .index import INDEX_FILE, SHARES_DIRECTORY, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
 from .reference_files import ReferenceArchitecture, read_reference
 from .reference_text import holds_embeddings, read_reference_text
@@ -35,9 +35,9 @@ class LatentCache:
     """An open cache. Tensors are read, and checked, when they are asked for.
 
     `encoder` and `text_encoder` are identities (None: no text is cached). With `reference` the files are the reference
-    system's, and `notes` say what they do not tell; `their_text` names its files of captions, by caption, where these
-    are used. With `is_share` the entries are those of one share, of a cache that
-    others may still be filling.
+    system's, and `notes` say what is not known of them; `reference_text_files` maps captions to its files of
+    embeddings, where these are used. With `is_share` the entries are those of one shard of a dataset, of a cache that
+    other processes may still be filling.
     """
 
     directory: Path
@@ -48,7 +48,7 @@ class LatentCache:
     reference: ReferenceArchitecture | None = None
     notes: tuple[str, ...] = ()
     is_share: bool = False
-    their_text: Mapping[str, str] = field(default_factory=dict[str, str])
+    reference_text_files: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def fingerprint(self) -> str:
@@ -61,13 +61,13 @@ class LatentCache:
         return hashlib.sha256(described.encode()).hexdigest()
 
     @cached_property
-    def stale(self) -> tuple[StaleEntry, ...]:
+    def stale_entries(self) -> tuple[StaleEntry, ...]:
         """Entries that do not show their sources as they were when this was first asked. A source whose size or time
         of change differs is hashed; only another content counts."""
-        return self.stale_now()
+        return self.find_stale_entries()
 
     @cached_property
-    def moved(self) -> tuple[str, ...]:
+    def missing_sources(self) -> tuple[str, ...]:
         """Names of entries with sources that are no longer there, which is no fault."""
         return tuple(changed_and_missing(self.entries)[1])
 
@@ -98,22 +98,22 @@ class LatentCache:
         if self.reference is not None:
             raw_CThw = self.reference.to_raw(image_CThw[MASK_CHANNELS:])
             image_CThw = torch.cat([image_CThw[:MASK_CHANNELS], raw_CThw])
-        frames = frames_of(entry)
+        frames = frame_numbers(entry)
         return {IMAGE: image_CThw[None], **({FRAMES: torch.tensor(frames)} if frames else {})}
 
     def text(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
         """The embeddings of the entry's caption. CacheError when CacheText has not run since it changed."""
-        return self.captioned(entry.caption)
+        return self.caption_text(entry.caption)
 
-    def some_text(self) -> dict[str, torch.Tensor]:
+    def example_text(self) -> dict[str, torch.Tensor]:
         """The embeddings of some caption, to see what a model makes of them. CacheError as `text`."""
         return self.text(self.entries[0])
 
     def empty_text(self) -> dict[str, torch.Tensor]:
         """The embeddings of the empty caption. CacheError as `text`."""
-        return self.captioned("")
+        return self.caption_text("")
 
-    def stale_now(self) -> tuple[StaleEntry, ...]:
+    def find_stale_entries(self) -> tuple[StaleEntry, ...]:
         """The entries whose sources changed, looked at again: a cache may stay open for hours while files change."""
         reasons: dict[str, list[str]] = {}
         for name, source in changed_and_missing(self.entries)[0]:
@@ -129,8 +129,8 @@ class LatentCache:
         encoder = self.text_encoder
         if encoder is None:
             return tuple(captions)
-        if self.their_text:
-            return tuple(text for text in captions if text not in self.their_text)
+        if self.reference_text_files:
+            return tuple(text for text in captions if text not in self.reference_text_files)
         return tuple(text for text in captions if not (self.directory / text_file_name(encoder, text)).exists())
 
     def origin_counts(self) -> dict[MaskOrigin, int]:
@@ -138,13 +138,13 @@ class LatentCache:
         counts = Counter(entry.origin for entry in self.entries)
         return {origin: counts[origin] for origin in MaskOrigin}
 
-    def captioned(self, caption: str) -> dict[str, torch.Tensor]:
+    def caption_text(self, caption: str) -> dict[str, torch.Tensor]:
         """The embeddings of a caption. CacheError as `text`."""
         if self.text_encoder is None:
             raise CacheError(f"The cache {self.directory} holds no text; run CacheText on it.")
-        theirs = self.their_text.get(caption)
+        theirs = self.reference_text_files.get(caption)
         path = self.directory / (theirs or text_file_name(self.text_encoder, caption))
-        if (self.their_text and theirs is None) or not path.exists():
+        if (self.reference_text_files and theirs is None) or not path.exists():
             raise CacheError(
                 f"The cache {self.directory} holds no text for the caption {caption!r}; run CacheText again."
             )
@@ -206,18 +206,18 @@ def _open_reference(directory: Path) -> LatentCache | None:
         notes.append(
             warn(f"{len(found.without_caption)} entries have no caption beside them, as {found.without_caption[0]}.")
         )
-    text_encoder, their_text = found.text_encoder, {}
+    text_encoder, reference_text_files = found.text_encoder, {}
     if text_encoder is None:
-        their_text = {
+        reference_text_files = {
             caption: file
             for caption, file in found.caption_files.items()
             if holds_embeddings(read_tensor_names(directory / file), found.architecture)
         }
-    if their_text:
+    if reference_text_files:
         # The files bear no hash.
-        stamps = [(file, *_status(directory / file)) for file in sorted(their_text.values())]
+        stamps = [(file, *_status(directory / file)) for file in sorted(reference_text_files.values())]
         text_encoder = f"reference-{found.architecture.full_name}-{fingerprint_of(*stamps)[:16]}"
-        notes.append(f"The embeddings of {len(their_text)} captions are used as they lie there.")
+        notes.append(f"The embeddings of {len(reference_text_files)} captions are used as they lie there.")
     return LatentCache(
         directory,
         found.architecture.value,
@@ -226,7 +226,7 @@ def _open_reference(directory: Path) -> LatentCache | None:
         text_encoder,
         reference=found.architecture,
         notes=tuple(notes),
-        their_text=their_text,
+        reference_text_files=reference_text_files,
     )
 
 

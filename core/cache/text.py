@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from ..errors import CacheError
-from ..files import locked, write_json
+from ..files import lock_directory, write_json
 from ..progress import SILENT, Progress
 from ..tensor_files import write_tensors
 from .encoders import TextEncoder
-from .entry_file import TEXT_ENCODER, alone, is_finite, read_metadata
+from .entry_file import TEXT_ENCODER, is_finite, owned_copy, read_metadata
 from .index import read_index, write_index
 from .reference_files import TEXT_MARK
 from .store import LatentCache, text_file_name
@@ -47,7 +47,7 @@ def cache_text(
     _record_encoder(cache, encoder.identity)
     bare = {entry.item_name for entry in cache.entries if not entry.caption}
     counts = {state: list(states.values()).count(state) for state in ("encoded", "unchanged")}
-    return replace(cache, text_encoder=encoder.identity, their_text={}), {
+    return replace(cache, text_encoder=encoder.identity, reference_text_files={}), {
         "items": [{"caption": text, "state": states[text], "used_by": names} for text, names in used_by.items()],
         "counts": {"captions": len(used_by), "without_caption": len(bare), **counts},
     }
@@ -70,7 +70,7 @@ def _record_encoder(cache: LatentCache, identity: str) -> None:
         # An index of ours would hide what the other trainer caches there later.
         write_json(cache.directory / TEXT_MARK, {"text_encoder": identity})
         return
-    with locked(cache.directory):
+    with lock_directory(cache.directory):
         index = read_index(cache.directory)
         if cache.is_share:
             whole = replace(cache, entries=index.entries, text_encoder=identity)
@@ -98,5 +98,5 @@ def _write_embeddings(path: Path, tensors: Mapping[str, torch.Tensor], caption: 
                 f"The text encoder gave values that are not finite for the caption {caption!r} ({key}); try it in "
                 "float32."
             )
-    stored = {key: alone(tensor) for key, tensor in tensors.items()}
+    stored = {key: owned_copy(tensor) for key, tensor in tensors.items()}
     write_tensors(path, stored, {"maskloss_caption": caption, TEXT_ENCODER: encoder})

@@ -18,7 +18,7 @@ import torch
 
 from ..bundled.nets import sigmoid
 from ..errors import SettingError
-from ..model_runs import running_model
+from ..model_runs import convert_model_errors
 from ..parts.part_map import SCHEMES, PartMap
 from ..people.faces import Face
 from ..people.instances import PersonMask
@@ -92,7 +92,7 @@ class Sam3:
 
         rgb_HWC: uint8, any size; the network sees it once for all prompts. ModelRunError when it fails on it.
         """
-        with torch.inference_mode(), running_model("SAM 3", rgb_HWC):
+        with torch.inference_mode(), convert_model_errors("SAM 3", rgb_HWC):
             importlib.import_module("comfy.model_management").load_model_gpu(self._patcher)
             model = self._patcher.model
             detector = model.diffusion_model.detector

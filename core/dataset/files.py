@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import DatasetError, PathError
-from ..files import sha256_file, tells_case_apart
-from ..paths import leads_elsewhere
+from ..files import is_case_sensitive, sha256_file
+from ..paths import is_new_folder
 
 MASK_LEDGER = ".maskloss_masks.json"
 # Thumbnails, wastebaskets and forks of files: of Synology, QNAP, macOS and Windows.
@@ -174,7 +174,7 @@ def check_case(names: Iterable[str], directory: Path) -> None:
     by_letters: dict[str, str] = {}
     for name in names:
         other = by_letters.setdefault(_composed(name.casefold()), name)
-        if other != name and not tells_case_apart(directory):
+        if other != name and not is_case_sensitive(directory):
             raise DatasetError(
                 f"{other} and {name} differ only in upper and lower case, which the disk of {directory} does not tell "
                 "apart; rename one of them."
@@ -196,7 +196,7 @@ def _is_descended(folder: Path, root: Path, shut: set[Path]) -> bool:
     followed twice and none in a circle."""
     if folder.name.startswith(".") or folder.name.lower() in SYSTEM_FOLDERS or not _open(folder, shut):
         return False
-    return not folder.is_symlink() or leads_elsewhere(folder, root, shut)
+    return not folder.is_symlink() or is_new_folder(folder, root, shut)
 
 
 def _open(folder: Path, shut: set[Path]) -> bool:

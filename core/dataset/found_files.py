@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from ..paths import leads_elsewhere
+from ..paths import is_new_folder
 from .files import MASK_LEDGER, SYSTEM_FOLDERS
 
 SYSTEM_FILES = frozenset((
@@ -167,7 +167,7 @@ def _folders(root: Root, seen: set[str]) -> Iterator[_Folder]:
             if not entry.is_dir():
                 files.append(entry.name)
             elif not entry.is_symlink() or (
-                root.recursive and kind is None and leads_elsewhere(Path(entry.path), start, followed)
+                root.recursive and kind is None and is_new_folder(Path(entry.path), start, followed)
             ):
                 inside = kind or _kind_of_folder(root, Path(entry.path))
                 here = f"{below}{entry.name}"

@@ -15,7 +15,7 @@ from ..images import read_mask
 from ..mask_meaning import MaskMeaning, ReadMask
 from ..video.masks import read_frame_masks
 from ..video.reader import VIDEO_SUFFIXES, probe
-from ..workers import in_order, worker_count
+from ..workers import map_in_order, worker_count
 from .files import hash_of, status_of
 from .items import DatasetItem
 from .load import uses_mask_file
@@ -85,7 +85,7 @@ def look_at_masks(items: Sequence[DatasetItem]) -> tuple[tuple[DatasetItem, ...]
 
 
 def _facts_of(items: Sequence[DatasetItem]) -> Iterator[tuple[str, MaskFacts]]:
-    found = zip(items, in_order(_used_facts, items, worker_count()), strict=True)
+    found = zip(items, map_in_order(_used_facts, items, worker_count()), strict=True)
     return ((item.name, facts) for item, facts in found if facts is not None)
 
 

@@ -67,7 +67,7 @@ class DemoDenoiser:
         """Never: it knows nothing of the order of frames."""
         return False
 
-    def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
+    def autograd_context(self, checkpoint: bool) -> AbstractContextManager[object]:
         """Nothing: no block of the demo model changes its inputs in place."""
         return nullcontext()
 

@@ -29,7 +29,7 @@ class Curve:
     dots: bool = False
 
 
-def smoothed(values: Sequence[float]) -> np.ndarray:
+def moving_mean(values: Sequence[float]) -> np.ndarray:
     """Moving mean over a twentieth of the values (5 at least), centred; at the ends over what there is of it."""
     series = np.asarray(values, dtype=np.float64)
     half = max(2, len(series) // 40)
@@ -65,7 +65,7 @@ def line_chart(curves: Sequence[Curve], x_name: str, y_name: str) -> str:
             drawn.append(f'<polyline class="raw {curve.tone}" points="{frame.points(*_thin_out(curve))}"/>')
     for curve in known:
         if not curve.dots:
-            mean = Curve(curve.name, curve.tone, curve.steps, smoothed(curve.values).tolist())
+            mean = Curve(curve.name, curve.tone, curve.steps, moving_mean(curve.values).tolist())
             drawn.append(f'<polyline class="smooth {curve.tone}" points="{frame.points(*_thin_out(mean))}"/>')
     return "".join(drawn) + "</g></svg>"
 
@@ -135,7 +135,7 @@ def _drop_non_finite(curve: Curve) -> Curve:
 
 def _y_limit(curves: Sequence[Curve]) -> float:
     """Where the chart ends: above every mean and dot and 98 of 100 raw points, so that one spike hides nothing."""
-    tops = [max(c.values) if c.dots else max(smoothed(c.values).max(), np.quantile(c.values, 0.98)) for c in curves]
+    tops = [max(c.values) if c.dots else max(moving_mean(c.values).max(), np.quantile(c.values, 0.98)) for c in curves]
     return float(max(tops)) * 1.08 or 1.0
 
 

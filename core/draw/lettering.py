@@ -66,7 +66,7 @@ def label_size(text: str, size_px: int) -> tuple[int, int]:
     return width + 2 * pad, height + pad
 
 
-def with_legend(rgb_HWC: np.ndarray, entries: Sequence[Entry]) -> np.ndarray:
+def add_legend(rgb_HWC: np.ndarray, entries: Sequence[Entry]) -> np.ndarray:
     """The picture with a legend along its lower edge; letters shrink until it takes at most 2/5 of the height.
 
     An entry is a colour and what it means, or None and a remark. Where even the smallest letters would take more, the
@@ -85,7 +85,7 @@ def with_legend(rgb_HWC: np.ndarray, entries: Sequence[Entry]) -> np.ndarray:
     return _draw_rows(_darken(rgb_HWC, top), rows, top, size_px)
 
 
-def with_legend_below(rgb_HWC: np.ndarray, entries: Sequence[Entry], size_px: int) -> np.ndarray:
+def add_legend_below(rgb_HWC: np.ndarray, entries: Sequence[Entry], size_px: int) -> np.ndarray:
     """The picture made taller by a legend with letters of `size_px`, so that it covers nothing."""
     height, width = rgb_HWC.shape[:2]
     rows = _break_rows(entries, size_px, width)

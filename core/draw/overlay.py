@@ -16,7 +16,7 @@ from ..errors import ImageError
 from ..parts.part_map import PartMap
 from ..people.identity import FaceScore, PersonDecision
 from ..resample import shrink_then_enlarge
-from .lettering import RGB, Entry, draw_label, label_size, letter_size, with_legend, with_legend_below
+from .lettering import RGB, Entry, add_legend, add_legend_below, draw_label, label_size, letter_size
 
 CHOSEN: RGB = (34, 197, 94)
 OTHERS: RGB = (220, 38, 38)
@@ -75,7 +75,7 @@ def parts_overlay(rgb_HWC: np.ndarray, parts: PartMap, opacity: float = PARTS_OP
     entries: list[Entry] = [(_to_rgb(colours[index]), parts.scheme.names[index]) for index in present]
     if parts.approximate:
         entries.append((None, "approximate"))
-    return with_legend(tinted_HWC, entries)
+    return add_legend(tinted_HWC, entries)
 
 
 def part_colours(parts: PartMap) -> np.ndarray:
@@ -93,7 +93,7 @@ def part_colours(parts: PartMap) -> np.ndarray:
 
 def weights_overlay(rgb_HWC: np.ndarray, weights_HW: np.ndarray, opacity: float = WEIGHTS_OPACITY) -> np.ndarray:
     """Weights in [0, 1] as colour over the picture, dark for 0 to pale yellow for 1, with the tiers that occur."""
-    return with_weights_legend(weights_tint(rgb_HWC, weights_HW, opacity), weights_HW)
+    return add_weights_legend(weights_tint(rgb_HWC, weights_HW, opacity), weights_HW)
 
 
 def weights_tint(rgb_HWC: np.ndarray, weights_HW: np.ndarray, opacity: float = WEIGHTS_OPACITY) -> np.ndarray:
@@ -102,15 +102,15 @@ def weights_tint(rgb_HWC: np.ndarray, weights_HW: np.ndarray, opacity: float = W
     return _blend(rgb_HWC, weight_colours(weights_HW), opacity)
 
 
-def with_weights_legend(picture_HWC: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def add_weights_legend(picture_HWC: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The picture with a legend of the weights (in [0, 1], any shape) that occur, or of round ones where many do."""
     values = np.unique(np.round(np.clip(weights, 0, 1) * 255).astype(int))[::-1]
-    return with_legend(picture_HWC, _weight_entries(values if len(values) <= LEGEND_TIERS else ROUND_WEIGHTS))
+    return add_legend(picture_HWC, _weight_entries(values if len(values) <= LEGEND_TIERS else ROUND_WEIGHTS))
 
 
-def with_scale_below(sheet_HWC: np.ndarray) -> np.ndarray:
+def add_scale_below(sheet_HWC: np.ndarray) -> np.ndarray:
     """A sheet of pictures made taller by a line that says which colour stands for which weight; it covers nothing."""
-    return with_legend_below(sheet_HWC, _weight_entries(ROUND_WEIGHTS), SCALE_LETTERS_PX)
+    return add_legend_below(sheet_HWC, _weight_entries(ROUND_WEIGHTS), SCALE_LETTERS_PX)
 
 
 def _weight_entries(values: Sequence[int] | np.ndarray) -> list[Entry]:

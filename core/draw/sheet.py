@@ -48,7 +48,7 @@ def contact_sheet(pictures: Sequence[tuple[np.ndarray, str]], columns: int, cell
     return np.asarray(sheet)
 
 
-def with_bars_below(sheet_HWC: np.ndarray, counts: Mapping[str, int], size_px: int = BAR_LETTERS_PX) -> np.ndarray:
+def add_bars_below(sheet_HWC: np.ndarray, counts: Mapping[str, int], size_px: int = BAR_LETTERS_PX) -> np.ndarray:
     """A sheet made taller by a bar for each count, from left to right in rows of as many as fit; it covers nothing.
 
     `counts` are above 0, in the order in which they shall stand; the longest bar is the greatest.

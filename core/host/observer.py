@@ -11,7 +11,7 @@ import numpy as np
 from ..scores.checkpoint_scores import CheckpointScores
 from ..train.config import LossPoint
 from ..train.loss_log import ValidationPoint
-from ..warning import warned
+from ..warning import given_warnings
 from .host import Host
 from .live import EVENT, KEPT_RUNS, LiveRun, RunState
 
@@ -106,6 +106,6 @@ class HostObserver:
 
     def _tell(self) -> None:
         if self._live:
-            self._live.warned(warned())
+            self._live.warned(given_warnings())
             self._host.send(EVENT, self._live.news())
             self._told_at = time.monotonic()

@@ -10,10 +10,10 @@ from typing import TypeVar
 from ..dataset.items import DatasetItem
 from ..errors import SettingError
 from ..images import image_size
-from ..model_runs import on_picture
-from ..progress import Progress, check_interrupted, checked_by
+from ..model_runs import name_picture_in_errors
+from ..progress import Progress, check_interrupted, set_interrupt_check
 from ..video.reader import probe
-from ..workers import MAX_PIXELS, Budget, in_order
+from ..workers import MAX_PIXELS, Budget, map_in_order
 
 Row = TypeVar("Row")
 
@@ -73,17 +73,17 @@ def each_item(
 
     def bounded(item: DatasetItem) -> Row:
         width, height = image_size(item.media_path)
-        with pixels.held(width * height), on_picture(item.name):
+        with pixels.reserve(width * height), name_picture_in_errors(item.name):
             check_interrupted()
             return photograph(item)
 
-    with checked_by(advance.check):
-        with closing(in_order(bounded, photographs, workers)) as results:
+    with set_interrupt_check(advance.check):
+        with closing(map_in_order(bounded, photographs, workers)) as results:
             for item, row in zip(photographs, results, strict=True):
                 rows[item.name] = row
                 advance(1, names[len(rows)])
         for item, end in zip(videos, ends[1:], strict=True):
-            with on_picture(item.name):
+            with name_picture_in_errors(item.name):
                 rows[item.name] = video(item, advance)
             advance(end - advance.done, names[len(rows)])
     return [rows[item.name] for item in items]

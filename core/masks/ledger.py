@@ -24,13 +24,13 @@ from ..dataset.files import MASK_LEDGER
 from ..dataset.items import DatasetItem
 from ..errors import DatasetError
 from ..files import (
-    fitting_stem,
     is_abandoned,
-    locked,
+    lock_directory,
     named_disk_errors,
     process_tag,
     read_text,
     sha256_file,
+    shorten_stem,
     sweep,
     write_json,
 )
@@ -134,7 +134,7 @@ class Ledger:
         """Everything that any process noted, into one file; journals of processes that are gone are in it then."""
         with named_disk_errors(self._path.parent):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(self._path.parent):
+        with lock_directory(self._path.parent):
             gone = [path for path in _journals(self._path) if is_abandoned(path)]
             records = {**_stored(self._path, self._step), **self._noted}
             items = {name: asdict(record) for name, record in sorted(records.items())}
@@ -209,7 +209,7 @@ def _deleted(path: Path) -> list[str]:
         return []
     folder = str(path.parent)
     targets = {
-        name: [os.path.join(folder, fitting_stem(name, suffix) + suffix) for suffix in TARGET_SUFFIXES]
+        name: [os.path.join(folder, shorten_stem(name, suffix) + suffix) for suffix in TARGET_SUFFIXES]
         for name in sorted(records)
     }
     return [name for name, paths in targets.items() if records[name].sha256 and not any(map(os.path.exists, paths))]
@@ -222,7 +222,7 @@ def target_for(item: DatasetItem, directory: Path, longest_ending: str = "") -> 
     DatasetError when that would be beside, or in place of, the photograph.
     """
     suffix = TARGET_SUFFIXES[item.is_video]
-    target = directory / (fitting_stem(item.name, max(suffix, longest_ending, key=len)) + suffix)
+    target = directory / (shorten_stem(item.name, max(suffix, longest_ending, key=len)) + suffix)
     if target.parent.resolve() == item.media_path.parent.resolve():
         raise DatasetError(
             f"The output would lie beside the photographs in {target.parent}; choose another output_directory."

@@ -17,7 +17,7 @@ from ..alpha import weights_to_uint8
 from ..dataset.files import NameIndex
 from ..dataset.items import DatasetItem
 from ..errors import DatasetError, PersonError
-from ..files import written_whole
+from ..files import atomic_write
 from ..fingerprints import fingerprint_of
 from ..images import IMAGE_SUFFIXES, load_mask, save_image
 from ..people.faces import FaceRecognizer
@@ -134,7 +134,7 @@ class InstanceMasks:
             return
         target = target_for(item, self._directory)
         self._ledger.begin(item.name, fingerprint)
-        with written_whole(target) as temporary:
+        with atomic_write(target) as temporary:
             shutil.copyfile(masks, temporary)
         self._ledger.finish(item.name, fingerprint, target, {})
 

@@ -15,7 +15,7 @@ from ..parts.part_map import TIER_NAMES, PartMap, PartSegmenter
 from ..parts.tiers import TierWeights
 from ..video.masks import MaskVideoWriter
 from ..video.reader import probe, read_frames
-from ..workers import in_order
+from ..workers import map_in_order
 from .each_item import Advance, segmented_frames
 from .kept_parts import KeptParts
 from .tiered import tiered_mask
@@ -85,7 +85,7 @@ def _parts_of_frames(
 
     missing = [number for number in wanted if not kept.has(*made_from, number)]
     made_here = frozenset(missing)
-    with closing(in_order(work, read_frames(item.media_path, missing), workers)) as made:
+    with closing(map_in_order(work, read_frames(item.media_path, missing), workers)) as made:
         for number in wanted:
             if number in made_here:
                 yield next(made)

@@ -34,7 +34,7 @@ class TierWeights:
         if twice:
             raise SettingError(f"class_weights names {', '.join(twice)} twice: give each class one weight.")
 
-    def of(self, tier: str) -> int:
+    def value_of(self, tier: str) -> int:
         """The value of `face`, `hair` or `body`, 0 to 255."""
         return {"face": self.face, "hair": self.hair, "body": self.body}[tier]
 
@@ -92,7 +92,7 @@ def weigh_parts(
                 i for t in TIER_NAMES[: TIER_NAMES.index(tier)] if t not in given for i in parts.scheme.tier_ids(t)
             ]
             covered_HW &= ~parts.mask(above)
-        values_HW[covered_HW] = tiers.of(tier)
+        values_HW[covered_HW] = tiers.value_of(tier)
     return values_HW / np.float32(255.0)
 
 
@@ -105,7 +105,7 @@ def _class_values(tiers: TierWeights, scheme: PartScheme, replaced: frozenset[st
         if tier in replaced:
             lost.update(ids)
         else:
-            table[list(ids)] = tiers.of(tier)
+            table[list(ids)] = tiers.value_of(tier)
     for name, value in tiers.classes:
         index = scheme.class_id(name)
         if index in lost:

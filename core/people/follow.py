@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from ..errors import PersonError
-from ..resample import at_most, shrink_then_enlarge
-from ..workers import in_order
+from ..resample import limit_size, shrink_then_enlarge
+from ..workers import map_in_order
 from .faces import Face, FaceRecognizer
 from .find_person import find_person
 from .identity import Identity, MatchRules, OnNoMatch, PersonDecision
@@ -103,7 +103,7 @@ class PersonInVideo:
         CARRY_FRAMES findings are held, however long the video.
         """
         window: deque[FrameFinding] = deque()
-        with closing(in_order(self._look, frames, workers)) as looks:
+        with closing(map_in_order(self._look, frames, workers)) as looks:
             for finding in looks:
                 if finding.packed is not None and self._is_supported(finding, window):
                     self._matched(finding, window)
@@ -119,7 +119,7 @@ class PersonInVideo:
         number, rgb_HWC = frame
         found = find_person(rgb_HWC, self._recognizer, self._identity, self._segmenter, self._rules)
         packed = None if found.decision.chosen is None else np.packbits(found.mask_HW)
-        small_HWC, scale = at_most(rgb_HWC, CARRY_PX)
+        small_HWC, scale = limit_size(rgb_HWC, CARRY_PX)
         faces = [_scaled(face, scale) for face in found.faces]
         size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
         return FrameFinding(number, size, found.decision, packed, faces, small_HWC)

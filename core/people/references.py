@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import PathError, PersonError, SettingError
 from ..images import IMAGE_SUFFIXES, load_image
-from ..model_runs import on_picture
+from ..model_runs import name_picture_in_errors
 from ..warning import warn
 from .faces import Face, FaceRecognizer, crop_face
 from .identity import Identity
@@ -36,7 +36,7 @@ def reference_identity(
     crops: list[np.ndarray] = []
     references: list[dict[str, Any]] = []
     for name, rgb_HWC in pictures:
-        with on_picture(name):
+        with name_picture_in_errors(name):
             faces = recognizer.detect(rgb_HWC)
         face = _the_face(name, faces, face_index)
         chosen.append(face)

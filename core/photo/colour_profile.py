@@ -35,7 +35,7 @@ def profile_use(profile: bytes, mode: str) -> ProfileUse:
     return _judge_profile(profile, _plain_mode(mode))
 
 
-def as_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """A picture of any 8-bit mode without alpha as RGB, converted where `profile_use` says CONVERTED."""
     plain = _plain_mode(image.mode)
     image = image if image.mode == plain else image.convert(plain)

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from .formats import Kind
-from .spliced import Piece, SplicedFile
+from .spliced_file import Piece, SplicedFile
 from .tiff_tags import (
     ORIENTATION,
     content_of,
+    count_pages,
     orientation_in_exif,
     read_directory,
     read_layout,
     whole_number,
-    whole_pages,
 )
 
 _MOST_BYTES = 64 << 20
@@ -48,7 +48,7 @@ class DamagedPicture(ValueError):
 
 
 @dataclass(frozen=True)
-class Beside:
+class PictureMetadata:
     """What a file says beside its pixels. `orientation` is EXIF's, 1 to 8; `profile` an ICC profile or empty; `frames`
     how many pictures the file holds (1 where that is not told here); `untagged`: it names colours other than sRGB's
     in a way that is not applied."""
@@ -59,9 +59,9 @@ class Beside:
     untagged: bool = False
 
 
-def split(stream: BinaryIO, kind: Kind) -> tuple[BinaryIO, Beside]:
+def split_metadata(stream: BinaryIO, kind: Kind) -> tuple[BinaryIO, PictureMetadata]:
     """The file as its pixels need it, and what stands beside them. DamagedPicture where pixels are missing."""
-    readers: dict[Kind, Callable[[BinaryIO], tuple[list[Piece], Beside] | None]] = {
+    readers: dict[Kind, Callable[[BinaryIO], tuple[list[Piece], PictureMetadata] | None]] = {
         Kind.PNG: _split_png,
         Kind.JPEG: _split_jpeg,
         Kind.TIFF: _split_tiff,
@@ -70,7 +70,7 @@ def split(stream: BinaryIO, kind: Kind) -> tuple[BinaryIO, Beside]:
     found = readers[kind](stream) if kind in readers else None
     if found is None:
         stream.seek(0)
-        return stream, Beside()
+        return stream, PictureMetadata()
     return cast(BinaryIO, io.BufferedReader(SplicedFile(stream, found[0]), 1 << 16)), found[1]
 
 
@@ -84,7 +84,7 @@ def _orientation_in_xmp(xmp: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
-def _split_png(stream: BinaryIO) -> tuple[list[Piece], Beside]:
+def _split_png(stream: BinaryIO) -> tuple[list[Piece], PictureMetadata]:
     size = stream.seek(0, io.SEEK_END)
     pieces: list[Piece] = [(0, 8)]
     said: dict[bytes, bytes] = {}
@@ -117,7 +117,7 @@ def _split_png(stream: BinaryIO) -> tuple[list[Piece], Beside]:
         else:
             exif = exif or _parse_hexadecimal(_png_text(kind, content))
     frames = struct.unpack(">I", said[b"acTL"][:4])[0] if len(said.get(b"acTL", b"")) >= 4 else 1
-    return [*pieces, _PNG_END], Beside(
+    return [*pieces, _PNG_END], PictureMetadata(
         orientation_of(exif, xmp), _png_profile(said), max(1, frames), _is_untagged(said)
     )
 
@@ -167,7 +167,7 @@ def _inflate(content: bytes) -> bytes:
         return b""
 
 
-def _split_jpeg(stream: BinaryIO) -> tuple[list[Piece], Beside]:
+def _split_jpeg(stream: BinaryIO) -> tuple[list[Piece], PictureMetadata]:
     size = stream.seek(0, io.SEEK_END)
     pieces: list[Piece] = [(0, 2)]
     exif = xmp = b""
@@ -199,10 +199,10 @@ def _split_jpeg(stream: BinaryIO) -> tuple[list[Piece], Beside]:
             pieces.append((place, length + 2))
         place += length + 2
     pieces.append((place, max(0, size - place)))
-    return pieces, Beside(orientation_of(exif, xmp), b"".join(profile[number] for number in sorted(profile)))
+    return pieces, PictureMetadata(orientation_of(exif, xmp), b"".join(profile[number] for number in sorted(profile)))
 
 
-def _split_tiff(stream: BinaryIO) -> tuple[list[Piece], Beside] | None:
+def _split_tiff(stream: BinaryIO) -> tuple[list[Piece], PictureMetadata] | None:
     layout = read_layout(stream)
     if layout is None:
         return None
@@ -224,14 +224,14 @@ def _split_tiff(stream: BinaryIO) -> tuple[list[Piece], Beside] | None:
     xmp = content_of(stream, layout, said[_TIFF_XMP], _MOST_BYTES) if _TIFF_XMP in said else b""
     profile = content_of(stream, layout, said[_TIFF_PROFILE], _MOST_BYTES) if _TIFF_PROFILE in said else b""
     orientation = turned if turned is not None and 1 <= turned <= 8 else _orientation_in_xmp(xmp) or 1
-    return pieces, Beside(orientation, profile, max(1, whole_pages(stream, layout)))
+    return pieces, PictureMetadata(orientation, profile, max(1, count_pages(stream, layout)))
 
 
-def _split_avif(stream: BinaryIO) -> tuple[list[Piece], Beside] | None:
+def _split_avif(stream: BinaryIO) -> tuple[list[Piece], PictureMetadata] | None:
     """An item of EXIF gets a type that nobody reads: by the format, AVIF is turned by its own boxes alone."""
     stream.seek(0)
     content = stream.read()
     found = re.search(rb"infe.{4}(?:.{4}|.{6})Exif", content[: 1 << 20], re.DOTALL)
     if found is None:
         return None
-    return [content[: found.end() - 4], b"skip", content[found.end() :]], Beside()
+    return [content[: found.end() - 4], b"skip", content[found.end() :]], PictureMetadata()

@@ -111,7 +111,7 @@ def orientation_in_exif(block: bytes) -> int | None:
     return None
 
 
-def whole_pages(stream: BinaryIO, layout: Layout) -> int:
+def count_pages(stream: BinaryIO, layout: Layout) -> int:
     """How many pictures a TIFF file holds, without previews and masks of others."""
     places: set[int] = set()
     place, pages = layout.first, 0

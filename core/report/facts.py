@@ -21,7 +21,7 @@ from ..draw.overlay import weight_colours
 from ..errors import PathError
 from ..mask_weights import LossKind, MaskLossSettings, Normalization
 from ..people.identity import PersonDecision
-from ..tensor_files import opened_tensors
+from ..tensor_files import open_tensors
 from .page import Checkpoints, Legend, Page, Photograph
 
 _CURVES = (("inside the mask", "inside"), ("outside the mask", "outside"))
@@ -66,7 +66,7 @@ def read_lora(path: Path) -> Lora:
     if not path.is_file():
         raise PathError(f"There is no LoRA at {path}: give the path that training returned, or leave lora_path empty.")
     try:
-        with opened_tensors(path) as file:
+        with open_tensors(path) as file:
             metadata: dict[str, str] = dict(file.metadata() or {})
     except (SafetensorError, OSError) as problem:
         raise PathError(f"{path} is no safetensors file ({problem}): give the path of a LoRA.") from problem

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from ..cache.entries import CacheEntry
-from ..cache.pictures import shown_frames, source_pictures
+from ..cache.pictures import select_frames, source_pictures
 from ..cache.store import LatentCache
 from ..dataset.files import MASK_LEDGER
 from ..dataset.items import DatasetItem, LeftOut
@@ -218,7 +218,7 @@ def _entry(
     notes: list[str] = []
     if trained.cache is None:
         return [], facts, notes
-    shown = shown_frames(entry, 3)
+    shown = select_frames(entry, 3)
     frame = shown[len(shown) // 2]
     used_hw = np.ones((height, width), np.float32)
     try:

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from ..cache.entries import CacheEntry
-from ..cache.pictures import shown_frames, source_pictures
+from ..cache.pictures import select_frames, source_pictures
 from ..cache.store import LatentCache
 from ..dataset.items import Dataset, DatasetItem, MaskOrigin
 from ..dataset.load import LoadedItem, load_frame, load_item, load_still
 from ..dataset.mask_facts import mask_facts
-from ..draw.overlay import face_overlay, heat_map, weights_tint, with_scale_below, with_weights_legend
-from ..draw.sheet import contact_sheet, shrink, side_by_side, with_bars_below
+from ..draw.overlay import add_scale_below, add_weights_legend, face_overlay, heat_map, weights_tint
+from ..draw.sheet import add_bars_below, contact_sheet, shrink, side_by_side
 from ..errors import CacheError, DatasetError, ImageError
 from ..mask_weights import MaskLossSettings, transform_weights
 from ..people.identity import doubt, list_scores
@@ -65,8 +65,8 @@ def preview_weights(
     used_hw = _used(raw_B1Thw, settings)[0]
     statistics = _statistics(raw_B1Thw, used_hw)
     if settings is not None:
-        statistics["messages"] = [warn(idle) for idle in settings.without_effect()]
-    picture_HWC = with_weights_legend(heat_map(used_hw, (width, height), rgb_HWC, opacity), used_hw)
+        statistics["messages"] = [warn(idle) for idle in settings.settings_without_effect()]
+    picture_HWC = add_weights_legend(heat_map(used_hw, (width, height), rgb_HWC, opacity), used_hw)
     return WeightPreview(picture_HWC, statistics)
 
 
@@ -118,7 +118,7 @@ def _sheet(
         note = notes.get(item.name)
         cells.append((cell_HWC, caption if note is None else f"{caption}\n{note}"))
     progress.update(len(items), len(items))
-    return with_scale_below(contact_sheet(cells, columns, CELL_PX))
+    return add_scale_below(contact_sheet(cells, columns, CELL_PX))
 
 
 def cache_sheet(
@@ -157,7 +157,7 @@ def cache_sheet(
         counts[origin] += number
         sizes[bucket] += number
     buckets = {f"{width}x{height}": sizes[width, height] for width, height in sorted(sizes)}
-    sheet_HWC = with_bars_below(with_scale_below(contact_sheet(cells, columns, CELL_PX)), buckets)
+    sheet_HWC = add_bars_below(add_scale_below(contact_sheet(cells, columns, CELL_PX)), buckets)
     return sheet_HWC, {"items": rows, "counts": {"entries": len(cache.entries), **counts}, "buckets": buckets}
 
 
@@ -230,7 +230,7 @@ def _cache_caption(entry: CacheEntry, statistics: dict[str, object]) -> str:
 
 
 def _cache_cell(cache: LatentCache, entry: CacheEntry, used_Thw: np.ndarray) -> np.ndarray:
-    frames = shown_frames(entry, SHOWN_FRAMES)
+    frames = select_frames(entry, SHOWN_FRAMES)
     # The photograph is only the ground that the weights are drawn on; a cache stays usable without it.
     try:
         grounds: Sequence[np.ndarray | None] = source_pictures(cache, entry, frames)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..people.faces import FaceRecognizer
 from ..people.identity import Identity
-from ..resample import at_most
+from ..resample import limit_size
 from .backgrounds import describe_background, outside_people
 from .likeness import Likeness, measure_likeness
 from .training_pictures import LONGEST_PX, TrainingPictures
@@ -57,7 +57,7 @@ class PictureScorer:
         likeness = measure_likeness(rgb_HWC, self.recognizer, self.identity)
         if self.training is None:
             return PictureScore(likeness)
-        small_HWC, scale = at_most(rgb_HWC, LONGEST_PX)
+        small_HWC, scale = limit_size(rgb_HWC, LONGEST_PX)
         name, nearest = self.training.hashes.nearest(small_HWC)
         boxes = [(x0 * scale, y0 * scale, x1 * scale, y1 * scale) for x0, y0, x1, y1 in likeness.boxes]
         outside_HW = outside_people((small_HWC.shape[1], small_HWC.shape[0]), boxes)

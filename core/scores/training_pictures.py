@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ..cache.entries import CacheEntry
-from ..cache.pictures import shown_frames, source_pictures
+from ..cache.pictures import select_frames, source_pictures
 from ..cache.store import LatentCache
 from ..dataset.items import Dataset, DatasetItem
 from ..dataset.load import load_still
@@ -18,7 +18,7 @@ from ..errors import DatasetError, ImageError
 from ..masks.build_masks import STEP as BUILD_MASKS
 from ..masks.licences import biometrics_warnings
 from ..progress import SILENT, Progress
-from ..resample import at_most
+from ..resample import limit_size
 from .backgrounds import background_similarity, describe_background
 from .copies import TrainingHashes, hash_pictures
 
@@ -67,7 +67,7 @@ def _dataset_still(item: DatasetItem) -> Still:
 
 
 def _cached_still(cache: LatentCache, entry: CacheEntry) -> Still:
-    frames = shown_frames(entry, 1)
+    frames = select_frames(entry, 1)
     weights_1Thw = cache.weights(entry)
     (rgb_HWC,) = source_pictures(cache, entry, frames)
     return rgb_HWC, None if weights_1Thw is None else weights_1Thw[0, frames[0]].numpy()
@@ -84,7 +84,7 @@ def _remember(stills: Sequence[tuple[str, Callable[[], Still]]], progress: Progr
         except ImageError:
             unreadable.append(name)
             continue
-        small_HWC = at_most(rgb_HWC, LONGEST_PX)[0]
+        small_HWC = limit_size(rgb_HWC, LONGEST_PX)[0]
         pictures.append((name, small_HWC))
         if weights_HW is not None:
             size = small_HWC.shape[1], small_HWC.shape[0]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelMissingError, UserError
-from ..model_runs import onnx_errors, running_model
+from ..model_runs import convert_model_errors, onnx_errors
 from ..people.faces import Face
 from .model_files import ModelSource, file_digest, locate, missing_library, unusable
 from .onnx_session import import_onnxruntime, providers
@@ -82,7 +82,7 @@ class InsightFaceRecognizer:
         """
         nets = self._nets
         bgr_HWC = np.ascontiguousarray(rgb_HWC[:, :, ::-1])
-        with running_model(self.name, rgb_HWC):
+        with convert_model_errors(self.name, rgb_HWC):
             boxes_N5, points_N52 = self._find(nets, bgr_HWC)
             order = np.argsort(boxes_N5[:, 0] + boxes_N5[:, 2], kind="stable")
             return [

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..bundled.nets import sigmoid
 from ..errors import UserError
-from ..model_runs import running_model
+from ..model_runs import convert_model_errors
 from ..people.faces import Face
 from ..people.instances import PersonMask
 from ..resample import shrink_then_enlarge
@@ -120,7 +120,7 @@ class SamPersonSegmenter:
         small_HWC = shrink_then_enlarge(rgb_HWC, size)
         ratio = np.array([size[0] / width, size[1] / height])
         masks: list[PersonMask] = []
-        with running_model(self.name, rgb_HWC), lent_device(predictor.model):
+        with convert_model_errors(self.name, rgb_HWC), lent_device(predictor.model):
             predictor.set_image(np.ascontiguousarray(small_HWC))
             for index, face in enumerate(faces):
                 small_HW = self._person(predictor, prompt_for(faces, index, (width, height)), face, ratio)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..model_runs import running_model
+from ..model_runs import convert_model_errors
 from ..parts.part_map import SCHEMES, PartMap
 from ..resample import shrink_then_enlarge
 from .label_maps import labels_from_scores
@@ -56,7 +56,7 @@ class SapiensPartSegmenter:
         """
         normalised = (shrink_then_enlarge(rgb_HWC, _SIZE).astype(np.float32) - _MEAN) / _STD
         model, device, dtype = self._model
-        with torch.inference_mode(), running_model(self.name, rgb_HWC):
+        with torch.inference_mode(), convert_model_errors(self.name, rgb_HWC):
             batch = torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])).to(device, dtype)
             scores: Any = model(batch)
             self._check(scores)

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from ..errors import ModelMissingError
-from ..model_runs import running_model
+from ..model_runs import convert_model_errors
 from ..parts.part_map import PartMap, PartScheme
 from .label_maps import labels_from_scores
 from .model_files import ModelSource, file_digest, missing_library, unusable
@@ -77,7 +77,7 @@ class TransformersPartSegmenter:
         output does not fit, ModelRunError when it fails on this picture.
         """
         processor, model = self._loaded
-        with running_model(self.name, rgb_HWC), lent_device(model) as device:
+        with convert_model_errors(self.name, rgb_HWC), lent_device(model) as device:
             inputs = processor(images=[rgb_HWC], return_tensors="pt")
             scores = model(pixel_values=inputs["pixel_values"].to(device, model.dtype)).logits
             if scores.ndim != 4 or scores.shape[1] != len(self.scheme.names):

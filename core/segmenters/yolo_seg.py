@@ -15,7 +15,7 @@ import numpy as np
 
 from ..bundled.nets import sigmoid
 from ..errors import UserError
-from ..model_runs import running_model
+from ..model_runs import convert_model_errors
 from ..people.faces import Face
 from ..people.instances import PersonMask
 from ..resample import shrink_then_enlarge
@@ -99,7 +99,7 @@ class YoloPersonSegmenter:
         when the net fails on this picture.
         """
         size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
-        with running_model(self.name, rgb_HWC):
+        with convert_model_errors(self.name, rgb_HWC):
             box = self._letterbox(size)
             picture_CHW = (box.apply(rgb_HWC).transpose(2, 0, 1) / np.float32(255)).astype(self._input_type)
             # A file exported for several pictures at once takes no fewer: this one stands for all of them.

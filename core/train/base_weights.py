@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 
 from ..errors import PathError
-from ..tensor_files import opened_tensors
+from ..tensor_files import open_tensors
 
 # In front of the network's own names in a file: none, ComfyUI's, that of whole checkpoints.
 _PREFIXES = ("", "diffusion_model.", "model.diffusion_model.")
@@ -22,7 +22,7 @@ def base_weights(path: Path) -> Callable[[str], torch.Tensor]:
     quantised there.
     """
     try:
-        with opened_tensors(path) as file:
+        with open_tensors(path) as file:
             names = set(file.keys())
     except (SafetensorError, OSError) as problem:
         raise PathError(f"The base model {path} cannot be read ({problem}); give a .safetensors file.") from problem
@@ -34,7 +34,7 @@ def base_weights(path: Path) -> Callable[[str], torch.Tensor]:
                 f"{path} has no weight for the layer {module!r}; give the model that the LoRA was trained on, as "
                 "ComfyUI loads it."
             )
-        with opened_tensors(path) as file:
+        with open_tensors(path) as file:
             found = file.get_tensor(name)
         if not found.is_floating_point() or found.element_size() < 2:
             raise PathError(f"{path} has {module!r} quantised ({found.dtype}); give the model in 16 or 32 bits.")

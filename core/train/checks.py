@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ..cache.entries import CacheEntry
-from ..cache.image_conditioning import frames_of
+from ..cache.image_conditioning import frame_numbers
 from ..cache.store import LatentCache
 from ..dataset.items import MaskOrigin
 from ..errors import CacheError, MaskMissingError, TrainingError
@@ -117,7 +117,7 @@ def coverage(entries: Sequence[CacheEntry]) -> float:
 
 
 def _warn_of_masks(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> None:
-    for idle in settings.without_effect():
+    for idle in settings.settings_without_effect():
         warn(f"{idle}.")
     filled = sum(entry.origin is MaskOrigin.NONE for entry in entries)
     if filled:
@@ -185,7 +185,7 @@ def refuse_nothing_learnt(points: Sequence[LossPoint]) -> None:
 def _check_cache(denoiser: Denoiser, cache: LatentCache, caption_dropout: float = 0.0) -> None:
     if not cache.entries:
         raise CacheError(f"The cache {cache.directory} is empty; cache a dataset into it first.")
-    if stale := cache.stale or cache.stale_now():
+    if stale := cache.stale_entries or cache.find_stale_entries():
         raise CacheError(
             f"{len(stale)} items of the cache {cache.directory} changed after they were cached: "
             f"{_listing([f'{entry.name} ({entry.reason})' for entry in stale])}. Cache the dataset again."
@@ -228,7 +228,7 @@ def _check_image_conditioning(denoiser: Denoiser, cache: LatentCache) -> None:
             f"the cache {cache.directory} has none for {len(bare)} entries ({_listing(bare)}); cache the dataset again "
             "with image_conditioning on, or train a text-to-video model on it."
         )
-    for indices in sorted({frames_of(entry) for entry in one_frame}):
+    for indices in sorted({frame_numbers(entry) for entry in one_frame}):
         if not denoiser.can_place(indices):
             raise CacheError(
                 f"The cache {cache.directory} has frames at {list(indices)}, and the model can only be told of two "

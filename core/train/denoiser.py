@@ -91,7 +91,7 @@ class Denoiser(Protocol):
         """Whether latent frames can be given these numbers (ascending), as one-frame training wants it."""
         ...
 
-    def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
+    def autograd_context(self, checkpoint: bool) -> AbstractContextManager[object]:
         """Entered around `predict` (with the same `checkpoint`) and the `backward` of what comes of it."""
         ...
 

@@ -13,7 +13,7 @@ from ..errors import ImageError, TrainingError
 from ..files import sweep
 from ..images import load_image
 from ..scores.checkpoint_scores import CheckpointScores
-from ..warning import Warnings, collected_warnings, warn
+from ..warning import Warnings, collect_warnings, warn
 from .checks import check_training, refuse_nothing_learnt, split_cache
 from .config import LossPoint, OnExisting
 from .curves import Curves
@@ -71,7 +71,7 @@ def train(
     MaskMissingError, NonFiniteLossError, DiskError, and whatever `observer` raises.
     """
     # Inside a node everything runs in inference_mode, whose tensors cannot be differentiated.
-    with torch.inference_mode(False), torch.enable_grad(), collected_warnings() as warnings:
+    with torch.inference_mode(False), torch.enable_grad(), collect_warnings() as warnings:
         return _Run(denoiser, recipe, observer or SilentObserver(), sampling, warnings, clock).train(output)
 
 
@@ -82,7 +82,9 @@ def finished_run(model: str, recipe: TrainingRecipe, output: Path, observer: Tra
     """
     config = recipe.config
     caches = [cache for cache in (recipe.cache, recipe.validation_cache) if cache is not None]
-    if config.on_existing is OnExisting.OVERWRITE or any(each.stale or each.stale_now() for each in caches):
+    if config.on_existing is OnExisting.OVERWRITE or any(
+        each.stale_entries or each.find_stale_entries() for each in caches
+    ):
         return None
     files, saved = choose_run(output, run_identity(model, recipe), config.on_existing)
     if saved is None or saved.step < config.steps or not files.lora.exists():
@@ -226,7 +228,7 @@ class _Run:
     def _backward(self, state: TrainState, window: Window, micro: MicroBatch) -> MicroResult:
         config, settings = self.config, self.settings
         prior_weight = prior_weight_at(settings, state.step, config.steps) if settings else 0.0
-        with self.denoiser.recording(config.gradient_checkpointing):
+        with self.denoiser.autograd_context(config.gradient_checkpointing):
             result = micro_batch_loss(
                 micro,
                 window,

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from ..errors import PathError, TrainingError
-from ..tensor_files import opened_tensors, write_tensors
+from ..tensor_files import open_tensors, write_tensors
 from .diffusers_keys import Rows, base_name, component
 from .lora_layers import (
     ALPHA,
@@ -137,7 +137,7 @@ def load_lora(path: Path) -> LoraWeights:
         raise PathError(f"There is no LoRA file at {path}; give the path of a .safetensors file.")
     tensors: dict[str, torch.Tensor] = {}
     try:
-        with opened_tensors(path) as file:
+        with open_tensors(path) as file:
             metadata: dict[str, str] = dict(file.metadata() or {})
             for key in file.keys():  # noqa: SIM118 - a safetensors handle, no dict
                 part = next((part for part in _PEFT_PARTS if key.endswith(part)), None)

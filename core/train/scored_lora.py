@@ -15,7 +15,7 @@ from ..errors import TrainingError
 from ..files import read_text
 from ..scores.best_checkpoint import CheckpointChoice, choose_checkpoint
 from ..scores.checkpoint_scores import CheckpointScores, scores_from_json
-from ..tensor_files import opened_tensors
+from ..tensor_files import open_tensors
 from .loss_log import SCORES
 from .run import LORA_SUFFIX, RunFiles
 
@@ -73,7 +73,7 @@ def run_of(lora: Path) -> RunFiles:
 def _carries(lora: Path, scores: CheckpointScores) -> bool:
     """Whether a LoRA file is there and notes these very scores."""
     try:
-        with opened_tensors(lora) as file:
+        with open_tensors(lora) as file:
             noted: str = (file.metadata() or {}).get("maskloss.scores", "null")
         return json.loads(noted) == scores.to_json()
     except (SafetensorError, OSError, ValueError, RecursionError):

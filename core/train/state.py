@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..errors import NonFiniteLossError, TrainingError
-from ..files import refuse_special, written_whole
+from ..files import atomic_write, refuse_special
 from ..scores.checkpoint_scores import CheckpointScores, scores_from_json
 from .adapters import LoraAdapters
 from .config import LoraDtype, LossPoint, TrainingDtype
@@ -182,7 +182,7 @@ class TrainState:
             "loss_scale": self._loss_scale.saved if self._loss_scale else (1.0, 0),
             "course": json.dumps(course),
         }
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             try:
                 torch.save(content, temporary)
             except RuntimeError as problem:  # whatever the disk refuses, a full one too

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import NonFiniteLossError
-from ..loss import elementwise_error, loss_share, weighted_sums
+from ..loss import elementwise_error, unnormalised_loss, weighted_sums
 from ..mask_weights import MaskLossSettings, Normalization
 from .adapters import LoraAdapters
 from .config import TrainingDtype
@@ -97,12 +97,14 @@ def micro_batch_loss(
     with precision(denoiser, dtype):
         difference = denoiser.predict(clean, noise, t, micro.text, checkpoint)
     error = elementwise_error(difference, rules)
-    share = loss_share(error, micro.weights_B1Thw.to(device), rules.normalization, micro.scale_B.to(device))
+    share = unnormalised_loss(error, micro.weights_B1Thw.to(device), rules.normalization, micro.scale_B.to(device))
     loss = share / float(window.divisor)  # a number, because the divisor is float64, which Apple GPUs lack
     if taught is not None:
         # Both differences are against the same target, so theirs is that of the two predictions.
         drift = elementwise_error(difference - taught, rules)
-        prior = loss_share(drift, micro.prior_B1Thw.to(device), Normalization.PER_SAMPLE) / float(window.prior_divisor)
+        prior = unnormalised_loss(drift, micro.prior_B1Thw.to(device), Normalization.PER_SAMPLE) / float(
+            window.prior_divisor
+        )
         loss = loss + prior_weight * prior
     finite = torch.isfinite(error.detach().sum(dim=(1, 2, 3, 4))).tolist()
     non_finite = tuple(entry.name for entry, good in zip(micro.entries, finite, strict=True) if not good)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..cache.entries import CacheEntry
-from ..loss import elementwise_error, loss_divisor, loss_share
+from ..loss import elementwise_error, loss_normaliser, unnormalised_loss
 from ..mask_weights import MaskLossSettings, transform_weights
 from .adapters import LoraAdapters
 from .checks import Split
@@ -44,8 +44,8 @@ def validation_loss(
             counts = counts or bool(weights.any())
             error = elementwise_error(_differences(split, entry, denoiser, config), rules).cpu()
             for level in range(_LEVELS):
-                share = share + loss_share(error[level : level + 1], weights, rules.normalization)
-                divisor = divisor + loss_divisor(weights, error.shape[1], rules.normalization)
+                share = share + unnormalised_loss(error[level : level + 1], weights, rules.normalization)
+                divisor = divisor + loss_normaliser(weights, error.shape[1], rules.normalization)
     return float(share / divisor.clamp(min=torch.finfo(torch.float32).tiny)) if counts else None
 
 

@@ -16,7 +16,7 @@ import torch
 
 from ..cache.entries import CacheEntry
 from ..cache.store import LatentCache
-from ..loss import loss_divisor, near_zero
+from ..loss import is_near_zero, loss_normaliser
 from ..mask_weights import MaskLossSettings, Normalization, area_scale, prior_region, transform_weights
 from .config import TimestepSampling, TrainConfig
 from .denoiser import Denoiser, Family
@@ -73,8 +73,8 @@ def plan_window(
     prior_divisor = torch.zeros((), dtype=torch.float64)
     for micro in micro_batches:
         channels = micro.noise_BCThw.shape[1]
-        divisor = divisor + loss_divisor(micro.weights_B1Thw.double(), channels, normalization)
-        prior_divisor = prior_divisor + loss_divisor(micro.prior_B1Thw, channels, Normalization.PER_SAMPLE)
+        divisor = divisor + loss_normaliser(micro.weights_B1Thw.double(), channels, normalization)
+        prior_divisor = prior_divisor + loss_normaliser(micro.prior_B1Thw, channels, Normalization.PER_SAMPLE)
     cells = sum(micro.mask_B1Thw.numel() for micro in micro_batches)
     return Window(
         micro_batches,
@@ -83,7 +83,7 @@ def plan_window(
         tuple(
             entry.name
             for micro in micro_batches
-            for entry, silent in zip(micro.entries, near_zero(micro.weights_B1Thw).tolist(), strict=True)
+            for entry, silent in zip(micro.entries, is_near_zero(micro.weights_B1Thw).tolist(), strict=True)
             if silent
         ),
         sum(float(micro.mask_B1Thw.sum()) for micro in micro_batches) / cells,

@@ -22,7 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ..errors import ImageError, InternalError, VideoError
-from ..files import written_whole
+from ..files import atomic_write
 from ..images import IMAGE_SUFFIXES, image_size, read_mask
 from ..mask_meaning import MaskMeaning, ReadMask, read_stored
 from ..mask_readings import StoredMask
@@ -117,7 +117,7 @@ class MaskVideoWriter:
 
     def __enter__(self) -> MaskVideoWriter:
         with ExitStack() as opening:
-            temporary = opening.enter_context(written_whole(self._path))
+            temporary = opening.enter_context(atomic_write(self._path))
             self._container: OutputContainer = opening.enter_context(
                 av.open(str(temporary), "w", format="matroska", options=_SAME_BYTES)
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maskloss.core.loss import loss_divisor, loss_share, masked_loss
+from maskloss.core.loss import loss_normaliser, masked_loss, unnormalised_loss
 from maskloss.core.mask_weights import MaskLossSettings, Normalization
 
 from benchmarks.leakage.base import BaseConfig, draw_batch, load_base, make_network
@@ -107,7 +107,9 @@ def test_area_keeps_the_mean_and_nearest_does_not() -> None:
 
 def divided(loss, mask, normalization=Normalization.PER_SAMPLE):
     """`masked_loss` as the pack's loop computes it: the divisor is known before, in float64."""
-    return loss_share(loss, mask, normalization) / float(loss_divisor(mask.double(), loss.shape[1], normalization))
+    return unnormalised_loss(loss, mask, normalization) / float(
+        loss_normaliser(mask.double(), loss.shape[1], normalization)
+    )
 
 
 @pytest.mark.parametrize("normalization", list(Normalization))

@@ -11,16 +11,16 @@ from maskloss.core.errors import DiskError
 from maskloss.core.files import (
     DAY_S,
     LOCK_FILE,
+    atomic_write,
     is_abandoned,
-    locked,
+    is_case_sensitive,
+    lock_directory,
     process_tag,
     sha256_file,
     sweep,
-    tells_case_apart,
     write_bytes,
     write_json,
     write_text,
-    written_whole,
 )
 
 # Only for what never comes: nothing is measured by it.
@@ -38,7 +38,7 @@ def test_content_replaces_and_directories_are_made(tmp_path):
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "b.txt"
     write_text(path, "old")
-    with pytest.raises(KeyboardInterrupt), written_whole(path) as temporary:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as temporary:  # noqa: PT012
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert path.read_text() == "old"
@@ -77,8 +77,8 @@ def test_long_names_leave_room_for_the_temporary_one(tmp_path):
 def left_by_a_dead_process(directory):
     """A half-written file, as a process leaves it that is killed."""
     program = (
-        "import os, sys; from pathlib import Path; from maskloss.core.files import written_whole\n"
-        "with written_whole(Path(sys.argv[1]) / 'a.txt') as temporary: temporary.write_text('half'); os._exit(9)"
+        "import os, sys; from pathlib import Path; from maskloss.core.files import atomic_write\n"
+        "with atomic_write(Path(sys.argv[1]) / 'a.txt') as temporary: temporary.write_text('half'); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", program, str(directory)], check=False).returncode == 9
     (left,) = Path(directory).glob(".a-*.part.txt")
@@ -90,7 +90,7 @@ def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path):
     left = left_by_a_dead_process(folder)
     (folder / ".hidden").write_text("someone's")
     (folder / ".a-part.txt").write_text("someone's")
-    with written_whole(folder / "b.txt") as temporary:
+    with atomic_write(folder / "b.txt") as temporary:
         temporary.write_text("being written")
         assert is_abandoned(left)
         assert not is_abandoned(temporary)
@@ -117,10 +117,10 @@ def test_whose_file_it_is(tmp_path):
 
 def test_a_lock_is_held_by_one_process_at_a_time(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from maskloss.core.files import locked\n"
-        "with locked(Path(sys.argv[1])): Path(sys.argv[1], 'held').touch()"
+        "import sys; from pathlib import Path; from maskloss.core.files import lock_directory\n"
+        "with lock_directory(Path(sys.argv[1])): Path(sys.argv[1], 'held').touch()"
     )
-    with locked(tmp_path):
+    with lock_directory(tmp_path):
         other = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(3)
@@ -143,7 +143,7 @@ def locking(handle, mode, count):
 
 sys.modules["msvcrt"] = types.SimpleNamespace(locking=locking, LK_NBLCK=2)
 sys.platform = "win32"
-from maskloss.core.files import LOCK_FILE, locked
+from maskloss.core.files import LOCK_FILE, lock_directory
 """
 
 
@@ -154,12 +154,14 @@ def test_the_locks_of_windows_lose_no_update_and_a_killed_process_lets_go(tmp_pa
         [
             sys.executable,
             "-c",
-            f"{LOCKS_OF_WINDOWS}\nwith locked(Path(sys.argv[1])): Path(sys.argv[1], 'held').touch(); time.sleep(600)",
+            f"{LOCKS_OF_WINDOWS}\nwith lock_directory(Path(sys.argv[1])):\n"
+            "  Path(sys.argv[1], 'held').touch(); time.sleep(600)",
             str(tmp_path),
         ]
     )
     adding = (
-        f"{LOCKS_OF_WINDOWS}\ncount = Path(sys.argv[1], 'count')\nfor _ in range(50):\n  with locked(count.parent):\n"
+        f"{LOCKS_OF_WINDOWS}\ncount = Path(sys.argv[1], 'count')\nfor _ in range(50):\n"
+        "  with lock_directory(count.parent):\n"
         "    number = int(count.read_text()); time.sleep(0.001); count.write_text(str(number + 1))"
     )
     while not (tmp_path / "held").exists():
@@ -179,7 +181,7 @@ def test_the_locks_of_windows_lose_no_update_and_a_killed_process_lets_go(tmp_pa
 def test_case_is_probed_and_nothing_stays(tmp_path):
     plain = tmp_path / "a"
     plain.touch()
-    assert tells_case_apart(tmp_path) is not (tmp_path / "A").exists()
+    assert is_case_sensitive(tmp_path) is not (tmp_path / "A").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 

@@ -6,7 +6,14 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from maskloss.core.errors import SettingError
-from maskloss.core.loss import elementwise_error, loss_divisor, loss_share, masked_loss, near_zero, weighted_sums
+from maskloss.core.loss import (
+    elementwise_error,
+    is_near_zero,
+    loss_normaliser,
+    masked_loss,
+    unnormalised_loss,
+    weighted_sums,
+)
 from maskloss.core.mask_weights import LossKind, MaskLossSettings, Normalization
 
 EVERY = list(Normalization)
@@ -59,7 +66,7 @@ def test_a_normalization_may_be_given_by_its_name(normalization):
     # A plain string is no member of the enum: compared by identity it acted as `batch`, whatever it said.
     error, weights = draw(8)
     assert masked_loss(error, weights, normalization.value) == masked_loss(error, weights, normalization)
-    assert loss_divisor(weights, 4, normalization.value) == loss_divisor(weights, 4, normalization)
+    assert loss_normaliser(weights, 4, normalization.value) == loss_normaliser(weights, 4, normalization)
     with pytest.raises(SettingError, match="normalization must be one of per_sample, batch, none; found 'mean'"):
         masked_loss(error, weights, "mean")
 
@@ -114,7 +121,7 @@ def test_near_zero_is_a_share_of_the_elements():
     weights = torch.zeros(3, 1, 1, 100, 100)
     weights[1, ..., 0, 0] = 0.009  # 0.9e-6 of 10 000 elements
     weights[2, ..., 0, 0] = 0.011
-    assert near_zero(weights).tolist() == [True, True, False]
+    assert is_near_zero(weights).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -136,8 +143,8 @@ def test_a_window_of_parts_equals_one_batch(normalization, data):
     weights[: data.draw(st.integers(0, count))] *= data.draw(st.sampled_from([0.0, 1.0]))
     scale = torch.rand(count, generator=torch.Generator().manual_seed(count))
     bounds = list(zip([0, *cuts], [*cuts, count], strict=True))
-    share = sum(loss_share(error[a:b], weights[a:b], normalization, scale[a:b]) for a, b in bounds)
-    divisor = sum(loss_divisor(weights[a:b], 2, normalization) for a, b in bounds)
+    share = sum(unnormalised_loss(error[a:b], weights[a:b], normalization, scale[a:b]) for a, b in bounds)
+    divisor = sum(loss_normaliser(weights[a:b], 2, normalization) for a, b in bounds)
     whole = masked_loss(error, weights, normalization, scale)
     assert float(share / divisor if divisor > 0 else share) == pytest.approx(float(whole), rel=1e-5, abs=1e-8)
 

@@ -159,9 +159,11 @@ def test_choices_by_name_are_the_choices():
 
 
 def test_settings_without_effect_are_named():
-    assert MaskLossSettings(huber_delta=0.5).without_effect() == ("huber_delta=0.5 has no effect while loss is mse",)
-    assert MaskLossSettings(huber_delta=0.5, loss=LossKind.HUBER).without_effect() == ()
-    assert "prior_weight is 0" in MaskLossSettings(prior_threshold=0.3).without_effect()[0]
+    assert MaskLossSettings(huber_delta=0.5).settings_without_effect() == (
+        "huber_delta=0.5 has no effect while loss is mse",
+    )
+    assert MaskLossSettings(huber_delta=0.5, loss=LossKind.HUBER).settings_without_effect() == ()
+    assert "prior_weight is 0" in MaskLossSettings(prior_threshold=0.3).settings_without_effect()[0]
 
 
 def test_presets_are_the_recommended_values():

@@ -9,10 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from maskloss.core.errors import ImageError
 from maskloss.core.resample import (
-    at_most,
     check_same_aspect,
     fit_image,
     fit_mask,
+    limit_size,
     shrink_then_enlarge,
     to_latent_grid,
 )
@@ -201,13 +201,13 @@ def test_time_is_the_mean_over_the_frames_a_latent_frame_stands_for():
 
 def test_a_picture_is_brought_to_a_longest_side_and_never_enlarged():
     picture_HWC = np.full((300, 200, 3), 7, np.uint8)
-    small_HWC, scale = at_most(picture_HWC, 100)
+    small_HWC, scale = limit_size(picture_HWC, 100)
     assert small_HWC.shape == (100, 67, 3)
     assert scale == pytest.approx(1 / 3)
     assert (small_HWC == 7).all()
-    assert at_most(picture_HWC, 300)[0] is picture_HWC
-    assert at_most(picture_HWC, 1000)[1] == 1.0
-    assert at_most(np.zeros((1, 5000, 3), np.uint8), 100)[0].shape == (1, 100, 3)
+    assert limit_size(picture_HWC, 300)[0] is picture_HWC
+    assert limit_size(picture_HWC, 1000)[1] == 1.0
+    assert limit_size(np.zeros((1, 5000, 3), np.uint8), 100)[0].shape == (1, 100, 3)
 
 
 STRIPES_PX = 4

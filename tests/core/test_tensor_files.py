@@ -22,7 +22,9 @@ import sys, torch
 from pathlib import Path
 from maskloss.core.tensor_files import write_tensors
 from maskloss.core.train.lora_file import save_lora
-tensors = {f"diffusion_model.b.{i}.lora_down.weight": torch.full((2, 3), float(i)) for i in range(30)}
+shapes = {"lora_down": (2, 3), "lora_up": (3, 2)}
+names = {f"diffusion_model.b.{i}.{half}.weight": (shape, i) for i in range(15) for half, shape in shapes.items()}
+tensors = {name: torch.full(shape, float(i)) for name, (shape, i) in names.items()}
 metadata = {f"ss_key_{i}": f"wörth {i}" for i in range(40)}
 if sys.argv[3] == "turned":
     tensors, metadata = dict(reversed(tensors.items())), dict(reversed(metadata.items()))

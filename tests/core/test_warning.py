@@ -6,22 +6,22 @@ from contextvars import copy_context
 
 import pytest
 from maskloss.core.train.read_ahead import ReadAhead
-from maskloss.core.warning import LONGEST_WARNING, MOST_WARNINGS, collected_warnings, warn, warned
-from maskloss.core.workers import in_order
+from maskloss.core.warning import LONGEST_WARNING, MOST_WARNINGS, collect_warnings, given_warnings, warn
+from maskloss.core.workers import map_in_order
 
 
 def test_each_text_is_kept_once_and_told_as_it_comes() -> None:
     told: list[str] = []
-    with collected_warnings(told.append) as given:
+    with collect_warnings(told.append) as given:
         for text in ("first", "second", "first"):
             assert warn(text) == text
-        assert warned() == given.texts == told == ["first", "second"]
-    assert warned() == []
+        assert given_warnings() == given.texts == told == ["first", "second"]
+    assert given_warnings() == []
 
 
 def test_the_log_has_what_nobody_collects(caplog: pytest.LogCaptureFixture) -> None:
     warn("alone")
-    with collected_warnings():
+    with collect_warnings():
         warn("collected for a while")
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, "alone"),
@@ -30,25 +30,25 @@ def test_the_log_has_what_nobody_collects(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_an_inner_block_passes_on_what_it_collects() -> None:
-    with collected_warnings(lambda text: None) as outer:
+    with collect_warnings(lambda text: None) as outer:
         warn("before")
-        with collected_warnings() as inner:
+        with collect_warnings() as inner:
             warn("inside")
         assert (inner.texts, outer.texts) == (["inside"], ["before", "inside"])
-        with collected_warnings(lambda text: None):
+        with collect_warnings(lambda text: None):
             warn("kept apart")
         assert outer.texts == ["before", "inside"]
 
 
 def test_there_is_an_end_to_them_and_it_is_said() -> None:
     told: list[str] = []
-    with collected_warnings(told.append) as given:
+    with collect_warnings(told.append) as given:
         for number in range(MOST_WARNINGS + 7):
             warn(f"warning {number}")
         assert len(given.texts) == MOST_WARNINGS + 1
         assert given.texts[-1] == "There were 7 more warnings; see the log."
         assert len(told) == MOST_WARNINGS + 7, "the log has all"
-    with collected_warnings(told.append) as given:
+    with collect_warnings(told.append) as given:
         warn("x" * (LONGEST_WARNING + 100))
     (text,) = given.texts
     assert len(text) == LONGEST_WARNING
@@ -61,14 +61,14 @@ def test_work_in_other_threads_warns_where_it_belongs(workers: int) -> None:
         warn(f"piece {number}")
         return number
 
-    with collected_warnings(lambda text: None) as given:
-        assert list(in_order(work, range(5), workers)) == list(range(5))
+    with collect_warnings(lambda text: None) as given:
+        assert list(map_in_order(work, range(5), workers)) == list(range(5))
     assert sorted(given.texts) == [f"piece {number}" for number in range(5)]
 
 
 def test_reading_ahead_warns_where_it_belongs() -> None:
     with (
-        collected_warnings(lambda text: None) as given,
+        collect_warnings(lambda text: None) as given,
         ReadAhead(lambda step: warn(f"step {step}"), 0, 2) as steps,
     ):
         assert [steps.take(lambda: None) for _ in range(2)] == ["step 0", "step 1"]
@@ -76,7 +76,7 @@ def test_reading_ahead_warns_where_it_belongs() -> None:
 
 
 def test_many_threads_lose_none() -> None:
-    with collected_warnings(lambda text: None) as given:
+    with collect_warnings(lambda text: None) as given:
         threads = [
             threading.Thread(target=copy_context().run, args=(lambda n=n: [warn(f"{n} {i}") for i in range(10)],))
             for n in range(8)

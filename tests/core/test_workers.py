@@ -7,8 +7,8 @@ from contextlib import closing
 import cv2
 import pytest
 import torch
-from maskloss.core.progress import check_interrupted, checked_by
-from maskloss.core.workers import MAX_WORKERS, Budget, in_order, worker_count
+from maskloss.core.progress import check_interrupted, set_interrupt_check
+from maskloss.core.workers import MAX_WORKERS, Budget, map_in_order, worker_count
 
 # Only for what never comes: nothing is measured by it.
 SECONDS = 600
@@ -28,7 +28,7 @@ def test_results_come_in_the_order_of_the_pieces(workers: int) -> None:
         first_may_end.set()
         return piece * 10
 
-    assert list(in_order(work, range(9), workers)) == [piece * 10 for piece in range(9)]
+    assert list(map_in_order(work, range(9), workers)) == [piece * 10 for piece in range(9)]
 
 
 def test_no_more_pieces_are_taken_than_can_be_held() -> None:
@@ -40,7 +40,7 @@ def test_no_more_pieces_are_taken_than_can_be_held() -> None:
             taken += 1
             yield piece
 
-    with closing(in_order(lambda piece: piece, pieces(), 2)) as results:
+    with closing(map_in_order(lambda piece: piece, pieces(), 2)) as results:
         assert next(results) == 0
         assert taken == 4
 
@@ -55,7 +55,7 @@ def test_the_first_error_in_order_is_raised_and_nothing_new_is_begun(workers: in
             raise ValueError("the third")
         return piece
 
-    results = in_order(work, range(50), workers)
+    results = map_in_order(work, range(50), workers)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="the third"):
         next(results)
@@ -64,10 +64,10 @@ def test_the_first_error_in_order_is_raised_and_nothing_new_is_begun(workers: in
 
 def test_the_libraries_use_one_thread_meanwhile_and_as_many_as_before_afterwards() -> None:
     before = cv2.getNumThreads(), torch.get_num_threads()
-    inside = list(in_order(lambda _: (cv2.getNumThreads(), torch.get_num_threads()), range(4), 2))
+    inside = list(map_in_order(lambda _: (cv2.getNumThreads(), torch.get_num_threads()), range(4), 2))
     assert set(inside) == {(1, 1)}
     assert (cv2.getNumThreads(), torch.get_num_threads()) == before
-    with closing(in_order(lambda piece: piece, range(9), 2)) as results:
+    with closing(map_in_order(lambda piece: piece, range(9), 2)) as results:
         next(results)
     assert (cv2.getNumThreads(), torch.get_num_threads()) == before
 
@@ -84,7 +84,7 @@ def test_a_budget_is_never_exceeded_and_the_largest_work_alone() -> None:
     company = threading.Event()
 
     def work(amount: int) -> int:
-        with budget.held(amount):
+        with budget.reserve(amount):
             with lock:
                 held.append(amount)
                 seen.append(list(held))
@@ -97,14 +97,14 @@ def test_a_budget_is_never_exceeded_and_the_largest_work_alone() -> None:
         return amount
 
     amounts = [4, 3, 3, 40, 6, 6, 1, 4, 4, 4] * 3
-    assert list(in_order(work, amounts, 4)) == amounts
+    assert list(map_in_order(work, amounts, 4)) == amounts
     assert all(sum(together) <= 10 or together == [40] for together in seen)
 
 
 def test_a_budget_comes_back_after_an_error() -> None:
     budget = Budget(10)
     for _ in range(3):
-        with pytest.raises(ValueError, match="here"), budget.held(8):
+        with pytest.raises(ValueError, match="here"), budget.reserve(8):
             raise ValueError("here")
 
 
@@ -130,8 +130,8 @@ def test_an_interrupt_is_heeded_while_work_is_waited_for_and_no_stage_is_begun_a
             under_way.wait(10)  # both pieces are in their first stage
             raise Interrupt
 
-    with pytest.raises(Interrupt), checked_by(check):
-        list(in_order(work, range(8), 2))
+    with pytest.raises(Interrupt), set_interrupt_check(check):
+        list(map_in_order(work, range(8), 2))
     assert sorted(stages) == ["0 first", "1 first"]
 
 
@@ -147,6 +147,6 @@ def test_the_calling_thread_is_interrupted_between_the_stages_of_a_piece() -> No
         if stages:
             raise Interrupt
 
-    with pytest.raises(Interrupt), checked_by(check):
-        list(in_order(work, range(3), 1))
+    with pytest.raises(Interrupt), set_interrupt_check(check):
+        list(map_in_order(work, range(3), 1))
     assert stages == ["first"]

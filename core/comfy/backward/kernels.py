@@ -13,7 +13,7 @@ _PLAIN = (f"{_KITCHEN}.backends.eager.rope", f"{_KITCHEN}.backends.eager.adaln")
 
 
 @contextmanager
-def plain_kernels() -> Generator[None]:
+def use_plain_kernels() -> Generator[None]:
     """Inside, kernels whose plain form is known give way to it for as long as ComfyUI is told that it is training.
 
     Most models look at `in_training` themselves before they call a kernel, but some do not. Nothing is done for a

@@ -16,7 +16,7 @@ from ...autograd.tensors import is_plain
 
 
 @contextmanager
-def casting_again(network: nn.Module) -> Generator[None]:
+def recast_layers(network: nn.Module) -> Generator[None]:
     """Inside, ComfyUI's own layers of `network` cast their weights again in the backward pass; afterwards each is as it
     was.
 

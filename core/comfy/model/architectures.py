@@ -45,7 +45,7 @@ class TextRule(Enum):
     HIDDEN_LAST = "hidden_last"
 
     @property
-    def hides(self) -> bool:
+    def hides_padding(self) -> bool:
         """Whether it is one of the last three."""
         return self in (TextRule.HIDDEN, TextRule.HIDDEN_AHEAD, TextRule.HIDDEN_LAST)
 
@@ -53,12 +53,12 @@ class TextRule(Enum):
 @dataclass(frozen=True)
 class Architecture:
     """`name` is the LoRA file's `modelspec.architecture`, `targets` the layers that get an adapter by default, "" where
-    these are the layers of its blocks, `least_cells` the side of the smallest latent that the network takes."""
+    these are the layers of its blocks, `min_latent_size` the side of the smallest latent that the network takes."""
 
     name: str
     targets: str = ""
     text: TextRule = TextRule.APART
-    least_cells: int = 1
+    min_latent_size: int = 1
 
 
 # By the name of ComfyUI's class of configuration or model; the nearest class in the order of resolution counts. A name
@@ -95,8 +95,8 @@ _BY_CLASS = {
     "LTXV": Architecture("ltx-video", text=TextRule.MASKED),
     "HiDream": Architecture("hidream-i1"),
     "ErnieImage": Architecture("ernie-image"),
-    "PixArtAlpha": Architecture("pixart-alpha", least_cells=64),
-    "PixArtSigma": Architecture("pixart-sigma", least_cells=64),
+    "PixArtAlpha": Architecture("pixart-alpha", min_latent_size=64),
+    "PixArtSigma": Architecture("pixart-sigma", min_latent_size=64),
     "GenmoMochi": Architecture("mochi-1-preview"),
 }
 

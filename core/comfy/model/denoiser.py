@@ -18,20 +18,20 @@ from ...autograd.inference_weights import DifferentiableWeights
 from ...errors import MaskLossError, TrainingError
 from ...train.config import TrainingDtype
 from ...train.denoiser import Family
-from ..backward.analytic import analytic_gradients
 from ..backward.attention import OVERRIDE, differentiable
-from ..backward.kernels import plain_kernels
-from ..backward.recast import casting_again, is_casting_layer
-from ..text.conditioning import condition, heeded_guidance
-from ..text.counted_padding import TextAttention, watched_text_attention
+from ..backward.fused_backward import use_fused_backward
+from ..backward.kernels import use_plain_kernels
+from ..backward.recast import is_casting_layer, recast_layers
+from ..text.collapsed_padding import TextAttention, watch_text_attention
+from ..text.conditioning import condition, effective_guidance
 from .architectures import TextRule, architecture_of, repeated_blocks
 from .fingerprint import patcher_fingerprint
-from .image_to_video import can_place, notes, placed
-from .loading import computing_in, load, loadable_patcher, own_dtype
+from .image_to_video import can_place, position_options, training_notes
+from .loading import disable_dynamic_memory, load, sampling_dtype, set_compute_dtype
 from .predictions import prediction_family, supported_image_channels
 
 # Below it the model's estimate of the clean latent says too little about its error to be divided by sigma.
-_LEAST_SIGMA = 1e-3
+_MIN_SIGMA = 1e-3
 _CHECKED_CELLS = 8
 # What a network raises when it is given something that is not made for it.
 _FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -41,7 +41,7 @@ class ComfyDenoiser:
     """A loaded ComfyUI model that predicts with a graph. `open_denoiser` makes one, and it works only inside of that.
 
     The error is (x0 − x0_pred)/sigma, for v-prediction (x0 − x0_pred)·√(sigma²+1)/sigma: the difference of velocities
-    (flow), of noises (eps) or of v. Inside of `lent()` the model is ComfyUI's again, to be sampled from, as the
+    (flow), of noises (eps) or of v. Inside of `lend()` the model is ComfyUI's again, to be sampled from, as the
     ModelPatcher that it gives.
     """
 
@@ -51,11 +51,11 @@ class ComfyDenoiser:
         checkpointing: BlockCheckpointing,
         guidance: float | None,
         identity: str,
-        lent: Callable[[], AbstractContextManager[Any]],
-        shown_channels: int = 0,
+        lend: Callable[[], AbstractContextManager[Any]],
+        image_channels: int = 0,
         counting: TextAttention | None = None,
     ) -> None:
-        self.lent = lent
+        self.lend = lend
         self._model = patcher.model
         self._checkpointing = checkpointing
         self.guidance = guidance
@@ -66,7 +66,7 @@ class ComfyDenoiser:
         self._options[OVERRIDE] = differentiable(own)
         rule = self._architecture.text
         # The user's own attention would have to be ours at the same time; own positions do not count on from the text.
-        taken = rule.hides and own is not None
+        taken = rule.hides_padding and own is not None
         moved = rule is TextRule.HIDDEN_AHEAD and "rope_options" in self._options
         self._text_rule = TextRule.APART if taken or moved else rule
         self._counting = counting if own is None else None
@@ -75,11 +75,11 @@ class ComfyDenoiser:
         self.module: torch.nn.Module = self._model.diffusion_model
         self.device = torch.device(patcher.load_device)
         self.latent_channels = int(self._model.latent_format.latent_channels)
-        self.image_channels = shown_channels
-        self.notes = notes(self._model)
+        self.image_channels = image_channels
+        self.notes = training_notes(self._model)
         self.default_targets = self._architecture.targets
         self.lora_architecture = self._architecture.name
-        self.least_cells = self._architecture.least_cells
+        self.min_latent_size = self._architecture.min_latent_size
         self.identity = identity
 
     def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
@@ -102,7 +102,7 @@ class ComfyDenoiser:
         """Evenly spaced ones, in an image-to-video model."""
         return self.image_channels > 0 and can_place(self.module, indices)
 
-    def recording(self, checkpoint: bool) -> AbstractContextManager[object]:
+    def autograd_context(self, checkpoint: bool) -> AbstractContextManager[object]:
         """Around `predict` and the `backward` of what comes of it."""
         if checkpoint or not self._checkpointing.mutating:
             return nullcontext()
@@ -130,7 +130,7 @@ class ComfyDenoiser:
         noise = self._own_axes(noise_BCThw).float()
         sigma_B = self._sigma(t_B)
         noised = self._sampling.noise_scaling(sigma_B, noise, clean)
-        with self._checkpointing.on(checkpoint):
+        with self._checkpointing.set_active(checkpoint):
             denoised = self._denoise(noised, sigma_B, text)
         sigma = sigma_B.reshape(-1, *(1 for _ in clean.shape[1:]))
         unit = (sigma**2 + 1).sqrt() / sigma if self.family is Family.V else 1 / sigma
@@ -151,7 +151,7 @@ class ComfyDenoiser:
                 "cond_or_uncond": [0] * len(where),
                 "uuids": [None] * len(where),
                 **({} if group.padding is None else {OVERRIDE: differentiable(group.padding.attention)}),
-                **placed(self._options, group.frames),
+                **position_options(self._options, group.frames),
             }
             with nullcontext() if group.padding is None else group.padding.around(self.module):
                 results = self._model.apply_model(noised[where], sigmas, transformer_options=options, **group.arguments)
@@ -161,7 +161,7 @@ class ComfyDenoiser:
 
     def _sigma(self, t_B: torch.Tensor) -> torch.Tensor:
         if self.family is Family.FLOW:
-            return t_B.float().clamp(min=_LEAST_SIGMA)
+            return t_B.float().clamp(min=_MIN_SIGMA)
         # These were trained on whole timesteps.
         sigmas = self._sampling.sigmas
         index = (t_B.double() * len(sigmas)).floor().long().clamp(0, len(sigmas) - 1)
@@ -189,7 +189,7 @@ class ComfyDenoiser:
 
 def model_identity(model: Any, guidance: float | None = None) -> str:
     """What the denoiser of a MODEL will call its `identity`; nothing is loaded for it."""
-    return _identity(model, model.get_model_object("model_sampling"), heeded_guidance(model.model, guidance))
+    return _identity(model, model.get_model_object("model_sampling"), effective_guidance(model.model, guidance))
 
 
 @contextmanager
@@ -202,7 +202,7 @@ def open_denoiser(
 ) -> Generator[ComfyDenoiser]:
     """Load a ComfyUI MODEL for training; afterwards, also after an exception, it is as it was and samples the same.
 
-    `example` is some caption's embeddings (such as `cache.some_text()`), with which the gradients are checked.
+    `example` is some caption's embeddings (such as `cache.example_text()`), with which the gradients are checked.
     `guidance` is what a guidance-distilled model is told where the embeddings say nothing; None = ComfyUI's default.
     Models that are not guidance-distilled have a `guidance` of None whatever is given.
     A model that samples in a 16-bit type other than `dtype` computes in fp32 meanwhile (under autocast where `dtype` is
@@ -211,28 +211,28 @@ def open_denoiser(
     for wrong gradients.
     """
     management: Any = importlib.import_module("comfy.model_management")
-    shown_channels = supported_image_channels(model)
+    image_channels = supported_image_channels(model)
     with ExitStack() as stack:
-        patcher = computing_in(dtype, loadable_patcher(model, management, stack), management, stack)
+        patcher = set_compute_dtype(dtype, disable_dynamic_memory(model, management, stack), management, stack)
         load(patcher, management)
         patcher.pre_run()
         stack.callback(patcher.cleanup)
         stack.callback(setattr, management, "in_training", getattr(management, "in_training", False))
         # Some kernels that ComfyUI uses otherwise have no backward pass.
         management.in_training = True
-        stack.enter_context(plain_kernels())
-        stack.enter_context(analytic_gradients())
+        stack.enter_context(use_plain_kernels())
+        stack.enter_context(use_fused_backward())
         stack.enter_context(torch.inference_mode(False))
         weights = stack.enter_context(DifferentiableWeights(patcher.model, is_casting_layer))
-        stack.enter_context(casting_again(patcher.model.diffusion_model))
+        stack.enter_context(recast_layers(patcher.model.diffusion_model))
         checkpointing = BlockCheckpointing(repeated_blocks(patcher.model.diffusion_model))
-        stack.enter_context(checkpointing.installed())
+        stack.enter_context(checkpointing.install())
         identity = model_identity(model, guidance)
-        lent = lambda: _lend_model(patcher, weights, management)  # noqa: E731
-        told = heeded_guidance(patcher.model, guidance)
-        counting = stack.enter_context(watched_text_attention(patcher.model.diffusion_model))
+        lend = lambda: _lend_model(patcher, weights, management)  # noqa: E731
+        told = effective_guidance(patcher.model, guidance)
+        counting = stack.enter_context(watch_text_attention(patcher.model.diffusion_model))
         denoiser = ComfyDenoiser(
-            patcher, checkpointing, told, identity, lent, shown_channels, None if dropout else counting
+            patcher, checkpointing, told, identity, lend, image_channels, None if dropout else counting
         )
         check_gradients(checkpointing, _small_pass(denoiser, example))
         yield denoiser
@@ -244,14 +244,14 @@ def _lend_model(patcher: Any, weights: DifferentiableWeights, management: Any) -
     with ExitStack() as stack:
         stack.callback(patcher.pre_run)
         stack.callback(setattr, management, "in_training", management.in_training)
-        stack.enter_context(weights.aside())
+        stack.enter_context(weights.suspend())
         stack.callback(load, patcher, management)
         management.in_training = False
         yield patcher
 
 
 def _small_pass(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> Callable[[], object]:
-    side = max(_CHECKED_CELLS, denoiser.least_cells)
+    side = max(_CHECKED_CELLS, denoiser.min_latent_size)
     shape = (1, denoiser.latent_channels, 1, side, side)
     generator = torch.Generator().manual_seed(0)
     clean, noise = (torch.randn(shape, generator=generator).to(denoiser.device) for _ in range(2))
@@ -284,7 +284,7 @@ def _transformer_options(patcher: Any) -> dict[str, Any]:
 
 def _identity(patcher: Any, sampling: Any, guidance: float | None) -> str:
     kind = type(patcher.model).__name__
-    precision = str(own_dtype(patcher)).removeprefix("torch.")
+    precision = str(sampling_dtype(patcher)).removeprefix("torch.")
     schedule = f"shift{sampling.shift:g}" if hasattr(sampling, "shift") else f"{float(sampling.sigma_max):.4g}"
     told = "" if guidance is None else f"-guidance{guidance:g}"
     return f"comfy-{kind}-{precision}-{schedule}{told}-{patcher_fingerprint(patcher, 'diffusion_model.')}"

@@ -51,7 +51,7 @@ def _channels_beside(model: Any, channels: int) -> int:
     return 0 if beside is None else int(beside.shape[1])
 
 
-def notes(model: Any) -> tuple[str, ...]:
+def training_notes(model: Any) -> tuple[str, ...]:
     """What is to be known of training a BaseModel that can be given a first frame."""
     kind = type(model).__name__
     if kind in _EMPTY_FROM_TEXT:
@@ -74,7 +74,7 @@ def as_conditioning(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
     return {**own, "concat_latent_image": image[:, MASK_CHANNELS:].clone(), "concat_mask": 1 - image[:, :MASK_CHANNELS]}
 
 
-def frames_in(given: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
+def frame_indices(given: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
     """The numbers of a sample's latent frames, where they are not simply counted."""
     return tuple(int(index) for index in given[FRAMES]) if FRAMES in given else ()
 
@@ -88,7 +88,7 @@ def can_place(network: Any, indices: Sequence[int]) -> bool:
     return takes_options and len({later - earlier for earlier, later in pairwise(indices)}) <= 1
 
 
-def placed(options: Mapping[str, Any], frames: Sequence[int]) -> dict[str, Any]:
+def position_options(options: Mapping[str, Any], frames: Sequence[int]) -> dict[str, Any]:
     """Transformer options that put latent frames where `frames` says, over the user's own for time. ComfyUI's ScaleROPE
     node sets the same."""
     if not frames:

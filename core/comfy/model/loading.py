@@ -18,7 +18,7 @@ from ...train.step import arithmetic
 _FREE_FRACTION = 0.3
 
 
-def loadable_patcher(model: Any, management: Any, stack: ExitStack) -> Any:
+def disable_dynamic_memory(model: Any, management: Any, stack: ExitStack) -> Any:
     """The patcher without ComfyUI's dynamic memory, which moves weights under our feet."""
     patcher = model
     if getattr(model, "is_dynamic", bool)():
@@ -34,10 +34,10 @@ def loadable_patcher(model: Any, management: Any, stack: ExitStack) -> Any:
     return patcher
 
 
-def computing_in(dtype: TrainingDtype | None, patcher: Any, management: Any, stack: ExitStack) -> Any:
+def set_compute_dtype(dtype: TrainingDtype | None, patcher: Any, management: Any, stack: ExitStack) -> Any:
     """The patcher, or a clone that computes in fp32 because its own 16-bit type is not the wanted one."""
     wanted = None if dtype is None else arithmetic(dtype, torch.device(patcher.load_device))
-    if wanted is None or own_dtype(patcher) in (wanted, torch.float32):
+    if wanted is None or sampling_dtype(patcher) in (wanted, torch.float32):
         return patcher
     clone = patcher.clone()
     clone.set_model_compute_dtype(torch.float32)
@@ -45,7 +45,7 @@ def computing_in(dtype: TrainingDtype | None, patcher: Any, management: Any, sta
     return clone
 
 
-def own_dtype(patcher: Any) -> torch.dtype:
+def sampling_dtype(patcher: Any) -> torch.dtype:
     """What the model computes in when it samples, whether or not the user's choice of it is applied at the moment."""
     return patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()
 

@@ -74,7 +74,7 @@ class ComfySampling:
         device = denoiser.device
         prompts = {POSITIVE: self.positive, BLEED: self.bleed, PLAIN: self.plain}
         drawn: dict[str, np.ndarray] = {}
-        with torch.no_grad(), denoiser.lent() as patcher:
+        with torch.no_grad(), denoiser.lend() as patcher:
             for prompt, conditioning in prompts.items():
                 if conditioning is None:
                     continue
@@ -82,7 +82,7 @@ class ComfySampling:
                 with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
                     samples = self._sample(patcher, conditioning, check)
                     check()
-                    drawn[prompt] = shown_frames(self._decode(samples))
+                    drawn[prompt] = select_frames(self._decode(samples))
         return drawn
 
     def scorer(self, cache: LatentCache, progress: Progress) -> PictureScorer | None:
@@ -133,7 +133,7 @@ class ComfySampling:
                 management.soft_empty_cache()
 
 
-def shown_frames(pixels_BHWC: torch.Tensor) -> np.ndarray:
+def select_frames(pixels_BHWC: torch.Tensor) -> np.ndarray:
     """Of decoded pixels (B,H,W,3) or (B,F,H,W,3) in [0, 1] up to four frames each, evenly spread: (B,F,H,W,3) uint8."""
     pixels = pixels_BHWC if pixels_BHWC.ndim == 5 else pixels_BHWC[:, None]
     frames = pixels.shape[1]

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from ..encoders import embeddings_to_cond
 from ..model.architectures import TextRule, is_unet
-from ..model.image_to_video import as_conditioning, frames_in
-from .counted_padding import CountedPadding, TextAttention, count_padding
+from ..model.image_to_video import as_conditioning, frame_indices
+from .collapsed_padding import CollapsedPadding, TextAttention, collapse_padding
 from .padding import HiddenPadding, pad_together
 
 Conds = dict[str, Any]
@@ -36,7 +36,7 @@ class Rows:
 
     positions: tuple[int, ...]
     arguments: Mapping[str, Any]
-    padding: HiddenPadding | CountedPadding | None = None
+    padding: HiddenPadding | CollapsedPadding | None = None
     frames: tuple[int, ...] = ()
 
 
@@ -54,7 +54,7 @@ def condition(
     embeddings bring none. With `counting`, the zeros at the ends of full-length texts are counted.
     """
     embeddings = [embeddings_to_cond(as_conditioning(each)) for each in text]
-    frames = [frames_in(each) for each in text]
+    frames = [frame_indices(each) for each in text]
     if rule is TextRule.MASKED:
         embeddings = _pad_captions(embeddings)
     elif rule is TextRule.FULL_LENGTH:
@@ -62,7 +62,7 @@ def condition(
     conds = [_build_conds(model, each, noise[i : i + 1], guidance) for i, each in enumerate(embeddings)]
     if _OTHER_TOKENS in conds[0]:
         conds = [_translate_text(model, each, noise.device) for each in conds]
-    if rule.hides:
+    if rule.hides_padding:
         conds = [_drop_full_mask(each) for each in conds]
     repeats = is_unet(model.diffusion_model)
     groups: list[list[int]] = []
@@ -79,7 +79,7 @@ def condition(
     return [replace(each, frames=frames[each.positions[0]]) for each in rows]
 
 
-def heeded_guidance(model: Any, guidance: float | None) -> float | None:
+def effective_guidance(model: Any, guidance: float | None) -> float | None:
     """`guidance`, or None where a BaseModel's network has no layer that would take it."""
     layers = (name for name, _ in model.diffusion_model.named_modules())
     return guidance if any(name.startswith(_GUIDANCE_LAYERS) for name in layers) else None
@@ -94,7 +94,7 @@ def _concat_rows(
     if _TEXT not in conds[0]:
         return Rows(tuple(positions), arguments)
     texts = [each[_TEXT] for each in conds]
-    if not rule.hides or len({each.cond.shape for each in texts}) == 1:
+    if not rule.hides_padding or len({each.cond.shape for each in texts}) == 1:
         # A copy also of one alone, for some networks write into their text.
         return Rows(tuple(positions), {**arguments, _TEXT: texts[0].concat(texts[1:])})
     text, padding = pad_together([each.cond for each in texts], model.diffusion_model, noise, rule)
@@ -104,7 +104,7 @@ def _concat_rows(
 
 
 def _collapse_padding(rows: Rows, where: TextAttention, device: torch.device) -> Rows:
-    text, padding = count_padding(rows.arguments[_TEXT], where, device)
+    text, padding = collapse_padding(rows.arguments[_TEXT], where, device)
     return replace(rows, arguments={**rows.arguments, _TEXT: text}, padding=padding)
 
 
@@ -142,9 +142,9 @@ def _translate_text(model: Any, conds: Conds, device: torch.device) -> Conds:
 
 def _can_share_pass(first: Conds, second: Conds, rule: TextRule, repeats: bool) -> bool:
     # Masks of several rows are not for every model.
-    if first.keys() != second.keys() or (rule.hides and _MASK in first):
+    if first.keys() != second.keys() or (rule.hides_padding and _MASK in first):
         return False
-    padded = rule.hides and first.keys() <= _PADDABLE
+    padded = rule.hides_padding and first.keys() <= _PADDABLE
     beside = {_TEXT, _TOKENS} if padded else {_TEXT}
     if not all(first[name].can_concat(second[name]) for name in first if name not in beside):
         return False

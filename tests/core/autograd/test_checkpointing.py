@@ -20,7 +20,7 @@ def test_in_place_blocks_get_the_gradients_of_the_plain_pass() -> None:
     with mutation_allowed():
         plain = stack_gradients(stack, x)
     checkpointing = BlockCheckpointing(stack.blocks)
-    with checkpointing.installed(), checkpointing.on(True):
+    with checkpointing.install(), checkpointing.set_active(True):
         checkpointed = stack_gradients(stack, x)
     assert checkpointed.shape == plain.shape
     torch.testing.assert_close(checkpointed, plain, rtol=1e-5, atol=1e-7)
@@ -58,9 +58,9 @@ def test_activations_are_not_kept() -> None:
             stack(x)
         return sum(kept)
 
-    with checkpointing.installed():
+    with checkpointing.install():
         plain = forward_memory()
-        with checkpointing.on(True):
+        with checkpointing.set_active(True):
             assert forward_memory() < plain / 2
 
 
@@ -69,7 +69,7 @@ def test_blocks_are_left_as_they_were_also_after_an_exception() -> None:
     own = stack.blocks[1].forward
     stack.blocks[1].forward = own
     checkpointing = BlockCheckpointing(stack.blocks)
-    with pytest.raises(ZeroDivisionError), checkpointing.installed():
+    with pytest.raises(ZeroDivisionError), checkpointing.install():
         raise ZeroDivisionError
     assert "forward" not in vars(stack.blocks[0])
     assert stack.blocks[1].forward is own
@@ -78,7 +78,7 @@ def test_blocks_are_left_as_they_were_also_after_an_exception() -> None:
 def test_without_gradients_nothing_is_recomputed() -> None:
     stack, x = Stack(), torch.randn(4, 8)
     checkpointing = BlockCheckpointing(stack.blocks)
-    with checkpointing.installed(), checkpointing.on(True), torch.no_grad():
+    with checkpointing.install(), checkpointing.set_active(True), torch.no_grad():
         assert not stack(x).requires_grad
 
 
@@ -87,7 +87,7 @@ def test_the_precision_of_the_way_forth_is_that_of_the_way_back() -> None:
     seen: list[torch.dtype] = []
     stack.blocks[1].linear.register_forward_hook(lambda _m, _a, output: seen.append(output.dtype))
     checkpointing = BlockCheckpointing(stack.blocks)
-    with checkpointing.installed(), checkpointing.on(True):
+    with checkpointing.install(), checkpointing.set_active(True):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             result = stack(x)
         result.float().square().mean().backward()

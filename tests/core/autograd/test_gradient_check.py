@@ -39,7 +39,7 @@ def test_the_check_learns_what_writes_in_place_and_refuses_wrong_gradients() -> 
 
     def checked(blocks: list[nn.Module], run: object) -> BlockCheckpointing:
         checkpointing = BlockCheckpointing(blocks)
-        with checkpointing.installed():
+        with checkpointing.install():
             check_gradients(checkpointing, run)
         return checkpointing
 
@@ -72,7 +72,7 @@ def test_the_check_refuses_a_wrong_backward_pass() -> None:
 
     block, x = Wrong(), torch.randn(4, 8)
     checkpointing = BlockCheckpointing([block])
-    with checkpointing.installed(), pytest.raises(TrainingError, match="Wrong are not its slope"):
+    with checkpointing.install(), pytest.raises(TrainingError, match="Wrong are not its slope"):
         check_gradients(checkpointing, lambda: block(x))
 
 
@@ -96,7 +96,7 @@ def test_the_check_knows_a_flat_direction_from_a_gradient_of_zero() -> None:
     wrong = pytest.raises(TrainingError, match="not its slope")
     for block, outcome in ((Normalised(), nullcontext()), (Normalised(lambda made: made.detach() + 0 * made), wrong)):
         checkpointing = BlockCheckpointing([block])
-        with checkpointing.installed(), outcome:
+        with checkpointing.install(), outcome:
             check_gradients(checkpointing, lambda block=block: block(x))
 
 
@@ -115,7 +115,7 @@ def test_the_check_sees_a_lost_gradient_in_any_precision(dtype: torch.dtype) -> 
     for block, outcome in ((Normalised(), nullcontext()), (Idle(), nullcontext()), (cut, lost)):
         block.to(dtype)
         checkpointing = BlockCheckpointing([block])
-        with checkpointing.installed(), outcome:
+        with checkpointing.install(), outcome:
             check_gradients(checkpointing, lambda block=block: block(x))
 
 
@@ -133,7 +133,7 @@ def test_the_check_learns_what_writes_to_its_inputs_without_harm() -> None:
 
     block, x = Adding(), torch.randn(4, 8)
     checkpointing = BlockCheckpointing([block])
-    with checkpointing.installed():
+    with checkpointing.install():
         check_gradients(checkpointing, lambda: block(x.clone()))
     assert checkpointing.mutating == {Adding}
 
@@ -149,6 +149,6 @@ def test_the_check_takes_booleans_that_are_kept_for_the_way_back() -> None:
 
     block, x = Routed(), torch.randn(4, 8)
     checkpointing = BlockCheckpointing([block])
-    with checkpointing.installed():
+    with checkpointing.install():
         check_gradients(checkpointing, lambda: block(x))
     assert not checkpointing.mutating

@@ -51,7 +51,7 @@ def test_no_memory_is_taken() -> None:
 def test_their_owner_gets_them_back_for_a_while() -> None:
     net = network()
     with DifferentiableWeights(net, lambda _layer: False) as weights:
-        with weights.aside():
+        with weights.suspend():
             assert net[0].weight.is_inference()
         assert not net[0].weight.is_inference()
         gradient(net)

@@ -50,7 +50,7 @@ def test_up_follows_the_head_and_below_chin_follows_gravity():
 def test_masks_go_back_to_their_place_on_the_picture():
     points_N2, oval_N2 = mesh_at((330, 250), (310, 350))
     view = view_head(np.zeros((600, 700, 3), np.uint8), points_N2, oval_N2, *alone(600, 700))
-    back_HW = view.on_picture(view.oval_HW, (700, 600))
+    back_HW = view.to_picture(view.oval_HW, (700, 600))
     assert back_HW.shape == (600, 700)
     ys, xs = np.nonzero(back_HW > 0.5)
     np.testing.assert_allclose([xs.mean(), ys.mean()], [320, 300], atol=1.5)

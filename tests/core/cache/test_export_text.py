@@ -43,7 +43,7 @@ Make = Callable[..., LatentCache]
 
 
 @pytest.fixture
-def captioned(tmp_path: Path, item, encoder) -> Make:
+def caption_text(tmp_path: Path, item, encoder) -> Make:
     def make(architecture: str, text_encoder: GivenText, *captions: str) -> LatentCache:
         encoder.architecture = architecture
         items = tuple(item(f"i{number}", number, caption=caption) for number, caption in enumerate(captions))
@@ -66,10 +66,10 @@ def contents(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     ],
 )
 def test_wan_and_qwen_image_have_their_tokens_without_padding(
-    captioned: Make, tmp_path: Path, tag: str, full_name: str, encoder_name: str, key: str, masked: bool
+    caption_text: Make, tmp_path: Path, tag: str, full_name: str, encoder_name: str, key: str, masked: bool
 ) -> None:
     text_encoder = GivenText(encoder_name, 4, pad_to=512, mask=masked)
-    report = export_reference(captioned(tag, text_encoder, "ohwx person", "", "ohwx"), tmp_path / "out")
+    report = export_reference(caption_text(tag, text_encoder, "ohwx person", "", "ohwx"), tmp_path / "out")
     tensors, metadata = contents(tmp_path / f"out/i0_{tag}_te.safetensors")
     assert list(tensors) == [key]
     assert torch.equal(tensors[key], text_encoder.tokens("ohwx person"))
@@ -81,9 +81,9 @@ def test_wan_and_qwen_image_have_their_tokens_without_padding(
     assert [entry.caption for entry in back.entries] == ["ohwx person", "", "ohwx"]
 
 
-def test_hunyuan_video_has_a_mask_and_the_pooled_text(captioned: Make, tmp_path: Path) -> None:
+def test_hunyuan_video_has_a_mask_and_the_pooled_text(caption_text: Make, tmp_path: Path) -> None:
     text_encoder = GivenText("HunyuanVideoClipModel_", 4)
-    export_reference(captioned("hv", text_encoder, "ohwx person"), tmp_path / "out")
+    export_reference(caption_text("hv", text_encoder, "ohwx person"), tmp_path / "out")
     tensors, metadata = contents(tmp_path / "out/i0_hv_te.safetensors")
     assert {key: tuple(tensor.shape) for key, tensor in tensors.items()} == {
         "llm_float32": (256, 4), "llm_mask": (256,), "clipL_float32": (6,),
@@ -103,38 +103,38 @@ def test_hunyuan_video_has_a_mask_and_the_pooled_text(captioned: Make, tmp_path:
     ],
 )
 def test_text_of_another_encoder_stays_behind_and_is_told(
-    captioned: Make, tmp_path: Path, text_encoder: GivenText, why: str
+    caption_text: Make, tmp_path: Path, text_encoder: GivenText, why: str
 ) -> None:
-    report = export_reference(captioned("wan", text_encoder, "ohwx"), tmp_path / "out")
+    report = export_reference(caption_text("wan", text_encoder, "ohwx"), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["i0_0040x0040_wan.safetensors"]
     assert re.search(why, report["messages"][0])
 
 
-def test_captions_that_mean_something_else_in_comfyui_are_refused(captioned: Make, tmp_path: Path) -> None:
+def test_captions_that_mean_something_else_in_comfyui_are_refused(caption_text: Make, tmp_path: Path) -> None:
     wan = GivenText("WanTEModel", 4)
-    cache = captioned("wan", wan, "ohwx", "a (big) house")
+    cache = caption_text("wan", wan, "ohwx", "a (big) house")
     with pytest.raises(CacheError, match=r"caption 'a \(big\) house' cannot be exported.*--no-text"):
         export_reference(cache, tmp_path / "out")
     assert not (tmp_path / "out").exists(), "nothing is written"
     report = export_reference(cache, tmp_path / "out", with_text=False)
     assert report["messages"][0] == "Captions are not exported (as asked); cache them with the other trainer."
     assert not list((tmp_path / "out").glob("*_te.safetensors"))
-    long = captioned("wan", wan, "word " * 512)
+    long = caption_text("wan", wan, "word " * 512)
     with pytest.raises(CacheError, match="has 513 tokens and cannot be exported, because wan is trained with 512"):
         export_reference(long, tmp_path / "long")
 
 
-def test_qwen_images_captions_may_hold_parentheses_as_they_are(captioned: Make, tmp_path: Path) -> None:
+def test_qwen_images_captions_may_hold_parentheses_as_they_are(caption_text: Make, tmp_path: Path) -> None:
     qwen = GivenText("QwenImageTEModel_", 4)
-    report = export_reference(captioned("qi", qwen, "a (big:1.2) house"), tmp_path / "out")
+    report = export_reference(caption_text("qi", qwen, "a (big:1.2) house"), tmp_path / "out")
     assert report["counts"]["captions"] == 1
     for number, text in enumerate((r"a \(big\) house", "in embedding:house", "<|im_start|>user")):
         with pytest.raises(CacheError, match=r"cannot be exported, because ComfyUI does not read .* as it is written"):
-            export_reference(captioned("qi", qwen, text), tmp_path / f"{number}")
+            export_reference(caption_text("qi", qwen, text), tmp_path / f"{number}")
 
 
-def test_clips_of_one_video_share_a_caption_file(captioned: Make, tmp_path: Path) -> None:
-    cache = captioned("wan", GivenText("WanTEModel", 4), "ohwx walks", "ohwx walks")
+def test_clips_of_one_video_share_a_caption_file(caption_text: Make, tmp_path: Path) -> None:
+    cache = caption_text("wan", GivenText("WanTEModel", 4), "ohwx walks", "ohwx walks")
     clips = [replace(entry, name=f"walk_{start:05d}-001") for entry, start in zip(cache.entries, (0, 9), strict=True)]
     report = export_reference(replace(cache, entries=tuple(clips)), tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from maskloss.core.cache.export import export_reference
-from maskloss.core.cache.image_conditioning import FRAMES, IMAGE, first_then_grey
+from maskloss.core.cache.image_conditioning import FRAMES, IMAGE, keep_first_frame
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.plan import OneFrame
 from maskloss.core.cache.store import open_cache
@@ -57,7 +57,7 @@ def test_a_clip_is_given_its_first_frame_and_grey(tmp_path: Path, film: DatasetI
 
 def test_only_the_first_frame_is_shown() -> None:
     clip = torch.rand(2, 3, 4, 4, 3, generator=torch.Generator().manual_seed(0))
-    shown = first_then_grey(clip)
+    shown = keep_first_frame(clip)
     assert torch.equal(shown[:, 0], clip[:, 0])
     assert (shown[:, 1:] == 0.5).all()
 

@@ -46,7 +46,7 @@ ENTRIES = st.builds(
 @settings(deadline=None)
 @given(st.lists(ENTRIES, max_size=12))
 def test_round_trip(entries: list[CacheEntry]) -> None:
-    table = EntryTable.of(entries)
+    table = EntryTable.from_entries(entries)
     assert table == tuple(entries)
     back = EntryTable.from_json(json.loads("{" + table.to_json() + "}"))
     assert back == table
@@ -81,7 +81,7 @@ def test_a_path_that_is_not_utf8_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"name": ["a", "b"]}, {"strange": ["a"]}, {"repeats": {"values": [], "count": 1}}])
 def test_columns_that_do_not_fit_are_no_table(change: dict[str, object]) -> None:
     entry = CacheEntry("a", "a", MaskOrigin.NONE, 1.0, 1, (8, 8), (8, 8), (16, 1, 1, 1), "", "", "", 1)
-    stored = json.loads("{" + EntryTable.of([entry]).to_json() + "}")
+    stored = json.loads("{" + EntryTable.from_entries([entry]).to_json() + "}")
     stored["entries"].update(change)
     with pytest.raises(ValueError, match="column"):
         EntryTable.from_json(stored)

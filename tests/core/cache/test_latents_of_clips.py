@@ -152,10 +152,10 @@ def test_only_what_changed_is_made_again(
     assert set(states(cache_latents(Dataset((one, two)), joining, tmp_path / "cache")[1]).values()) == {"unchanged"}
 
     Image.fromarray(np.full((SIZE[1], SIZE[0]), 255, np.uint8)).save(folder / "2.png")
-    assert {entry.name for entry in open_cache(tmp_path / "cache").stale} == {"b_00000-005", "b_00005-005"}
+    assert {entry.name for entry in open_cache(tmp_path / "cache").stale_entries} == {"b_00000-005", "b_00005-005"}
     with one.media_path.open("ab") as film:
         film.write(b"more")
-    assert open_cache(tmp_path / "cache").stale[0].reason.startswith(f"its video {one.media_path} ")
+    assert open_cache(tmp_path / "cache").stale_entries[0].reason.startswith(f"its video {one.media_path} ")
     with one.media_path.open("r+b") as film:
         film.truncate(one.media_path.stat().st_size - 4)
     cache, report = cache_latents(Dataset((one, two)), joining, tmp_path / "cache")

@@ -121,7 +121,7 @@ def test_what_was_touched_and_nothing_else_is_made_again(edits: list[tuple[str, 
             assert set(states) == set(world.photographs)
         fresh, _ = world.cached(root, root / "fresh")
         again = open_cache(root / "cache")
-        assert again.stale == ()
+        assert again.stale_entries == ()
         assert (again.fingerprint, cache.fingerprint) == (fresh.fingerprint, fresh.fingerprint)
         for entry, other in zip(again.entries, fresh.entries, strict=True):
             assert (entry.name, entry.caption, entry.origin, entry.coverage) == (

@@ -71,7 +71,7 @@ def assert_equal(directory: Path, expected: LatentCache) -> None:
     assert cache.entries == expected.entries
     assert cache.fingerprint == expected.fingerprint
     assert cache.missing_captions() == ()
-    assert cache.stale == ()
+    assert cache.stale_entries == ()
     for entry in cache.entries:
         assert torch.equal(cache.latent(entry), expected.latent(entry))
         assert torch.equal(cache.weights(entry), expected.weights(entry))

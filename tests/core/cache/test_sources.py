@@ -64,10 +64,10 @@ def test_an_edit_that_hides_its_time_is_found(tmp_path: Path, dataset: Dataset, 
 
 def test_what_is_noted_of_the_sources_may_be_damaged(tmp_path: Path, dataset: Dataset) -> None:
     paths = {"image": dataset.items[0].media_path}
-    expected = sources.look_at(paths, tmp_path / "none.safetensors")
+    expected = sources.read_sources(paths, tmp_path / "none.safetensors")
     for content in (b"garbage", b""):
         (tmp_path / "damaged.safetensors").write_bytes(content)
-        assert sources.look_at(paths, tmp_path / "damaged.safetensors") == expected
+        assert sources.read_sources(paths, tmp_path / "damaged.safetensors") == expected
     ((role, name, *_, digest),) = json.loads(expected[1])
     assert (role, name, digest) == ("image", "a.png", expected[0][0].sha256)
 
@@ -76,5 +76,5 @@ def test_a_folder_of_masks_is_hashed_every_time(tmp_path: Path, dataset: Dataset
     folder = tmp_path / "frames"
     folder.mkdir()
     np.save(folder / "0.npy", np.zeros(3))
-    assert json.loads(sources.look_at({"mask": folder}, tmp_path / "none")[1]) == []
+    assert json.loads(sources.read_sources({"mask": folder}, tmp_path / "none")[1]) == []
     assert hashed == ["frames"]

@@ -29,7 +29,7 @@ def test_opening_gives_what_caching_gave(cache: LatentCache) -> None:
     assert opened.entries == cache.entries
     assert opened.fingerprint == cache.fingerprint
     assert (opened.architecture, opened.encoder) == ("demo", "maskloss-demo-dct-1")
-    assert (opened.stale, opened.moved) == ((), ())
+    assert (opened.stale_entries, opened.missing_sources) == ((), ())
 
 
 def test_there_must_be_an_index(tmp_path: Path) -> None:
@@ -66,22 +66,22 @@ def test_a_missing_file_is_named(cache: LatentCache) -> None:
 def test_an_edited_source_makes_its_entry_stale(cache: LatentCache, role: str) -> None:
     source = next(source for source in cache.entries[0].sources if source.role == role)
     source.path.write_bytes(source.path.read_bytes() + b" ")
-    stale = open_cache(cache.directory).stale
+    stale = open_cache(cache.directory).stale_entries
     assert [entry.name for entry in stale] == ["a"]
     assert f"its {role} {source.path} changed after it was cached" in stale[0].reason
 
 
 def test_a_source_that_was_only_touched_is_not_stale(cache: LatentCache) -> None:
     os.utime(cache.entries[0].source_path, ns=(1, 1))
-    assert open_cache(cache.directory).stale == ()
+    assert open_cache(cache.directory).stale_entries == ()
 
 
 def test_a_cache_may_be_moved_and_its_sources_be_gone(cache: LatentCache, tmp_path: Path) -> None:
     shutil.move(cache.directory, tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "set")
     moved = open_cache(tmp_path / "elsewhere")
-    assert moved.stale == ()
-    assert moved.moved == ("a", "sub/b", "wide")
+    assert moved.stale_entries == ()
+    assert moved.missing_sources == ("a", "sub/b", "wide")
     assert moved.fingerprint == cache.fingerprint
     assert torch.equal(moved.latent(moved.entries[0]).isfinite().all(), torch.tensor(True))
 
@@ -124,10 +124,10 @@ def test_a_file_written_again_for_something_else_is_not_given_out(cache: LatentC
 
 
 def test_an_open_cache_sees_what_changes_later(cache: LatentCache, dataset: Dataset) -> None:
-    assert (cache.stale, cache.stale_now()) == ((), ())
+    assert (cache.stale_entries, cache.find_stale_entries()) == ((), ())
     dataset.items[0].caption_path.write_text("edited since")
-    assert cache.stale == ()
-    assert [entry.name for entry in cache.stale_now()] == ["a"]
+    assert cache.stale_entries == ()
+    assert [entry.name for entry in cache.find_stale_entries()] == ["a"]
 
 
 def test_a_file_that_is_no_cache_file_is_named(cache: LatentCache) -> None:

@@ -20,7 +20,7 @@ from maskloss.core.cache.export import export_reference
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.text import cache_text
 from maskloss.core.comfy.encoders import ComfyTextEncoder
-from maskloss.core.comfy.text.counted_padding import TextAttention, count_padding
+from maskloss.core.comfy.text.collapsed_padding import TextAttention, collapse_padding
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from PIL import Image
@@ -121,7 +121,7 @@ def test_wan(exported: Callable[..., list[dict[str, torch.Tensor]]]) -> None:
         close(tensors["varlen_t5_float32"], expected)
         # What training goes through of it.
         whole = ComfyTextEncoder(clip).encode(caption)["cross_attn"]
-        left, _ = count_padding(whole, TextAttention())
+        left, _ = collapse_padding(whole, TextAttention())
         assert (whole.shape[1], left.shape[1]) == (512, (len(tokens) // 8 + 1) * 8)
 
 

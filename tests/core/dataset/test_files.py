@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from maskloss.core.dataset import files
 from maskloss.core.dataset.files import NameIndex, check_case, list_files
 from maskloss.core.errors import DatasetError, PathError
-from maskloss.core.files import tells_case_apart
+from maskloss.core.files import is_case_sensitive
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name themselves")
@@ -25,9 +25,9 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 def test_names_that_only_differ_in_case_are_refused_where_the_disk_mixes_them_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "tells_case_apart", lambda _: True)
+    monkeypatch.setattr(files, "is_case_sensitive", lambda _: True)
     check_case(["a", "A", "b"], tmp_path)
-    monkeypatch.setattr(files, "tells_case_apart", lambda _: False)
+    monkeypatch.setattr(files, "is_case_sensitive", lambda _: False)
     check_case(["a", "b", "a"], tmp_path)
     with pytest.raises(DatasetError, match="a and A differ only in upper and lower case"):
         check_case(["a", "b", "A"], tmp_path)
@@ -46,7 +46,7 @@ def test_no_mask_goes_to_two_photographs_and_the_same_name_always_to_its_own(
     photographs: set[str], masks: set[str]
 ) -> None:
     with TemporaryDirectory() as folder:
-        assume(tells_case_apart(Path(folder)))
+        assume(is_case_sensitive(Path(folder)))
         for name in masks:
             path = Path(folder, f"{name}.png")
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from maskloss.core.dataset.load import load_item
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.errors import DatasetError
-from maskloss.core.files import fitting_stem
+from maskloss.core.files import shorten_stem
 from maskloss.core.masks.merge_alpha import merge_dataset_alpha
 from PIL import Image
 
@@ -95,8 +95,8 @@ def test_names_that_fit_stay_as_they_were_and_long_ones_differ():
     one, other = (entry_file_name(longest + end, (640, 480), "wan") for end in "xy")
     assert one != other
     assert len(one) == len(other) == 255
-    assert fitting_stem("sub/" + "é" * 200, ".png").startswith("sub/é")
-    assert len(fitting_stem("é" * 200, ".png").encode()) in (250, 251)
+    assert shorten_stem("sub/" + "é" * 200, ".png").startswith("sub/é")
+    assert len(shorten_stem("é" * 200, ".png").encode()) in (250, 251)
 
 
 def test_clips_of_a_video_with_a_long_name_keep_one_caption_file():

@@ -6,8 +6,19 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from maskloss.core.draw.charts import BOTTOM, HEIGHT, LEFT, MOST_POINTS, RIGHT, TOP, WIDTH, Curve, histogram, line_chart
-from maskloss.core.draw.charts import smoothed as moving_mean
+from maskloss.core.draw.charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    MOST_POINTS,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Curve,
+    histogram,
+    line_chart,
+    moving_mean,
+)
 
 
 def _points(svg: str, kind: str) -> list[list[tuple[float, float]]]:

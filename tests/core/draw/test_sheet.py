@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from maskloss.core.draw.sheet import BAR_COLOUR, BAR_PX, GAP_PX, contact_sheet, shrink, with_bars_below
+from maskloss.core.draw.sheet import BAR_COLOUR, BAR_PX, GAP_PX, add_bars_below, contact_sheet, shrink
 from maskloss.core.errors import SettingError
 
 RED = np.zeros((50, 100, 3), np.uint8)
@@ -42,7 +42,7 @@ def test_fewer_pictures_than_columns_make_a_narrow_sheet() -> None:
 def test_bars_are_as_long_as_their_counts_and_cover_nothing(width: int) -> None:
     sheet_HWC = np.zeros((50, width, 3), np.uint8)
     counts = {"512x512": 40, "448x576": 20, "640x384": 1}
-    with_bars = with_bars_below(sheet_HWC, counts)
+    with_bars = add_bars_below(sheet_HWC, counts)
     assert with_bars.shape[1] == width
     assert (with_bars[:50] == sheet_HWC).all()
     drawn = (with_bars[50:] == BAR_COLOUR).all(-1)

@@ -18,7 +18,7 @@ from maskloss.core.host.live import KEPT_RUNS
 from maskloss.core.host.observer import HostObserver
 from maskloss.core.paths import resolve_read
 from maskloss.core.train.config import LossPoint
-from maskloss.core.warning import collected_warnings, warn
+from maskloss.core.warning import collect_warnings, warn
 from PIL import Image
 
 
@@ -182,7 +182,7 @@ def test_a_node_hears_what_the_nodes_before_it_warned_of(comfy: SimpleNamespace)
 
 
 def test_a_trainers_warnings_are_in_its_course(comfy: SimpleNamespace) -> None:
-    with collected_warnings(ComfyHost().warn), HostObserver(ComfyHost(), 3, "loras/warned") as watched:
+    with collect_warnings(ComfyHost().warn), HostObserver(ComfyHost(), 3, "loras/warned") as watched:
         warn("low coverage")
         watched.begin([], [])
     messages = [content for event, content in comfy.sent if event == "maskloss.training"]

@@ -16,7 +16,7 @@ from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.report.previews import masks_sheet
 from maskloss.core.video.masks import read_mask_frames
 from maskloss.core.video.reader import probe, read_frames
-from maskloss.core.warning import collected_warnings
+from maskloss.core.warning import collect_warnings
 
 from .colour_people import BlobSegmenter
 
@@ -280,7 +280,7 @@ def test_edited_masks_are_kept_and_named_when_the_weights_change(tmp_path: Path,
     report = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "one")[1]
     assert report["messages"] == ["1 masks were edited by hand and are kept: b."]
     for directory in ("one", "two"):  # in the same folder, and in that which other weights have
-        with collected_warnings(lambda _: None) as warnings:
+        with collect_warnings(lambda _: None) as warnings:
             changed, report = build_masks(
                 dataset, QuarterSegmenter(), TierWeights(hair=5), tmp_path / directory, earlier=[tmp_path / "one"]
             )
@@ -327,7 +327,7 @@ def test_a_person_without_a_face_is_said(tmp_path: Path, photograph: Draw) -> No
     for path, value in ((bright, 200), (dark, 20)):
         pixels_HWC = np.full((30, 40, 3), value, np.uint8)
         save_image(path, pixels_HWC)
-    with collected_warnings(lambda _: None) as warnings:
+    with collect_warnings(lambda _: None) as warnings:
         built, report = build_masks(dataset_of(bright, dark), HalfFaceless(), TierWeights(), tmp_path / "out")
     assert [row["faceless"] for row in report["items"]] == [0, 1]
     (text,) = warnings.texts

@@ -10,7 +10,7 @@ from maskloss.core.dataset.items import DatasetItem, LoadSettings
 from maskloss.core.errors import ModelRunError
 from maskloss.core.images import image_size
 from maskloss.core.masks.each_item import Advance, each_item, segmented_frames
-from maskloss.core.model_runs import running_model
+from maskloss.core.model_runs import convert_model_errors
 
 # Only for what never comes: nothing is measured by it.
 SECONDS = 600
@@ -81,7 +81,7 @@ def test_a_network_that_fails_is_told_with_the_name_of_its_picture(photograph: C
     item = DatasetItem("beach/two", photograph("set/beach/two.png"), LoadSettings())
 
     def fail(item: DatasetItem) -> str:
-        with running_model("SegFormer", np.zeros((30, 20, 3), np.uint8)):
+        with convert_model_errors("SegFormer", np.zeros((30, 20, 3), np.uint8)):
             raise RuntimeError("sizes differ")
 
     with pytest.raises(ModelRunError, match=r"SegFormer failed .* the picture beach/two, 20x30 pixels \(RuntimeError"):

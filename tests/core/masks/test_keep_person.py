@@ -17,7 +17,7 @@ from maskloss.core.images import load_mask
 from maskloss.core.masks.keep_person import keep_person
 from maskloss.core.masks.ledger import open_ledger
 from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch, Outcome
-from maskloss.core.warning import collected_warnings
+from maskloss.core.warning import collect_warnings
 from PIL import Image
 
 from .colour_people import BLUE, GREEN, PINK, RED, ColourRecognizer, ColumnSegmenter
@@ -121,7 +121,7 @@ def test_the_person_in_no_photograph_is_warned_of(
     strangers = [DatasetItem(name, scene(name, (20, BLUE)), LoadSettings()) for name in ("a", "b")]
     rules = MatchRules(on_no_match=on_no_match)
     for _ in range(2):  # a run that finds everything done says so as well
-        with collected_warnings(lambda _: None) as warnings:
+        with collect_warnings(lambda _: None) as warnings:
             report = step(*strangers, rules=rules)[1]
         (text,) = warnings.texts
         assert report["warnings"] == [text]

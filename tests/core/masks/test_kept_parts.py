@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from maskloss.core.masks.kept_parts import KeptParts
 from maskloss.core.parts.part_map import SCHEMES, PartMap, PartScheme
-from maskloss.core.warning import collected_warnings
+from maskloss.core.warning import collect_warnings
 
 MANY = PartScheme("many", tuple(f"class {n}" for n in range(300)), frozenset({"class 7"}), frozenset({"class 299"}))
 
@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_be_written_costs_a_warning_and_no_mask(tmp_path: P
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     kept, found = KeptParts(blocked), Found(MANY)
-    with collected_warnings(lambda _: None) as warnings:
+    with collect_warnings(lambda _: None) as warnings:
         assert kept.get(found, "a") is found.parts
         assert kept.get(found, "b") is found.parts
     (text,) = warnings.texts

@@ -9,7 +9,7 @@ from maskloss.core.dataset.items import DatasetItem, LoadSettings
 from maskloss.core.dataset.load import load_fitted
 from maskloss.core.errors import ImageError, SettingError
 from maskloss.core.images import has_alpha, image_size, load_image, load_mask, picture_facts
-from maskloss.core.photo import opened
+from maskloss.core.photo import open_picture
 from maskloss.core.photo.colour_profile import ProfileUse
 from maskloss.core.photo.formats import IMAGE_SUFFIXES, PILLOW_FORMATS, PILLOW_SUFFIXES, is_picture
 from maskloss.core.photo.jxl_header import jxl_size
@@ -232,7 +232,7 @@ def test_a_decoder_without_its_guard_gives_the_same_pixels():
     rgba = np.dstack([corner(), np.full((48, 80), 7, np.uint8)])
     for pixels in (corner(), rgba, corner()[..., 0]):
         stream = io.BytesIO(encoded(Image.fromarray(pixels), "PNG"))
-        assert np.array_equal(np.asarray(opened._decode_large(stream)), pixels)
+        assert np.array_equal(np.asarray(open_picture._decode_large(stream)), pixels)
 
 
 def test_metadata_is_not_written_again(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from maskloss.core.cache.latents import cache_latents
-from maskloss.core.cache.pictures import shown_frames, source_pictures
+from maskloss.core.cache.pictures import select_frames, source_pictures
 from maskloss.core.dataset.items import Dataset, DatasetItem, LeftOut, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.draw.overlay import CHOSEN
@@ -201,7 +201,7 @@ def test_a_cached_clip_is_shown_by_frames_of_its_latent_grid(video: Dataset, tmp
     assert nine["grid"] == [8, 4]
     assert nine["coverage"] == nine["mean"] == 0.5
     (clip,) = [entry for entry in cache.entries if entry.latent_shape[1] == 9]
-    assert shown_frames(clip, 4) == (0, 3, 5, 8)
+    assert select_frames(clip, 4) == (0, 3, 5, 8)
     pictures = source_pictures(cache, clip, (0, 8))
     assert pictures[0].mean() < 8
     assert pictures[1].mean() > 200

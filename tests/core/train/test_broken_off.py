@@ -13,7 +13,7 @@ import pytest
 from maskloss.core.train.lora_file import load_lora
 from maskloss.core.train.loss_log import last_step
 from maskloss.core.train.state import load_state
-from maskloss.core.warning import collected_warnings
+from maskloss.core.warning import collect_warnings
 
 from .runs import Stop, Watcher, assert_same
 
@@ -108,7 +108,7 @@ def test_a_killed_run_is_named_and_goes_on_to_the_same_end(run, tmp_path: Path, 
     if first > 1:
         assert load_lora(tmp_path / "killed.safetensors").metadata["ss_steps"] == "3"
     watcher = Watcher()
-    with collected_warnings(lambda text: None) as given:
+    with collect_warnings(lambda text: None) as given:
         resumed = run("killed", steps=6, watcher=watcher)
     assert [text for text in given.texts if "broken off" in text] == [f"{tmp_path / 'killed.safetensors'} is a run "
                                                                        f"that was {words}."]  # fmt: skip
@@ -121,7 +121,7 @@ def test_a_killed_run_is_named_and_goes_on_to_the_same_end(run, tmp_path: Path, 
 def test_a_run_that_was_stopped_in_order_is_not_called_broken_off(run, tmp_path: Path):
     with pytest.raises(Stop):
         run("stopped", watcher=Watcher(2))
-    with collected_warnings(lambda text: None) as given:
+    with collect_warnings(lambda text: None) as given:
         run("stopped")
     assert not any("broken off" in text for text in given.texts)
 
@@ -145,7 +145,7 @@ def test_the_last_step_of_any_log(tmp_path: Path, content: bytes, step: int):
 
 def test_a_finished_run_says_its_warnings_again(run, cache):
     def warned(**more):
-        with collected_warnings(lambda text: None) as given:
+        with collect_warnings(lambda text: None) as given:
             run("warned", settings=None, **more)
         return given.texts
 

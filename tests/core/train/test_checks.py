@@ -13,7 +13,7 @@ from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig
 from maskloss.core.train.denoiser import Family
 from maskloss.core.train.loop import train
 from maskloss.core.train.recipe import TrainingRecipe
-from maskloss.core.warning import collected_warnings
+from maskloss.core.warning import collect_warnings
 
 SIZE = (4, 4)
 HALF = torch.cat([torch.ones(1, 1, 4, 2), torch.zeros(1, 1, 4, 2)], dim=-1)
@@ -26,7 +26,7 @@ class NoiseModel(DemoDenoiser):
 def notes(cache, settings: MaskLossSettings | None = MaskLossSettings(), validation=None, denoiser=None, **config):  # noqa: B008
     chosen = TrainConfig(**config)
     recipe = TrainingRecipe(cache, settings, LoraConfig(), OptimizerConfig(), chosen, validation)
-    with collected_warnings() as given:
+    with collect_warnings() as given:
         banner = check_training(denoiser or DemoDenoiser(), recipe, split_cache(cache, validation, chosen))
     return [*given.texts, *banner]
 

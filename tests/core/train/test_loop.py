@@ -72,7 +72,7 @@ def test_forward_and_backward_run_inside_the_models_recording(run):
 
     class Recording(DemoDenoiser):
         @contextmanager
-        def recording(self, checkpoint: bool) -> Iterator[None]:
+        def autograd_context(self, checkpoint: bool) -> Iterator[None]:
             events.append(f"in {checkpoint}")
             yield
             events.append("out")

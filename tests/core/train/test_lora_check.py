@@ -12,7 +12,7 @@ from maskloss.core.train.lora_check import advice, architecture_of_file, loading
 from maskloss.core.train.lora_file import KeyFormat, LoraWeights, chosen_format, load_lora, with_key_format
 from maskloss.core.train.lora_layers import layers_of
 from maskloss.core.train.lora_loaders import EXACT, LOADERS, is_silent, measured, table, verdict_of, widest_format
-from maskloss.core.warning import collected_warnings
+from maskloss.core.warning import collect_warnings
 
 from .loras import MODULES, lora_of
 
@@ -120,7 +120,7 @@ def test_foreign_keys_are_said_to_be_foreign():
 )
 def test_saving_warns_of_what_a_common_program_leaves_out(key_format: KeyFormat, warns: list[str], tmp_path: Path):
     lora = LoraWeights(lora_of("flux-2"), {"modelspec.architecture": "flux-2/lora", "ss_steps": "7"})
-    with collected_warnings(lambda _: None) as heard:
+    with collect_warnings(lambda _: None) as heard:
         save_for_others(tmp_path / "a.safetensors", lora, key_format)
     assert [text.split()[0] for text in heard.texts] == warns
     assert all("does not load a.safetensors whole (ignored)" in text for text in heard.texts)
@@ -132,7 +132,7 @@ def test_saving_warns_of_what_a_common_program_leaves_out(key_format: KeyFormat,
 
 def test_a_lora_of_an_unknown_model_is_saved_without_a_word(tmp_path: Path):
     lora = {f"diffusion_model.blocks.0.qkv.lora_{part}.weight": torch.ones(2, 2) for part in ("up", "down")}
-    with collected_warnings(lambda _: None) as heard:
+    with collect_warnings(lambda _: None) as heard:
         save_for_others(tmp_path / "a.safetensors", lora)
     assert heard.texts == []
     assert set(load_lora(tmp_path / "a.safetensors")) == set(lora)

@@ -13,7 +13,7 @@ from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.report.report import write_report
 from maskloss.core.train.lora_file import load_lora
 from maskloss.core.train.loss_log import points_from_json
-from maskloss.core.warning import collected_warnings
+from maskloss.core.warning import collect_warnings
 
 from .runs import SIZE, Watcher, half
 
@@ -81,7 +81,7 @@ def test_what_only_the_end_can_show_is_refused_there_and_the_name_is_free(run, m
 def test_the_log_the_map_and_the_summary_say_no_value(run, make_cache, tmp_path: Path):
     seed = only_the_empty_one(run, make_cache)
     cache = make_cache([("empty", SIZE, BLACK), *((name, SIZE, half()) for name in "bcd")], repeats=2)
-    with collected_warnings(lambda text: None) as given:
+    with collect_warnings(lambda text: None) as given:
         result = run("long", on=cache, steps=8, seed=seed)
     assert given.texts.count("The mask of empty is (almost) empty on the latent grid; it adds nothing.") == 1
     loss = result.loss_map
@@ -110,7 +110,7 @@ def test_a_map_without_any_value_inside_still_has_a_page(tmp_path: Path):
 
 
 def test_a_validation_of_empty_masks_is_no_zero(run, cache, black):
-    with collected_warnings(lambda text: None) as given:
+    with collect_warnings(lambda text: None) as given:
         result = run(validation_cache=replace(black, directory=cache.directory), steps=2)
     assert result.validation == ()
     assert any("nothing to evaluate" in text for text in given.texts)

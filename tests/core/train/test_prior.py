@@ -176,12 +176,12 @@ def test_settings_are_checked_and_idle_ones_named():
         MaskLossSettings(prior_teacher="student")
     with pytest.raises(SettingError, match="prior_schedule must be one of"):
         MaskLossSettings(prior_schedule="later")
-    idle = MaskLossSettings(prior_teacher="ema", prior_schedule="rise").without_effect()
+    idle = MaskLossSettings(prior_teacher="ema", prior_schedule="rise").settings_without_effect()
     assert idle == (
         "prior_teacher=ema has no effect while prior_weight is 0",
         "prior_schedule=rise has no effect while prior_weight is 0",
     )
-    assert MaskLossSettings(prior_weight=1.0, prior_ema_decay=0.5).without_effect() == (
+    assert MaskLossSettings(prior_weight=1.0, prior_ema_decay=0.5).settings_without_effect() == (
         "prior_ema_decay=0.5 has no effect while prior_teacher is base",
     )
-    assert EMA.without_effect() == ()
+    assert EMA.settings_without_effect() == ()

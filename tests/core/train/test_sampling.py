@@ -17,7 +17,7 @@ from maskloss.core.train.denoiser import Denoiser
 from maskloss.core.train.lora_file import load_lora
 from maskloss.core.train.sampling import Samples, sample_is_due, sample_sheet
 from maskloss.core.train.state import load_state
-from maskloss.core.warning import collected_warnings
+from maskloss.core.warning import collect_warnings
 
 from .runs import Stop, Watcher, assert_same
 
@@ -93,7 +93,7 @@ def test_the_first_sample_is_the_base_model_and_the_last_the_saved_lora_without_
 
 def test_a_sample_that_fails_is_a_warning_and_training_goes_on(run, tmp_path):
     plain = run("plain", optimizer=FAST)
-    with collected_warnings() as given:
+    with collect_warnings() as given:
         result = run("lora", sampling=Euler(failing=lambda call: call == 2), optimizer=FAST)
     assert_same(result, plain)
     assert "No sample picture after step 2: out of memory. Training goes on." in given.texts

@@ -15,7 +15,7 @@ from maskloss.core.train.config import OptimizerConfig
 from maskloss.core.train.denoiser import Family
 from maskloss.core.train.loop import TrainResult
 from maskloss.core.train.optimizers import OptimizerName
-from maskloss.core.warning import collected_warnings
+from maskloss.core.warning import collect_warnings
 
 from .runs import LORA, SIZE, assert_same, distance, half
 
@@ -100,7 +100,7 @@ def test_inside_and_outside_are_the_masks_weighted_means(run, make_cache):
 
 def test_empty_masks_are_named_once_and_hurt_nobody(run, make_cache):
     empty = torch.zeros(1, 1, SIZE[1], SIZE[0])
-    with collected_warnings() as given:
+    with collect_warnings() as given:
         result = run(on=make_cache([("a", SIZE, half()), ("void", SIZE, empty)]), steps=6)
     assert sum("void" in text for text in given.texts) == 1
     assert {point.near_zero for point in result.points} == {(), ("void",)}

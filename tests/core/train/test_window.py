@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 from maskloss.core.demo.denoiser import DemoDenoiser
-from maskloss.core.loss import loss_share, masked_loss
+from maskloss.core.loss import masked_loss, unnormalised_loss
 from maskloss.core.mask_weights import MaskLossSettings, Normalization
 from maskloss.core.train.config import TimestepSampling, TrainConfig
 from maskloss.core.train.denoiser import Family
@@ -50,7 +50,7 @@ def test_any_cut_into_micro_batches_gives_the_loss_of_one_batch(cache, normaliza
     for batches in ([[0, 1, 2, 3]], [[0], [1], [2], [3]], [[3, 1], [0, 2]]):
         planned = window(cache, batches, settings)
         share = sum(
-            loss_share(error, micro.weights_B1Thw, normalization, micro.scale_B)
+            unnormalised_loss(error, micro.weights_B1Thw, normalization, micro.scale_B)
             for error, micro in zip(errors(planned), planned.micro_batches, strict=True)
         )
         losses.append(share / planned.divisor)
@@ -67,7 +67,7 @@ def test_gradcheck_of_the_windowed_loss(cache, normalization):
 
     def loss(*differences: torch.Tensor) -> torch.Tensor:
         shares = [
-            loss_share(difference**2, micro.weights_B1Thw, normalization, micro.scale_B)
+            unnormalised_loss(difference**2, micro.weights_B1Thw, normalization, micro.scale_B)
             for difference, micro in zip(differences, planned.micro_batches, strict=True)
         ]
         return torch.stack(shares).sum() / planned.divisor
@@ -80,7 +80,7 @@ def test_gradcheck_of_the_windowed_loss(cache, normalization):
 def test_a_window_of_empty_masks_is_zero_with_finite_gradients(cache):
     planned = window(cache, [[3]], MaskLossSettings(normalization=Normalization.BATCH))
     error = torch.ones(1, 16, 1, SIZE[1], SIZE[0], requires_grad=True)
-    loss = loss_share(error, planned.micro_batches[0].weights_B1Thw, Normalization.BATCH) / planned.divisor
+    loss = unnormalised_loss(error, planned.micro_batches[0].weights_B1Thw, Normalization.BATCH) / planned.divisor
     loss.backward()
     assert loss == 0
     assert torch.equal(error.grad, torch.zeros_like(error))

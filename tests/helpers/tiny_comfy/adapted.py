@@ -47,6 +47,6 @@ def loss(name: str, denoiser: ComfyDenoiser, checkpoint: bool) -> torch.Tensor:
 def gradients(name: str, denoiser: ComfyDenoiser, adapters: LoraAdapters, checkpoint: bool) -> torch.Tensor:
     for parameter in adapters.parameters:
         parameter.grad = None
-    with denoiser.recording(checkpoint):
+    with denoiser.autograd_context(checkpoint):
         loss(name, denoiser, checkpoint).backward()
     return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in adapters.parameters])

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 import torch
-from maskloss.core.comfy.backward.kernels import plain_kernels
+from maskloss.core.comfy.backward.kernels import use_plain_kernels
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
 
 pytestmark = pytest.mark.comfy
@@ -20,7 +20,7 @@ def test_kernels_give_way_while_comfyui_is_told_that_it_is_training(monkeypatch:
     arguments = (rotation, torch.ones(8), torch.ones(8), 1e-6)
     expected = kitchen.rms_rope_split_half(query, key, *arguments)
     query.requires_grad_(True)
-    with plain_kernels():
+    with use_plain_kernels():
         with pytest.raises(RuntimeError, match="backward"):
             kitchen.rms_rope_split_half(query, key, *arguments)[0].sum().backward()
         monkeypatch.setattr(tiny.management, "in_training", True)
@@ -33,7 +33,7 @@ def test_kernels_give_way_while_comfyui_is_told_that_it_is_training(monkeypatch:
 
 def test_kernels_are_as_they_were_also_after_an_exception() -> None:
     before = {name: getattr(kitchen, name) for name in kitchen.__all__}
-    with suppress(KeyboardInterrupt), plain_kernels():
+    with suppress(KeyboardInterrupt), use_plain_kernels():
         assert kitchen.rms_rope is not before["rms_rope"]
         assert kitchen.rms_rope_ is before["rms_rope_"], "writes into its arguments"
         raise KeyboardInterrupt

@@ -33,7 +33,7 @@ def gradients(model: Any, name: str, checkpoint: bool = True) -> torch.Tensor:
         with torch.no_grad():
             for parameter in adapters.parameters:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
-        with adapters.attached(), denoiser.recording(checkpoint):
+        with adapters.attached(), denoiser.autograd_context(checkpoint):
             denoiser.predict(clean, noise, torch.tensor([0.3, 0.7]), texts, checkpoint).square().mean().backward()
     return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in adapters.parameters])
 
@@ -129,7 +129,7 @@ def test_the_check_at_the_start_refuses_gradients_through_such_a_buffer(
 ) -> None:
     """Without casting again checkpointed and plain gradients agree, and are equally wrong."""
     model = tiny.load_model(name)
-    monkeypatch.setattr(denoiser_module, "casting_again", nullcontext)
+    monkeypatch.setattr(denoiser_module, "recast_layers", nullcontext)
     with streamed(model, monkeypatch), pytest.raises(TrainingError, match="overwritten meanwhile"):
         gradients(model, name)
 

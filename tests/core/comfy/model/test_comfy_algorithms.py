@@ -57,7 +57,7 @@ def test_comfyui_merges_what_was_trained_and_predicts_the_same(
             assert torch.equal(prediction(denoiser, name).detach(), base)
             for _ in range(3):
                 optimizer.zero_grad()
-                with denoiser.recording(False):
+                with denoiser.autograd_context(False):
                     prediction(denoiser, name).square().mean().backward()
                 # All of them but the last block's share of a stream that the model throws away.
                 assert sum(parameter.grad is not None for parameter in adapters.parameters) > 0.6 * len(

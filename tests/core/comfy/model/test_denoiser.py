@@ -267,7 +267,7 @@ def test_frozen_weights_may_be_of_low_precision(name: str, dtype: torch.dtype) -
         )  # fmt: skip
         gradients = []
         for checkpoint in (False, True):
-            with adapters.attached(), denoiser.recording(checkpoint):
+            with adapters.attached(), denoiser.autograd_context(checkpoint):
                 denoiser.predict(clean, noise, t, texts, checkpoint).square().mean().backward()
             gradients.append(torch.cat([parameter.grad.flatten() for parameter in adapters.parameters]))
             for parameter in adapters.parameters:

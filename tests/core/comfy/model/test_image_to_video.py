@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from maskloss.core.cache.image_conditioning import FRAMES, IMAGE, first_then_grey, with_mask
+from maskloss.core.cache.image_conditioning import FRAMES, IMAGE, keep_first_frame, prepend_mask
 from maskloss.core.comfy.encoders import ComfyLatentEncoder
 from maskloss.core.comfy.model.denoiser import open_denoiser
 from maskloss.core.train.adapters import LoraAdapters
@@ -32,7 +32,9 @@ def text(seed: int = 0) -> dict[str, torch.Tensor]:
 def shown(seed: int, frames: int = 3, learnt: int | None = None) -> dict[str, torch.Tensor]:
     """Random raw latents where frames are given; `learnt` is the one that is not, None: all but the first."""
     latents = torch.randn(1, 16, frames, 8, 12, generator=torch.Generator().manual_seed(seed))
-    return {IMAGE: with_mask(latents, [frame == 0 if learnt is None else frame != learnt for frame in range(frames)])}
+    return {
+        IMAGE: prepend_mask(latents, [frame == 0 if learnt is None else frame != learnt for frame in range(frames)])
+    }
 
 
 def inputs(batch: int, frames: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -63,8 +65,8 @@ def test_the_model_is_given_what_comfyuis_own_nodes_and_sampler_give(name: str) 
         expected = model.model.process_latent_in(made)
     hook.remove()
     clip = torch.cat([picture[:, None], torch.rand(1, 8, 64, 96, 3)], dim=1)
-    latents = ComfyLatentEncoder(vae).encode(first_then_grey(clip))
-    given = {**caption, IMAGE: with_mask(latents, [True, False, False])}
+    latents = ComfyLatentEncoder(vae).encode(keep_first_frame(clip))
+    given = {**caption, IMAGE: prepend_mask(latents, [True, False, False])}
     untouched = given[IMAGE].clone()
     with open_denoiser(model, caption) as denoiser, torch.no_grad():
         assert denoiser.image_channels == 20
@@ -173,7 +175,7 @@ def test_gradients_are_right(name: str) -> None:
         def gradient(checkpoint: bool) -> torch.Tensor:
             for parameter in adapters.parameters:
                 parameter.grad = None
-            with denoiser.recording(checkpoint):
+            with denoiser.autograd_context(checkpoint):
                 loss(checkpoint).backward()
             return torch.cat([parameter.grad.flatten() for parameter in adapters.parameters])
 

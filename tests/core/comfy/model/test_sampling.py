@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from maskloss.core.comfy.model.denoiser import open_denoiser
-from maskloss.core.comfy.model.sampling import ComfySampling, shown_frames
+from maskloss.core.comfy.model.sampling import ComfySampling, select_frames
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.errors import SettingError, TrainingError
 from maskloss.core.host import LocalHost, use_host
@@ -21,7 +21,7 @@ from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.observer import SilentObserver
 from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.core.train.sampling import sample_sheet
-from maskloss.core.warning import collected_warnings
+from maskloss.core.warning import collect_warnings
 from maskloss.nodes.sampling import MaskLossSampling
 from maskloss.nodes.training import MaskLossTrainLora
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
@@ -135,7 +135,7 @@ def by_comfyui_alone(model: Any, asked: ComfySampling) -> np.ndarray:
             model, noise, asked.cfg, asked.sampler, asked.sigmas, asked.positive, asked.negative, latent,
             disable_pbar=True, seed=asked.seed,
         )  # fmt: skip
-    return sample_sheet({"positive": shown_frames(asked.vae.decode(samples).float())})
+    return sample_sheet({"positive": select_frames(asked.vae.decode(samples).float())})
 
 
 def test_without_a_negative_prompt_there_is_no_guidance(tmp_path: Path) -> None:
@@ -154,9 +154,9 @@ def test_a_video_is_shown_as_a_strip_of_frames_and_a_batch_as_rows(tmp_path: Pat
 
 def test_frames_of_a_strip_are_spread_evenly() -> None:
     frames = torch.arange(9).float().div(255).reshape(1, 9, 1, 1, 1).expand(1, 9, 2, 2, 3)
-    assert shown_frames(frames)[0, :, 0, 0, 0].tolist() == [0, 3, 5, 8]
-    assert shown_frames(frames[:, :1]).shape == (1, 1, 2, 2, 3)
-    assert shown_frames(frames[:, 0]).shape == (1, 1, 2, 2, 3)
+    assert select_frames(frames)[0, :, 0, 0, 0].tolist() == [0, 3, 5, 8]
+    assert select_frames(frames[:, :1]).shape == (1, 1, 2, 2, 3)
+    assert select_frames(frames[:, 0]).shape == (1, 1, 2, 2, 3)
 
 
 class Failing:
@@ -174,7 +174,7 @@ class Failing:
 
 def test_a_vae_out_of_memory_is_a_warning_and_training_goes_on(tmp_path: Path) -> None:
     plain = run("wan", tmp_path, "plain", None)
-    with collected_warnings() as warnings:
+    with collect_warnings() as warnings:
         result = run("wan", tmp_path, "lora", sampling("wan", vae=Failing(vae_for("wan"))))
     assert all(torch.equal(plain.lora[key], result.lora[key]) for key in plain.lora)
     assert sum("No sample picture" in text for text in warnings.texts) == 2

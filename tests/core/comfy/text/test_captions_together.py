@@ -8,8 +8,8 @@ import pytest
 import torch
 from maskloss.core.comfy.model.architectures import architecture_of
 from maskloss.core.comfy.model.denoiser import open_denoiser
+from maskloss.core.comfy.text.collapsed_padding import TextAttention
 from maskloss.core.comfy.text.conditioning import condition
-from maskloss.core.comfy.text.counted_padding import TextAttention
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
 from tiny_comfy.passes import inputs, passes
 

@@ -19,7 +19,7 @@ from ..errors import CacheError
 from ..images import load_image
 from ..progress import Progress
 from ..resample import Size, fit_image, to_latent_grid
-from ..workers import in_order, worker_count
+from ..workers import map_in_order, worker_count
 from .encoders import LatentEncoder
 from .entry_file import (
     CLIP_FRAMES,
@@ -37,13 +37,15 @@ from .entry_file import (
     read_latent,
     write_entry,
 )
-from .image_conditioning import MASK_CHANNELS, first_then_grey, grey_like, with_mask
-from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame, says_its_mask
+from .image_conditioning import MASK_CHANNELS, grey_like, keep_first_frame, prepend_mask
+from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame, has_mask_facts
 
 Batch = Sequence[ItemPlan]
 
 
-def make_missing(plans: Sequence[ItemPlan], rules: CachingRules, batch_size: int, progress: Progress) -> list[ItemPlan]:
+def encode_missing(
+    plans: Sequence[ItemPlan], rules: CachingRules, batch_size: int, progress: Progress
+) -> list[ItemPlan]:
     """Do what the plans say. What another process made in the meantime is left as it is.
 
     Returns the plans as they came out, in their order: those that were found made are `Action.NOTHING`. CacheError and
@@ -63,7 +65,7 @@ def make_missing(plans: Sequence[ItemPlan], rules: CachingRules, batch_size: int
         some = list(batches)
         # A clip is large, and its encoder slow: only photographs are loaded ahead.
         workers = 1 if is_clips else worker_count()
-        with closing(in_order(_load_unless_made, chain.from_iterable(some), workers)) as ahead:
+        with closing(map_in_order(_load_unless_made, chain.from_iterable(some), workers)) as ahead:
             for batch in some:
                 progress.update(done, len(plans), batch[0].name)
                 loaded = [(plan, next(ahead)) for plan in batch]
@@ -96,7 +98,7 @@ def _is_up_to_date(plan: ItemPlan) -> bool:
     except CacheError:
         return False
     wanted = {LATENT_FINGERPRINT: plan.latent_fingerprint, MASK_FINGERPRINT: plan.mask_fingerprint}
-    return says_its_mask(metadata) and all(metadata.get(tag) == fingerprint for tag, fingerprint in wanted.items())
+    return has_mask_facts(metadata) and all(metadata.get(tag) == fingerprint for tag, fingerprint in wanted.items())
 
 
 def _load_unless_made(plan: ItemPlan) -> LoadedClip | None:
@@ -137,8 +139,8 @@ def _encode_and_write(loaded: Sequence[tuple[ItemPlan, LoadedClip]], rules: Cach
         if rules.image_conditioning:
             shown_BCThw = latents_BCThw
             if rgb_BTHWC.shape[1] > 1:
-                shown_BCThw = _encode_pixels(first_then_grey(rgb_BTHWC), plans, rules.encoder)
-            images_BCThw = with_mask(shown_BCThw, [frame == 0 for frame in range(shown_BCThw.shape[2])])
+                shown_BCThw = _encode_pixels(keep_first_frame(rgb_BTHWC), plans, rules.encoder)
+            images_BCThw = prepend_mask(shown_BCThw, [frame == 0 for frame in range(shown_BCThw.shape[2])])
     else:
         latents_BCThw, images_BCThw = _encode_one_frame(loaded, rgb_BTHWC, rules, rules.one_frame)
     for index, (plan, clip) in enumerate(loaded):
@@ -161,7 +163,7 @@ def _encode_one_frame(
         return latents_BCThw, None
     grey = _encode_pixels(grey_like(rgb_BTHWC[:1]), plans[:1], rules.encoder).expand_as(control)
     shown_BCThw = torch.cat([grey if own else control for own in learnt], dim=2)
-    return latents_BCThw, with_mask(shown_BCThw, [not own for own in learnt])
+    return latents_BCThw, prepend_mask(shown_BCThw, [not own for own in learnt])
 
 
 def _stack_pixels(clips: Sequence[np.ndarray]) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""ComfyUI's rotary embeddings and RMS norms have the gradients of `core/autograd/analytic` while a model is trained."""
+"""Runs ComfyUI's rotary embeddings and RMS norms as the functions of `core/autograd/fused_backward` in training."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ...autograd.analytic import Rotate, is_faster_rms_norm, rms_norm, rotated
+from ...autograd.fused_backward import Rotate, apply_rotation, is_faster_rms_norm, rms_norm
 
 
 @contextmanager
-def analytic_gradients() -> Generator[None]:
+def use_fused_backward() -> Generator[None]:
     """Inside, for as long as ComfyUI is told that it is training, `torch.nn.functional.rms_norm` and what ComfyUI's
     models rotate queries and keys with have such gradients; the values are theirs."""
     with ExitStack() as stack:
@@ -33,7 +33,7 @@ def _rotations() -> Generator[None]:
         return
 
     def rotate(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
-        return rotated(x, rotation, plain)
+        return apply_rotation(x, rotation, plain)
 
     flux._apply_rope1 = rotate
     try:

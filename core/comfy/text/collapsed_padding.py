@@ -42,7 +42,7 @@ class TextAttention:
 
 
 @contextmanager
-def watched_text_attention(network: nn.Module) -> Generator[TextAttention]:
+def watch_text_attention(network: nn.Module) -> Generator[TextAttention]:
     """Around all passes through the network, forth and back, where blocks may run again."""
     attention = TextAttention()
     modules = [module for name, module in network.named_modules() if f".{name}".endswith(_NAME)]
@@ -56,7 +56,7 @@ def watched_text_attention(network: nn.Module) -> Generator[TextAttention]:
 
 
 @dataclass(frozen=True, eq=False)
-class CountedPadding:
+class CollapsedPadding:
     """What attention adds to the scores of the tokens that are left, so that those of the padding count as all of it.
 
     n equal tokens weigh as much as one whose score is greater by log n, for a model that attends to the text from the
@@ -87,9 +87,9 @@ class CountedPadding:
             )
 
 
-def count_padding(
+def collapse_padding(
     text_BLD: torch.Tensor, where: TextAttention, device: torch.device | None = None
-) -> tuple[torch.Tensor, CountedPadding | None]:
+) -> tuple[torch.Tensor, CollapsedPadding | None]:
     """The texts, cut where only zeros follow in each of them, and what counts these; None where nothing is cut.
 
     `device` is the model's; None = the texts'.
@@ -103,4 +103,4 @@ def count_padding(
         return text_BLD, None
     is_padding_BS = torch.arange(left, device=text_BLD.device) >= own_B[:, None]
     bias_B1 = (zeros_B / (left - own_B)).log()[:, None]
-    return text_BLD[:, :left], CountedPadding((is_padding_BS * bias_B1).to(device or text_BLD.device), where)
+    return text_BLD[:, :left], CollapsedPadding((is_padding_BS * bias_B1).to(device or text_BLD.device), where)

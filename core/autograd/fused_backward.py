@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 Rotate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def rotated(x: torch.Tensor, rotation: torch.Tensor, plain: Rotate) -> torch.Tensor:
+def apply_rotation(x: torch.Tensor, rotation: torch.Tensor, plain: Rotate) -> torch.Tensor:
     """`plain(x, rotation)`: pairs of numbers times the 2x2 matrices of `rotation` (…, i, j), which get no gradient."""
     result: torch.Tensor = _Rotation.apply(x, rotation, plain)
     return result

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from maskloss.core.comfy.text.counted_padding import TextAttention, count_padding
+from maskloss.core.comfy.text.collapsed_padding import TextAttention, collapse_padding
 
 
 def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any = None) -> torch.Tensor:
@@ -39,7 +39,7 @@ def small_texts(*own: int) -> torch.Tensor:
 def test_a_few_tokens_stand_for_all(own: tuple[int, ...]) -> None:
     texts, layer = small_texts(*own).double(), Layer(torch.float64)
     query = torch.randn(len(own), 1, 6, 16, dtype=torch.float64, requires_grad=True)
-    left, padding = count_padding(texts, TextAttention(running=True))
+    left, padding = collapse_padding(texts, TextAttention(running=True))
     assert padding
     assert left.shape[1] == (max(own) // 8 + 1) * 8
     results = layer(query, texts), layer(query, left, padding.attention)
@@ -55,7 +55,7 @@ def test_a_few_tokens_stand_for_all(own: tuple[int, ...]) -> None:
 def test_it_is_as_exact_as_going_through_all(own: int, dtype: torch.dtype) -> None:
     texts, layer = small_texts(own).to(dtype), Layer(dtype)
     query = torch.randn(1, 1, 200, 16, generator=torch.Generator().manual_seed(2)).to(dtype)
-    left, padding = count_padding(texts, TextAttention(running=True))
+    left, padding = collapse_padding(texts, TextAttention(running=True))
     assert padding
     truth = Layer(torch.float64)
     truth.load_state_dict(layer.state_dict())
@@ -66,18 +66,18 @@ def test_it_is_as_exact_as_going_through_all(own: int, dtype: torch.dtype) -> No
 
 def test_what_is_in_a_caption_is_not_cut() -> None:
     for texts in (small_texts(5, 32), small_texts(40), torch.ones(1, 40, 12)):
-        left, padding = count_padding(texts, TextAttention())
+        left, padding = collapse_padding(texts, TextAttention())
         assert left is texts
         assert padding is None
     texts = small_texts(12)
     texts[:, 5:7] = 0
-    left, _ = count_padding(texts, TextAttention())
+    left, _ = collapse_padding(texts, TextAttention())
     assert torch.equal(left, texts[:, :16]), "zeros within a caption are its own"
 
 
 def test_only_attention_to_the_text_counts() -> None:
     texts, where = small_texts(5), TextAttention()
-    left, padding = count_padding(texts, where)
+    left, padding = collapse_padding(texts, where)
     assert padding
     query = torch.randn(1, 1, left.shape[1], 16)
     seen: list[object] = []

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 import torch
 import torch.nn.functional as F
-from maskloss.core.comfy.backward.analytic import analytic_gradients
+from maskloss.core.comfy.backward.fused_backward import use_fused_backward
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
 
 import comfy.ldm.flux.math as flux_math  # isort: skip
@@ -38,7 +38,7 @@ def test_it_is_pytorchs_norm_with_its_gradient(shape: Shape, weighted: bool, eps
     x = torch.randn(shape, generator=generator) * 3
     weight = torch.randn(shape[-1], generator=generator) if weighted else None
     expected = normalised(x, weight, eps)
-    with analytic_gradients():
+    with use_fused_backward():
         found = normalised(x, weight, eps)
     torch.testing.assert_close(found, expected)
 
@@ -46,7 +46,7 @@ def test_it_is_pytorchs_norm_with_its_gradient(shape: Shape, weighted: bool, eps
 @pytest.mark.usefixtures("training")
 def test_what_is_kept_for_the_way_back_is_not_overwritten():
     x = torch.randn(4, 6, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    with analytic_gradients():
+    with use_fused_backward():
         result = F.rms_norm(x, (6,)).sum()
         first, second = (torch.autograd.grad(result, x, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second)
@@ -73,7 +73,7 @@ def test_rotations_are_comfyuis_with_their_gradient(shape: Shape, positions: Sha
         return results[1].detach(), gradient
 
     expected = rotated()
-    with analytic_gradients():
+    with use_fused_backward():
         found = rotated()
     assert torch.equal(found[0], expected[0])
     torch.testing.assert_close(found[1], expected[1])
@@ -82,7 +82,7 @@ def test_rotations_are_comfyuis_with_their_gradient(shape: Shape, positions: Sha
 @pytest.mark.usefixtures("training")
 def test_what_was_rotated_may_be_written_to():
     x = torch.randn(1, 2, 3, 8, requires_grad=True)
-    with analytic_gradients():
+    with use_fused_backward():
         result = flux_math.apply_rope1(x, torch.eye(2).expand(1, 1, 3, 4, 2, 2))
         result += x
     (gradient,) = torch.autograd.grad(result.sum(), x)
@@ -98,7 +98,7 @@ def test_everything_else_is_pytorchs(kind: str):
     given = (x.bfloat16(), shape, weight.bfloat16()) if kind == "bf16" else (x, shape)
     given = (x, shape, weight) if kind == "trained weight" else given
     expected = F.rms_norm(*given)
-    with analytic_gradients():
+    with use_fused_backward():
         found = F.rms_norm(*given)
     assert type(found.grad_fn) is type(expected.grad_fn)
     assert torch.equal(found, expected)
@@ -107,13 +107,13 @@ def test_everything_else_is_pytorchs(kind: str):
 def test_who_samples_gets_pytorchs_own():
     x = torch.randn(3, 6, generator=torch.Generator().manual_seed(0), requires_grad=True)
     expected = F.rms_norm(x, (6,))
-    with analytic_gradients():
+    with use_fused_backward():
         assert type(F.rms_norm(x, (6,)).grad_fn) is type(expected.grad_fn)
 
 
 def test_all_is_as_it_was_also_after_an_exception():
     before = F.rms_norm, flux_math._apply_rope1
-    with suppress(KeyboardInterrupt), analytic_gradients():
+    with suppress(KeyboardInterrupt), use_fused_backward():
         assert F.rms_norm is not before[0]
         assert flux_math._apply_rope1 is not before[1]
         raise KeyboardInterrupt

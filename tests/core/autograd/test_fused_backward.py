@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from maskloss.core.autograd.analytic import is_faster_rms_norm, rms_norm, rotated
+from maskloss.core.autograd.fused_backward import apply_rotation, is_faster_rms_norm, rms_norm
 
 
 def turned(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
@@ -28,13 +28,13 @@ def test_the_rotation_passes_gradcheck() -> None:
     x = torch.randn(3, 5, 8, generator=generator, dtype=torch.float64, requires_grad=True)
     # Any matrices: what is turned back the wrong way would be seen.
     rotation = torch.randn(4, 2, 2, generator=generator, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda x: rotated(x, rotation, turned), (x,))
-    assert torch.equal(rotated(x, rotation, turned), turned(x, rotation))
+    assert torch.autograd.gradcheck(lambda x: apply_rotation(x, rotation, turned), (x,))
+    assert torch.equal(apply_rotation(x, rotation, turned), turned(x, rotation))
 
 
 def test_results_may_be_written_to() -> None:
     x = torch.randn(2, 4, requires_grad=True)
-    result = rotated(x, torch.eye(2).expand(2, 2, 2), lambda x, _: x.view(x.shape))
+    result = apply_rotation(x, torch.eye(2).expand(2, 2, 2), lambda x, _: x.view(x.shape))
     result += x
     (gradient,) = torch.autograd.grad(result.sum(), x)
     assert torch.equal(gradient, torch.full_like(x, 2.0))

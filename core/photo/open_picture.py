@@ -24,7 +24,7 @@ from ..errors import ImageError, SettingError
 from .colour_profile import ProfileUse, profile_use
 from .formats import HEAD_BYTES, PILLOW_FORMATS, Kind, kind_of, library_for
 from .jxl_header import jxl_size
-from .metadata import Beside, DamagedPicture, orientation_of, split
+from .metadata import DamagedPicture, PictureMetadata, orientation_of, split_metadata
 from .raw_file import RawImageFile
 
 LIMIT_VARIABLE = "MASKLOSS_MAX_MEGAPIXELS"
@@ -49,13 +49,13 @@ class OpenedPicture:
     """`image` is as it is stored, not yet decoded; `beside` says what stands beside the pixels."""
 
     image: Image.Image
-    beside: Beside
+    metadata: PictureMetadata
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) upright."""
         width, height = self.image.size
-        return (height, width) if self.beside.orientation >= 5 else (width, height)
+        return (height, width) if self.metadata.orientation >= 5 else (width, height)
 
     @property
     def has_alpha(self) -> bool:
@@ -65,25 +65,25 @@ class OpenedPicture:
     @property
     def profile_use(self) -> ProfileUse:
         """What is done about its colour profile."""
-        return profile_use(self.beside.profile, self.image.mode)
+        return profile_use(self.metadata.profile, self.image.mode)
 
-    def upright(self) -> Image.Image:
+    def decode_upright(self) -> Image.Image:
         """The decoded picture, turned as it says. ValueError and what Pillow raises where it is damaged."""
         try:
             self.image.load()
         except _OTHERS as error:
             raise ValueError(f"its pixels are damaged: {error}") from error
-        turn = _TURNS.get(self.beside.orientation)
+        turn = _TURNS.get(self.metadata.orientation)
         return self.image if turn is None else self.image.transpose(turn)
 
     def shrink_while_decoding(self, least: tuple[int, int]) -> None:
         """Where the format can (JPEG), decode at a half, quarter or eighth, no smaller than `least` upright."""
-        turned = self.beside.orientation >= 5
+        turned = self.metadata.orientation >= 5
         self.image.draft(None, (least[1], least[0]) if turned else least)  # pyright: ignore[reportArgumentType]
 
 
 @contextmanager
-def opened_picture(path: Path) -> Generator[OpenedPicture]:
+def open_picture(path: Path) -> Generator[OpenedPicture]:
     """Open a picture of any kind; what goes wrong until the context ends is an ImageError that names the file.
 
     ImageError when it is missing, damaged, of a kind that nothing here reads, larger than the limit, or when the
@@ -125,19 +125,19 @@ def pixel_limit() -> int:
 def _open(stream: BinaryIO, kind: Kind, path: Path) -> OpenedPicture:
     if kind is Kind.JXL:
         return _open_jxl(stream, path)
-    pixels, beside = split(stream, kind)
+    pixels, metadata = split_metadata(stream, kind)
     pixels.seek(0)
     image = _open_with_library(kind, pixels)
     _check_limit(image.size)
     info: dict[Any, Any] = image.info
     if kind is Kind.HEIF:
         # Its decoder turns the picture as its own boxes say; what EXIF says as well would turn it twice.
-        beside = Beside(1, _to_bytes(info.get("icc_profile")), _count_frames(image))
+        metadata = PictureMetadata(1, _to_bytes(info.get("icc_profile")), _count_frames(image))
     elif kind not in (Kind.PNG, Kind.JPEG, Kind.TIFF, Kind.RAW):
         orientation = orientation_of(_to_bytes(info.get("exif")), _to_bytes(info.get("xmp")))
         frames = _count_frames(image) if image.format in ("GIF", "WEBP", "AVIF") else 1
-        beside = Beside(orientation, _to_bytes(info.get("icc_profile")), frames)
-    return OpenedPicture(image, beside)
+        metadata = PictureMetadata(orientation, _to_bytes(info.get("icc_profile")), frames)
+    return OpenedPicture(image, metadata)
 
 
 def _open_jxl(stream: BinaryIO, path: Path) -> OpenedPicture:
@@ -153,7 +153,7 @@ def _open_jxl(stream: BinaryIO, path: Path) -> OpenedPicture:
     _check_limit((header.width, header.height))
     image = Image.frombytes(header.mode, (header.width, header.height), pixels)
     image.format = "JXL"
-    return OpenedPicture(image, Beside(1, bytes(profile or b"")))
+    return OpenedPicture(image, PictureMetadata(1, bytes(profile or b"")))
 
 
 def _open_with_library(kind: Kind, pixels: BinaryIO) -> Image.Image:
