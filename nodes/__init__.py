@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 from ..core.host import serve_routes
-from . import cache, dataset, dataset_masks, load, person, report, sampling, scores, settings, training, weights
+from . import (
+    cache,
+    dataset,
+    dataset_exchange,
+    dataset_masks,
+    load,
+    person,
+    report,
+    sampling,
+    scores,
+    settings,
+    training,
+    weights,
+)
 from .node import Node
 
-_MODULES = (load, weights, person, dataset, dataset_masks, cache, settings, training, sampling, scores, report)
+_MODULES = (
+    load,
+    weights,
+    person,
+    dataset,
+    dataset_masks,
+    dataset_exchange,
+    cache,
+    settings,
+    training,
+    sampling,
+    scores,
+    report,
+)
 _NODES: tuple[type[Node], ...] = tuple(node for module in _MODULES for node in module.NODES)
 
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in _NODES}

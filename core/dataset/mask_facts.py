@@ -5,6 +5,7 @@ A photograph's mask is read whole; of a video's the first, the middle and the la
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +17,15 @@ from ..mask_meaning import MaskMeaning, ReadMask
 from ..video.masks import read_frame_masks
 from ..video.reader import VIDEO_SUFFIXES, probe
 from ..workers import map_in_order, worker_count
-from .files import hash_of, status_of
+from .files import MASK_LEDGER, hash_of, status_of
 from .items import DatasetItem
 from .load import uses_mask_file
 
 _REMEMBERED_FILES = 16384
-_MOST_TIERS = 12
+MOST_TIERS = 12  # of more, none would be far enough from the next
 DARK_BELOW = 32
+TIER_VALUES = "tier_values"
+"""What Build Masks notes of a mask: every value that its tiers have, from 0 to 255."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,32 @@ def file_facts(item: DatasetItem, path: Path, meaning: MaskMeaning) -> MaskFacts
     return _facts(path, meaning, status_of(path), media, status, item.tier_values)
 
 
-def look_at_masks(items: Sequence[DatasetItem]) -> tuple[tuple[DatasetItem, ...], dict[str, MaskFacts]]:
+def look_at_masks(
+    items: Sequence[DatasetItem], mask_directory: Path | None = None
+) -> tuple[tuple[DatasetItem, ...], dict[str, MaskFacts]]:
     """The facts of every mask file that is used, by its item's name, several read at once; and the items, of which
-    videos know what tiers the masks without loss show. Errors as `mask_facts`."""
+    videos know the masks' tiers: those of Build Masks where it filled `mask_directory`, else those that the masks
+    without loss show. Errors as `mask_facts`."""
     facts = dict(_facts_of([item for item in items if not item.is_video]))
     levels = {level for each in facts.values() if each.meaning is MaskMeaning.BRIGHTNESS for level in each.levels}
-    if levels - {0, 255} and len(levels) <= _MOST_TIERS:
-        tiers = tuple(sorted(levels | {0, 255}))
+    known = () if mask_directory is None else noted_tiers(mask_directory)
+    if known or (levels - {0, 255} and len(levels) <= MOST_TIERS):
+        tiers = known or tuple(sorted(levels | {0, 255}))
         items = [replace(item, tier_values=tiers) if item.is_video else item for item in items]
     facts.update(_facts_of([item for item in items if item.is_video]))
     return tuple(items), facts
+
+
+def noted_tiers(directory: Path) -> tuple[int, ...]:
+    """The tiers of the masks in a folder that Build Masks filled, by its ledger; empty where they are not known, or are
+    too many to tell apart."""
+    try:
+        stored = json.loads((directory / MASK_LEDGER).read_text(encoding="utf-8"))
+        noted = [record["details"].get(TIER_VALUES, ()) for record in stored["items"].values()]
+        tiers = {int(value) for values in noted for value in values}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ()  # a folder of somebody else's, or a damaged ledger, which the step itself speaks of
+    return tuple(sorted(tiers)) if len(tiers) <= MOST_TIERS and all(0 <= tier <= 255 for tier in tiers) else ()
 
 
 def _facts_of(items: Sequence[DatasetItem]) -> Iterator[tuple[str, MaskFacts]]:

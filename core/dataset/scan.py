@@ -102,7 +102,7 @@ def scan_dataset(
     for item in kept:
         clips = videos[item.name].clips if item.is_video else (1,)
         buckets[bucket_for(checked_size(item), item.settings)] += len(clips)
-    kept, masks_read = look_at_masks(kept)
+    kept, masks_read = look_at_masks(kept, config.mask_directory)
     used = {item.mask_path for item in items if item.mask_path is not None}
     claims: dict[FileKind, Iterable[Path]] = {
         FileKind.PHOTOGRAPHS: (item.media_path for item in items if not item.is_video),

@@ -15,7 +15,7 @@ from ..alpha import weights_to_uint8
 from ..dataset.files import check_case, hash_of
 from ..dataset.items import Dataset, DatasetItem
 from ..dataset.load import uses_mask_file
-from ..dataset.mask_facts import mask_facts
+from ..dataset.mask_facts import MOST_TIERS, TIER_VALUES, mask_facts
 from ..fingerprints import fingerprint_of
 from ..images import has_alpha, load_image, save_image
 from ..mask_meaning import MaskMeaning
@@ -75,6 +75,7 @@ def build_masks(
     """
     segmenter = segmenter if person_segmenter is None else with_bodies(segmenter, person_segmenter)
     workers = worker_count(segmenter) if workers is None else workers
+    dataset = _knowing_tiers(dataset, tiers)
     check_case((item.name for item in dataset.items), output_directory)
     targets = {item.name: target_for(item, output_directory) for item in dataset.items}
     with open_ledger(output_directory, STEP) as ledger:
@@ -157,8 +158,8 @@ class _Building:
                 reason = f"it was edited by hand in {edited.parent}, where other settings made it"
                 return media, fingerprint, {"name": item.name, "state": "kept", "reason": reason, "edited": "before"}
         if state is FileState.UNCHANGED and record is not None:
-            if HAIR_VALUES not in record.details:  # noted by an earlier version
-                noted = {**record.details, HAIR_VALUES: hair_values(self._tiers)}
+            if not {HAIR_VALUES, TIER_VALUES} <= record.details.keys():  # noted by an earlier version
+                noted = {**record.details, **self._values()}
                 self._ledger.finish(item.name, fingerprint, target, noted)
             return media, fingerprint, {"name": item.name, "state": "unchanged", **_shown(record.details)}
         return media, fingerprint, None
@@ -166,9 +167,21 @@ class _Building:
     def _finish(self, item: DatasetItem, media: str, fingerprint: str, details: Mapping[str, object]) -> Row:
         if getattr(self._segmenter, "forbids_biometrics", False):
             details = {**details, FORBIDS_BIOMETRICS: self._segmenter.name}
-        noted = {**details, PHOTOGRAPH: media, HAIR_VALUES: hair_values(self._tiers)}
+        noted = {**details, PHOTOGRAPH: media, **self._values()}
         self._ledger.finish(item.name, fingerprint, self._targets[item.name], noted)
         return {"name": item.name, "state": "written", **details}
+
+    def _values(self) -> dict[str, object]:
+        return {HAIR_VALUES: hair_values(self._tiers), TIER_VALUES: list(self._tiers.values)}
+
+
+def _knowing_tiers(dataset: Dataset, tiers: TierWeights) -> Dataset:
+    """Videos know the tiers that masks of this dataset have: one that was compressed with loss is brought back to
+    them."""
+    if len(tiers.values) > MOST_TIERS:
+        return dataset
+    items = (replace(item, tier_values=tiers.values) if item.is_video else item for item in dataset.items)
+    return replace(dataset, items=tuple(items))
 
 
 def _own_mask(item: DatasetItem, target: Path) -> str | None:
@@ -193,7 +206,7 @@ def _kept_row(item: DatasetItem, state: FileState, record: Record | None, finger
 
 
 def _shown(details: Mapping[str, object]) -> Row:
-    return {key: value for key, value in details.items() if key not in (PHOTOGRAPH, HAIR_VALUES)}
+    return {key: value for key, value in details.items() if key not in (PHOTOGRAPH, HAIR_VALUES, TIER_VALUES)}
 
 
 def _details(mask: TieredMask) -> Row:

@@ -34,6 +34,13 @@ class TierWeights:
         if twice:
             raise SettingError(f"class_weights names {', '.join(twice)} twice: give each class one weight.")
 
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Every value that a mask of these tiers can hold, with 0 and 255, ascending."""
+        return tuple(
+            sorted({0, 255, self.face, self.hair, self.body, self.background, *(value for _, value in self.classes)})
+        )
+
     def value_of(self, tier: str) -> int:
         """The value of `face`, `hair` or `body`, 0 to 255."""
         return {"face": self.face, "hair": self.hair, "body": self.body}[tier]

@@ -12,7 +12,7 @@ from maskloss.cli.run import REGISTRY
 from maskloss.cli.runner import run_prompt
 from maskloss.core.host import LocalHost, use_host
 from maskloss.nodes.dataset import MaskLossLoadDataset, MaskLossLoadDatasetConfig, MaskLossMergeDatasets
-from maskloss.nodes.dataset_masks import MaskLossDatasetItems, MaskLossDatasetSetMasks
+from maskloss.nodes.dataset_exchange import MaskLossDatasetItems, MaskLossDatasetSetMasks
 from PIL import Image
 
 CONFIG = """

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
-from maskloss.core.dataset.load import load_item
+from maskloss.core.dataset.load import load_item, read_weights
+from maskloss.core.dataset.mask_facts import noted_tiers
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
 from maskloss.core.errors import DatasetError, SettingError
 from maskloss.core.images import load_mask, save_image
@@ -210,6 +211,37 @@ def test_a_video_gets_one_mask_per_frame(tmp_path: Path, video: Draw) -> None:
     assert changed["items"][0]["video"]["segmented"] == 7
     with pytest.raises(SettingError, match="video_every must be at least 1 frame, got 0"):
         build_masks(Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out", video_every=0)
+
+
+def test_a_mask_video_saved_with_loss_is_brought_back_to_the_tiers_it_was_built_with(
+    tmp_path: Path, video: Draw, make_video: Draw
+) -> None:
+    item = DatasetItem("film", video("set/film.mkv", 7), LoadSettings())
+    tiers = TierWeights(face=240, hair=100, body=170, background=20)
+    build_masks(Dataset((item,)), QuarterSegmenter(), tiers, tmp_path / "out")
+    # What an editor's export leaves of them: each level a little off.
+    drifted_HW = np.repeat(np.array([20, 97, 173, 243], np.uint8), 32)[None].repeat(96, 0)
+    frames = [np.dstack([drifted_HW] * 3)] * 7
+    make_video(tmp_path / "out/film.mkv", frames, codec="mjpeg", pix_fmt="yuvj420p")
+    kept, report = build_masks(Dataset((item,)), QuarterSegmenter(), tiers, tmp_path / "out")
+    assert report["items"][0]["state"] == "kept"
+    config = DatasetConfig(tmp_path / "set", tmp_path / "out")
+    scanned, found = scan_dataset(config)
+    assert "are read as the tiers 20, 100, 170, 240" in found.masks_read["film"].note
+    for dataset in (kept, scanned):
+        assert dataset.items[0].tier_values == (0, 20, 100, 170, 240, 255)
+        ((_, weights_HW),) = read_weights(dataset.items[0], [3])
+        inside = np.rint(weights_HW[:, 5::10] * 255).astype(int)  # edges are the codec's
+        assert (inside == [20, 100, 170, 240]).all()
+    # Of a folder that nobody filled, tiers are not known.
+    (tmp_path / "out/.maskloss_masks.json").unlink()
+    assert "are no tiers of this dataset" in scan_dataset(config)[1].masks_read["film"].note
+
+
+@pytest.mark.parametrize("stored", ["", "[]", '{"items": 3}', '{"items": {"a": {"details": {"tier_values": [300]}}}}'])
+def test_a_damaged_ledger_tells_no_tiers(tmp_path: Path, stored: str) -> None:
+    (tmp_path / ".maskloss_masks.json").write_text(stored)
+    assert noted_tiers(tmp_path) == ()
 
 
 def test_what_a_person_segmenter_finds_is_body_too(tmp_path: Path, photograph: Draw) -> None:
