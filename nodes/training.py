@@ -24,7 +24,8 @@ from ..core.train.config import (
     TrainConfig,
     TrainingDtype,
 )
-from ..core.train.loop import finished_run, train
+from ..core.train.finished import finished_run
+from ..core.train.loop import train
 from ..core.train.lora_check import save_for_others
 from ..core.train.lora_file import KeyFormat, LoraWeights, load_lora
 from ..core.train.recipe import TrainingRecipe
@@ -173,7 +174,7 @@ class MaskLossTrainLora(Node):
             identity = identity_of(model, told)
             if told is not None and identity == identity_of(model, None):
                 warn(f"guidance is {guidance:g}, but {identity} takes none and ignores it.")
-            result = finished_run(identity, recipe, output, watched)
+            result = finished_run(identity, recipe, output, watched, sampling)
             if result is None:
                 with opened(model, cache, config.training_dtype, told, recipe.lora.dropout > 0) as denoiser:
                     result = train(denoiser, recipe, output, watched, sampling)

@@ -1,36 +1,5 @@
 /** The colours of the front end's theme, for what is drawn on a canvas. */
 
-const CURVES = {
-  light: {
-    loss: "#71717a",
-    inside: "#2563eb",
-    outside: "#ea580c",
-    validation: "#15803d",
-    rate: "#7c3aed",
-    coverage: "#0e7490",
-    prior: "#be185d",
-    likeness: "#2563eb",
-    bleed: "#be185d",
-    copy_risk: "#b45309",
-    background_leak: "#0e7490",
-    drift: "#71717a",
-  },
-  dark: {
-    loss: "#a1a1aa",
-    inside: "#60a5fa",
-    outside: "#fb923c",
-    validation: "#4ade80",
-    rate: "#a78bfa",
-    coverage: "#22d3ee",
-    prior: "#f472b6",
-    likeness: "#60a5fa",
-    bleed: "#f472b6",
-    copy_risk: "#fbbf24",
-    background_leak: "#22d3ee",
-    drift: "#a1a1aa",
-  },
-};
-
 /** How bright a colour as the browser computes it ("rgb(r, g, b)") looks, 0 to 255; 0 where it is no such colour. */
 export function luminance(colour) {
   const [red, green, blue] = (colour.match(/[\d.]+/g) ?? []).map(Number);
@@ -38,11 +7,15 @@ export function luminance(colour) {
   return Number.isFinite(blue) ? scale * (0.299 * red + 0.587 * green + 0.114 * blue) : 0;
 }
 
-/** {text, faint, line, ground, ...one colour per curve} for an element whose text has the theme's colour. */
-export function coloursOf(element) {
+/**
+ * {text, faint, line, ...a colour by the name of each of `metrics`, whose `colours` are those on light and on dark
+ * ground} for an element whose text has the theme's colour.
+ */
+export function coloursOf(element, metrics) {
   const text = getComputedStyle(element).color;
   // Light text stands on a dark ground, whatever the theme's variables are called in this version of ComfyUI.
-  const curves = CURVES[luminance(text) > 127 ? "dark" : "light"];
+  const ground = luminance(text) > 127 ? 1 : 0;
+  const curves = Object.fromEntries(metrics.map(({ name, colours }) => [name, colours[ground]]));
   return { text, faint: withAlpha(text, 0.65), line: withAlpha(text, 0.14), ...curves };
 }
 

@@ -2,7 +2,8 @@
 
 As JSON, whole (`LiveRun.whole`) or as what is new (`LiveRun.news`), with the same keys:
 {"node", "prompt", "run": name of the output, "steps": in all, "state": "running|finished|interrupted|failed",
-"points": [[step, loss, inside, outside, smoothed, validation, learning rate, coverage, prior], …], "eta": seconds,
+"columns": ["step", "smoothed", "validation", then every figure of the steps that is drawn], "points": a row of these
+for each step, "metrics": [as `Metric.to_json` gives them, of all that is drawn], "eta": seconds,
 "sample": {"filename", "subfolder", "type", "step"}, "scores": [as `CheckpointScores.to_json` gives them],
 "choice": {"step", "sure", "reason"} of the checkpoint to keep, "warnings": [texts], "told": how often this run has been
 told of}. What is not known is null: a region that is empty, a step without an evaluation or prior preservation, the
@@ -21,8 +22,7 @@ from typing import Any
 
 from ..scores.best_checkpoint import choose_checkpoint
 from ..scores.checkpoint_scores import CheckpointScores
-from ..train.config import LossPoint
-from ..train.loss_log import ValidationPoint
+from ..train.metrics import METRICS, STEP_METRICS, VALIDATION, Drawn, History, LossPoint, ValidationPoint
 
 EVENT = "maskloss.training"
 ROUTE = "/maskloss/training"
@@ -40,24 +40,23 @@ class RunState(str, Enum):
     FAILED = "failed"
 
 
+_DRAWN = tuple(metric for metric in STEP_METRICS if metric.drawn is not Drawn.NOWHERE)
+COLUMNS = ("step", "smoothed", VALIDATION.name, *(metric.name for metric in _DRAWN))
+"""What a row of a run's points holds; `smoothed` is the running mean of the loss."""
+
+
 @dataclass(frozen=True)
 class LivePoint:
-    """One optimizer step, or an evaluation before the first one. `smoothed` is the running mean of the loss."""
+    """One optimizer step, or an evaluation before the first one; `values` of the other columns, in their order."""
 
     step: int
-    loss: float | None
-    inside: float | None
-    outside: float | None
     smoothed: float | None
     validation: float | None
-    learning_rate: float | None
-    coverage: float | None
-    prior: float | None = None
+    values: tuple[float | None, ...] = (None,) * len(_DRAWN)
 
     def row(self) -> list[int | float | None]:
         """As the JSON has it."""
-        curves = (self.loss, self.inside, self.outside, self.smoothed, self.validation)
-        return [self.step, *curves, self.learning_rate, self.coverage, self.prior]
+        return [self.step, self.smoothed, self.validation, *self.values]
 
 
 class Series:
@@ -97,7 +96,9 @@ class LiveRun:
 
     def __init__(self, node: str, prompt: str, name: str, steps: int) -> None:
         self.key = (node, name)
-        self._head: dict[str, Any] = {"node": node, "prompt": prompt, "run": name}
+        drawn = [metric.to_json() for metric in METRICS if metric.drawn is not Drawn.NOWHERE]
+        self._head: dict[str, Any] = {"node": node, "prompt": prompt, "run": name, "columns": list(COLUMNS)}
+        self._head["metrics"] = drawn
         self._state = RunState.RUNNING
         self._sample: dict[str, Any] | None = None
         self._series = Series()
@@ -112,20 +113,22 @@ class LiveRun:
         self._scores: dict[int, CheckpointScores] = {}
         self._lock = threading.Lock()
 
-    def begin(self, points: Sequence[LossPoint], validation: Sequence[ValidationPoint]) -> None:
+    def begin(self, history: History) -> None:
         """What a resumed run brings along, and the moment from which its speed is measured."""
-        evaluated = dict(validation)
+        evaluated = dict(history.validation)
         if 0 in evaluated:
             self.validated(0, evaluated[0])
-        for point in points:
+        for point in history.points:
             self._validated = (point.step, evaluated[point.step]) if point.step in evaluated else None
             self.step(point)
+        for each in history.scores:
+            self.scored(each)
         self._began = (time.monotonic(), self._step)
 
     def validated(self, step: int, value: float) -> None:
         """An evaluation; it belongs to the point of that step, which comes after it."""
         if step == 0:
-            self._add(LivePoint(0, None, None, None, None, value, None, None))
+            self._add(LivePoint(0, None, value))
         else:
             self._validated = (step, value)
 
@@ -135,8 +138,8 @@ class LiveRun:
         self._weight = _SMOOTHING * self._weight + (1.0 - _SMOOTHING)
         due = self._validated if self._validated and self._validated[0] == point.step else None
         self._step, self._validated = point.step, None
-        curves = (point.loss, point.inside, point.outside, self._mean / self._weight, due[1] if due else None)
-        self._add(LivePoint(point.step, *curves, point.learning_rate, point.coverage, point.prior))
+        values = tuple(getattr(point, metric.name) for metric in _DRAWN)
+        self._add(LivePoint(point.step, self._mean / self._weight, due[1] if due else None, values))
 
     def sampled(self, step: int, picture: dict[str, str]) -> None:
         """The newest sample picture, as ComfyUI refers to its files."""

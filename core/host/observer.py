@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from types import TracebackType
 
 import numpy as np
 
 from ..scores.checkpoint_scores import CheckpointScores
-from ..train.config import LossPoint
-from ..train.loss_log import ValidationPoint
+from ..train.metrics import STEP_METRICS, History, LossPoint
 from ..warning import given_warnings
 from .host import Host
 from .live import EVENT, KEPT_RUNS, LiveRun, RunState
@@ -62,16 +60,9 @@ class HostObserver:
     def check(self) -> None:
         self._progress.update(*self._at)
 
-    def begin(
-        self,
-        points: Sequence[LossPoint],
-        validation: Sequence[ValidationPoint],
-        scores: Sequence[CheckpointScores] = (),
-    ) -> None:
+    def begin(self, history: History) -> None:
         if self._live:
-            self._live.begin(points, validation)
-            for each in scores:
-                self._live.scored(each)
+            self._live.begin(history)
         self._tell()
 
     def validated(self, step: int, value: float) -> None:
@@ -91,12 +82,8 @@ class HostObserver:
         self._tell()
 
     def step(self, point: LossPoint, total_steps: int) -> None:
-        parts = [f"loss {point.loss:.4f}"]
-        parts += [
-            f"{name} {value:.4f}"
-            for name, value in (("inside", point.inside), ("outside", point.outside), ("prior", point.prior))
-            if value is not None
-        ]
+        known = [(metric.name, getattr(point, metric.name)) for metric in STEP_METRICS if metric.told]
+        parts = [f"{name} {value:.4f}" for name, value in known if value is not None]
         self._at = (point.step, total_steps, ", ".join(parts))
         if self._live:
             self._live.step(point)

@@ -22,9 +22,9 @@ from ..errors import PathError
 from ..mask_weights import LossKind, MaskLossSettings, Normalization
 from ..people.identity import PersonDecision
 from ..tensor_files import open_tensors
+from ..train.metrics import INSIDE, LOSS, OUTSIDE, STEP_METRICS, VALIDATION, Metric
 from .page import Checkpoints, Legend, Page, Photograph
 
-_CURVES = (("inside the mask", "inside"), ("outside the mask", "outside"))
 _LORA_FACTS = (
     ("modelspec.architecture", "architecture"),
     ("ss_network_dim", "rank"),
@@ -134,11 +134,11 @@ class RunFacts:
         steps = len(self.loss["loss"]) if self.loss and "loss" in self.loss else 0
         if steps:
             tiles.append(("optimizer steps", str(steps)))
-        for name, key in _CURVES:
-            ends = self._ends(key)
+        for metric in (INSIDE, OUTSIDE):
+            ends = self._ends(metric)
             if ends is not None:
                 first, last = ("–" if value is None else f"{value:.3f}" for value in ends)
-                tiles.append((f"loss {name}", f"{first} → {last}"))
+                tiles.append((f"loss {metric.title}", f"{first} → {last}"))
         if self.lora is not None:
             tiles.append(("LoRA", _size(self.lora.bytes)))
         return tuple(tiles)
@@ -167,34 +167,34 @@ class RunFacts:
     def _curves(self) -> list[Curve]:
         if self.loss is None:
             return []
-        curves = [_curve(name, key, self.loss[key]) for name, key in _CURVES if self._ends(key)]
-        if not curves and self.loss.get("loss"):
-            curves.append(_curve("loss", "total", self.loss["loss"]))
-        if self._ends("prior"):
-            curves.append(_curve("drift held back (prior)", "prior", self.loss["prior"]))
-        validation = self.loss.get("validation")
+        # Of the loss in all no more than its regions tell.
+        drawn = (INSIDE, OUTSIDE) if self._ends(INSIDE) or self._ends(OUTSIDE) else (LOSS,)
+        more = [metric for metric in STEP_METRICS if metric.unit == LOSS.unit and metric not in (LOSS, INSIDE, OUTSIDE)]
+        curves = [_curve(metric, self.loss[metric.name]) for metric in (*drawn, *more) if self._ends(metric)]
+        validation = self.loss.get(VALIDATION.name)
         if validation:
             steps, values = [step for step, _ in validation], [value for _, value in validation]
-            curves.append(Curve("validation", "validation", steps, values, dots=True))
+            curves.append(Curve(VALIDATION.title, VALIDATION.tone, steps, values, dots=True))
         return curves
 
     def _loss_legend(self) -> tuple[Legend, ...]:
         return tuple(Legend(f"var(--{curve.tone})", curve.name) for curve in self._curves())
 
-    def _ends(self, key: str) -> tuple[float | None, float | None] | None:
+    def _ends(self, metric: Metric) -> tuple[float | None, float | None] | None:
         """The mean of the first and of the last tenth of a curve, each None where no step of it has a value; None
         where no step at all has one."""
-        values = (self.loss or {}).get(key, ())
+        values = (self.loss or {}).get(metric.name, ())
         tenth = max(1, len(values) // 10)
         return (_mean(values[:tenth]), _mean(values[-tenth:])) if _mean(values) is not None else None
 
     def _loss_lines(self) -> list[str]:
         """Mean loss of the first and last tenth, in a sentence for each region."""
         lines: list[str] = []
-        for name, key in _CURVES if self._ends("inside") else (("in all", "loss"),):
-            ends = self._ends(key)
+        for metric in (INSIDE, OUTSIDE) if self._ends(INSIDE) else (LOSS,):
+            ends = self._ends(metric)
             if ends is not None:
-                values = (self.loss or {})[key]
+                values = (self.loss or {})[metric.name]
+                name = "in all" if metric is LOSS else metric.title
                 empty = sum(value is None for value in values)
                 without = f", {empty} without: that part of the picture was empty" if empty else ""
                 first, last = ("no value" if value is None else f"{value:.4f}" for value in ends)
@@ -242,10 +242,10 @@ class RunFacts:
         ]
 
 
-def _curve(name: str, tone: str, values: Sequence[float | None]) -> Curve:
+def _curve(metric: Metric, values: Sequence[float | None]) -> Curve:
     """A curve over the optimizer steps that have a value."""
     known = [(step, value) for step, value in enumerate(values, 1) if value is not None]
-    return Curve(name, tone, [step for step, _ in known], [value for _, value in known])
+    return Curve(metric.title, metric.tone, [step for step, _ in known], [value for _, value in known])
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

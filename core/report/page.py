@@ -6,6 +6,8 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..train.metrics import METRICS
+
 GENERATOR = "ComfyUI-MaskLoss report"
 
 
@@ -88,7 +90,7 @@ def render(page: Page) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
         f'<meta name="generator" content="{GENERATOR}"><meta name="color-scheme" content="light dark">',
-        f"<title>MaskLoss report</title><style>{_CSS}</style></head><body><main>",
+        f"<title>MaskLoss report</title><style>{_CSS}{_curve_colours()}</style></head><body><main>",
         f'<h1>What was trained, and on whom</h1><ul class="tiles">{tiles}</ul>',
         "".join(f'<p class="warning">{_e(text)}</p>' for text in page.warnings),
         _columns(
@@ -185,14 +187,18 @@ def _e(text: str) -> str:
     return html.escape(text, quote=True)
 
 
+def _curve_colours() -> str:
+    """A variable and a class for the curve of every figure."""
+    light, dark = (";".join(f"--{metric.tone}:{metric.colours[ground]}" for metric in METRICS) for ground in (0, 1))
+    strokes = "".join(f".{metric.tone}{{stroke:var(--{metric.tone})}}" for metric in METRICS)
+    return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}{strokes}"
+
+
 _CSS = """
 :root{--ground:#fafafa;--card:#fff;--ink:#18181b;--faint:#5b5b66;--line:#dcdce2;--good:#15803d;--bad:#b91c1c;
---warn:#92400e;--warnground:#fef3c7;--inside:#2563eb;--outside:#ea580c;--total:#71717a;--validation:#16a34a;
---prior:#be185d;--likeness:#2563eb;--bleed:#be185d;--copy-risk:#b45309;--background-leak:#0e7490;--drift:#71717a}
+--warn:#92400e;--warnground:#fef3c7}
 @media(prefers-color-scheme:dark){:root{--ground:#131316;--card:#1c1c21;--ink:#ececf1;--faint:#a1a1ad;--line:#36363f;
---good:#22c55e;--bad:#f87171;--warn:#fcd34d;--warnground:#3b2f0b;--inside:#60a5fa;--outside:#fb923c;--total:#9ca3af;
---validation:#4ade80;--prior:#f472b6;--likeness:#60a5fa;--bleed:#f472b6;--copy-risk:#fbbf24;--background-leak:#22d3ee;
---drift:#a1a1aa}}
+--good:#22c55e;--bad:#f87171;--warn:#fcd34d;--warnground:#3b2f0b}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 main{max-width:1560px;margin:0 auto;padding:24px}
@@ -221,9 +227,5 @@ details li{overflow-wrap:anywhere}
 svg{width:100%;max-width:1000px;background:var(--card);border:1px solid var(--line);border-radius:8px}
 svg text{fill:var(--faint);font-size:12px}svg .grid{stroke:var(--line);stroke-width:1}
 svg polyline{fill:none}.raw{stroke-width:1;opacity:.3}.smooth{stroke-width:2.5}
-.inside{stroke:var(--inside)}.outside{stroke:var(--outside)}.total{stroke:var(--total)}
-.validation{stroke:var(--validation)}.prior{stroke:var(--prior)}
-.likeness{stroke:var(--likeness)}.bleed{stroke:var(--bleed)}.copy-risk{stroke:var(--copy-risk)}
-.background-leak{stroke:var(--background-leak)}.drift{stroke:var(--drift)}
 .dot{fill:var(--card);stroke-width:2.5}.bar{fill:var(--inside)}
 """

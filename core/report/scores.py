@@ -10,19 +10,12 @@ from ..draw.charts import Curve, line_chart
 from ..errors import ImageError
 from ..images import load_image
 from ..scores.best_checkpoint import RULE, choose_checkpoint
-from ..scores.checkpoint_scores import MEASURED, CheckpointScores, scores_from_json
+from ..scores.checkpoint_scores import CheckpointScores, scores_from_json
 from ..train.loss_log import SCORES
+from ..train.metrics import SCORE_METRICS, Metric
 from ..train.scored_lora import run_of
 from .page import Checkpoints, Legend, Photograph
 from .pictures import Thumbnails
-
-_WORDS = {
-    "likeness": "likeness",
-    "bleed": "bleed",
-    "copy_risk": "copy risk",
-    "background_leak": "background leak",
-    "drift": "drift (plain)",
-}
 
 
 def scores_in(loss: Mapping[str, Sequence[Any]] | None) -> list[CheckpointScores]:
@@ -47,7 +40,7 @@ def draw_checkpoints(
     if not scores:
         return None
     kept = choose_checkpoint(scores).step
-    curves = [curve for name in MEASURED if (curve := _curve(name, scores)).values]
+    curves = [curve for metric in SCORE_METRICS if (curve := _curve(metric, scores)).values]
     return Checkpoints(
         chart=line_chart(curves, "optimizer step", "score"),
         legend=tuple(Legend(f"var(--{curve.tone})", curve.name) for curve in curves),
@@ -56,10 +49,9 @@ def draw_checkpoints(
     )
 
 
-def _curve(name: str, scores: Sequence[CheckpointScores]) -> Curve:
-    known = [(each.step, float(getattr(each, name))) for each in scores if getattr(each, name) is not None]
-    tone = name.replace("_", "-")
-    return Curve(_WORDS[name], tone, [step for step, _ in known], [value for _, value in known], dots=True)
+def _curve(metric: Metric, scores: Sequence[CheckpointScores]) -> Curve:
+    known = [(each.step, float(value)) for each in scores if (value := getattr(each, metric.name)) is not None]
+    return Curve(metric.words, metric.tone, [step for step, _ in known], [value for _, value in known], dots=True)
 
 
 def _row(scores: CheckpointScores, kept: int | None, lora: Path | None, thumbnails: Thumbnails) -> Photograph:
@@ -76,7 +68,8 @@ def _row(scores: CheckpointScores, kept: int | None, lora: Path | None, thumbnai
             except ImageError as error:
                 notes.append(str(error))
     facts = [("a face in", f"{scores.faces} of {scores.pictures} pictures")]
-    facts += [(_WORDS[name], f"{value:.2f}") for name in MEASURED if (value := getattr(scores, name)) is not None]
+    measured = [(metric.words, getattr(scores, metric.name)) for metric in SCORE_METRICS]
+    facts += [(words, f"{value:.2f}") for words, value in measured if value is not None]
     if scores.base_likeness is not None:
         facts.append(("likeness of the base model", f"{scores.base_likeness:.2f}"))
     if scores.copy_of is not None:

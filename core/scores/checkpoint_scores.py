@@ -51,10 +51,6 @@ def scores_from_json(value: Mapping[str, Any]) -> CheckpointScores:
     return CheckpointScores(**{name: value[name] for name in known})
 
 
-MEASURED = ("likeness", "bleed", "copy_risk", "background_leak", "drift")
-"""The names of the figures that are drawn."""
-
-
 def score_checkpoint(
     step: int, drawn: Pictures, base: Pictures, scorer: PictureScorer, check: Callable[[], None]
 ) -> CheckpointScores:

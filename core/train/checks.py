@@ -14,8 +14,9 @@ from ..dataset.items import MaskOrigin
 from ..errors import CacheError, MaskMissingError, TrainingError
 from ..mask_weights import MaskLossSettings
 from ..warning import warn
-from .config import LossPoint, TrainConfig
+from .config import TrainConfig
 from .denoiser import Denoiser, Family
+from .metrics import LossPoint
 from .order import stream_seed
 from .recipe import TrainingRecipe
 

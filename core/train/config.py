@@ -175,24 +175,6 @@ class TrainConfig:
         _not_negative("min_snr_gamma", self.min_snr_gamma)
 
 
-@dataclass(frozen=True)
-class LossPoint:
-    """One optimizer step. `inside` and `outside` are the mean error weighted by the mask (after invert) and by what
-    it leaves out; None where that region is empty. `near_zero` names samples whose mask was too empty to say anything.
-    `prior` is the mean drift from the teacher before its weight; None where prior preservation did not act.
-    """
-
-    step: int
-    loss: float
-    inside: float | None
-    outside: float | None
-    coverage: float
-    learning_rate: float
-    grad_norm: float
-    near_zero: tuple[str, ...] = ()
-    prior: float | None = None
-
-
 def _positive(name: str, value: float) -> None:
     if not 0 < value < math.inf:
         raise SettingError(f"{name} must be > 0; found {value}.")

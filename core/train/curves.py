@@ -4,50 +4,42 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from ..scores.checkpoint_scores import MEASURED, CheckpointScores
-from .config import LossPoint
-
-_NAMES = ("loss", "inside", "outside", "coverage", "learning_rate", "grad_norm", "prior")
+from ..scores.checkpoint_scores import CheckpointScores
+from .metrics import SCORE_METRICS, STEP_METRICS, VALIDATION, LossPoint
 
 
 class Curves:
-    """Scalars by optimizer step in event files of `directory`; to be used in a `with` block, which ends the writing."""
+    """Scalars by optimizer step in event files of `directory`, until it is closed."""
 
     def __init__(self, directory: Path, step: int) -> None:
         """`step` is the last one that a resumed run keeps; what an earlier attempt wrote after it is hidden."""
         writer = _summary_writer()
         self._writer: Any = writer(str(directory), purge_step=step + 1) if writer else None
 
-    def __enter__(self) -> Curves:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Nothing more will come."""
         if self._writer:
             self._writer.close()
 
     def add(self, point: LossPoint) -> None:
         """An optimizer step; a region that is empty in it leaves a gap in its curve."""
-        for name in _NAMES:
-            value = getattr(point, name)
-            if self._writer and value is not None:
-                self._writer.add_scalar(name, value, point.step)
+        for metric in STEP_METRICS:
+            self._write(metric.name, getattr(point, metric.name), point.step)
 
     def add_validation(self, step: int, value: float) -> None:
         """An evaluation."""
-        if self._writer:
-            self._writer.add_scalar("validation", value, step)
+        self._write(VALIDATION.name, value, step)
 
     def add_scores(self, scores: CheckpointScores) -> None:
         """The scores of a checkpoint; what was not measured leaves a gap."""
-        for name in MEASURED:
-            value = getattr(scores, name)
-            if self._writer and value is not None:
-                self._writer.add_scalar(f"scores/{name}", value, scores.step)
+        for metric in SCORE_METRICS:
+            self._write(f"scores/{metric.name}", getattr(scores, metric.name), scores.step)
+
+    def _write(self, name: str, value: float | None, step: int) -> None:
+        if self._writer and value is not None:
+            self._writer.add_scalar(name, value, step)
 
 
 def _summary_writer() -> Any:

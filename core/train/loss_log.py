@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,32 +11,33 @@ from typing import Any
 from ..errors import DiskError
 from ..files import read_bytes, write_text
 from ..scores.checkpoint_scores import CheckpointScores
-from .config import LossPoint
+from .metrics import STEP_METRICS, History, LossPoint, values_of
 
 LossMap = dict[str, list[Any]]
-ValidationPoint = tuple[int, float]
-_CURVES = ("loss", "coverage", "learning_rate", "grad_norm", "inside", "outside")
 
+VALIDATION = "validation"
+"""The key of an evaluation, in a line of the log and in a LOSS_MAP."""
 
 SCORES = "scores"
 """The key of a checkpoint's scores, in a line of the log and in a LOSS_MAP."""
 
 
-def loss_map(
-    points: Sequence[LossPoint], validation: Sequence[ValidationPoint], scores: Sequence[CheckpointScores] = ()
-) -> LossMap:
+def loss_map(history: History) -> LossMap:
     """One finite float per optimizer step under each name, and `validation` as [[step, value], …].
 
     None under `inside` and `outside` is a step whose region was empty, and under `prior`, which is there where prior
     preservation acted at all, one in which it did not. `scores` (dicts as `CheckpointScores.to_json` gives them) is
     there where sample pictures were scored.
     """
-    values: LossMap = {name: [getattr(point, name) for point in points] for name in _CURVES}
-    if any(point.prior is not None for point in points):
-        values["prior"] = [point.prior for point in points]
-    values["validation"] = [[step, value] for step, value in validation]
-    if scores:
-        values[SCORES] = [each.to_json() for each in scores]
+    curves = {metric: values_of(metric, history.points) for metric in STEP_METRICS}
+    values: LossMap = {
+        metric.name: list(curve)
+        for metric, curve in curves.items()
+        if not metric.optional or any(value is not None for value in curve)
+    }
+    values[VALIDATION] = [[step, value] for step, value in history.validation]
+    if history.scores:
+        values[SCORES] = [each.to_json() for each in history.scores]
     return values
 
 
@@ -70,18 +71,12 @@ class LossLog:
     """`<output>.jsonl`: a line per optimizer step, one with "validation" per evaluation, one with "scores" per scored
     checkpoint, written as they come."""
 
-    def __init__(
-        self,
-        path: Path,
-        points: Sequence[LossPoint],
-        validation: Sequence[ValidationPoint],
-        scores: Sequence[CheckpointScores] = (),
-    ) -> None:
+    def __init__(self, path: Path, history: History) -> None:
         """Start the file with what a resumed run already knows; lines after that point are forgotten."""
         self._path = path
-        lines = [(point["step"], 0, json.dumps(point)) for point in points_to_json(points)]
-        lines += [(step, 1, _validation_line(step, value)) for step, value in validation]
-        lines += [(each.step, 2, _scores_line(each)) for each in scores]
+        lines = [(point["step"], 0, json.dumps(point)) for point in points_to_json(history.points)]
+        lines += [(step, 1, _validation_line(step, value)) for step, value in history.validation]
+        lines += [(each.step, 2, _scores_line(each)) for each in history.scores]
         write_text(path, "".join(f"{line}\n" for _, _, line in sorted(lines)))
 
     def add(self, point: LossPoint) -> None:
@@ -108,7 +103,7 @@ class LossLog:
 
 
 def _validation_line(step: int, value: float) -> str:
-    return json.dumps({"step": step, "validation": value}, allow_nan=False)
+    return json.dumps({"step": step, VALIDATION: value}, allow_nan=False)
 
 
 def _scores_line(scores: CheckpointScores) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
 from ..scores.checkpoint_scores import CheckpointScores
-from .config import LossPoint
-from .loss_log import ValidationPoint
+from .metrics import History, LossPoint
 
 
 class TrainObserver(Protocol):
@@ -24,13 +22,8 @@ class TrainObserver(Protocol):
         """Called before every micro-batch, only so that an interrupt comes soon."""
         ...
 
-    def begin(
-        self,
-        points: Sequence[LossPoint],
-        validation: Sequence[ValidationPoint],
-        scores: Sequence[CheckpointScores] = (),
-    ) -> None:
-        """Called once when it is known what was trained before: nothing, or the course of a run that goes on."""
+    def begin(self, history: History) -> None:
+        """Called once when it is known what was trained before: nothing, or the history of a run that goes on."""
         ...
 
     def step(self, point: LossPoint, total_steps: int) -> None:
@@ -59,12 +52,7 @@ class SilentObserver:
     def check(self) -> None:
         return None
 
-    def begin(
-        self,
-        points: Sequence[LossPoint],
-        validation: Sequence[ValidationPoint],
-        scores: Sequence[CheckpointScores] = (),
-    ) -> None:
+    def begin(self, history: History) -> None:
         return None
 
     def step(self, point: LossPoint, total_steps: int) -> None:

@@ -3,17 +3,17 @@ same noise."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from ..errors import ModelRunError
 from ..images import save_image
 from ..scores.checkpoint_scores import CheckpointScores, Pictures, score_checkpoint
 from ..warning import warn
-from .curves import Curves
 from .denoiser import Denoiser
-from .loss_log import LossLog
-from .observer import TrainObserver
 from .recipe import TrainingRecipe
+from .recorder import Recorder
 from .run import RunFiles
 from .sampling import SAMPLING_FAILURES, PictureSampler, Samples, sample_is_due, sample_sheet, single_pictures
 from .state import TrainState
@@ -29,14 +29,14 @@ class RunSamples:
         denoiser: Denoiser,
         recipe: TrainingRecipe,
         files: RunFiles,
-        observer: TrainObserver,
+        recorder: Recorder,
     ) -> None:
         self._sampling, self._denoiser, self._steps = sampling, denoiser, recipe.config.steps
-        self._files, self._observer = files, observer
-        self._scorer = sampling.scorer(recipe.cache, _Checked(observer))
+        self._files, self._recorder, self._check = files, recorder, recorder.observer.check
+        self._scorer = sampling.scorer(recipe.cache, _Checked(self._check))
         self._base: Pictures | None = None
 
-    def take(self, state: TrainState, log: LossLog, curves: Curves) -> None:
+    def take(self, state: TrainState) -> None:
         """Draw and measure where it is due and not done yet (a run may have been stopped meanwhile).
 
         A failure after the first step is a warning; before it, it is raised: nothing is lost, and what is connected
@@ -45,13 +45,13 @@ class RunSamples:
         if not sample_is_due(state.step, self._steps, self._sampling.every):
             return
         path = self._files.sample(state.step)
-        scored = self._scorer is None or any(each.step == state.step for each in state.scores)
+        scored = self._scorer is None or state.history.scores_at(state.step) is not None
         if path.exists() and scored:
             return
         state.adapters.set_dropout_seeds(())
         try:
             with state.adapters.holding(state.result_values):
-                samples = self._sampling.draw(self._denoiser, self._observer.check)
+                samples = self._sampling.draw(self._denoiser, self._check)
             picture = sample_sheet(samples)
             save_image(path, picture)
             scores = None if scored else self._measure(state, samples)
@@ -60,24 +60,18 @@ class RunSamples:
                 raise
             warn(f"No sample picture after step {state.step}: {problem}. Training goes on.")
             return
-        self._observer.sampled(state.step, picture)
-        if scores is not None:
-            state.scores.append(scores)
-            log.add_scores(scores)
-            curves.add_scores(scores)
-            self._observer.scored(scores)
+        self._recorder.sampled(state.step, picture, scores)
 
     def _measure(self, state: TrainState, samples: Samples) -> CheckpointScores | None:
         if self._scorer is None:
             return None
         if self._base is None:
             self._base = self._base_pictures(state)
-        check = self._observer.check
-        return score_checkpoint(state.step, single_pictures(samples), self._base, self._scorer, check)
+        return score_checkpoint(state.step, single_pictures(samples), self._base, self._scorer, self._check)
 
     def _base_pictures(self, state: TrainState) -> Pictures:
         with state.adapters.disabled(), torch.no_grad():
-            samples = self._sampling.draw(self._denoiser, self._observer.check)
+            samples = self._sampling.draw(self._denoiser, self._check)
         save_image(self._files.base_sample, sample_sheet(samples))
         return single_pictures(samples)
 
@@ -85,8 +79,8 @@ class RunSamples:
 class _Checked:
     """A Progress that only lets an interrupt through."""
 
-    def __init__(self, observer: TrainObserver) -> None:
-        self._observer = observer
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
 
     def update(self, done: int, total: int, text: str = "", preview_HWC: object = None) -> None:
-        self._observer.check()
+        self._check()

@@ -17,12 +17,13 @@ import torch
 
 from ..errors import NonFiniteLossError, TrainingError
 from ..files import atomic_write, refuse_special
-from ..scores.checkpoint_scores import CheckpointScores, scores_from_json
+from ..scores.checkpoint_scores import scores_from_json
 from .adapters import LoraAdapters
-from .config import LoraDtype, LossPoint, TrainingDtype
+from .config import LoraDtype, TrainingDtype
 from .denoiser import Denoiser
-from .loss_log import ValidationPoint, points_from_json, points_to_json
+from .loss_log import points_from_json, points_to_json
 from .loss_scale import LossScale
+from .metrics import History, LossPoint
 from .order import stream_seed
 from .prior import Teacher
 from .recipe import TrainingRecipe
@@ -54,14 +55,12 @@ class SavedState:
     average: list[torch.Tensor]
     teacher: list[torch.Tensor]
     loss_scale: tuple[float, int]
-    points: list[LossPoint]
-    validation: list[ValidationPoint]
+    history: History
     warnings: list[str]
-    scores: list[CheckpointScores]
 
 
 class TrainState:
-    """Adapter, optimizer, moving average, and the course so far. `whole` is False only while an update is under way."""
+    """Adapter, optimizer, moving average, and the history so far. `whole` is False only during an update."""
 
     def __init__(self, denoiser: Denoiser, recipe: TrainingRecipe) -> None:
         optimizer, config = recipe.optimizer, recipe.config
@@ -73,9 +72,7 @@ class TrainState:
         if recipe.initial_lora is not None:
             self.adapters.load(recipe.initial_lora, denoiser.lora_architecture)
         self.step = 0
-        self.points: list[LossPoint] = []
-        self.validation: list[ValidationPoint] = []
-        self.scores: list[CheckpointScores] = []
+        self.history = History()
         self.whole = True
         self._parameters = self.adapters.parameters
         self._config = optimizer
@@ -129,7 +126,7 @@ class TrainState:
         near_zero: tuple[str, ...],
         prior: float | None = None,
     ) -> LossPoint:
-        """One optimizer step and its moving average; returns the step's point, which is taken into the course."""
+        """One optimizer step and its moving average; returns the step's point, which is taken into the history."""
         rate = learning_rate_at(self.step, self._steps, self._config)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -141,7 +138,7 @@ class TrainState:
         self.teacher.follow(self.step)
         self.step += 1
         point = LossPoint(self.step, loss, inside, outside, coverage, rate, grad_norm, near_zero, prior)
-        self.points.append(point)
+        self.history.points.append(point)
         self.whole = True
         return point
 
@@ -159,17 +156,16 @@ class TrainState:
             self._loss_scale.restore(saved.loss_scale)
         self._optimizer.load_state_dict(saved.optimizer)
         self.step = saved.step
-        self.points, self.validation = list(saved.points), list(saved.validation)
-        self.scores = list(saved.scores)
+        self.history = saved.history.copy()
 
     def save(self, path: Path, identity: Identity, warnings: Sequence[str] = ()) -> None:
         """Write the state and what was warned of so far, whole or not at all. DiskError when the disk is full or
         refuses."""
         course = {
-            "points": points_to_json(self.points),
-            "validation": self.validation,
+            "points": points_to_json(self.history.points),
+            "validation": self.history.validation,
             "warnings": list(warnings),
-            "scores": [each.to_json() for each in self.scores],
+            "scores": [each.to_json() for each in self.history.scores],
         }
         content = {
             "format": _FORMAT,
@@ -216,10 +212,12 @@ def load_state(path: Path) -> SavedState:
             content["average"],
             content["teacher"],
             content["loss_scale"],
-            points,
-            [(step, value) for step, value in course["validation"]],
+            History(
+                points,
+                [(step, value) for step, value in course["validation"]],
+                [scores_from_json(each) for each in course.get("scores", [])],
+            ),
             warnings,
-            [scores_from_json(each) for each in course.get("scores", [])],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise _unreadable(path, "a part of it is missing or of another kind") from problem

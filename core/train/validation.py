@@ -6,7 +6,7 @@ import torch
 
 from ..cache.entries import CacheEntry
 from ..loss import elementwise_error, loss_normaliser, unnormalised_loss
-from ..mask_weights import MaskLossSettings, transform_weights
+from ..mask_weights import MaskLossSettings
 from .adapters import LoraAdapters
 from .checks import Split
 from .config import TrainConfig
@@ -14,7 +14,7 @@ from .denoiser import Denoiser
 from .observer import TrainObserver
 from .order import stream_seed
 from .step import precision
-from .window import cached_masks, timesteps, told
+from .window import cached_masks, timesteps, told, weigh_samples
 
 _LEVELS = 4
 
@@ -27,44 +27,46 @@ def validation_loss(
     config: TrainConfig,
     observer: TrainObserver,
 ) -> float | None:
-    """The loss over all entries at four timesteps spread evenly over the run's distribution, without dropout; None
-    where no entry has any weight.
+    """The loss over all entries at four timesteps spread evenly over the run's distribution; None where no entry has
+    any weight.
 
-    Comparable over a run: only the adapters' weights differ from one call to the next.
+    Samples are weighed by the function that weighs them in training, with `area_beta` and min-SNR. What is drawn anew
+    in every step of the training is left out, so that values are comparable over a run: only the adapters' weights
+    differ from one call to the next. So there is no dropout, neither the adapters' nor of captions; the mask always
+    acts, whatever the chance (`probability`) is that it does in a step; and prior preservation adds nothing, as its
+    weight may change over the run.
     """
     adapters.set_dropout_seeds(())
     rules = settings or MaskLossSettings()
     share = torch.zeros(())
     divisor = torch.zeros(())
     counts = False
+    t_B = timesteps((torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS, config, denoiser)
     with torch.no_grad():
         for entry in split.validation:
             observer.check()
-            weights = _weights(split, entry, settings)
+            raw, present = cached_masks(split.validation_cache, (entry,) * _LEVELS)
+            weighed = weigh_samples(raw, present, present, t_B, settings, config, denoiser)
+            weights = weighed.weights_B1Thw
             counts = counts or bool(weights.any())
-            error = elementwise_error(_differences(split, entry, denoiser, config), rules).cpu()
+            error = elementwise_error(_differences(split, entry, t_B, denoiser, config), rules).cpu()
             for level in range(_LEVELS):
-                share = share + unnormalised_loss(error[level : level + 1], weights, rules.normalization)
-                divisor = divisor + loss_normaliser(weights, error.shape[1], rules.normalization)
+                row = slice(level, level + 1)
+                share = share + unnormalised_loss(error[row], weights[row], rules.normalization, weighed.scale_B[row])
+                divisor = divisor + loss_normaliser(weights[row], error.shape[1], rules.normalization)
     return float(share / divisor.clamp(min=torch.finfo(torch.float32).tiny)) if counts else None
 
 
-def _weights(split: Split, entry: CacheEntry, settings: MaskLossSettings | None) -> torch.Tensor:
-    mask, present = cached_masks(split.validation_cache, (entry,))
-    if settings is None or not bool(present):
-        return torch.ones_like(mask)
-    return transform_weights(mask, settings)
-
-
-def _differences(split: Split, entry: CacheEntry, denoiser: Denoiser, config: TrainConfig) -> torch.Tensor:
+def _differences(
+    split: Split, entry: CacheEntry, t_B: torch.Tensor, denoiser: Denoiser, config: TrainConfig
+) -> torch.Tensor:
     """(4,C,T,h,w): prediction minus target at each noise level."""
     cache = split.validation_cache
     device = denoiser.device
     generator = torch.Generator().manual_seed(stream_seed("validation", config.seed, entry.name))
     noise = torch.randn((_LEVELS, *entry.latent_shape), generator=generator).to(device)
-    even = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
     clean = denoiser.normalise(cache.latent(entry)[None].to(device)).expand_as(noise)
-    t = timesteps(even, config, denoiser).to(device)
+    t = t_B.to(device)
     text = told(cache, entry, denoiser)
     with precision(denoiser, config.training_dtype):
         rows = [denoiser.predict(clean[[level]], noise[[level]], t[[level]], [text], False) for level in range(_LEVELS)]

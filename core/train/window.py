@@ -104,23 +104,56 @@ def plan_micro_batch(
     draws_B3, noise = draw_samples(seeds, chosen[0].latent_shape)
     t_B = timesteps(draws_B3[:, 0], config, denoiser)
     raw, present = cached_masks(cache, chosen)
-    ones = torch.ones_like(raw)
-    if settings is None:
-        mask, weights, prior, scale = raw, ones, torch.zeros_like(raw), torch.ones(len(batch))
-    else:
-        masked_B = present & (draws_B3[:, 1] < settings.probability)
-        masked = masked_B.reshape(-1, 1, 1, 1, 1)
-        mask = torch.where(present.reshape(-1, 1, 1, 1, 1) & settings.invert, 1.0 - raw, raw)
-        weights = torch.where(masked, transform_weights(raw, settings), ones)
-        region = prior_region(raw, weights, settings) if settings.prior_weight > 0 else torch.zeros_like(raw)
-        prior = torch.where(masked, region, torch.zeros_like(raw))
-        scale = torch.where(masked_B, area_scale(raw, settings), torch.ones(len(batch)))
-    if config.min_snr_gamma > 0:
-        scale = scale * min_snr_weight(denoiser, t_B, config.min_snr_gamma)
+    masked = present & (draws_B3[:, 1] < settings.probability) if settings else present
+    weighed = weigh_samples(raw, present, masked, t_B, settings, config, denoiser)
     latents = torch.stack([cache.latent(entry) for entry in chosen])
     dropped = (draws_B3[:, 2] < config.caption_dropout).tolist()
     text = tuple(told(cache, entry, denoiser, without) for entry, without in zip(chosen, dropped, strict=True))
-    return MicroBatch(chosen, latents, text, noise, t_B, seeds, mask, weights, prior, scale)
+    return MicroBatch(
+        chosen, latents, text, noise, t_B, seeds,
+        weighed.mask_B1Thw, weighed.weights_B1Thw, weighed.prior_B1Thw, weighed.scale_B,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class SampleWeights:
+    """How samples count: as `MicroBatch` has it."""
+
+    mask_B1Thw: torch.Tensor
+    weights_B1Thw: torch.Tensor
+    prior_B1Thw: torch.Tensor
+    scale_B: torch.Tensor
+
+
+def weigh_samples(
+    raw_B1Thw: torch.Tensor,
+    present_B: torch.Tensor,
+    masked_B: torch.Tensor,
+    t_B: torch.Tensor,
+    settings: MaskLossSettings | None,
+    config: TrainConfig,
+    denoiser: Denoiser,
+) -> SampleWeights:
+    """How samples with the cached weights `raw` count at the timesteps `t`, in training and in an evaluation.
+
+    present_B: bool, which have cached weights at all; masked_B: bool, for which of those the mask acts now. Without
+    `settings` every weight is 1.
+    """
+    ones = torch.ones_like(raw_B1Thw)
+    if settings is None:
+        mask, weights, prior, scale = raw_B1Thw, ones, torch.zeros_like(raw_B1Thw), torch.ones(len(raw_B1Thw))
+    else:
+        masked = masked_B.reshape(-1, 1, 1, 1, 1)
+        inverted = present_B.reshape(-1, 1, 1, 1, 1) & settings.invert
+        mask = torch.where(inverted, 1.0 - raw_B1Thw, raw_B1Thw)
+        weights = torch.where(masked, transform_weights(raw_B1Thw, settings), ones)
+        nothing = torch.zeros_like(raw_B1Thw)
+        region = prior_region(raw_B1Thw, weights, settings) if settings.prior_weight > 0 else nothing
+        prior = torch.where(masked, region, nothing)
+        scale = torch.where(masked_B, area_scale(raw_B1Thw, settings), torch.ones(len(raw_B1Thw)))
+    if config.min_snr_gamma > 0:
+        scale = scale * min_snr_weight(denoiser, t_B, config.min_snr_gamma)
+    return SampleWeights(mask, weights, prior, scale)
 
 
 def told(

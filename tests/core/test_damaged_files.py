@@ -41,9 +41,9 @@ from maskloss.core.parts.part_map import PartMap, PartScheme
 from maskloss.core.report.facts import read_lora
 from maskloss.core.scores.checkpoint_scores import CheckpointScores
 from maskloss.core.tensor_files import write_tensors
-from maskloss.core.train.config import LossPoint
 from maskloss.core.train.lora_file import load_lora, save_lora
 from maskloss.core.train.loss_log import LossLog, last_step
+from maskloss.core.train.metrics import History, LossPoint
 from maskloss.core.train.scored_lora import read_scores
 from maskloss.core.train.state import load_state
 from PIL import Image
@@ -93,7 +93,13 @@ def _write_state(folder: Path) -> Path:
 
 def _state(path: Path) -> Any:
     saved = load_state(path)
-    return saved.identity, saved.step, [each.tolist() for each in saved.adapter], saved.points, saved.validation
+    return (
+        saved.identity,
+        saved.step,
+        [each.tolist() for each in saved.adapter],
+        saved.history.points,
+        saved.history.validation,
+    )
 
 
 def _write_lora(folder: Path) -> Path:
@@ -162,12 +168,13 @@ def _ledger(path: Path) -> Any:
 
 def _write_log(folder: Path) -> Path:
     points = [LossPoint(step, 0.5, None, 0.25, 0.1, 1e-4, 1.0, ("a",)) for step in range(1, 6)]
-    LossLog(folder / "x.jsonl", points, [(0, 1.5)])
+    LossLog(folder / "x.jsonl", History(points, [(0, 1.5)]))
     return folder / "x.jsonl"
 
 
 def _write_scores(folder: Path) -> Path:
-    LossLog(folder / "x.jsonl", [], [], [CheckpointScores(0, 1, 1, 0.2), CheckpointScores(2, 1, 1, 0.6)])
+    scores = [CheckpointScores(0, 1, 1, 0.2), CheckpointScores(2, 1, 1, 0.6)]
+    LossLog(folder / "x.jsonl", History(scores=scores))
     return folder / "x.jsonl"
 
 

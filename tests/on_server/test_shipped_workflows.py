@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from maskloss.cli.prompt import read_prompt
 from maskloss.core.bundled.install import copy_demo_photographs
-from maskloss.core.train.lora_file import load_lora
+from maskloss.core.train.lora_file import KeyFormat, load_lora, save_lora
 from PIL import Image
 
 from .comfy_server import Server, failure, node
@@ -113,6 +113,7 @@ def made_small(name: str, model: str, vae: str) -> dict[str, dict[str, Any]]:
         "MaskLossSampling": {"every": 1},
         "BasicScheduler": {"steps": 1},
         "EmptyLatentImage": {"width": 64, "height": 64},
+        "KSampler": {"steps": 1},
         "EmptySD3LatentImage": {"width": 64, "height": 64},
     }
     prompt = prompt_of(name)
@@ -164,6 +165,42 @@ def test_a_training_workflow_runs_from_photographs_to_a_lora(
     if any(one["class_type"] == "MaskLossSampling" for one in prompt.values()):
         samples = sorted((server.base / f"output/loras/{loras[0]}.samples").glob("*.png"))
         assert len(samples) == 3, "before the first step and after each"
+
+
+def test_loras_of_two_trainers_are_compared(server: Server, inputs: Path) -> None:
+    trained = made_small("lora_sdxl", "sdxl", "sd")
+    (train,) = (one["inputs"] for one in trained.values() if one["class_type"] == "MaskLossTrainLora")
+    trained = {
+        key: one for key, one in trained.items() if not one["class_type"].startswith(("MaskLossReport", "Preview"))
+    }
+    train["output_name"] = "loras/compared"
+    history = server.run(trained)
+    assert history["status"]["status_str"] == "success", failure(history)["exception_message"]
+    lora = load_lora(server.base / "output/loras/compared.safetensors")
+    # Two steps change no pixel; a stronger LoRA does.
+    strong = {key: 300 * value if key.endswith("lora_up.weight") else value for key, value in lora.items()}
+    folder = server.base / "models/loras"
+    save_lora(folder / "my_person_sdxl.safetensors", lora, lora.metadata, KeyFormat.KOHYA)
+    save_lora(folder / "another_trainers.safetensors", strong, lora.metadata, KeyFormat.KOHYA)
+    prompt = made_small("compare_loras", "sdxl", "sd")
+    history = server.run(prompt)
+    assert history["status"]["status_str"] == "success", failure(history)["exception_message"]
+    outputs = history["outputs"]
+    (scored,) = (key for key, one in prompt.items() if one["class_type"] == "MaskLossScorePictures")
+    report = json.loads(outputs[scored]["text"][0])
+    assert [picture["name"] for picture in report["pictures"]] == [f"picture {number}" for number in range(1, 13)]
+    assert report["counts"] == {"pictures": 12, "with_face": 0}, "random weights draw no face"
+    assert report["likeness"] is None
+    assert all(picture["copy_of"] == "group" for picture in report["pictures"])
+    assert any("No face was found in 12 of 12 pictures" in text for text in report["warnings"])
+    (kept,) = (one["images"][0] for key, one in outputs.items() if prompt[key]["class_type"] == "SaveImage")
+    with Image.open(server.base / "output" / kept["subfolder"] / kept["filename"]) as sheet:
+        pixels = np.asarray(sheet.convert("RGB")).astype(int)
+    rows = np.array_split(pixels, 3)
+    assert pixels.shape[1] > 4 * 320
+    height = min(row.shape[0] for row in rows)
+    base, first, second = (row[: height - 60] for row in rows)
+    assert np.abs(second - base).mean() > 10 * np.abs(first - base).mean(), "the strong LoRA is another picture"
 
 
 def test_the_video_workflow_gives_each_frame_its_mask(server: Server, inputs: Path) -> None:

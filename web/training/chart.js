@@ -1,8 +1,8 @@
-/** The curves of a run on a canvas: the losses above; learning rate, coverage and drift as strips below them. */
+/** The curves of a run on a canvas: the losses above, other figures as strips below them. */
 
-import { FIELD } from "./series.js";
+import { STEP } from "./series.js";
 import { movingMean, nearest, range, thinned, ticks } from "./scale.js";
-import { inDigits, inThousands } from "./words.js";
+import { inDigits, inThousands, wordOf } from "./words.js";
 
 const LETTERS_PX = 10;
 const STRIP_PX = { label: 13, curve: 15, gap: 4 };
@@ -12,30 +12,41 @@ const LEAST_PX_BETWEEN_DOTS = 8;
 /** The strong line of a curve, which is a mean, and the faint one of single steps. */
 const STRONG = { width: 1.75, alpha: 1 };
 const FAINT = { width: 1, alpha: 0.25 };
-const LOSSES = ["loss", "inside", "outside", "validation"];
-const STRIPS = ["rate", "coverage", "prior"];
+
+/** The figures of a run that are drawn in the chart of losses ("chart"), below it ("strip"), or as "scores". */
+export function drawnAs(run, kind) {
+  return (run?.metrics ?? []).filter(({ drawn }) => drawn === kind);
+}
 
 /**
- * What is drawn of a run, by curve name: {raw, strong} as [step, value] pairs; `dots` where each value counts.
- * Single steps are drawn of the loss alone: three such bands over each other can not be told apart.
+ * What is drawn of a run's points, by the name of the figure: {metric, raw, strong}, with [step, value] pairs; `dots`
+ * where each value counts. Single steps are drawn of the loss alone: three such bands over each other can not be told
+ * apart.
  */
-export function curvesOf(points) {
-  const pair = (point, field) => [point[FIELD.step], point[field]];
-  const known = (field) => points.map((point) => pair(point, field)).filter(([, value]) => Number.isFinite(value));
-  const meaned = (field) => {
-    const pairs = known(field);
-    const means = movingMean(pairs.map(([, value]) => value));
-    return { raw: [], strong: pairs.map(([step], index) => [step, means[index]]) };
-  };
-  return {
-    loss: { raw: known(FIELD.loss), strong: known(FIELD.smoothed) },
-    inside: meaned(FIELD.inside),
-    outside: meaned(FIELD.outside),
-    validation: { raw: [], strong: known(FIELD.validation), dots: true },
-    rate: { raw: [], strong: known(FIELD.rate) },
-    coverage: meaned(FIELD.coverage),
-    prior: meaned(FIELD.prior),
-  };
+export function curvesOf(run) {
+  const curves = {};
+  for (const metric of [...drawnAs(run, "chart"), ...drawnAs(run, "strip")]) {
+    const pairs = known(run, metric.name);
+    const curve = { metric, raw: [], strong: pairs };
+    if (metric.name === "loss") Object.assign(curve, { raw: pairs, strong: known(run, "smoothed") });
+    if (metric.name === "validation") curve.dots = true;
+    if (metric.averaged) {
+      const means = movingMean(pairs.map(([, value]) => value));
+      curve.strong = pairs.map(([step], index) => [step, means[index]]);
+    }
+    curves[metric.name] = curve;
+  }
+  return curves;
+}
+
+/** [step, value] of every point that has a value in the column. */
+function known({ columns, points }, column) {
+  const index = columns.indexOf(column);
+  return points.map((point) => [point[STEP], point[index]]).filter(([, value]) => Number.isFinite(value));
+}
+
+function namesOf(curves, kind) {
+  return Object.keys(curves).filter((name) => curves[name].metric.drawn === kind);
 }
 
 /**
@@ -47,8 +58,8 @@ export function curvesOf(points) {
 export function drawRun(context, size, curves, last, { colours, words, locale, hidden, at }) {
   context.clearRect(0, 0, size.width, size.height);
   context.font = `${LETTERS_PX}px ${FONT}`;
-  const losses = LOSSES.filter((name) => !hidden.has(name));
-  const strips = STRIPS.filter((name) => curves[name].strong.length > 0);
+  const losses = namesOf(curves, "chart").filter((name) => !hidden.has(name));
+  const strips = namesOf(curves, "strip").filter((name) => curves[name].strong.length > 0);
   const values = (kind) => losses.flatMap((name) => curves[name][kind].map(([, value]) => value));
   const axis = range(values("strong"), values("raw")) ?? [0, 1];
   const marks = ticks(...axis, Math.max(2, Math.floor(size.height / 45)));
@@ -66,7 +77,7 @@ export function drawRun(context, size, curves, last, { colours, words, locale, h
   });
   strips.forEach((name, index) => {
     const top = plot.bottom + MARGIN.bottom + index * stripPx;
-    const label = `${words[name]} ${inDigits(curves[name].strong.at(-1)[1])}`;
+    const label = `${wordOf(words, curves[name].metric)} ${inDigits(curves[name].strong.at(-1)[1])}`;
     drawStrip(context, { ...plot, top, bottom: top + STRIP_PX.label + STRIP_PX.curve }, place, curves[name], colours, {
       colour: colours[name],
       label,

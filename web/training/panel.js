@@ -2,15 +2,14 @@
 
 import { coloursOf, onThemeChange } from "../theme.js";
 import { WarningList } from "../warnings.js";
-import { curvesOf, drawRun, lastAt } from "./chart.js";
+import { curvesOf, drawnAs, drawRun, lastAt } from "./chart.js";
 import { ScoresView } from "./scores.js";
 import { stepsDone } from "./series.js";
-import { inDigits, inThousands, inTime, wordsOf } from "./words.js";
+import { inDigits, inThousands, inTime, wordOf, wordsOf } from "./words.js";
 
 /** At which height the panel is still readable, in CSS pixels: without a run, with one; what a sample and scores add. */
 export const HEIGHT_PX = Object.freeze({ empty: 44, run: 300, sample: 170, scores: 170 });
 
-const KEYS = ["loss", "inside", "outside", "validation"];
 const SHARPEST = 3;
 
 export class TrainingPanel {
@@ -36,6 +35,7 @@ export class TrainingPanel {
   #status;
   #bar;
   #keys = new Map();
+  #keyRow;
   #atStep;
   #canvas;
   #sample;
@@ -55,7 +55,8 @@ export class TrainingPanel {
       this.#status.replaceChildren(element("span", "maskloss-faint", this.#words.waiting));
       return;
     }
-    this.#curves = curvesOf(run.points);
+    this.#curves = curvesOf(run);
+    this.#buildKeys(run);
     this.#showStatus(run);
     this.#showSample(run.sample);
     this.#showScores();
@@ -98,10 +99,8 @@ export class TrainingPanel {
   #build() {
     this.#status = element("div", "maskloss-status");
     this.#bar = element("i");
-    const keys = element("div", "maskloss-keys");
-    for (const name of KEYS) this.#keys.set(name, this.#key(name));
+    this.#keyRow = element("div", "maskloss-keys");
     this.#atStep = element("span", "maskloss-faint");
-    keys.append(...this.#keys.values(), this.#atStep);
     this.#canvas = element("canvas");
     this.#sample = element("a", "maskloss-sample");
     this.#sample.target = "_blank";
@@ -111,7 +110,7 @@ export class TrainingPanel {
     charts.append(this.#canvas);
     this.#scores = new ScoresView(this.#words, this.#locale);
     const below = [this.#warnings.element, this.#scores.element, this.#sample];
-    this.element.append(this.#status, bar, keys, charts, ...below);
+    this.element.append(this.#status, bar, this.#keyRow, charts, ...below);
   }
 
   #showStatus(run) {
@@ -140,14 +139,24 @@ export class TrainingPanel {
   }
 
   #showScores() {
-    const colours = coloursOf(this.element);
+    const metrics = drawnAs(this.#run, "scores");
+    const colours = coloursOf(this.element, metrics);
     this.#scoresIn = colours.text;
-    this.#scores.show(this.#run?.scores ?? [], this.#run?.choice ?? null, colours);
+    this.#scores.show(this.#run?.scores ?? [], metrics, this.#run?.choice ?? null, colours);
+  }
+
+  /** One for each curve of the chart; those that are there stay, a click may be on its way to them. */
+  #buildKeys(run) {
+    const metrics = drawnAs(run, "chart");
+    if (metrics.length === this.#keys.size && metrics.every(({ name }) => this.#keys.has(name))) return;
+    this.#keys = new Map(metrics.map((metric) => [metric.name, this.#key(metric)]));
+    this.#keyRow.replaceChildren(...this.#keys.values(), this.#atStep);
   }
 
   /** A curve's name and value; a click hides the curve or shows it again. */
-  #key(name) {
-    const key = element("button", "", this.#words[name]);
+  #key(metric) {
+    const { name } = metric;
+    const key = element("button", "", wordOf(this.#words, metric));
     key.type = "button";
     key.append(element("b"));
     key.addEventListener("click", () => {
@@ -159,8 +168,7 @@ export class TrainingPanel {
 
   /** The values at the step under the pointer, or the last ones; of what varies from step to step, the means. */
   #showKeys(step, colours) {
-    for (const name of KEYS) {
-      const key = this.#keys.get(name);
+    for (const [name, key] of this.#keys) {
       const pairs = this.#curves[name].strong;
       key.hidden = pairs.length === 0;
       key.style.setProperty("--maskloss-curve", colours[name]);
@@ -183,7 +191,7 @@ export class TrainingPanel {
   #draw() {
     const [width, height] = [this.#canvas.clientWidth, this.#canvas.clientHeight];
     if (this.#run === null || width === 0 || height === 0) return;
-    const colours = coloursOf(this.element);
+    const colours = coloursOf(this.element, this.#run.metrics ?? []);
     if (colours.text !== this.#scoresIn) this.#showScores();
     // As sharp as the screen shows it, which the graph's own zoom enlarges or shrinks.
     const zoom = this.#canvas.getBoundingClientRect().width / width;

@@ -1,24 +1,24 @@
 /** The scores of a run's checkpoints: a small chart over the steps, and which checkpoint to keep. */
 
 import { range, ticks } from "./scale.js";
-import { inThousands } from "./words.js";
+import { inThousands, wordOf } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const SIZE = Object.freeze({ width: 320, height: 96 });
 const MARGIN = Object.freeze({ left: 30, right: 6, top: 6, bottom: 14 });
 
-/** The figures that are drawn, in the order of their keys. */
-export const MEASURED = Object.freeze(["likeness", "bleed", "copy_risk", "background_leak", "drift"]);
-
 /**
- * Where each figure's values lie in a chart of `size`: {marks: [[value, y]], figures: [{name, dots: [[x, y]], latest}]}.
- * `scores` are objects with a step and the figures, null where one was not measured; such a step leaves no dot, and a
+ * Where each figure's values lie in a chart of `size`: {marks: [[value, y]], figures: [{metric, dots: [[x, y]],
+ * latest}]}, in the order of `metrics`. `scores` are objects with a step and the figures, null where one was not measured; such a step leaves no dot, and a
  * figure that was never measured is left away. Null where there is nothing to draw.
  */
-export function placeScores(scores, { width, height } = SIZE) {
-  const measured = MEASURED.map((name) => ({ name, known: scores.filter((one) => Number.isFinite(one[name])) }));
+export function placeScores(scores, metrics, { width, height } = SIZE) {
+  const measured = metrics.map((metric) => ({
+    metric,
+    known: scores.filter((one) => Number.isFinite(one[metric.name])),
+  }));
   const drawn = measured.filter(({ known }) => known.length > 0);
-  const axis = range([0, ...drawn.flatMap(({ name, known }) => known.map((one) => one[name]))]);
+  const axis = range([0, ...drawn.flatMap(({ metric, known }) => known.map((one) => one[metric.name]))]);
   if (drawn.length === 0) return null;
   const last = Math.max(1, ...scores.map(({ step }) => step));
   const x = (step) => MARGIN.left + (step / last) * (width - MARGIN.left - MARGIN.right);
@@ -27,10 +27,10 @@ export function placeScores(scores, { width, height } = SIZE) {
   return {
     last,
     marks: ticks(...axis, 3).map((value) => [value, y(value)]),
-    figures: drawn.map(({ name, known }) => ({
-      name,
-      dots: known.map((one) => [x(one.step), y(one[name])]),
-      latest: known.at(-1)[name],
+    figures: drawn.map(({ metric, known }) => ({
+      metric,
+      dots: known.map((one) => [x(one.step), y(one[metric.name])]),
+      latest: known.at(-1)[metric.name],
     })),
   };
 }
@@ -48,9 +48,12 @@ export class ScoresView {
     this.#locale = locale;
   }
 
-  /** `scores` as the server sends them, `choice` {step, sure, reason} or null; `colours` of the figures by name. */
-  show(scores, choice, colours) {
-    const placed = placeScores(scores);
+  /**
+   * `scores` and the `metrics` in them as the server sends them, `choice` {step, sure, reason} or null; `colours` of the
+   * figures by name.
+   */
+  show(scores, metrics, choice, colours) {
+    const placed = placeScores(scores, metrics);
     this.element.hidden = scores.length === 0;
     if (scores.length === 0) return;
     const parts = [this.#faces(scores.at(-1))];
@@ -66,9 +69,9 @@ export class ScoresView {
 
   #keys({ figures }, colours) {
     const keys = made("div", "maskloss-score-keys");
-    for (const { name, latest } of figures) {
-      const key = made("span", "", this.#words[name]);
-      key.style.setProperty("--maskloss-curve", colours[name]);
+    for (const { metric, latest } of figures) {
+      const key = made("span", "", wordOf(this.#words, metric));
+      key.style.setProperty("--maskloss-curve", colours[metric.name]);
       key.append(made("b", "", latest.toFixed(2)));
       keys.append(key);
     }
@@ -77,7 +80,7 @@ export class ScoresView {
 
   #chart({ marks, figures, last }, colours) {
     const chart = drawn("svg", { viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img" });
-    chart.setAttribute("aria-label", figures.map(({ name, latest }) => `${this.#words[name]} ${latest}`).join(", "));
+    chart.setAttribute("aria-label", figures.map(({ metric, latest }) => `${wordOf(this.#words, metric)} ${latest}`).join(", "));
     for (const [value, y] of marks) {
       chart.append(drawn("line", { x1: MARGIN.left, x2: SIZE.width - MARGIN.right, y1: y, y2: y, stroke: colours.line }));
       const label = drawn("text", { x: MARGIN.left - 4, y: y + 3, fill: colours.faint, "text-anchor": "end" });
@@ -87,10 +90,11 @@ export class ScoresView {
     const end = drawn("text", { x: SIZE.width - MARGIN.right, y: SIZE.height - 2, fill: colours.faint, "text-anchor": "end" });
     end.textContent = inThousands(last, this.#locale);
     chart.append(end);
-    for (const { name, dots } of figures) {
+    for (const { metric, dots } of figures) {
+      const colour = colours[metric.name];
       const points = dots.map((dot) => dot.join(",")).join(" ");
-      chart.append(drawn("polyline", { points, fill: "none", stroke: colours[name], "stroke-width": 1.5 }));
-      for (const [cx, cy] of dots) chart.append(drawn("circle", { cx, cy, r: 2.5, fill: colours[name] }));
+      chart.append(drawn("polyline", { points, fill: "none", stroke: colour, "stroke-width": 1.5 }));
+      for (const [cx, cy] of dots) chart.append(drawn("circle", { cx, cy, r: 2.5, fill: colour }));
     }
     return chart;
   }

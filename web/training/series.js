@@ -1,36 +1,28 @@
 /**
  * The course of training runs, as the server tells it: kept per node and run, and made longer by every message.
  *
- * A run is {node, prompt, run, steps, state, points, eta, sample, told}; a point is the array that `FIELD` indexes,
- * null where a step has no such value. Points are ordered by step. `told` counts up with everything said of a run.
+ * A run is {node, prompt, run, steps, state, columns, metrics, points, eta, sample, told}; a point is an array of the
+ * values that `columns` names, the step first, null where a step has no such value. Points are ordered by step. `told`
+ * counts up with everything said of a run.
  */
 
 /** More points than this of one run are not kept here: the server has them thinned. */
 const MOST_POINTS = 6000;
 
-export const FIELD = Object.freeze({
-  step: 0,
-  loss: 1,
-  inside: 2,
-  outside: 3,
-  smoothed: 4,
-  validation: 5,
-  rate: 6,
-  coverage: 7,
-  prior: 8,
-});
+/** Where a point has its step. */
+export const STEP = 0;
 
 /** `points` with `news` behind them; a step that both have is the later message's, where it has a value. */
 export function withPoints(points, news) {
   if (news.length === 0) return points;
-  const first = news[0][FIELD.step];
-  const kept = points.filter((point) => point[FIELD.step] < first);
-  const known = new Map(points.slice(kept.length).map((point) => [point[FIELD.step], point]));
+  const first = news[0][STEP];
+  const kept = points.filter((point) => point[STEP] < first);
+  const known = new Map(points.slice(kept.length).map((point) => [point[STEP], point]));
   for (const point of news) {
-    const before = known.get(point[FIELD.step]);
-    known.set(point[FIELD.step], before ? point.map((value, index) => value ?? before[index]) : point);
+    const before = known.get(point[STEP]);
+    known.set(point[STEP], before ? point.map((value, index) => value ?? before[index]) : point);
   }
-  return [...kept, ...[...known.values()].sort((a, b) => a[FIELD.step] - b[FIELD.step])];
+  return [...kept, ...[...known.values()].sort((a, b) => a[STEP] - b[STEP])];
 }
 
 /** The last value of a field that is not null, or null. */
@@ -44,7 +36,7 @@ export function latest(points, field) {
 
 /** The steps that are done. */
 export function stepsDone(run) {
-  return latest(run.points, FIELD.step) ?? 0;
+  return latest(run.points, STEP) ?? 0;
 }
 
 /** Every run that the server has told of, the one that was heard of last coming last. */
@@ -87,7 +79,7 @@ export class Runs {
 }
 
 function beyond(run, point) {
-  return point[FIELD.step] > stepsDone(run);
+  return point[STEP] > stepsDone(run);
 }
 
 function keyOf({ node, run }) {

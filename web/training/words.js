@@ -6,7 +6,7 @@ const WORDS = {
     inside: "inside",
     outside: "outside",
     validation: "validation",
-    rate: "learning rate",
+    learning_rate: "learning rate",
     coverage: "coverage",
     prior: "drift (prior)",
     step: "step",
@@ -34,7 +34,7 @@ const WORDS = {
     inside: "遮罩内",
     outside: "遮罩外",
     validation: "验证",
-    rate: "学习率",
+    learning_rate: "学习率",
     coverage: "覆盖率",
     prior: "偏移（先验）",
     step: "步",
@@ -62,6 +62,11 @@ const WORDS = {
 /** The words of a locale such as "zh" or "zh-TW"; English where there are none. */
 export function wordsOf(locale) {
   return WORDS[locale?.split("-")[0]] ?? WORDS.en;
+}
+
+/** What a figure is called; one that this file does not know has the server's word. */
+export function wordOf(words, { name, words: told }) {
+  return words[name] ?? told;
 }
 
 /** "0.0432", "1.2e-4": four significant digits at most. */

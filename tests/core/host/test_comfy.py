@@ -17,7 +17,7 @@ from maskloss.core.host.host import ModelKind, own_model_folders
 from maskloss.core.host.live import KEPT_RUNS
 from maskloss.core.host.observer import HostObserver
 from maskloss.core.paths import resolve_read
-from maskloss.core.train.config import LossPoint
+from maskloss.core.train.metrics import History, LossPoint
 from maskloss.core.warning import collect_warnings, warn
 from PIL import Image
 
@@ -184,7 +184,7 @@ def test_a_node_hears_what_the_nodes_before_it_warned_of(comfy: SimpleNamespace)
 def test_a_trainers_warnings_are_in_its_course(comfy: SimpleNamespace) -> None:
     with collect_warnings(ComfyHost().warn), HostObserver(ComfyHost(), 3, "loras/warned") as watched:
         warn("low coverage")
-        watched.begin([], [])
+        watched.begin(History())
     messages = [content for event, content in comfy.sent if event == "maskloss.training"]
     assert [message["warnings"] for message in messages] == [[], ["low coverage"], ["low coverage"]]
     (kept,) = [run for run in KEPT_RUNS.whole()["runs"] if run["run"] == "loras/warned"]
@@ -194,7 +194,7 @@ def test_a_trainers_warnings_are_in_its_course(comfy: SimpleNamespace) -> None:
 def test_a_training_node_tells_its_course_as_it_goes(comfy: SimpleNamespace) -> None:
     watched = HostObserver(ComfyHost(), 3, "loras/me")
     with watched:
-        watched.begin([point(1)], [(0, 9.0)])
+        watched.begin(History([point(1)], [(0, 9.0)]))
         watched.validated(2, 7.0)
         watched.step(point(2), 3)
     events = {event for event, _ in comfy.sent}
@@ -205,9 +205,13 @@ def test_a_training_node_tells_its_course_as_it_goes(comfy: SimpleNamespace) -> 
     assert [m["state"] for m in messages] == ["running"] * (len(messages) - 1) + ["finished"]
     told = [row for content in messages for row in content["points"]]
     assert [row[0] for row in told] == [0, 1, 2], "each point once"
-    assert told[0] == [0, None, None, None, None, 9.0, None, None, None]
-    assert told[2][:4] == [2, 2.0, 1.0, None]
-    assert told[2][5:] == [7.0, 1e-4, 0.25, None]
+    columns = messages[-1]["columns"]
+    before, _, last = (dict(zip(columns, row, strict=True)) for row in told)
+    assert {name: value for name, value in before.items() if value is not None} == {"step": 0, "validation": 9.0}
+    assert {name: value for name, value in last.items() if name != "smoothed"} == {
+        "step": 2, "loss": 2.0, "inside": 1.0, "outside": None, "validation": 7.0, "learning_rate": 1e-4,
+        "coverage": 0.25, "prior": None,
+    }  # fmt: skip
     (kept,) = [run for run in KEPT_RUNS.whole()["runs"] if (run["node"], run["run"]) == ("3", "loras/me")]
     assert kept["points"] == told
 

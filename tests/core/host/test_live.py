@@ -5,15 +5,21 @@ import json
 
 import pytest
 from maskloss.core.host.live import MOST_POINTS, KeptRuns, LivePoint, LiveRun, RunState, Series
-from maskloss.core.train.config import LossPoint
+from maskloss.core.train.metrics import History, LossPoint
 
 
 def loss_point(step: int, loss: float = 1.0) -> LossPoint:
     return LossPoint(step, loss, loss / 2, None, 0.25, 1e-4, 1.0)
 
 
+def column(run: LiveRun, name: str) -> dict[int, float | None]:
+    """By step."""
+    whole = run.whole()
+    return {row[0]: row[whole["columns"].index(name)] for row in whole["points"]}
+
+
 def live_point(step: int, validation: float | None = None) -> LivePoint:
-    return LivePoint(step, 1.0, None, None, 1.0, validation, 1e-4, 0.5)
+    return LivePoint(step, 1.0, validation)
 
 
 def test_a_long_run_is_kept_as_few_points_spread_evenly() -> None:
@@ -38,7 +44,7 @@ def test_short_runs_are_kept_whole() -> None:
 
 def test_news_are_told_once_and_never_more_than_are_kept() -> None:
     run = LiveRun("1:2", "p", "lora", 5000)
-    run.begin([loss_point(step) for step in range(1, 4001)], [])
+    run.begin(History([loss_point(step) for step in range(1, 4001)]))
     first = run.news()
     assert len(first["points"]) <= MOST_POINTS
     assert first["points"][-1][0] == 4000
@@ -50,30 +56,38 @@ def test_news_are_told_once_and_never_more_than_are_kept() -> None:
 def test_a_run_that_has_more_steps_than_are_asked_for_now_is_whole() -> None:
     run = LiveRun("1", "p", "lora", 77)
     assert run.whole()["steps"] == 77
-    run.begin([loss_point(step) for step in range(1, 201)], [])
+    run.begin(History([loss_point(step) for step in range(1, 201)]))
     assert run.whole()["steps"] == run.news()["steps"] == 200
 
 
 def test_the_smoothed_loss_is_a_running_mean_that_starts_at_the_first_value() -> None:
     run = LiveRun("1", "p", "lora", 200)
-    run.begin([], [])
+    run.begin(History())
     for step in range(1, 101):
         run.step(loss_point(step, 4.0 if step <= 50 else 2.0))
-    smoothed = {row[0]: row[4] for row in run.whole()["points"]}
+    smoothed = column(run, "smoothed")
     assert [smoothed[1], smoothed[50]] == pytest.approx([4.0, 4.0])
     assert 2.0 < smoothed[100] < 3.0
 
 
-def test_the_drift_comes_last_where_prior_preservation_acted() -> None:
+def test_every_figure_that_is_drawn_has_its_column() -> None:
     run = LiveRun("1", "p", "lora", 10)
     run.step(LossPoint(1, 1.0, 0.5, 1.5, 0.25, 1e-4, 1.0, prior=0.125))
     run.step(loss_point(2))
-    assert [row[8] for row in run.whole()["points"]] == [0.125, None]
+    assert column(run, "prior") == {1: 0.125, 2: None}
+    whole = run.whole()
+    drawn = [metric["name"] for metric in whole["metrics"] if metric["drawn"] in ("chart", "strip")]
+    assert sorted(whole["columns"]) == sorted(["step", "smoothed", *drawn])
+    assert all(len(row) == len(whole["columns"]) for row in whole["points"])
+    assert {name: column(run, name)[1] for name in drawn} == {
+        "loss": 1.0, "inside": 0.5, "outside": 1.5, "coverage": 0.25, "learning_rate": 1e-4, "prior": 0.125,
+        "validation": None,
+    }  # fmt: skip
 
 
 def test_the_time_left_is_known_after_a_step_of_this_session_and_gone_at_the_end() -> None:
     run = LiveRun("1", "p", "lora", 10)
-    run.begin([loss_point(1)], [])
+    run.begin(History([loss_point(1)]))
     assert run.whole()["eta"] is None, "steps of an earlier session say nothing about this one's speed"
     run.step(loss_point(2))
     assert run.whole()["eta"] >= 0
@@ -83,11 +97,11 @@ def test_the_time_left_is_known_after_a_step_of_this_session_and_gone_at_the_end
 
 def test_an_evaluation_belongs_to_its_own_step() -> None:
     run = LiveRun("1", "p", "lora", 10)
-    run.begin([loss_point(1), loss_point(2), loss_point(3)], [(0, 9.0), (2, 7.0)])
+    run.begin(History([loss_point(1), loss_point(2), loss_point(3)], [(0, 9.0), (2, 7.0)]))
     run.validated(4, 5.0)
     run.step(loss_point(4))
     run.step(loss_point(5))
-    assert {row[0]: row[5] for row in run.whole()["points"]} == {0: 9.0, 1: None, 2: 7.0, 3: None, 4: 5.0, 5: None}
+    assert column(run, "validation") == {0: 9.0, 1: None, 2: 7.0, 3: None, 4: 5.0, 5: None}
     whole = run.whole()
     assert json.loads(json.dumps(whole, allow_nan=False)) == whole
 

@@ -11,7 +11,7 @@ from maskloss.core.host.host import ModelKind
 from maskloss.core.host.local import LineProgress
 from maskloss.core.host.observer import HostObserver
 from maskloss.core.paths import resolve_read, resolve_write
-from maskloss.core.train.config import LossPoint
+from maskloss.core.train.metrics import LossPoint
 from PIL import Image
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from maskloss.core.mask_weights import MaskLossSettings
-from maskloss.core.train.config import LoraConfig, LossPoint, OptimizerConfig
+from maskloss.core.train.config import LoraConfig, OptimizerConfig
 from maskloss.core.train.loop import TrainResult
+from maskloss.core.train.metrics import LossPoint
 from maskloss.core.train.observer import SilentObserver
 
 SIZE = (6, 6)

@@ -9,7 +9,9 @@ import torch
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.mask_weights import MaskLossSettings
+from maskloss.core.scores.checkpoint_scores import CheckpointScores
 from maskloss.core.train.config import LoraConfig, OnExisting, OptimizerConfig, TrainConfig
+from maskloss.core.train.curves import Curves
 from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.recipe import TrainingRecipe
 
@@ -50,6 +52,27 @@ def test_a_run_and_its_continuation_are_one_curve(run: Run, tmp_path: Path) -> N
     }  # fmt: skip
     run(steps=1, on_existing=OnExisting.OVERWRITE)
     assert [event.step for event in curves().Scalars("loss")] == [1]
+
+
+def test_the_scores_of_checkpoints_are_curves_too(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    curves = Curves(tmp_path, 0)
+    curves.add_scores(CheckpointScores(0, 2, 0, drift=0.0))
+    curves.add_scores(
+        CheckpointScores(100, 2, 1, 0.5, 0.1, bleed=0.25, copy_risk=-0.125, background_leak=0.0625, drift=0.5)
+    )
+    curves.close()
+    read = EventAccumulator(str(tmp_path)).Reload()
+    found = {tag: [(event.step, event.value) for event in read.Scalars(tag)] for tag in read.Tags()["scalars"]}
+    assert found == {
+        "scores/likeness": [(100, 0.5)],
+        "scores/bleed": [(100, 0.25)],
+        "scores/copy_risk": [(100, -0.125)],
+        "scores/background_leak": [(100, 0.0625)],
+        "scores/drift": [(0, 0.0), (100, 0.5)],
+    }, "no face is no point"
 
 
 def test_without_tensorboard_nothing_is_written(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

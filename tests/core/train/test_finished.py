@@ -9,7 +9,7 @@ from maskloss.core.cache.entries import StaleEntry
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.errors import TrainingError
 from maskloss.core.train.config import OnExisting, TrainConfig
-from maskloss.core.train.loop import TrainResult, finished_run
+from maskloss.core.train.finished import TrainResult, finished_run
 from maskloss.core.train.recipe import TrainingRecipe
 
 from .runs import LORA, OPTIMIZER, PLAIN, Watcher, assert_same

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from maskloss.core.errors import DiskError
-from maskloss.core.train.config import LossPoint
 from maskloss.core.train.loss_log import LossLog, loss_map, points_from_json, points_to_json
+from maskloss.core.train.metrics import History, LossPoint
 
 POINTS = [
     LossPoint(1, 0.5, None, 0.75, 0.0, 1e-4, 2.0, ("a", "b")),
@@ -15,7 +15,7 @@ POINTS = [
 
 
 def test_what_is_not_known_is_no_number_in_the_loss_map():
-    values = loss_map(POINTS, [(0, 1.5), (3, 1.25)])
+    values = loss_map(History(POINTS, [(0, 1.5), (3, 1.25)]))
     assert values == {
         "loss": [0.5, 0.25, 0.125],
         "inside": [None, 0.5, None],
@@ -29,7 +29,7 @@ def test_what_is_not_known_is_no_number_in_the_loss_map():
 
 def test_the_drift_from_the_teacher_is_among_them_where_one_was_asked():
     taught = [POINTS[0], *(replace(point, prior=point.loss / 4) for point in POINTS[1:])]
-    assert loss_map(taught, [])["prior"] == [None, 0.0625, 0.03125]
+    assert loss_map(History(taught))["prior"] == [None, 0.0625, 0.03125]
 
 
 def test_points_of_a_log_without_it_are_read():
@@ -43,12 +43,12 @@ def test_points_survive_json():
 
 def test_lines_come_as_they_happen_and_a_resumed_log_forgets_what_was_not_saved(tmp_path: Path):
     path = tmp_path / "run" / "lora.jsonl"
-    log = LossLog(path, [], [])
+    log = LossLog(path, History())
     log.add_validation(0, 1.5)
     for point in POINTS:
         log.add(point)
         assert json.loads(path.read_text().splitlines()[-1])["step"] == point.step
-    LossLog(path, POINTS[:2], [(0, 1.5), (2, 1.0)]).add_validation(3, 0.5)
+    LossLog(path, History(POINTS[:2], [(0, 1.5), (2, 1.0)])).add_validation(3, 0.5)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(line["step"], "validation" in line) for line in lines] == [
         (0, True),
@@ -64,7 +64,7 @@ def test_lines_come_as_they_happen_and_a_resumed_log_forgets_what_was_not_saved(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_an_error_that_says_so(tmp_path: Path):
     path = tmp_path / "lora.jsonl"
-    log = LossLog(path, [], [])
+    log = LossLog(path, History())
     path.unlink()
     path.symlink_to("/dev/full")
     with pytest.raises(DiskError, match=r"lora\.jsonl cannot be written \(No space left on device\); make room"):

@@ -11,13 +11,14 @@ from maskloss.core.errors import TrainingError
 from maskloss.core.scores.checkpoint_scores import CheckpointScores
 from maskloss.core.train.lora_file import save_lora
 from maskloss.core.train.loss_log import LossLog
+from maskloss.core.train.metrics import History
 from maskloss.core.train.scored_lora import best_lora, read_scores, run_of
 
 
 def test_a_line_that_a_kill_cut_off_costs_only_itself(tmp_path: Path) -> None:
     path = tmp_path / "lora.jsonl"
     kept = [CheckpointScores(0, 1, 1, 0.2), CheckpointScores(2, 1, 1, 0.6)]
-    LossLog(path, [], [], kept)
+    LossLog(path, History(scores=kept))
     whole = path.read_text(encoding="utf-8")
     path.write_text(whole + '{"step": 4, "scor', encoding="utf-8")
     assert read_scores(path) == kept
@@ -42,7 +43,7 @@ def run(tmp_path: Path) -> list[CheckpointScores]:
     scores = [
         CheckpointScores(step, 2, 2, likeness, 0.1) for step, likeness in ((0, 0.1), (2, 0.6), (4, 0.7), (6, 0.5))
     ]
-    LossLog(tmp_path / "lora.jsonl", [], [], scores)
+    LossLog(tmp_path / "lora.jsonl", History(scores=scores))
     _lora(tmp_path / "lora-step00000002.safetensors", scores[1])
     _lora(tmp_path / "lora-step00000004.safetensors", CheckpointScores(4, 2, 2, 0.3, 0.1))
     _lora(tmp_path / "lora.safetensors", scores[3])
@@ -69,7 +70,7 @@ def test_only_files_that_can_be_read_are_offered(tmp_path: Path, run: list[Check
 
 def test_a_run_may_be_named_like_a_numbered_lora(tmp_path: Path, run: list[CheckpointScores]) -> None:
     name, own = "lora-step00000002", CheckpointScores(5, 2, 2, 0.9, 0.1)
-    LossLog(tmp_path / f"{name}.jsonl", [], [], [own])
+    LossLog(tmp_path / f"{name}.jsonl", History(scores=[own]))
     _lora(tmp_path / f"{name}.safetensors", own)
     assert best_lora(tmp_path / f"{name}.safetensors")[1].step == 5
     assert run_of(tmp_path / "lora-step00000004.safetensors").log == tmp_path / "lora.jsonl"

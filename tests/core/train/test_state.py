@@ -10,8 +10,9 @@ import pytest
 import torch
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.errors import DiskError, NonFiniteLossError, TrainingError
-from maskloss.core.train.config import LoraDtype, LossPoint, OptimizerConfig, Schedule
+from maskloss.core.train.config import LoraDtype, OptimizerConfig, Schedule
 from maskloss.core.train.lora_file import load_lora
+from maskloss.core.train.metrics import LossPoint
 from maskloss.core.train.optimizers import OptimizerName
 
 from .runs import LORA, Stop, Watcher, assert_same, full_disk

@@ -6,7 +6,17 @@ import dataclasses
 import json
 
 import pytest
-from maskloss.core.train.config import OptimizerConfig
+import torch
+from maskloss.core.demo.denoiser import DemoDenoiser
+from maskloss.core.mask_weights import MaskLossSettings
+from maskloss.core.train.checks import Split
+from maskloss.core.train.config import OptimizerConfig, TrainConfig
+from maskloss.core.train.denoiser import Family
+from maskloss.core.train.observer import SilentObserver
+from maskloss.core.train.recipe import TrainingRecipe
+from maskloss.core.train.state import TrainState
+from maskloss.core.train.validation import validation_loss
+from maskloss.core.train.window import min_snr_weight, timesteps
 
 from .runs import LORA, SIZE, Stop, Watcher, distance, half
 
@@ -33,3 +43,49 @@ def test_validation_sees_learning_and_the_mask(run, cache):
     assert values[-1] < 0.95 * values[0]
     unmasked = run("unmasked", None, steps=1, validation_cache=cache)
     assert unmasked.validation[0][1] != pytest.approx(values[0], rel=1e-3)
+
+
+class NoiseModel(DemoDenoiser):
+    """The demo model, said to predict noise."""
+
+    family = Family.EPS
+
+
+def evaluated(cache, settings=None, denoiser=None, **config) -> float:
+    denoiser, chosen = denoiser or DemoDenoiser(), TrainConfig(**config)
+    state = TrainState(denoiser, TrainingRecipe(cache, settings, LORA, OptimizerConfig(), chosen))
+    split = Split(tuple(cache.entries), tuple(cache.entries), cache)
+    with state.adapters.attached():
+        value = validation_loss(split, denoiser, state.adapters, settings, chosen, SilentObserver())
+    assert value is not None
+    return value
+
+
+def test_area_beta_acts_as_in_training(make_cache):
+    cache = make_cache([("x", SIZE, half())])
+    plain = evaluated(cache, MaskLossSettings())
+    assert evaluated(cache, MaskLossSettings(area_beta=1.0)) == pytest.approx(plain / 2), "half of it is masked"
+    assert evaluated(make_cache([("x", SIZE, None)]), MaskLossSettings(area_beta=1.0)) == pytest.approx(
+        evaluated(make_cache([("x", SIZE, None)]), MaskLossSettings())
+    ), "what has no mask has no area"
+
+
+def test_min_snr_acts_as_in_training_at_each_timestep(make_cache):
+    cache, model = make_cache([("x", SIZE, half())]), NoiseModel()
+    plain = evaluated(cache, denoiser=model)
+    # Near the noise the signal is weak: nothing is above gamma, and nothing changes.
+    noisy = {"timestep_min": 0.9, "timestep_max": 1.0}
+    assert evaluated(cache, denoiser=model, min_snr_gamma=5.0, **noisy) == evaluated(cache, denoiser=model, **noisy)
+    limited = evaluated(cache, denoiser=model, min_snr_gamma=0.5)
+    t_B = timesteps((torch.arange(4, dtype=torch.float64) + 0.5) / 4, TrainConfig(), model)
+    least = float(min_snr_weight(model, t_B, 0.5).min())
+    assert least * plain < limited < 0.9 * plain
+
+
+def test_an_evaluation_always_masks_and_holds_nothing_back(make_cache):
+    cache = make_cache([("x", SIZE, half())])
+    plain = evaluated(cache, MaskLossSettings())
+    assert evaluated(cache, MaskLossSettings(probability=0.1)) == plain
+    assert evaluated(cache, MaskLossSettings(prior_weight=1.0)) == plain
+    assert evaluated(cache, MaskLossSettings(), caption_dropout=1.0) == plain
+    assert evaluated(cache, None) != pytest.approx(plain, rel=1e-3)

@@ -1,9 +1,21 @@
 import { describe, expect, test } from "vitest";
 
-import { curvesOf, drawRun, lastAt } from "../../../web/training/chart.js";
+import { curvesOf, drawnAs, drawRun, lastAt } from "../../../web/training/chart.js";
 import { wordsOf } from "../../../web/training/words.js";
 
-const NAMES = ["loss", "inside", "outside", "validation", "rate", "coverage", "prior"];
+const metric = (name, drawn, averaged = false) => ({ name, words: `${name} of the server`, drawn, averaged });
+const METRICS = [
+  metric("loss", "chart"),
+  metric("coverage", "strip", true),
+  metric("learning_rate", "strip"),
+  metric("inside", "chart", true),
+  metric("outside", "chart", true),
+  metric("prior", "strip", true),
+  metric("validation", "chart"),
+  metric("likeness", "scores"),
+];
+const COLUMNS = ["step", "loss", "inside", "outside", "smoothed", "validation", "learning_rate", "coverage", "prior"];
+const NAMES = METRICS.filter(({ drawn }) => drawn !== "scores").map(({ name }) => name);
 const COLOURS = { text: "t", faint: "f", line: "l", ...Object.fromEntries(NAMES.map((name) => [name, name])) };
 const SIZE = { width: 300, height: 200 };
 
@@ -35,10 +47,12 @@ const POINTS = [
   [2, 0.3, 0.2, null, 0.45, 0.8, 1e-4, 0.25, 0.03],
 ];
 
-function draw(points, more = {}) {
+const runOf = (points, more = {}) => ({ columns: COLUMNS, metrics: METRICS, points, ...more });
+
+function draw(points, more = {}, run = {}) {
   const notes = new Notes();
   const options = { colours: COLOURS, words: wordsOf("en"), locale: "en", hidden: new Set(), at: null, ...more };
-  const step = drawRun(notes, SIZE, curvesOf(points), points.at(-1)?.[0] ?? 0, options);
+  const step = drawRun(notes, SIZE, curvesOf(runOf(points, run)), points.at(-1)?.[0] ?? 0, options);
   const drawn = new Set([...notes.strokes.map(({ colour }) => colour), ...notes.dots.map(([colour]) => colour)]);
   return { notes, step, drawn };
 }
@@ -49,7 +63,7 @@ function pathOf(name, notes) {
 
 describe("curvesOf", () => {
   test("has no point where a step has no value", () => {
-    const curves = curvesOf(POINTS);
+    const curves = curvesOf(runOf(POINTS));
     expect(curves.loss.raw).toEqual([[1, 0.5], [2, 0.3]]);
     expect(curves.loss.strong).toEqual([[1, 0.5], [2, 0.45]]);
     expect(curves.outside.strong).toEqual([[1, 0.6]]);
@@ -57,7 +71,7 @@ describe("curvesOf", () => {
   });
 
   test("means inside and outside, not the evaluations", () => {
-    expect(curvesOf(POINTS).inside.strong[0][1]).toBeCloseTo(0.3);
+    expect(curvesOf(runOf(POINTS)).inside.strong[0][1]).toBeCloseTo(0.3);
   });
 });
 
@@ -68,6 +82,16 @@ describe("drawRun", () => {
     expect(notes.texts).toContain("learning rate 1e-4");
     expect(notes.texts).toContain("coverage 0.25");
     expect(notes.texts).toContain("drift (prior) 0.02");
+  });
+
+  test("draws a figure that it has never heard of, by the server's word", () => {
+    const metrics = [...METRICS, metric("weight_norm", "strip")];
+    const columns = [...COLUMNS, "weight_norm"];
+    const points = POINTS.map((point) => [...point, point[0] || null]);
+    const colours = { ...COLOURS, weight_norm: "new" };
+    const { notes, drawn } = draw(points, { colours }, { columns, metrics });
+    expect(drawn.has("new")).toBe(true);
+    expect(notes.texts).toContain("weight_norm of the server 2");
   });
 
   test("has no strip for prior preservation that never acted", () => {
@@ -112,6 +136,11 @@ describe("drawRun", () => {
     const { notes } = draw(points);
     expect(notes.strokes.flatMap(({ path }) => path).flat().every(Number.isFinite)).toBe(true);
   });
+});
+
+test("drawnAs is nothing for a run of which nothing is known", () => {
+  expect(drawnAs(null, "chart")).toEqual([]);
+  expect(drawnAs(runOf([]), "scores").map(({ name }) => name)).toEqual(["likeness"]);
 });
 
 test("lastAt is the value at a step or before it", () => {

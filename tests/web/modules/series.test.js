@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 
-import { FIELD, Runs, latest, stepsDone, withPoints } from "../../../web/training/series.js";
+import { Runs, STEP, latest, stepsDone, withPoints } from "../../../web/training/series.js";
 
+const [LOSS, OUTSIDE, VALIDATION] = [1, 3, 5];
 const point = (step, loss = step / 10, validation = null) => [step, loss, 0.1, null, loss, validation, 1e-4, 0.3];
 const message = (points, more = {}) => ({
   node: "12",
@@ -15,7 +16,7 @@ const message = (points, more = {}) => ({
   told: 1,
   ...more,
 });
-const steps = (run) => run.points.map((each) => each[FIELD.step]);
+const steps = (run) => run.points.map((each) => each[STEP]);
 const any = () => true;
 
 describe("withPoints", () => {
@@ -35,18 +36,18 @@ describe("withPoints", () => {
   test("changes neither of its arguments", () => {
     const before = Object.freeze([Object.freeze(point(1))]);
     withPoints(before, Object.freeze([point(1, 0.9)]));
-    expect(before[0][FIELD.loss]).toBe(0.1);
+    expect(before[0][LOSS]).toBe(0.1);
   });
 });
 
 describe("latest", () => {
   test("passes over steps without a value", () => {
-    expect(latest([point(1, 0.1, 0.8), point(2)], FIELD.validation)).toBe(0.8);
-    expect(latest([point(1), point(2)], FIELD.outside)).toBeNull();
+    expect(latest([point(1, 0.1, 0.8), point(2)], VALIDATION)).toBe(0.8);
+    expect(latest([point(1), point(2)], OUTSIDE)).toBeNull();
   });
 
   test("zero is a value", () => {
-    expect(latest([point(1), point(2, 0)], FIELD.loss)).toBe(0);
+    expect(latest([point(1), point(2, 0)], LOSS)).toBe(0);
   });
 
   test("no step is done before the first", () => {

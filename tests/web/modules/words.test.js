@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { wordsOf as faceWords } from "../../../web/faces/words.js";
-import { inDigits, inThousands, inTime, wordsOf } from "../../../web/training/words.js";
+import { inDigits, inThousands, inTime, wordOf, wordsOf } from "../../../web/training/words.js";
 
 test("numbers are short and never wrong by more than the last digit", () => {
   expect([0.04321987, 1.5, 12345.6, 1e-4, 3.54e-8, 0, -0.25].map(inDigits)).toEqual([
@@ -20,6 +20,11 @@ test("times in the two largest units", () => {
 
 test("thousands as the locale writes them", () => {
   expect(inThousands(12_345, "en")).toBe("12,345");
+});
+
+test("a figure has its own word, or else the server's", () => {
+  expect(wordOf(wordsOf("zh"), { name: "loss", words: "loss" })).toBe(wordsOf("zh").loss);
+  expect(wordOf(wordsOf("zh"), { name: "weight_norm", words: "weight norm" })).toBe("weight norm");
 });
 
 describe.each([["training", wordsOf], ["faces", faceWords]])("words of %s", (_, of) => {

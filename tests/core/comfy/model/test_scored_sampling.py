@@ -27,6 +27,7 @@ from maskloss.core.people.references import reference_identity
 from maskloss.core.scores.checkpoint_scores import CheckpointScores
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 from maskloss.core.train.loop import TrainResult, train
+from maskloss.core.train.metrics import History
 from maskloss.core.train.observer import SilentObserver
 from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.core.train.scored_lora import best_lora, read_scores
@@ -55,9 +56,8 @@ class Watcher(SilentObserver):
         if point.step == self._stop_at_step:
             raise tiny.management.InterruptProcessingException
 
-    def begin(self, points: Any, validation: Any, scores: Any = ()) -> None:
-        for each in scores:
-            self.live.scored(each)
+    def begin(self, history: History) -> None:
+        self.live.begin(history)
 
     def scored(self, scores: CheckpointScores) -> None:
         self.live.scored(scores)
