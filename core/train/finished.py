@@ -69,9 +69,8 @@ def finished_run(
     """
     config = recipe.config
     caches = [cache for cache in (recipe.cache, recipe.validation_cache) if cache is not None]
-    if config.on_existing is OnExisting.OVERWRITE or any(
-        each.stale_entries or each.find_stale_entries() for each in caches
-    ):
+    stale = any(each.stale_entries or each.find_stale_entries() for each in caches)
+    if stale or config.on_existing is OnExisting.OVERWRITE:
         return None
     files, saved = choose_run(output, run_identity(model, recipe), config.on_existing)
     if saved is None or not is_finished(saved, files, recipe, sampling) or not files.lora.exists():
