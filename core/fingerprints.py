@@ -1,4 +1,4 @@
-"""What tells one thing from another by what it is made of: hashes that say when something has to be made again."""
+"""Fingerprints: hashes of what a result was made from, which say when it has to be made again."""
 
 from __future__ import annotations
 

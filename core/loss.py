@@ -52,10 +52,10 @@ def unnormalised_loss(
     normalization: Normalization | str,
     scale_B: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """This batch's undivided part of a window's loss, a scalar with a graph.
+    """The unnormalised loss (numerator) of a batch, a scalar with a graph.
 
-    The shares of all batches of a window, summed and divided by the sum of their `loss_normaliser`s, are the window's
-    loss. `scale_B` multiplies each sample's loss (see `core.mask_weights.area_scale`).
+    An accumulation window's loss is the sum of its batches' unnormalised losses, divided by the sum of their
+    `loss_normaliser`s. `scale_B` multiplies each sample's loss (see `core.mask_weights.area_scale`).
     """
     normalization = resolve_normalization(normalization)
     numerator, denominator = weighted_sums(error_BCThw, weights_B1Thw)
@@ -70,7 +70,7 @@ def unnormalised_loss(
 
 
 def loss_normaliser(weights_B1Thw: torch.Tensor, channels: int, normalization: Normalization | str) -> torch.Tensor:
-    """This batch's part of what a window's shares are divided by, a scalar known before any forward pass.
+    """The normaliser of a batch's loss, a scalar known before any forward pass.
 
     `per_sample`: the number of samples; `batch`: Σ w over all samples; `none`: the number of elements.
     """
@@ -99,9 +99,9 @@ def masked_loss(
     Samples without weight contribute zero; when none has any, the loss is zero with finite gradients. SettingError for
     another name of a normalisation.
     """
-    share = unnormalised_loss(error_BCThw, weights_B1Thw, normalization, scale_B)
-    divisor = loss_normaliser(weights_B1Thw, error_BCThw.shape[1], normalization).to(share)
-    return share / torch.where(divisor > 0, divisor, torch.ones_like(divisor))
+    numerator = unnormalised_loss(error_BCThw, weights_B1Thw, normalization, scale_B)
+    normaliser = loss_normaliser(weights_B1Thw, error_BCThw.shape[1], normalization).to(numerator)
+    return numerator / torch.where(normaliser > 0, normaliser, torch.ones_like(normaliser))
 
 
 def _sum_dtype(tensor: torch.Tensor) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""What fails inside a network that somebody else made becomes an error that says which model and which picture."""
+"""Turns failures inside third-party networks into errors that name the model and the picture."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def onnx_errors() -> tuple[type[BaseException], ...]:
 
 @contextmanager
 def convert_model_errors(model: str, rgb_HWC: np.ndarray) -> Generator[None]:
-    """Runs `model` (its name) on a picture: what fails in the block becomes a ModelRunError.
+    """Turn what fails in the block, `model` (its name) running on a picture, into a ModelRunError.
 
-    May raise the host's interrupt before it begins, so that work is never more than one network from its end. Errors of
-    ours pass as they are; so does CUDA's being out of memory, with which ComfyUI knows what to do.
+    May raise the host's interrupt before the block. Our own errors pass unchanged, and so does CUDA's out-of-memory
+    error, which ComfyUI handles.
     """
     check_interrupted()
     try:
@@ -51,7 +51,7 @@ def convert_model_errors(model: str, rgb_HWC: np.ndarray) -> Generator[None]:
 
 @contextmanager
 def name_picture_in_errors(name: str) -> Generator[None]:
-    """Says in the ModelRunError of the block which picture it was; the innermost name counts."""
+    """Add the picture's name to a ModelRunError of the block; the innermost name counts."""
     try:
         yield
     except ModelRunError as error:

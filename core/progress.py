@@ -1,4 +1,4 @@
-"""How long work says how far it is, and how it is told to stop."""
+"""Progress of long work, and its interruption."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SILENT = Silent()
 
 
 class WorkStopped(BaseException):
-    """Ends work in another thread whose result nobody waits for any more; whoever told it to stop takes it in."""
+    """Ends work in another thread whose result is no longer wanted; caught by whoever stopped it."""
 
 
 _check: ContextVar[Callable[[], None] | None] = ContextVar("maskloss_check", default=None)
@@ -53,8 +53,8 @@ def set_interrupt_check(check: Callable[[], None]) -> Generator[None]:
 
 
 def check_interrupted() -> None:
-    """Stop here when the work that is going on is to stop: called between the stages of one piece of work, so that it
-    ends within a second or so. Raises the host's interrupt, or WorkStopped in another thread."""
+    """Stop here if the current work is to stop: raises the host's interrupt, or WorkStopped in another thread. Called
+    between the stages of one piece of work, so that it ends within a second or so."""
     check = _check.get()
     if check is not None:
         check()

@@ -63,7 +63,7 @@ def warn(text: str) -> str:
 
 
 def given_warnings() -> list[str]:
-    """What has been warned of in the work that is running."""
+    """The warnings given so far in the current work."""
     collector = _collector.get()
     return [] if collector is None else collector.texts
 

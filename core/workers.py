@@ -1,4 +1,4 @@
-"""Several pieces of work at once, on the cores there are: in order out, a bounded number on the way."""
+"""Maps work over pieces in several threads: results in order, a bounded number held at once."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def map_in_order(work: Callable[[A], B], pieces: Iterable[A], workers: int) -> G
 
 
 def _wait_for(future: Future[B]) -> B:
-    """What the future gives; while it is waited for, this thread's work can be interrupted."""
+    """The future's result; this thread's work can be interrupted while it waits."""
     while not wait((future,), _CHECK_S).done:
         check_interrupted()
     return future.result()
@@ -95,7 +95,7 @@ def use_one_core() -> None:
 
 
 class Budget:
-    """So much of something, shared by threads: who needs more than is left waits until others are done."""
+    """An amount of something, shared by threads: a thread that needs more than is left waits until others are done."""
 
     def __init__(self, total: int) -> None:
         self._total = self._left = total
@@ -103,7 +103,7 @@ class Budget:
 
     @contextmanager
     def reserve(self, amount: int) -> Generator[None]:
-        """Take `amount` for a while; who needs more than there is at all takes everything, and so works alone."""
+        """Reserve `amount` inside the block; more than the total reserves all of it, so that the thread works alone."""
         amount = min(amount, self._total)
         with self._changed:
             self._changed.wait_for(lambda: self._left >= amount)

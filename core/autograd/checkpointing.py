@@ -1,8 +1,8 @@
 """Per-block gradient checkpointing that is right for blocks which change their inputs in place (`img += …`).
 
-`torch.utils.checkpoint` gives such blocks silently wrong gradients: the way back would run on inputs that the way
-forth has overwritten, and it cannot carry the context that keeps overwritten values. Here a block runs on clones of
-its inputs, and runs again on clones on the way back, there with mutation of saved tensors allowed.
+`torch.utils.checkpoint` gives such blocks silently wrong gradients: its recomputation runs on inputs that the forward
+pass has overwritten, and it cannot carry the context that keeps overwritten values. Here a block runs on clones of its
+inputs in the forward pass and again in the backward pass, there with mutation of saved tensors allowed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ mutation_allowed = torch.autograd.graph.allow_mutation_on_saved_tensors
 class BlockCheckpointing:
     """Checkpointing of the given blocks, switched on and off by `active`.
 
-    A block of a class in `mutating` may overwrite what was saved for the way back; until it is known that a class does
-    not, it must be in there.
+    `mutating` are the classes of blocks that may overwrite tensors saved for the backward pass: all of them, until
+    `check_gradients` has found that a class does not.
     """
 
     def __init__(self, blocks: Iterable[nn.Module]) -> None:
@@ -33,7 +33,7 @@ class BlockCheckpointing:
 
     @contextmanager
     def install(self) -> Generator[None]:
-        """The blocks go through this object; afterwards each is as it was."""
+        """Replace the blocks' forward; restored on exit."""
         before = [(block, block.__dict__.get("forward")) for block in self.blocks]
         try:
             for block in self.blocks:
@@ -47,7 +47,7 @@ class BlockCheckpointing:
 
     @contextmanager
     def set_active(self, active: bool) -> Generator[None]:
-        """Checkpoint inside, or not; afterwards as before."""
+        """Switch checkpointing on or off; restored on exit."""
         before, self.active = self.active, active
         try:
             yield
@@ -66,7 +66,7 @@ class BlockCheckpointing:
 
 
 def run_checkpointed(block: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], mutating: bool) -> Any:
-    """The block's result, whose way back runs the block again instead of keeping its activations.
+    """The block's result; the backward pass recomputes the block instead of keeping its activations.
 
     Gradients reach the tensors in `args` and `kwargs` (also inside of tuples, lists and dataclasses), and, as they do
     with `backward` but not with `torch.autograd.grad`, every leaf that the block uses.
@@ -81,7 +81,7 @@ def run_checkpointed(block: Callable[..., Any], args: Sequence[Any], kwargs: dic
         results[:] = [_extract_tensors(block(*positional, **dict(zip(kwargs, named, strict=True))), outputs)]
         return outputs
 
-    # Frozen inputs would make a result without a gradient, although an adapter inside of the block needs one.
+    # With frozen inputs alone the result would have no gradient, though an adapter inside the block needs one.
     anchor = torch.empty(0, requires_grad=True)
     outputs = cast("tuple[torch.Tensor, ...]", _Recompute.apply(_Block(run, mutating), anchor, *tensors))
     return _insert_tensors(results[0], outputs)
@@ -126,7 +126,7 @@ class _Recompute(torch.autograd.Function):
 
 
 def autocast_state(tensors: Sequence[torch.Tensor]) -> dict[str, Any]:
-    """The autocast in force where the block runs, so that it runs again in the same precision."""
+    """The current autocast settings, so that the block is recomputed in the same precision."""
     device = tensors[0].device.type if tensors else "cpu"
     return {
         "device_type": device,
@@ -142,7 +142,7 @@ class _Slot:
 
 
 def _extract_tensors(value: Any, tensors: list[torch.Tensor]) -> Any:
-    """`value` with a slot in place of each floating tensor, which goes to `tensors`."""
+    """`value` with a slot for each floating-point tensor; the tensors are appended to `tensors`."""
     if isinstance(value, torch.Tensor):
         if not value.is_floating_point():
             return value
@@ -165,5 +165,5 @@ def _map_items(value: Any, function: Callable[[Any], Any]) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: function(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return dataclasses.replace(value, **fields)
-    # Options that the model writes to from block to block (`block_index`) must be those of this block on the way back.
+    # A copy: models write into their options from block to block (`block_index`), recomputation needs this block's.
     return dict(cast("dict[Any, Any]", value)) if isinstance(value, dict) else value

@@ -1,5 +1,7 @@
-"""Gradients written out, of what PyTorch takes apart into a dozen operations: rotary embeddings, and RMS norms on the
-CPU."""
+"""Custom autograd functions with a fused backward: rotary embeddings, and RMS norms on the CPU.
+
+PyTorch's own backward of these runs a dozen operations each.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ Rotate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def apply_rotation(x: torch.Tensor, rotation: torch.Tensor, plain: Rotate) -> torch.Tensor:
-    """`plain(x, rotation)`: pairs of numbers times the 2x2 matrices of `rotation` (…, i, j), which get no gradient."""
+    """`plain(x, rotation)`: pairs of values times the 2x2 matrices of `rotation` (…, i, j), which get no gradient."""
     result: torch.Tensor = _Rotation.apply(x, rotation, plain)
     return result
 
@@ -25,21 +27,21 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor | None, eps: float | None) ->
 
 
 def is_faster_rms_norm(x: torch.Tensor, shape: Sequence[int], weight: torch.Tensor | None) -> bool:
-    """Whether `rms_norm` here is right for these arguments, and faster than PyTorch's."""
-    # On a GPU PyTorch has one kernel for the backward pass, and fp16 and bf16 are added up in fp32.
+    """Whether `rms_norm` here supports these arguments and is faster than PyTorch's."""
+    # On a GPU PyTorch's backward is one kernel already, and it sums fp16 and bf16 in fp32.
     quick = x.device.type == "cpu" and x.dtype == torch.float32 and len(shape) == 1
     return quick and (weight is None or (weight.dtype == x.dtype and not weight.requires_grad))
 
 
 class _Rotation(torch.autograd.Function):
-    """Pairs of numbers times 2x2 matrices (…, i, j); in the backward pass times the transposed ones."""
+    """Pairs of values times 2x2 matrices (…, i, j); in the backward pass times the transposed ones."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, rotation: torch.Tensor, plain: Rotate) -> torch.Tensor:
         ctx.save_for_backward(rotation)
         ctx.plain = plain
         result = plain(x, rotation)
-        # Not as the view that it may be: nobody else has what lies behind it, and models write into results.
+        # Not returned as a view, because models write into results in place; nothing else uses the base tensor.
         return torch.ops.aten._unsafe_view(result, result.shape)
 
     @staticmethod
@@ -52,7 +54,7 @@ class _Rotation(torch.autograd.Function):
 
 
 class _RmsNorm(torch.autograd.Function):
-    """x · r · weight over the last axis, where r is 1 by the root of the mean square."""
+    """x · r · weight over the last axis, r = 1 / root mean square."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor | None, eps: float) -> torch.Tensor:
@@ -63,7 +65,7 @@ class _RmsNorm(torch.autograd.Function):
         return result if weight is None else result.mul_(weight)
 
     @staticmethod
-    @once_differentiable  # what is saved is not enough for more
+    @once_differentiable  # no double backward: too little is saved for it
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, gradient: torch.Tensor
     ) -> tuple[torch.Tensor, None, None]:

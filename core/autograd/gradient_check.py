@@ -1,4 +1,4 @@
-"""Whether the gradients that training will use are right, tried on the real model before the first step."""
+"""Gradient check before the first step: checkpointed, plain and finite-difference gradients of the real model."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from .tensors import is_linear
 _MAX_RELATIVE_ERROR = 1e-4
 # The same operations run twice, but kernels of low precision may add in another order.
 _MAX_RELATIVE_ERROR_LOW_PRECISION = 2e-2
-# Against a difference quotient, whose own error grows with rounding; a wrong gradient is nearly always far off.
+# Against finite differences, whose own error grows with rounding; a wrong gradient is nearly always far off.
 _MAX_DIFFERENCE_ERROR = 1e-2
-# Steps of those differences, where the gains are 1. One of them is so long that the difference stands out of the
-# rounding (at 1e-2 the tiny blocks of the tests are right to 3e-4), and so short that the block is almost straight;
-# no step makes a wrong gradient right.
+# Step sizes of the finite differences, for gains of 1. At least one is large against rounding (at 1e-2 the tiny blocks
+# of the tests are right to 3e-4) and small enough for the block to be almost linear; none makes a wrong gradient right.
 _STEPS = (1e-2, 1e-3, 2e-4)
-# Of the whole gradient; a smaller part drowns in rounding (as that of a layer whose result is normalised does).
+# Of the whole gradient; a smaller part is lost in rounding (such as that of a layer whose result is normalised).
 _LEAST_FRACTION = 1e-3
 _NOTHING = 1e-30
-# Far enough from 1 to show in few digits.
+# Far enough from 1 to change a result in low precision.
 _CHANGED_GAIN = 1.5
 
 
@@ -37,24 +36,26 @@ class _Call:
     kwargs: Mapping[str, Any]
 
     def result(self) -> Any:
-        """What the block makes of copies of what it was given, so that it can be called again."""
+        """The block's result on copies of its arguments, so that it can be called again."""
         kwargs = {name: _copy_value(value) for name, value in self.kwargs.items()}
         return self.block(*(_copy_value(value) for value in self.args), **kwargs)
 
 
 def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]) -> None:
-    """Compare, on the first block of each class, checkpointed with plain gradients, and these with the block's slope
-    by central differences (in fp32); see that every layer that matters has a gradient at all; and learn which classes
-    change saved values in place.
+    """Check the first block of each class: checkpointed against plain gradients, these against central differences (in
+    fp32), and whether a layer that affects the result is detached. Records in `checkpointing.mutating` which classes
+    change saved tensors in place.
 
-    `run` is a small forward pass that reaches the blocks. Checkpointing must be installed. TrainingError when the
+    `run` is a small forward pass that reaches the blocks. Checkpointing must be installed. TrainingError when
     gradients differ or a block has no backward pass.
     """
     for call in _record_calls(checkpointing.blocks, run):
         kind = type(call.block)
         try:
             if _overwrites_saved_values(call):
-                raise _gradient_error(f"{kind.__name__} would be made with values that are overwritten meanwhile")
+                raise _gradient_error(
+                    f"{kind.__name__} would use saved tensors that are overwritten before the backward pass"
+                )
             plain = _plain_gradients(call, checkpointing)
             with checkpointing.set_active(True):
                 checkpointed = _gradients(call, mutating=False)
@@ -72,16 +73,16 @@ def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]
             found = f"relative error {error:.1e}, at most {limit:.0e} is right"
             raise _gradient_error(f"{kind.__name__} come out wrong with gradient checkpointing ({found})")
         if _has_detached_layer(call, kind in checkpointing.mutating):
-            raise _gradient_error(f"some layers of {kind.__name__} are lost on the way back")
-        # In low precision a difference quotient says nothing.
+            raise _gradient_error(f"some layers of {kind.__name__} are detached from the backward pass")
+        # In low precision finite differences say nothing.
         error = 0.0 if low else min(_finite_difference_error(call, plain, step) for step in _STEPS)
         if not error <= _MAX_DIFFERENCE_ERROR:
             found = f"relative error {error:.1e}, at most {_MAX_DIFFERENCE_ERROR:.0e} is right"
-            raise _gradient_error(f"{kind.__name__} are not its slope ({found})")
+            raise _gradient_error(f"{kind.__name__} differ from finite differences ({found})")
 
 
 def _plain_gradients(call: _Call, checkpointing: BlockCheckpointing) -> torch.Tensor:
-    """Without checkpointing; whether the block's class overwrites its inputs or what it has saved is known then."""
+    """Gradients without checkpointing; records whether the block's class overwrites its inputs or saved tensors."""
     kind = type(call.block)
     checkpointing.mutating.add(kind)
     if _writes_to_inputs(call):
@@ -97,7 +98,7 @@ def _plain_gradients(call: _Call, checkpointing: BlockCheckpointing) -> torch.Te
 
 
 def _writes_to_inputs(call: _Call) -> bool:
-    """Which does no harm without checkpointing, as long as nobody needs what was there."""
+    """Whether the block changes its inputs in place: harmless without checkpointing, if nothing else needs them."""
     args, kwargs = (
         [_copy_value(value) for value in call.args],
         {name: _copy_value(value) for name, value in call.kwargs.items()},
@@ -117,9 +118,9 @@ def _gradient_error(what: str) -> TrainingError:
 
 
 def _overwrites_saved_values(call: _Call) -> bool:
-    """Whether something kept for the way back is overwritten behind autograd's back, as weights in a cast buffer are.
+    """Whether a tensor saved for the backward pass is overwritten behind autograd's back, as a re-used cast buffer is.
 
-    That can hardly be seen in the gradient of a block whose way around its layers (`x + …`) carries the most.
+    It hardly shows in the gradient of a block whose residual path (`x + …`) dominates.
     """
     kept: list[tuple[torch.Tensor, int, float]] = []
 
@@ -142,13 +143,13 @@ def _overwrites_saved_values(call: _Call) -> bool:
 
 
 def _checksum(tensor: torch.Tensor) -> float:
-    # Masks and positions are kept for the way back as well.
+    # Masks and positions are saved for the backward pass as well.
     values = tensor.detach() if tensor.is_floating_point() or tensor.is_complex() else tensor.detach().float()
     return float(values.abs().nan_to_num().sum(dtype=_sum_dtype(tensor)))
 
 
 def _is_low_precision(call: _Call) -> bool:
-    """Whether it computes with so few digits that equal operations give unequal numbers."""
+    """Whether it computes in 16 bits or fewer, where the same operations may give different results."""
     values = [value for value in (*call.args, *call.kwargs.values()) if _is_floating(value)]
     return any(value.dtype not in (torch.float32, torch.float64) for value in (*call.block.parameters(), *values))
 
@@ -173,7 +174,7 @@ def _record_calls(blocks: Sequence[nn.Module], run: Callable[[], object]) -> lis
 
 
 def _copy_value(value: Any) -> Any:
-    # The pass goes on and may overwrite them.
+    # The rest of the pass may overwrite them.
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
     return dict(value) if isinstance(value, dict) else value
@@ -202,17 +203,17 @@ def _gradients(call: _Call, mutating: bool) -> torch.Tensor:
 
 
 def _finite_difference_error(call: _Call, gradient: torch.Tensor, step: float) -> float:
-    """How far the gradient by the gains of the linear layers is from the slope along it, by central differences.
+    """Relative error of the gradient by the linear layers' gains, along itself, against central differences.
 
-    Relative, to a share of the whole gradient where it is small. By the gains, because along the inputs a block may be
-    far from straight: a norm of padding's zeros is.
+    Where it is small, relative to a fraction of the whole gradient. By the gains, because a block may be far from
+    linear in its inputs: a norm of zero padding is.
     """
     count = sum(is_linear(module) for module in call.block.modules())
     if count == 0:
         return 0.0
     by_gain = gradient[len(gradient) - count :]
     length, least = float(by_gain.norm()), _LEAST_FRACTION * float(gradient.norm())
-    # A direction that the gradient calls flat must be flat.
+    # Where the gradient is about zero, the difference along any direction must be as well.
     direction = by_gain / length if length > least else torch.full_like(by_gain, count**-0.5)
     ends: list[float] = []
     for sign in (1, -1):
@@ -224,7 +225,7 @@ def _finite_difference_error(call: _Call, gradient: torch.Tensor, step: float) -
 
 
 def _has_detached_layer(call: _Call, mutating: bool) -> bool:
-    """Whether a linear layer changes the block's result, but nothing leads back to it."""
+    """Whether a linear layer affects the block's result but gets no gradient."""
     with torch.enable_grad(), _gains(call.block) as gains, mutation_allowed() if mutating else nullcontext():
         result = _projection(call.result())
         if result.requires_grad:
@@ -240,7 +241,7 @@ def _has_detached_layer(call: _Call, mutating: bool) -> bool:
 
 
 def _projection(result: Any) -> torch.Tensor:
-    """A fixed number made of all that a block returns."""
+    """A fixed random projection of everything that a block returns, a scalar."""
     outputs = [each for each in (result if isinstance(result, tuple) else (result,)) if torch.is_tensor(each)]
     generator = torch.Generator().manual_seed(0)
     parts = [

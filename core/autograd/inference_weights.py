@@ -1,4 +1,4 @@
-"""Weights that were loaded in inference mode, made usable in a backward pass without a second copy."""
+"""Makes parameters that were loaded in inference mode usable in a backward pass, without a second copy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .tensors import is_plain
 
 
 class DifferentiableWeights:
-    """Inside, parameters and buffers that are inference tensors stand aside for normal ones over the same memory.
+    """A context in which a module's inference tensors are replaced by normal tensors over the same memory.
 
-    Nodes run in inference mode, and autograd refuses to save what was made there. Afterwards the module holds the very
-    objects that it held before. Enter it with inference mode off. Quantised weights of layers that `recasts` stay, for
-    nothing is saved of them. TrainingError for any other kind of tensor that has no plain memory.
+    Nodes run in inference mode, and autograd refuses to save tensors made there. On exit the module holds its original
+    objects again. Enter it with inference mode off. Quantised weights of layers for which `recasts` is true are left
+    alone, because autograd saves none of them. TrainingError for any other tensor without plain memory.
     """
 
     def __init__(self, module: nn.Module, recasts: Callable[[nn.Module], bool]) -> None:
@@ -50,7 +50,7 @@ class DifferentiableWeights:
 
     @contextmanager
     def suspend(self) -> Generator[None]:
-        """The module as its owner knows it, who may move its weights; afterwards differentiable again."""
+        """Put the module's own tensors back, so that its owner may move them; replaced again on exit."""
         self._restore()
         try:
             yield

@@ -1,7 +1,7 @@
-"""Layers whose weights are cast as they run: nothing cast is kept for the backward pass, it is cast again.
+"""Layers whose weights are cast as they run: the weights are re-cast (dequantised) in the backward pass, not saved.
 
-A kept cast of an fp8 or quantised weight would be a second copy of the model in full precision; and where weights are
-streamed through buffers that are used again, a kept buffer would hold another layer's weights by then.
+Saved casts of fp8 or quantised weights would be a second copy of the model in full precision. Where weights are
+streamed through re-used buffers, a saved buffer would hold another layer's weights by then.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ CastWeight = Callable[[torch.Tensor], torch.Tensor]
 
 
 def recast(value: torch.Tensor, run: Run, cast_weight: CastWeight | None = None) -> torch.Tensor:
-    """`run(value)`, of which no graph is kept; only `value` gets a gradient.
+    """`run(value)` without keeping its graph; only `value` gets a gradient.
 
-    Where the result is `value` times a weight (and a bias), `cast_weight(gradient)` gives that weight (out, in) in the
-    dtype and on the device of its argument; without it `run` is run again in the backward pass.
+    Where the result is `value` times a weight (plus a bias), `cast_weight(gradient)` returns that weight (out, in) in
+    the dtype and on the device of its argument; without it the backward pass calls `run` again.
     """
     result: torch.Tensor = _Recast.apply(value, run, cast_weight)
     return result
@@ -35,7 +35,7 @@ class _Recast(torch.autograd.Function):
         if cast_weight is None:
             ctx.save_for_backward(value)
         result = run(value)
-        # A product of three axes may be a view of one of two. Nobody else has that one, and models write into results.
+        # A 3D product may be a view of a 2D one. Models write into results, and nothing else uses the base tensor.
         return torch.ops.aten._unsafe_view(result, result.shape) if result._is_view() else result
 
     @staticmethod

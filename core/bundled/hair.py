@@ -78,9 +78,9 @@ def _guess_hair(view: HeadView, bins_HW3: np.ndarray, allowed_HW: np.ndarray) ->
     for _ in range(_ROUNDS):
         if np.count_nonzero(hair_HW) < _MIN_HAIR_PX:
             break
-        # Only hair above the face's middle teaches its colour: what hangs lower may be a wrong guess.
-        taught_HW = hair_HW & (view.up_HW > 0) & (view.aside_HW < 0.9)
-        hair_model_HW = _likelihood(bins_HW3, taught_HW if np.count_nonzero(taught_HW) > 40 else hair_HW)
+        # The colour model comes from hair above the face's middle only: what hangs lower may be a wrong guess.
+        sample_HW = hair_HW & (view.up_HW > 0) & (view.aside_HW < 0.9)
+        hair_model_HW = _likelihood(bins_HW3, sample_HW if np.count_nonzero(sample_HW) > 40 else hair_HW)
         evidence_HW = np.log(hair_model_HW + _RARE) - np.log(other_HW + _RARE)
         logit_HW = np.clip(evidence_HW, -_MAX_EVIDENCE, _MAX_EVIDENCE) + prior_HW
         logit_HW[~possible_HW] = -6.0

@@ -1,4 +1,4 @@
-"""What a cache lacks is made: pictures are loaded ahead, encoded, and written with their weights.
+"""Encodes the missing entries of a cache: pictures are loaded ahead, encoded, and written with their weights.
 
 Shapes: `_THWC`, `_BTHWC` pixels; `_CThw`, `_1Thw` the latent grid. Sizes are (width, height). A photograph has T = 1.
 """
@@ -46,9 +46,9 @@ Batch = Sequence[ItemPlan]
 def encode_missing(
     plans: Sequence[ItemPlan], rules: CachingRules, batch_size: int, progress: Progress
 ) -> list[ItemPlan]:
-    """Do what the plans say. What another process made in the meantime is left as it is.
+    """Carry out the plans. Entries that another process made in the meantime are left as they are.
 
-    Returns the plans as they came out, in their order: those that were found made are `Action.NOTHING`. CacheError and
+    Returns the plans in their order, with `Action.NOTHING` for entries that were found made. CacheError and
     the errors of loading name the item.
     """
     work = [plan for plan in plans if plan.action is not Action.NOTHING]
@@ -78,7 +78,7 @@ def encode_missing(
 
 
 def _group_batches(work: Sequence[ItemPlan], batch_size: int) -> Iterator[Batch]:
-    """What needs its latent: batches of one bucket and length, photographs before clips."""
+    """Batches of what is to be encoded, each of one bucket and length, photographs before clips."""
     to_encode = sorted((plan for plan in work if plan.action is Action.ENCODE), key=_shape)
     for _, group in groupby(to_encode, key=_shape):
         same = list(group)
@@ -102,7 +102,7 @@ def _is_up_to_date(plan: ItemPlan) -> bool:
 
 
 def _load_unless_made(plan: ItemPlan) -> LoadedClip | None:
-    """What is to be encoded, or None where that has been made since it was planned."""
+    """The pixels to encode, or None where the entry has been made since it was planned."""
     return None if _is_up_to_date(plan) else _load(plan)
 
 
@@ -151,7 +151,7 @@ def _encode_and_write(loaded: Sequence[tuple[ItemPlan, LoadedClip]], rules: Cach
 def _encode_one_frame(
     loaded: Sequence[tuple[ItemPlan, LoadedClip]], rgb_BTHWC: torch.Tensor, rules: CachingRules, one_frame: OneFrame
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Each frame is encoded alone. The model is given the control frames, and grey in the target's place."""
+    """Encode each frame on its own; the conditioning is the control frames, and grey in the target's place."""
     plans = [plan for plan, _ in loaded]
     target = _encode_pixels(rgb_BTHWC, plans, rules.encoder)
     control = _encode_pixels(

@@ -26,7 +26,7 @@ WEIGHTS = "mask_weights_"
 IMAGE_LATENTS = "latents_image_"
 LATENT_FINGERPRINT = "maskloss_latent_fingerprint"
 MASK_FINGERPRINT = "maskloss_mask_fingerprint"
-# How the mask file was read, so that it is not looked into while it and the setting stay the same.
+# How the mask file was read, so that it is not read again while it and the setting stay the same.
 MASK_READ = "maskloss_mask_read"
 CLIP_FRAMES = "maskloss_clip_frames"
 VERSION = "maskloss_version"
@@ -35,7 +35,7 @@ ORIGIN = "maskloss_origin"
 COVERAGE = "maskloss_coverage"
 # The whole name, where that of the file is shortened.
 NAME = "maskloss_name"
-# What the sources were when they were hashed, so that they are not read again while they stay so.
+# Sizes and times of the sources when they were hashed, so that they are not hashed again while these stay the same.
 SOURCES_SEEN = "maskloss_sources"
 
 _CLIP = re.compile(r"_\d{5}-\d{3,}$")
@@ -213,7 +213,7 @@ def is_finite(tensor: torch.Tensor) -> bool:
 
 
 def owned_copy(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy on the CPU that shares no memory: safetensors refuses views, and a view of a batch is the whole batch."""
+    """An owned CPU copy: safetensors refuses views, and a view of a batch keeps the whole batch in memory."""
     return tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
 
 

@@ -75,8 +75,8 @@ def export_reference(
         )
     if counts["full"]:
         messages.append(f"{counts['full']} items had no mask (no alpha + no file). Filled with full-weight (255).")
-    told = {"captions": len(captions)} if captions else {}
-    return {"items": rows, "counts": {"entries": len(rows), **counts, **told}, "messages": messages}
+    exported = {"captions": len(captions)} if captions else {}
+    return {"items": rows, "counts": {"entries": len(rows), **counts, **exported}, "messages": messages}
 
 
 def _resolve_architecture(cache: LatentCache, architecture: str) -> ReferenceArchitecture:

@@ -1,4 +1,4 @@
-"""What an image-to-video model is given beside the noise: pictures' latents where frames are known, grey elsewhere.
+"""Conditioning of image-to-video models: latents of the given frames, grey elsewhere, and a mask of which are given.
 
 Laid out as musubi-tuner caches it for WAN: (4+C,T,h,w), four mask channels, 1 where a frame is given, before the
 latent's. Shapes: `_BTHWC` pixels in [0, 1], `_BCThw`, `_CThw` the latent grid.
@@ -21,14 +21,14 @@ _GREY = 0.5
 
 
 def keep_first_frame(rgb_BTHWC: torch.Tensor) -> torch.Tensor:
-    """Clips of which only the first frame is known."""
+    """The clips with grey in place of all frames but the first."""
     shown = grey_like(rgb_BTHWC)
     shown[:, 0] = rgb_BTHWC[:, 0]
     return shown
 
 
 def grey_like(rgb_BTHWC: torch.Tensor) -> torch.Tensor:
-    """Clips of which nothing is known."""
+    """Grey clips of the same shape."""
     return torch.full_like(rgb_BTHWC, _GREY)
 
 

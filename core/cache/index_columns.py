@@ -1,6 +1,6 @@
-"""The entries of an index as columns: 100,000 are read in a fraction of a second, and each is made when asked for.
+"""The entries of an index as columns: 100,000 are read in a fraction of a second, each is built on access.
 
-A column is a plain list; or {"values", "count"} where the values come over and over, as one does that all share; or
+A column is a plain list; or {"values", "count"} where the values repeat in a cycle, as one shared value does; or
 {"values", "rows"} where few repeat; or, for hashes, {"width", "text"} with all of them in one string.
 """
 
@@ -21,7 +21,7 @@ from .index_kinds import ENTRY_KINDS, SOURCE_KINDS
 
 _DIGEST_WIDTH = 64
 _LONGEST_PERIOD = 4
-# A file is told by what follows the last part of its entry's name, as ".jpg"; "|" stands before one that is not so.
+# A file is stored as what follows its entry's name, such as ".jpg"; "|" precedes names that do not start with it.
 _WHOLE = "|"
 
 

@@ -1,4 +1,4 @@
-"""What the columns of an index have to hold, so that a damaged one is found when it is opened."""
+"""Type checks of an index's columns, so that a damaged index is found when it is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cache holds, and everything that is wrong with it at once, where opening it stops at the first fault."""
+"""Inspects a whole cache: what it holds and every fault, where opening it stops at the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dataset's pictures become latents on disk, with their mask weights on the latent grid.
+"""Caches a dataset: its pictures as latents on disk, with their mask weights on the latent grid.
 
 Sizes are (width, height).
 """
@@ -43,11 +43,10 @@ def cache_latents(
     share: Share | None = None,
     image_conditioning: bool = False,
 ) -> tuple[LatentCache, dict[str, Any]]:
-    """Cache every photograph of `dataset`, and every clip of its videos, in `directory`; what is there and still true
-    stays untouched.
+    """Cache every photograph of `dataset`, and every clip of its videos, in `directory`; entries up to date are kept.
 
     A changed mask rewrites the weights and keeps the latent; a changed image, bucket or encoder encodes again. Pictures
-    of one bucket, and clips of one bucket and length, go through the encoder `batch_size` at a time. Broken off, the
+    of one bucket, and clips of one bucket and length, are encoded in batches of `batch_size`. After an interruption the
     next call goes on where this one stopped, and until then the cache does not open. Entries are in the order of their
     names.
 
@@ -73,7 +72,7 @@ def cache_latents(
     _check_names(plans, directory)
     job = "" if share is None else share_job(dataset, encoder.identity, mask_storage, one_frame, image_conditioning)
     if any(plan.action is not Action.NOTHING for plan in plans):
-        # Until the last file is written the cache must not open: half a dataset would train without a word.
+        # Until the last file is written the cache must not open, or training would silently use half a dataset.
         _mark_unfinished(rules)
         if share is not None:
             begin_share(directory, share, job)

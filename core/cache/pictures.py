@@ -1,4 +1,4 @@
-"""What a cache entry shows: its photograph, or the frames of its clip, as they went through the encoder.
+"""The pictures behind a cache entry: its photograph, or the frames of its clip, as they were encoded.
 
 `_HWC` pixel grid; latent frames are counted from 0.
 """
@@ -17,7 +17,7 @@ from .store import LatentCache
 
 
 def select_frames(entry: CacheEntry, most: int) -> tuple[int, ...]:
-    """The latent frames to look at: in one-frame training the one to learn, else `most` of them, evenly spread."""
+    """Indices of the latent frames to show: in one-frame training the target, else `most` of them, evenly spread."""
     if entry.target_index is not None:
         return (sorted((entry.target_index, *entry.control_indices)).index(entry.target_index),)
     frames = entry.latent_shape[1]

@@ -1,4 +1,4 @@
-"""What has to be done for an item before its latent and mask are cached, found without decoding a pixel.
+"""Plans what is to be done for each item to have its latent and mask cached, without decoding a pixel.
 
 Sizes are (width, height).
 """
@@ -95,9 +95,9 @@ class CachingRules:
 
 @dataclass(frozen=True)
 class ItemPlan:
-    """The work for one entry: a photograph, or a clip of a video. `name` is the entry's. `seen` spares the next plan
-    the hashing, and `mask_read` the look into the mask. `header` is that of a file that stays, with no more than the
-    index needs of it."""
+    """The work for one entry: a photograph, or a clip of a video. `name` is the entry's. `seen` saves the next plan
+    from hashing the sources, `mask_read` from reading the mask. `header` is that of an up-to-date file, cut to what the
+    index needs."""
 
     item: DatasetItem
     clip: Clip | None
@@ -240,7 +240,7 @@ def _trim_header(header: EntryHeader) -> EntryHeader:
 
 
 def _read_kept_header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
-    """The header of the file that is there, if its latent can be kept."""
+    """The header of the existing file, None if its latent cannot be kept."""
     if not path.exists():
         return None
     try:
@@ -251,7 +251,7 @@ def _read_kept_header(path: Path, latent_fingerprint: str) -> EntryHeader | None
 
 
 def has_mask_facts(metadata: Mapping[str, str]) -> bool:
-    """Whether an entry's file says of its mask what the index takes from it; else its weights are written again."""
+    """Whether an entry's metadata has the facts about its mask that the index needs; else its weights are rewritten."""
     try:
         MaskOrigin(metadata.get(ORIGIN))
         return math.isfinite(float(metadata.get(COVERAGE, "")))

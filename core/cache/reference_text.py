@@ -1,5 +1,7 @@
-"""The other way round from `export_text`: embeddings of captions that the reference system or musubi-tuner made, as
-ComfyUI's models take them."""
+"""Reads embeddings of captions that the reference system or musubi-tuner made, in the form of ComfyUI's encoders.
+
+The inverse of `export_text`.
+"""
 
 from __future__ import annotations
 

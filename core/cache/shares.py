@@ -1,7 +1,7 @@
-"""Several machines fill one cache: each notes its entries in a file of its own, and the last one makes the index.
+"""Shards of a cache that several machines fill: each writes an index of its own, and the last one joins them.
 
-`shares/{job}-{i}-of-{n}.json` is an index of one share. `job` tells what is cached, so that shares of different
-datasets, models or settings never become one cache.
+`shares/{job}-{i}-of-{n}.json` is an index of one shard (share). `job` identifies what is cached, so that shards of
+different datasets, models or settings never become one cache.
 """
 
 from __future__ import annotations

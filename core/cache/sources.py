@@ -1,4 +1,4 @@
-"""The files that an entry is made from: what they are now, and whether they changed since."""
+"""The source files of cache entries: their hashes, and whether they changed since."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SETTLED_NS = 2_000_000_000
 
 
 def read_sources(paths: Mapping[str, Path], entry_file: Path) -> tuple[tuple[Source, ...], str]:
-    """The files by their role as they are now, and what to write into an entry's file for the next look.
+    """The files by their role with their hashes, and the text to store in an entry's file for the next time.
 
     A file that is in size and times as it was when `entry_file` was made has the hash that is noted there; any other is
     hashed. PathError when one is not there or cannot be read.
@@ -29,7 +29,7 @@ def read_sources(paths: Mapping[str, Path], entry_file: Path) -> tuple[tuple[Sou
     sources: list[Source] = []
     seen: list[list[object]] = []
     for role, path in paths.items():
-        # Looked at before it is read: a change meanwhile then shows the next time.
+        # Before it is read, so that a change while reading is noticed the next time.
         before = _stat(str(path))
         key = None if before is None else _stat_key(role, path)
         digest = known.get(key, "") if key is not None else ""

@@ -42,7 +42,7 @@ class ComfyLatentEncoder:
                 f"{type(network).__name__ if network is not None else 'The VAE'} encodes no pictures; connect the VAE "
                 "that belongs to the model which shall be trained."
             )
-        # Its cropping takes a clip's frames for a side and cuts them too; sizes are checked here instead.
+        # Its cropping would also cut a clip's frames, which it takes for a side; sizes are checked here instead.
         self._vae = copy.copy(vae)
         self._vae.crop_input = False
         self._joins_frames = vae.latent_dim == 3 and not getattr(vae, "not_video", False)
@@ -101,7 +101,7 @@ class ComfyLatentEncoder:
 
 
 class ComfyTextEncoder:
-    """A ComfyUI CLIP: everything that it gives a model beside a caption, as named tensors."""
+    """A ComfyUI CLIP: all that it returns for a caption, as named tensors."""
 
     def __init__(self, clip: Any) -> None:
         self._clip = clip

@@ -37,7 +37,7 @@ _SCHEME = SCHEMES["maskloss_4"]
 
 @dataclass(frozen=True, eq=False)
 class _Category:
-    """One thing to look for: what the CLIP makes of its words, and how many are taken at most."""
+    """One thing to look for: its text embedding, and how many instances are taken at most."""
 
     embedding_1LD: torch.Tensor
     mask_1L: torch.Tensor
@@ -46,7 +46,7 @@ class _Category:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """Words that have gone through the CLIP. `text` is ComfyUI's form: `person:10`, several after commas."""
+    """An encoded prompt. `text` is ComfyUI's form: `person:10`, several after commas."""
 
     text: str
     categories: tuple[_Category, ...]
@@ -83,9 +83,9 @@ class Sam3:
         words = _ONE.fullmatch(text)
         tokens = self._clip.tokenize(text if words is None else words[1])
         with torch.inference_mode():
-            embedding, told = self._clip.encode_from_tokens_scheduled(tokens)[0]
-            one = {"cond": embedding, "attention_mask": told.get("attention_mask"), "max_detections": 1}
-            return Prompt(text, tuple(_to_category(each) for each in told.get("sam3_multi_cond", [one])))
+            embedding, rest = self._clip.encode_from_tokens_scheduled(tokens)[0]
+            one = {"cond": embedding, "attention_mask": rest.get("attention_mask"), "max_detections": 1}
+            return Prompt(text, tuple(_to_category(each) for each in rest.get("sam3_multi_cond", [one])))
 
     def find(self, rgb_HWC: np.ndarray, prompts: Sequence[Prompt]) -> list[np.ndarray]:
         """For each prompt logits_Nhw float32, above 0 inside; of each category the surest first, maybe none at all.

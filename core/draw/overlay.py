@@ -168,7 +168,7 @@ def _place_label(
     size: tuple[int, int],
     taken: list[tuple[float, float, float, float]],
 ) -> tuple[float, float, float, float]:
-    """Where the label goes: above the face, below, or inside, wherever no other label is; always in the picture."""
+    """The label's box: above the face, below, or inside, wherever no other label is; always in the picture."""
     x0, y0, x1, y1 = face
     width, height = label
     right, bottom = max(0, size[0] - width), max(0, size[1] - height)

@@ -1,4 +1,4 @@
-"""What pixels need of a picture file, and what is said beside them: nothing in the metadata stops a picture.
+"""Splits a picture file into what its pixels need and its metadata: no metadata, however odd, stops a picture.
 
 PNG, JPEG, TIFF and AVIF files are handed to Pillow without it, because Pillow reads all of it when a file is opened and
 raises at what is odd. Orientation, colour profile and number of frames are read here, as far as they can be.
@@ -50,7 +50,7 @@ class DamagedPicture(ValueError):
 @dataclass(frozen=True)
 class PictureMetadata:
     """What a file says beside its pixels. `orientation` is EXIF's, 1 to 8; `profile` an ICC profile or empty; `frames`
-    how many pictures the file holds (1 where that is not told here); `untagged`: it names colours other than sRGB's
+    how many pictures the file holds (1 where it is not read here); `untagged`: it names colours other than sRGB's
     in a way that is not applied."""
 
     orientation: int = 1

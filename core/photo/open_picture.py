@@ -1,4 +1,4 @@
-"""A picture file opened: its pixels as they are stored, and which way up, by whatever library reads it.
+"""Opens a picture file of any kind with the library that reads it: the stored pixels and their orientation.
 
 Sizes are (width, height). Pillow's own guards (the number of pixels, the length of texts) are settings of the whole
 process and belong to whoever runs it; here pictures are opened past them, within a limit of ours.
@@ -40,13 +40,13 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error)
-# What decoders raise besides at damaged files, in which these are no faults of ours.
+# What decoders raise as well for damaged files.
 _OTHERS = (IndexError, TypeError, KeyError, OverflowError, RuntimeError, Image.DecompressionBombError, cv2.error)
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedPicture:
-    """`image` is as it is stored, not yet decoded; `beside` says what stands beside the pixels."""
+    """`image` is as it is stored, not yet decoded; `metadata` is what the file says beside its pixels."""
 
     image: Image.Image
     metadata: PictureMetadata
@@ -68,7 +68,7 @@ class OpenedPicture:
         return profile_use(self.metadata.profile, self.image.mode)
 
     def decode_upright(self) -> Image.Image:
-        """The decoded picture, turned as it says. ValueError and what Pillow raises where it is damaged."""
+        """The decoded picture, turned upright. ValueError and what Pillow raises where it is damaged."""
         try:
             self.image.load()
         except _OTHERS as error:
@@ -141,8 +141,8 @@ def _open(stream: BinaryIO, kind: Kind, path: Path) -> OpenedPicture:
 
 
 def _open_jxl(stream: BinaryIO, path: Path) -> OpenedPicture:
-    """Not through its plugin for Pillow, which leaves it open whether EXIF is to be minded: a picture that was a JPEG
-    comes as that JPEG, as it is stored, and any other has been turned by the decoder."""
+    """Open JPEG XL without its Pillow plugin, which does not say whether EXIF orientation is applied: a transcoded JPEG
+    comes back as that JPEG, as stored; the decoder turns any other upright."""
     size = jxl_size(stream)
     if size is not None:
         _check_limit(size)
@@ -187,7 +187,7 @@ def _open_with_library(kind: Kind, pixels: BinaryIO) -> Image.Image:
 
 
 def _decode_large(pixels: BinaryIO) -> Image.Image:
-    """A large picture that Pillow refuses while it opens it."""
+    """Decode, by OpenCV, a large picture that Pillow refuses to open."""
     pixels.seek(0)
     found = cv2.imdecode(np.frombuffer(pixels.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None:

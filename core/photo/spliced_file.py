@@ -1,4 +1,4 @@
-"""A file read as if it consisted of some of its parts only, with bytes of ours between them."""
+"""A file-like object made of pieces of another file and of bytes between them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Piece = bytes | tuple[int, int]
 
 
 class SplicedFile(io.RawIOBase):
-    """The pieces one after the other; nothing is copied before it is read."""
+    """The pieces one after the other, read from the file beneath on demand."""
 
     def __init__(self, stream: BinaryIO, pieces: Sequence[Piece]) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""ComfyUI's attention: while a model is trained PyTorch's own stands in for it, which has a backward pass everywhere.
+"""Replaces ComfyUI's attention by PyTorch's own in training, which has a backward pass on every device.
 
-Of the others sage attention and int8 attention have none, and the split ones, which ComfyUI takes where it has neither
-CUDA nor a flag, keep the whole table of scores for it.
+Sage attention and int8 attention have none, and the split ones, ComfyUI's default without CUDA, keep the whole matrix
+of scores for it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 OVERRIDE = "optimized_attention_override"
 
 
-def differentiable(override: Callable[..., Any] | None = None) -> Callable[..., Any]:
-    """A value for that option: `torch.nn.functional.scaled_dot_product_attention` in place of whatever backend ComfyUI
-    was started with. An `override` is called as before, but with it in place of that backend."""
+def differentiable_attention(override: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """A value for that option: `torch.nn.functional.scaled_dot_product_attention` instead of the backend that ComfyUI
+    was started with. An `override` is still called, with it as the backend."""
     plain: Callable[..., Any] = importlib.import_module("comfy.ldm.modules.attention").attention_pytorch
 
     def attention(_backend: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

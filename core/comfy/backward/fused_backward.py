@@ -15,8 +15,8 @@ from ...autograd.fused_backward import Rotate, apply_rotation, is_faster_rms_nor
 
 @contextmanager
 def use_fused_backward() -> Generator[None]:
-    """Inside, for as long as ComfyUI is told that it is training, `torch.nn.functional.rms_norm` and what ComfyUI's
-    models rotate queries and keys with have such gradients; the values are theirs."""
+    """Replace `torch.nn.functional.rms_norm` and ComfyUI's rotary embedding by functions with a fused backward, while
+    ComfyUI's `in_training` is set. The values stay the same."""
     with ExitStack() as stack:
         stack.enter_context(_rms_norms())
         stack.enter_context(_rotations())

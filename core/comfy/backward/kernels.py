@@ -1,4 +1,4 @@
-"""ComfyUI's fused kernels: while a model is trained, plain operations stand in for those without a backward pass."""
+"""Replaces ComfyUI's fused kernels without a backward pass by plain operations in training."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _PLAIN = (f"{_KITCHEN}.backends.eager.rope", f"{_KITCHEN}.backends.eager.adaln")
 
 @contextmanager
 def use_plain_kernels() -> Generator[None]:
-    """Inside, kernels whose plain form is known give way to it for as long as ComfyUI is told that it is training.
+    """Replace kernels whose plain form is known by it, while ComfyUI's `in_training` is set; restored on exit.
 
-    Most models look at `in_training` themselves before they call a kernel, but some do not. Nothing is done for a
-    ComfyUI without such kernels.
+    Most models check `in_training` themselves before they call a kernel, but some do not. Does nothing for a ComfyUI
+    without such kernels.
     """
     try:
         kitchen = importlib.import_module(_KITCHEN)
@@ -25,7 +25,7 @@ def use_plain_kernels() -> Generator[None]:
     except ImportError:
         yield
         return
-    # Those that end in "_" write into their arguments, for which there is no way back in any form.
+    # Those that end in "_" write into their arguments, which has no backward pass in any form.
     names = [name for name in kitchen.__all__ if not name.endswith("_")]
     replaced = {name: getattr(kitchen, name) for name in names if any(hasattr(module, name) for module in plain)}
     try:

@@ -1,4 +1,4 @@
-"""ComfyUI's own layers, whose weights it casts or fetches as they run, cast them again in the backward pass."""
+"""ComfyUI's own layers, whose weights it casts or fetches as they run, re-cast them in the backward pass."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ...autograd.tensors import is_plain
 
 @contextmanager
 def recast_layers(network: nn.Module) -> Generator[None]:
-    """Inside, ComfyUI's own layers of `network` cast their weights again in the backward pass; afterwards each is as it
-    was.
+    """Make ComfyUI's own layers of `network` re-cast their weights in the backward pass; restored on exit.
 
-    Which do is looked at in every call, for ComfyUI may move weights at any time. Their weights must be frozen.
+    Whether a layer casts is decided in every call, because ComfyUI may move weights at any time. The weights must be
+    frozen.
     """
     layers = [layer for layer in network.modules() if is_casting_layer(layer)]
     before = [layer.__dict__.get("forward") for layer in layers]
@@ -60,9 +60,9 @@ def _needs_cast(layer: Any) -> bool:
 
 
 def _is_plain_product(layer: nn.Module) -> bool:
-    """Whether the layer's result is its input times the weight that ComfyUI's cast gives, and a bias.
+    """Whether the layer's result is its input times ComfyUI's cast weight, plus a bias.
 
-    Others, such as older fp8 layers with scales and other packs' own, are run again as a whole.
+    Others, such as older fp8 layers with scales and those of other packs, are recomputed as a whole.
     """
     operations = importlib.import_module("comfy.ops")
     own = getattr(type(layer), "forward_comfy_cast_weights", None)
@@ -71,9 +71,9 @@ def _is_plain_product(layer: nn.Module) -> bool:
 
 
 def _cast_weight(layer: Any, like: torch.Tensor) -> torch.Tensor:
-    """The layer's weight (out, in) in the dtype and on the device of `like`, a tensor of its own or to be used at once.
+    """The layer's weight (out, in) in the dtype and on the device of `like`, for immediate use.
 
-    ComfyUI's older way of casting, which takes no buffer that is used again.
+    By ComfyUI's older cast function, which uses no shared buffer.
     """
     weight, _ = importlib.import_module("comfy.ops").cast_bias_weight(layer, like)
     if not is_plain(weight):

@@ -25,16 +25,16 @@ _UNWANTED = r"modulation|ada_?ln|[._]mod([._A-Z]|$)|norm|ref_image"
 
 
 class TextRule(Enum):
-    """How captions of different lengths come into one pass without changing each other's result.
+    """How captions of different lengths share a forward pass without changing each other's result.
 
-    `APART`: they do not, unless ComfyUI knows how (UNets repeat text). `MASKED`: padded, with an `attention_mask` for
-    each. `FULL_LENGTH`: filled with zeros up to the length that the model was trained with; longer ones go apart. Of
-    the zeros at their ends a few are gone through, and counted as all of them.
+    `APART`: split into separate batches, unless ComfyUI can join them (UNets repeat text). `MASKED`: padded, with an
+    `attention_mask` for each. `FULL_LENGTH`: zero-padded to the length that the model was trained with, longer ones
+    apart. The zeros at their ends are collapsed into a few tokens with a log-count attention bias.
 
-    The others are padded, and the padding is hidden from attention by us; samples that bring a mask go alone. `HIDDEN`:
-    behind the text, which comes before the picture, or is only attended to. `HIDDEN_AHEAD`: in front of the text, from
-    which the picture's positions count on; they are rotary, so that only distances matter. `HIDDEN_LAST`: behind the
-    text, which comes after the picture.
+    The others are padded, and we mask the padding out of attention; samples that bring a mask are run alone. `HIDDEN`:
+    padding after the text, which comes before the picture or is cross-attended. `HIDDEN_AHEAD`: padding before the
+    text, from which the picture's positions count on; they are rotary, so that only distances matter. `HIDDEN_LAST`:
+    padding after the text, which comes after the picture.
     """
 
     APART = "apart"
@@ -53,7 +53,7 @@ class TextRule(Enum):
 @dataclass(frozen=True)
 class Architecture:
     """`name` is the LoRA file's `modelspec.architecture`, `targets` the layers that get an adapter by default, "" where
-    these are the layers of its blocks, `min_latent_size` the side of the smallest latent that the network takes."""
+    these are the layers of its blocks, `min_latent_size` the smallest side of a latent, in cells, that it takes."""
 
     name: str
     targets: str = ""
@@ -107,12 +107,12 @@ def architecture_names() -> tuple[str, ...]:
 
 
 def architecture_of(model: Any) -> Architecture:
-    """What is known of a ComfyUI `BaseModel`; of one of which nothing is, the name of its class."""
+    """What is known of a ComfyUI `BaseModel`; the name of its class alone where nothing is."""
     kinds = [kind.__name__ for kind in type(model.model_config).__mro__]
     known = next((_BY_CLASS[kind] for kind in kinds if kind in _BY_CLASS), Architecture(kinds[0].lower()))
     network = model.diffusion_model
     if getattr(network, "context_processor", None) is not None:
-        # In it SD3's text attends to itself in a way that cannot be answered.
+        # In it SD3's text attends to itself, where padding cannot be masked.
         known = replace(known, text=TextRule.APART)
     if known.targets:
         return known

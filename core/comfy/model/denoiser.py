@@ -18,7 +18,7 @@ from ...autograd.inference_weights import DifferentiableWeights
 from ...errors import MaskLossError, TrainingError
 from ...train.config import TrainingDtype
 from ...train.denoiser import Family
-from ..backward.attention import OVERRIDE, differentiable
+from ..backward.attention import OVERRIDE, differentiable_attention
 from ..backward.fused_backward import use_fused_backward
 from ..backward.kernels import use_plain_kernels
 from ..backward.recast import is_casting_layer, recast_layers
@@ -30,7 +30,7 @@ from .image_to_video import can_place, position_options, training_notes
 from .loading import disable_dynamic_memory, load, sampling_dtype, set_compute_dtype
 from .predictions import prediction_family, supported_image_channels
 
-# Below it the model's estimate of the clean latent says too little about its error to be divided by sigma.
+# Dividing the error of the clean estimate by a smaller sigma would amplify rounding.
 _MIN_SIGMA = 1e-3
 _CHECKED_CELLS = 8
 # What a network raises when it is given something that is not made for it.
@@ -38,11 +38,11 @@ _FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, Runti
 
 
 class ComfyDenoiser:
-    """A loaded ComfyUI model that predicts with a graph. `open_denoiser` makes one, and it works only inside of that.
+    """A loaded ComfyUI model that predicts with a graph. `open_denoiser` makes one, valid inside its context.
 
     The error is (x0 − x0_pred)/sigma, for v-prediction (x0 − x0_pred)·√(sigma²+1)/sigma: the difference of velocities
-    (flow), of noises (eps) or of v. Inside of `lend()` the model is ComfyUI's again, to be sampled from, as the
-    ModelPatcher that it gives.
+    (flow), of noises (eps) or of v. Inside `lend()` the model is ComfyUI's again, to be sampled from: it yields
+    the ModelPatcher.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class ComfyDenoiser:
         self._architecture = architecture_of(self._model)
         self._options = _transformer_options(patcher)
         own = self._options.get(OVERRIDE)
-        self._options[OVERRIDE] = differentiable(own)
+        self._options[OVERRIDE] = differentiable_attention(own)
         rule = self._architecture.text
-        # The user's own attention would have to be ours at the same time; own positions do not count on from the text.
+        # Hiding padding needs the attention override, and text ahead of the picture needs the default positions.
         taken = rule.hides_padding and own is not None
         moved = rule is TextRule.HIDDEN_AHEAD and "rope_options" in self._options
         self._text_rule = TextRule.APART if taken or moved else rule
@@ -99,11 +99,11 @@ class ComfyDenoiser:
         return 1 / self._sigma(t_B) ** 2
 
     def can_place(self, indices: Sequence[int]) -> bool:
-        """Evenly spaced ones, in an image-to-video model."""
+        """Whether the indices are evenly spaced and this is an image-to-video model."""
         return self.image_channels > 0 and can_place(self.module, indices)
 
     def autograd_context(self, checkpoint: bool) -> AbstractContextManager[object]:
-        """Around `predict` and the `backward` of what comes of it."""
+        """A context for `predict` and for the `backward` of its result."""
         if checkpoint or not self._checkpointing.mutating:
             return nullcontext()
         return mutation_allowed()
@@ -150,7 +150,7 @@ class ComfyDenoiser:
                 "sample_sigmas": sigmas[:0],
                 "cond_or_uncond": [0] * len(where),
                 "uuids": [None] * len(where),
-                **({} if group.padding is None else {OVERRIDE: differentiable(group.padding.attention)}),
+                **({} if group.padding is None else {OVERRIDE: differentiable_attention(group.padding.attention)}),
                 **position_options(self._options, group.frames),
             }
             with nullcontext() if group.padding is None else group.padding.around(self.module):
@@ -162,7 +162,7 @@ class ComfyDenoiser:
     def _sigma(self, t_B: torch.Tensor) -> torch.Tensor:
         if self.family is Family.FLOW:
             return t_B.float().clamp(min=_MIN_SIGMA)
-        # These were trained on whole timesteps.
+        # Eps and v models are trained on integer timesteps.
         sigmas = self._sampling.sigmas
         index = (t_B.double() * len(sigmas)).floor().long().clamp(0, len(sigmas) - 1)
         return sigmas.to(t_B.device)[index].float()
@@ -188,7 +188,7 @@ class ComfyDenoiser:
 
 
 def model_identity(model: Any, guidance: float | None = None) -> str:
-    """What the denoiser of a MODEL will call its `identity`; nothing is loaded for it."""
+    """The `identity` that a MODEL's denoiser will have; loads nothing."""
     return _identity(model, model.get_model_object("model_sampling"), effective_guidance(model.model, guidance))
 
 
@@ -200,15 +200,14 @@ def open_denoiser(
     dtype: TrainingDtype | None = None,
     dropout: bool = False,
 ) -> Generator[ComfyDenoiser]:
-    """Load a ComfyUI MODEL for training; afterwards, also after an exception, it is as it was and samples the same.
+    """Load a ComfyUI MODEL for training; on exit, also after an exception, it is restored and samples the same.
 
     `example` is some caption's embeddings (such as `cache.example_text()`), with which the gradients are checked.
-    `guidance` is what a guidance-distilled model is told where the embeddings say nothing; None = ComfyUI's default.
-    Models that are not guidance-distilled have a `guidance` of None whatever is given.
-    A model that samples in a 16-bit type other than `dtype` computes in fp32 meanwhile (under autocast where `dtype` is
-    one); None = as in sampling. With `dropout` in the adapters each token of padding is gone through, for each has its
-    own chance. TrainingError, by name, for a prediction type or an input that is not supported, and
-    for wrong gradients.
+    `guidance` conditions a guidance-distilled model where the embeddings bring none; None = ComfyUI's default. Models
+    that are not guidance-distilled have a `guidance` of None whatever is given. A model that samples in a 16-bit dtype
+    other than `dtype` computes in fp32 (under autocast where `dtype` is one); None = as in sampling. With `dropout` in
+    the adapters padding tokens are not collapsed, because each is dropped independently. TrainingError, by name, for a
+    prediction type or an input that is not supported, and for wrong gradients.
     """
     management: Any = importlib.import_module("comfy.model_management")
     image_channels = supported_image_channels(model)
@@ -218,7 +217,7 @@ def open_denoiser(
         patcher.pre_run()
         stack.callback(patcher.cleanup)
         stack.callback(setattr, management, "in_training", getattr(management, "in_training", False))
-        # Some kernels that ComfyUI uses otherwise have no backward pass.
+        # Makes ComfyUI avoid some kernels that have no backward pass.
         management.in_training = True
         stack.enter_context(use_plain_kernels())
         stack.enter_context(use_fused_backward())
@@ -229,10 +228,10 @@ def open_denoiser(
         stack.enter_context(checkpointing.install())
         identity = model_identity(model, guidance)
         lend = lambda: _lend_model(patcher, weights, management)  # noqa: E731
-        told = effective_guidance(patcher.model, guidance)
+        effective = effective_guidance(patcher.model, guidance)
         counting = stack.enter_context(watch_text_attention(patcher.model.diffusion_model))
         denoiser = ComfyDenoiser(
-            patcher, checkpointing, told, identity, lend, image_channels, None if dropout else counting
+            patcher, checkpointing, effective, identity, lend, image_channels, None if dropout else counting
         )
         check_gradients(checkpointing, _small_pass(denoiser, example))
         yield denoiser
@@ -240,7 +239,7 @@ def open_denoiser(
 
 @contextmanager
 def _lend_model(patcher: Any, weights: DifferentiableWeights, management: Any) -> Generator[Any]:
-    """The patcher as ComfyUI's samplers take it, who may unload it meanwhile; afterwards ready for training again."""
+    """Give the patcher back to ComfyUI's samplers, which may unload it; ready for training again on exit."""
     with ExitStack() as stack:
         stack.callback(patcher.pre_run)
         stack.callback(setattr, management, "in_training", management.in_training)
@@ -286,5 +285,5 @@ def _identity(patcher: Any, sampling: Any, guidance: float | None) -> str:
     kind = type(patcher.model).__name__
     precision = str(sampling_dtype(patcher)).removeprefix("torch.")
     schedule = f"shift{sampling.shift:g}" if hasattr(sampling, "shift") else f"{float(sampling.sigma_max):.4g}"
-    told = "" if guidance is None else f"-guidance{guidance:g}"
-    return f"comfy-{kind}-{precision}-{schedule}{told}-{patcher_fingerprint(patcher, 'diffusion_model.')}"
+    guided = "" if guidance is None else f"-guidance{guidance:g}"
+    return f"comfy-{kind}-{precision}-{schedule}{guided}-{patcher_fingerprint(patcher, 'diffusion_model.')}"

@@ -1,4 +1,4 @@
-"""What tells one ComfyUI model from another without reading gigabytes."""
+"""Fingerprints of ComfyUI models, from samples of their weights: without reading gigabytes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SAMPLES = 64
 
 
 def patcher_fingerprint(patcher: Any, prefix: str = "") -> str:
-    """Hex digest over a ModelPatcher's weights and patches (LoRAs), whether or not these are applied at the moment.
+    """Hex digest over a ModelPatcher's weights and patches (LoRAs), whether or not the patches are applied.
 
-    Of each tensor whose name starts with `prefix`: name, shape, dtype and 64 values spread evenly. Another training of
-    the same network differs in nearly every tensor.
+    It covers name, shape, dtype and 64 evenly spaced values of each tensor whose name starts with `prefix`. Two
+    trainings of one network differ in nearly every tensor.
     """
     digest = hashlib.sha256()
     backup: Mapping[str, Any] = patcher.backup

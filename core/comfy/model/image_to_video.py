@@ -1,4 +1,4 @@
-"""What WAN's image-to-video models take beside noise and text, as ComfyUI's own nodes give it."""
+"""What WAN's image-to-video models take besides noise and text, in the form of ComfyUI's own nodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .architectures import is_unet
 
 # Of WAN's other models some take as many channels for something else, and are classes of their own.
 _IMAGE_TO_VIDEO = "WAN21"
-# These always take a first frame's channels, empty where they sample from text alone.
+# These always take a first frame's channels, zero where they sample from text alone.
 _EMPTY_FROM_TEXT = ("HunyuanVideo15", "Kandinsky5")
 # These take something in no channels beside the latent.
 _DRIVEN = {"WAN21_Vace": "control frames and their masks", "WAN22_S2V": "speech"}
@@ -52,7 +52,7 @@ def _channels_beside(model: Any, channels: int) -> int:
 
 
 def training_notes(model: Any) -> tuple[str, ...]:
-    """What is to be known of training a BaseModel that can be given a first frame."""
+    """Remarks for the user on training a BaseModel that can be given a first frame."""
     kind = type(model).__name__
     if kind in _EMPTY_FROM_TEXT:
         return (f"{kind} is trained as it samples from text, without a first frame.",)
@@ -75,13 +75,13 @@ def as_conditioning(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor
 
 
 def frame_indices(given: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
-    """The numbers of a sample's latent frames, where they are not simply counted."""
+    """The indices of a sample's latent frames; empty where they are 0, 1, 2…"""
     return tuple(int(index) for index in given[FRAMES]) if FRAMES in given else ()
 
 
 def can_place(network: Any, indices: Sequence[int]) -> bool:
-    """Whether WAN's network can be told of latent frames with these numbers, of which it takes a scale and a shift; in
-    a ComfyUI older than its ScaleROPE node it counts, from 0."""
+    """Whether WAN's network can be given latent frames with these indices: it takes a scale and a shift of them. In a
+    ComfyUI older than its ScaleROPE node they can only be 0, 1, 2…"""
     if tuple(indices) == tuple(range(len(indices))):
         return True
     takes_options = "transformer_options" in inspect.signature(network.rope_encode).parameters
@@ -89,8 +89,8 @@ def can_place(network: Any, indices: Sequence[int]) -> bool:
 
 
 def position_options(options: Mapping[str, Any], frames: Sequence[int]) -> dict[str, Any]:
-    """Transformer options that put latent frames where `frames` says, over the user's own for time. ComfyUI's ScaleROPE
-    node sets the same."""
+    """Transformer options that give latent frames the positions `frames`, replacing the user's own for time, as
+    ComfyUI's ScaleROPE node does."""
     if not frames:
         return {}
     step = frames[1] - frames[0] if len(frames) > 1 else 1

@@ -1,6 +1,6 @@
-"""A ComfyUI MODEL's weights brought to where they are trained: no dynamic memory, and the wanted precision.
+"""Loads a ComfyUI MODEL for training: without dynamic memory, and in the wanted compute dtype.
 
-`management` is ComfyUI's `model_management`; what has to be undone at the end goes onto `stack`.
+`management` is ComfyUI's `model_management`; what is undone at the end goes onto `stack`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FREE_FRACTION = 0.3
 
 
 def disable_dynamic_memory(model: Any, management: Any, stack: ExitStack) -> Any:
-    """The patcher without ComfyUI's dynamic memory, which moves weights under our feet."""
+    """The patcher without ComfyUI's dynamic memory, which moves weights at any time."""
     patcher = model
     if getattr(model, "is_dynamic", bool)():
         if model.cached_patcher_init is None:
@@ -35,7 +35,7 @@ def disable_dynamic_memory(model: Any, management: Any, stack: ExitStack) -> Any
 
 
 def set_compute_dtype(dtype: TrainingDtype | None, patcher: Any, management: Any, stack: ExitStack) -> Any:
-    """The patcher, or a clone that computes in fp32 because its own 16-bit type is not the wanted one."""
+    """The patcher, or a clone that computes in fp32 where its own 16-bit dtype is not `dtype`."""
     wanted = None if dtype is None else arithmetic(dtype, torch.device(patcher.load_device))
     if wanted is None or sampling_dtype(patcher) in (wanted, torch.float32):
         return patcher
@@ -46,12 +46,12 @@ def set_compute_dtype(dtype: TrainingDtype | None, patcher: Any, management: Any
 
 
 def sampling_dtype(patcher: Any) -> torch.dtype:
-    """What the model computes in when it samples, whether or not the user's choice of it is applied at the moment."""
+    """The dtype that the model computes in when it samples."""
     return patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()
 
 
 def load(patcher: Any, management: Any) -> None:
-    """All weights onto the patcher's device, or as many as leave room to train; layers fetch the rest as they run."""
+    """Load all weights onto the device, or as many as leave room to train; layers fetch the rest as they run."""
     device = patcher.load_device
     if management.is_device_cpu(device):
         management.load_models_gpu([patcher], force_full_load=True)

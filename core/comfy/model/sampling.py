@@ -1,4 +1,4 @@
-"""Sample pictures by ComfyUI's own sampler, from the very model that is being trained.
+"""Sample pictures by ComfyUI's own sampler, from the model that is being trained.
 
 Shapes: B pictures, F frames, H, W pixels.
 """
@@ -33,8 +33,8 @@ _FRAMES_SHOWN = 4
 class ComfySampling:
     """ComfyUI's CONDITIONING, LATENT, VAE, SAMPLER and SIGMAS, and how often to sample with them.
 
-    Without `negative` there is no guidance by it, and `cfg` does not act. With `recognizer` and `identity` the pictures
-    are measured; then `bleed`, another person's prompt, and `plain`, one of anything else, are sampled too.
+    Without `negative` there is no classifier-free guidance, and `cfg` has no effect. With `recognizer` and `identity`
+    the pictures are scored; then `bleed`, another person's prompt, and `plain`, one of anything else, are sampled too.
     """
 
     positive: Sequence[Any]
@@ -78,7 +78,7 @@ class ComfySampling:
             for prompt, conditioning in prompts.items():
                 if conditioning is None:
                     continue
-                # The global generators feed ancestral samplers; training keeps its own, and other packs theirs.
+                # Ancestral samplers draw from the global generators, whose state must stay as it is.
                 with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
                     samples = self._sample(patcher, conditioning, check)
                     check()

@@ -1,7 +1,7 @@
-"""Padding that a model was trained to see: a few tokens of it are gone through, and counted as all of it.
+"""Collapses identical padding tokens of a text into a few, with a log-count attention bias in their place.
 
-ComfyUI's text encoder fills every caption of WAN with zeros up to 512 tokens, so that most of what WAN attends to is
-the same. Shapes: B batch, L tokens, S tokens that are left, D width.
+ComfyUI's text encoder pads every caption of WAN with zeros to 512 tokens, and WAN is trained to attend to them. Shapes:
+B batch, L tokens, S tokens that are left, D width.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAME = ".cross_attn"
 
 @dataclass(eq=False)
 class TextAttention:
-    """The modules of a network in which the picture attends to the text: how many ran, how many without a count."""
+    """A network's cross-attention modules as they run: `runs` of them, `uncounted` of these without the bias."""
 
     running: bool = False
     counted: bool = False
@@ -43,7 +43,7 @@ class TextAttention:
 
 @contextmanager
 def watch_text_attention(network: nn.Module) -> Generator[TextAttention]:
-    """Around all passes through the network, forth and back, where blocks may run again."""
+    """Track the cross-attention modules of the network; to be open during forward and backward passes."""
     attention = TextAttention()
     modules = [module for name, module in network.named_modules() if f".{name}".endswith(_NAME)]
     hooks = [module.register_forward_pre_hook(attention.enter) for module in modules]
@@ -57,10 +57,10 @@ def watch_text_attention(network: nn.Module) -> Generator[TextAttention]:
 
 @dataclass(frozen=True, eq=False)
 class CollapsedPadding:
-    """What attention adds to the scores of the tokens that are left, so that those of the padding count as all of it.
+    """The attention bias of the tokens that are left, by which the few of the padding weigh as all of it did.
 
-    n equal tokens weigh as much as one whose score is greater by log n, for a model that attends to the text from the
-    picture alone and gives it no positions.
+    n identical tokens have the weight of one whose score is greater by log n, in a model that uses the text in
+    cross-attention only and gives it no positions.
     """
 
     bias_BS: torch.Tensor
@@ -76,7 +76,7 @@ class CollapsedPadding:
 
     @contextmanager
     def around(self, network: nn.Module) -> Generator[None]:
-        """A forward pass. TrainingError where a module that attends to the text did not ask for its count."""
+        """A forward pass. TrainingError where a cross-attention module ran without the bias."""
         self.where.running, self.where.runs, self.where.uncounted = False, 0, 0
         yield
         if self.where.uncounted or not self.where.runs:
@@ -90,7 +90,7 @@ class CollapsedPadding:
 def collapse_padding(
     text_BLD: torch.Tensor, where: TextAttention, device: torch.device | None = None
 ) -> tuple[torch.Tensor, CollapsedPadding | None]:
-    """The texts, cut where only zeros follow in each of them, and what counts these; None where nothing is cut.
+    """The texts without most of the zeros at their common end, and the bias for those; None where nothing is cut.
 
     `device` is the model's; None = the texts'.
     """

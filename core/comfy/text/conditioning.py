@@ -18,9 +18,9 @@ from .padding import HiddenPadding, pad_together
 Conds = dict[str, Any]
 
 _TEXT, _TOKENS, _MASK = "c_crossattn", "num_tokens", "attention_mask"
-# Anima's embeddings are made anew for tokens of another kind, by a part of the network.
+# Anima's network has an adapter that turns its embeddings into those of another tokenizer's tokens.
 _OTHER_TOKENS, _OTHER_WEIGHTS = "t5xxl_ids", "t5xxl_weights"
-# With anything else beside the text, such as a mask or a second text, padding would be more than zeros at the end.
+# With other conditions besides the text, such as a mask or a second text, padding with zeros is not enough.
 _PADDABLE = {_TEXT, _TOKENS, "y", "c_concat", "guidance", "ref_latents", "ref_latents_method"}
 # Flux's and HunyuanVideo's, and Chroma's.
 _GUIDANCE_LAYERS = ("guidance_in.", "distilled_guidance_layer.")
@@ -28,10 +28,10 @@ _GUIDANCE_LAYERS = ("guidance_in.", "distilled_guidance_layer.")
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Samples that go through the model together, by position, with the model's keyword arguments for all of them.
+    """Samples that share a forward pass, by position, with the model's keyword arguments for all of them.
 
-    `padding` is None where their texts are as the model's encoder gives them. `frames` are the numbers of their latent
-    frames where these are not simply counted.
+    `padding` is None where their texts are as the encoder gave them. `frames` are the indices of their latent frames
+    where these are not 0, 1, 2…
     """
 
     positions: tuple[int, ...]
@@ -48,10 +48,10 @@ def condition(
     rule: TextRule,
     counting: TextAttention | None = None,
 ) -> list[Rows]:
-    """One row per sample. Rows that cannot share a pass without changing each other's result come apart.
+    """One row per sample. Rows that would change each other's result are split into separate batches.
 
     `noise` has the model's own axes, (B,C,h,w) or (B,C,T,h,w). `guidance` replaces the model's default where the
-    embeddings bring none. With `counting`, the zeros at the ends of full-length texts are counted.
+    embeddings bring none. With `counting`, the zeros at the ends of full-length texts are collapsed.
     """
     embeddings = [embeddings_to_cond(as_conditioning(each)) for each in text]
     frames = [frame_indices(each) for each in text]
@@ -95,7 +95,7 @@ def _concat_rows(
         return Rows(tuple(positions), arguments)
     texts = [each[_TEXT] for each in conds]
     if not rule.hides_padding or len({each.cond.shape for each in texts}) == 1:
-        # A copy also of one alone, for some networks write into their text.
+        # A copy, also of a single one, because some networks write into their text.
         return Rows(tuple(positions), {**arguments, _TEXT: texts[0].concat(texts[1:])})
     text, padding = pad_together([each.cond for each in texts], model.diffusion_model, noise, rule)
     if _TOKENS in arguments:
@@ -129,7 +129,7 @@ def _build_conds(model: Any, embeddings: Conds, noise: torch.Tensor, guidance: f
 
 
 def _translate_text(model: Any, conds: Conds, device: torch.device) -> Conds:
-    """With the text that the network would make of it within its pass, which is as long for every caption."""
+    """Run the network's text adapter now, whose result has the same length for every caption."""
     kept = {name: cond for name, cond in conds.items() if name not in (_OTHER_TOKENS, _OTHER_WEIGHTS)}
     dtype = model.get_dtype_inference()
     text = model.diffusion_model.preprocess_text_embeds(
@@ -152,7 +152,7 @@ def _can_share_pass(first: Conds, second: Conds, rule: TextRule, repeats: bool) 
 
 
 def _has_same_text_length(first: Any, second: Any, repeats: bool) -> bool:
-    """Or, with `repeats`, what ComfyUI makes the same by repeating: right only where text is merely attended to."""
+    """Whether texts are of one length, with `repeats` also by repeating: right only where text is cross-attended."""
     return first.can_concat(second) if repeats else first.cond.shape == second.cond.shape
 
 
@@ -162,14 +162,14 @@ def _drop_full_mask(conds: Conds) -> Conds:
 
 
 def _fill_to_length(embeddings: Conds, tokens: int) -> Conds:
-    """With zeros up to the number of tokens that the model was trained with, as its own encoder gives them."""
+    """Pad with zeros to the number of tokens that the model was trained with, as its own encoder does."""
     text = embeddings["cross_attn"]
     room = tokens - text.shape[1]
     return {**embeddings, "cross_attn": F.pad(text, (0, 0, 0, room))} if room > 0 else embeddings
 
 
 def _pad_captions(embeddings: Sequence[Conds]) -> list[Conds]:
-    """Captions of one length, and masks that say which tokens are real."""
+    """Pad captions to one length, with masks that say which tokens are real."""
     lengths = [each["cross_attn"].shape[1] for each in embeddings]
     longest = max(lengths)
     if min(lengths) == longest and all("attention_mask" not in each for each in embeddings):

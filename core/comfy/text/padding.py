@@ -1,4 +1,4 @@
-"""Captions of different lengths in one forward pass: padded, and the padding hidden from attention.
+"""Captions of different lengths in one forward pass: padded, and the padding masked out of attention.
 
 Shapes: B batch, L tokens of a text, S tokens that all are padded to, D width.
 """
@@ -22,11 +22,10 @@ from ..model.architectures import TextRule
 class HiddenPadding:
     """Which tokens of the texts are padding, for a model that attends to text and picture together, or to either.
 
-    A key that no query sees changes nothing but the order of additions, and what padded queries see nobody reads. So a
-    row comes out as it would alone, where its positions are the same. `ahead` of the text are so many other tokens, all
-    of the others where that is None. `picture_tokens` tells attention within the picture, which has no text to hide.
-    `filled_BS` are tokens that Z-Image would have filled up with its own; behind its picture it has some whose position
-    does not count on from the text.
+    A masked key changes only the order of additions, and the results of padded queries are not used. So a row's result
+    is the same as alone, where its positions are. `ahead` is the number of other tokens before the text, None for all
+    of them. Attention over `picture_tokens` is within the picture and has no text to hide. `filled_BS` are tokens that
+    Z-Image replaces by its own padding token.
     """
 
     hidden_BS: torch.Tensor
@@ -38,7 +37,7 @@ class HiddenPadding:
         """Stands for ComfyUI's `optimized_attention`, by the option `optimized_attention_override`."""
         query, key = args[:2]
         others = key.shape[-2] - self.hidden_BS.shape[1]
-        # Some attend to other things beside, with rows of their own, such as the pixels of each patch.
+        # Some attend to other sequences too, with a batch of their own, such as the pixels of each patch.
         of_samples = query.shape[0] == self.hidden_BS.shape[0]
         if not of_samples or others < 0 or key.shape[-2] == self.picture_tokens:
             return function(*args, **kwargs)
@@ -46,12 +45,12 @@ class HiddenPadding:
         hidden = F.pad(self.hidden_BS, (ahead, others - ahead))
         mask = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device)
         mask = mask.masked_fill(hidden, torch.finfo(query.dtype).min)
-        # After the heads stands the mask of those that always give one: none, or their texts would not be padded.
+        # Some models pass a mask after the heads. It is None here, else their texts would not be padded.
         return function(*args[:4], **{**kwargs, "mask": mask[:, None, None]})
 
     @contextmanager
     def around(self, network: nn.Module) -> Generator[None]:
-        """A forward pass, in which what the network itself does with all tokens leaves the padding out."""
+        """A forward pass in which the network's own operations over all tokens leave the padding out."""
         hooks: list[Any] = []
         # HunyuanVideo's refiner takes the mean over all tokens.
         pooled = getattr(getattr(network, "txt_in", None), "c_embedder", None)
@@ -69,8 +68,8 @@ class HiddenPadding:
 
     def _correct_mean(self, _module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         mean = arguments[0]
-        share = 1 / (1 - self.hidden_BS.float().mean(1, keepdim=True))
-        return (mean * share.to(mean.dtype), *arguments[1:])
+        factor = 1 / (1 - self.hidden_BS.float().mean(1, keepdim=True))
+        return (mean * factor.to(mean.dtype), *arguments[1:])
 
     def _correct_positions(self, _module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
         positions = arguments[0].expand(len(self.hidden_BS), -1, -1).clone()
@@ -81,7 +80,7 @@ class HiddenPadding:
 def pad_together(
     text_B1LD: Sequence[torch.Tensor], network: nn.Module, noise: torch.Tensor, rule: TextRule
 ) -> tuple[torch.Tensor, HiddenPadding]:
-    """The texts, each (1,L,D), with zeros where the rule has its padding, as (B,S,D), and what hides these zeros.
+    """The texts, each (1,L,D), padded with zeros where the rule says, as (B,S,D), and what masks the padding.
 
     `noise` is the latent with the model's own axes, (B,C,h,w) or (B,C,T,h,w).
     """
@@ -123,7 +122,7 @@ def _round_up(tokens: int, multiple: int) -> int:
 
 
 def _count_picture_tokens(network: nn.Module, noise: torch.Tensor) -> int:
-    # Krea 2 calls it otherwise.
+    # Krea 2 names it `patch`.
     patch: Any = getattr(network, "patch_size", getattr(network, "patch", 1))
     sides = noise.shape[2:]
     patches = [patch] * len(sides) if isinstance(patch, int) else list(patch)[-len(sides) :]

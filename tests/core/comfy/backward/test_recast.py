@@ -130,7 +130,7 @@ def test_the_check_at_the_start_refuses_gradients_through_such_a_buffer(
     """Without casting again checkpointed and plain gradients agree, and are equally wrong."""
     model = tiny.load_model(name)
     monkeypatch.setattr(denoiser_module, "recast_layers", nullcontext)
-    with streamed(model, monkeypatch), pytest.raises(TrainingError, match="overwritten meanwhile"):
+    with streamed(model, monkeypatch), pytest.raises(TrainingError, match="overwritten before the backward"):
         gradients(model, name)
 
 
