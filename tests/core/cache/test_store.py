@@ -1,6 +1,5 @@
 """A cache opens fast, says what is stale, and never gives out what is damaged."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -30,30 +29,6 @@ def test_opening_gives_what_caching_gave(cache: LatentCache) -> None:
     assert opened.fingerprint == cache.fingerprint
     assert (opened.architecture, opened.encoder) == ("demo", "maskloss-demo-dct-1")
     assert (opened.stale_entries, opened.missing_sources) == ((), ())
-
-
-def test_there_must_be_an_index(tmp_path: Path) -> None:
-    with pytest.raises(CacheError, match=r"There is no cache in .*maskloss_index\.json is missing"):
-        open_cache(tmp_path)
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": 2, "entries": [{"name": "a"}]}'])
-def test_a_damaged_index_is_named(tmp_path: Path, content: str) -> None:
-    (tmp_path / "maskloss_index.json").write_text(content)
-    with pytest.raises(CacheError, match=r"The cache index .*maskloss_index\.json is damaged"):
-        open_cache(tmp_path)
-
-
-def test_an_index_of_another_format_or_without_entries_is_refused(cache: LatentCache) -> None:
-    path = cache.directory / "maskloss_index.json"
-    index = json.loads(path.read_text())
-    path.write_text(json.dumps({**index, "format": 99}))
-    with pytest.raises(CacheError, match="has format 99 instead of 2; run CacheLatents and CacheText again: they keep"):
-        open_cache(cache.directory)
-    empty = {name: [] for name in index["entries"]}, {name: [] for name in index["sources"]}
-    path.write_text(json.dumps({**index, "entries": empty[0], "sources": empty[1]}))
-    with pytest.raises(CacheError, match="is empty"):
-        open_cache(cache.directory)
 
 
 def test_a_missing_file_is_named(cache: LatentCache) -> None:

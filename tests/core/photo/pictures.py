@@ -165,3 +165,18 @@ def dng(linear_HWC: np.ndarray, orientation: int = 1, neutral: tuple[float, floa
             value, values = long(place + len(values)), values + value + bytes(len(value) % 2)
         directory += struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")
     return b"II*\0" + long(8) + short(len(entries)) + directory + bytes(4) + values + cells.tobytes()
+
+
+def corner() -> np.ndarray:
+    """Grey, with red in the upper left."""
+    pixels = np.full((48, 80, 3), 90, np.uint8)
+    pixels[:16, :24] = (220, 20, 20)
+    return pixels
+
+
+def is_red(rgb: np.ndarray) -> bool:
+    return int(rgb[0]) > int(rgb[1]) + 60
+
+
+def corners(rgb: np.ndarray) -> list[bool]:
+    return [is_red(rgb[y, x]) for y, x in ((4, 4), (4, -4), (-4, 4), (-4, -4))]
