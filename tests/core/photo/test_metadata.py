@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from maskloss.core.errors import ImageError
 from maskloss.core.images import image_size, load_image, load_mask, picture_facts
@@ -53,6 +53,8 @@ KINDS = ["PNG", "JPEG", "WEBP", *(["AVIF"] if features.check("avif") else [])]
     rest=st.binary(max_size=64),
 )
 def test_no_exif_block_stops_a_picture(tmp_path_factory, kind, tag, type_, count, value, order, rest):
+    # Pillow's AVIF encoder takes the orientation out of the block, and fails where it is no SHORT.
+    assume(kind != "AVIF" or tag != 0x0112)
     path = tmp_path_factory.mktemp("exif") / "a"
     path.write_bytes(with_exif(kind, exif((tag, type_, count, value), order=order) + rest))
     rgb, alpha = load_image(path)
