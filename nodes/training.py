@@ -92,7 +92,9 @@ class MaskLossTrainLora(Node):
                 "validation_split": FLOAT(0.0, 0, 0.99, 0.05, "Share of photographs held back for validation."),
                 "save_every": INT(0, 0, MAX_STEPS, "A numbered LoRA every so many steps; 0 = only at the end."),
                 "output_name": STRING("loras/maskloss/lora", "Under output, without suffix."),
-                "on_existing": COMBO(OnExisting, "When output_name was used: resume that run, number a new one, or overwrite it."),
+                "on_existing": COMBO(
+                    OnExisting, "Where output_name was used: resume that run, number a new one, overwrite."
+                ),
                 "training_dtype": COMBO(TrainingDtype, "Precision of the model's arithmetic."),
                 "lora_dtype": COMBO(LoraDtype, "Precision of the trained weights."),
                 "min_snr_gamma": FLOAT(0.0, 0, 100, 0.5, "Min-SNR weighting of eps and v models; 0 = off."),
