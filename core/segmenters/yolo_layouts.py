@@ -19,7 +19,8 @@ from ..errors import UserError
 from .person_names import person_classes
 
 _MIN_SCORE, _MAX_OVERLAP = 0.25, 0.7  # ultralytics' own defaults for predictions
-_STRIDES = (8, 16, 32)
+_STRIDES = (8, 16, 32, 64)
+_USUAL_STRIDE = 32  # of the coarsest grid
 _FINISHED_COLUMNS = 6  # x0, y0, x1, y1, score, class
 _PLACEHOLDER = re.compile(r"(class|label)?[ _]?\d+", re.IGNORECASE)
 _EXPECTED = (
@@ -59,7 +60,7 @@ def read_metadata(written: Mapping[str, str]) -> YoloMetadata:
     return YoloMetadata(
         names={int(index): str(name) for index, name in names.items()} if _is_table(names) else {},
         size=(sides[1], sides[0]) if whole else None,
-        stride=stride if isinstance(stride, int) and stride > 0 else max(_STRIDES),
+        stride=stride if isinstance(stride, int) and stride > 0 else _USUAL_STRIDE,
         task=written.get("task", ""),
         says_finished=with_nms or written.get("end2end") == "True",
     )
@@ -81,7 +82,7 @@ def find_people(
     if is_raw and is_finished:
         # 300 rows of a finished net are as many as the channels of a raw one with 264 classes; that one has a candidate
         # for every cell.
-        is_finished = metadata.says_finished or columns != _cells(input_size)
+        is_finished = metadata.says_finished or columns != _cells(input_size, metadata.stride)
     if is_finished:
         return _from_finished(rows_ab, protos_Mhw, metadata, most)
     if is_raw:
@@ -171,9 +172,10 @@ def _misfit(outputs: Sequence[np.ndarray], metadata: YoloMetadata) -> UserError:
     return UserError(text)
 
 
-def _cells(input_size: tuple[int, int]) -> int:
-    """How many candidates a raw net has: one for each cell of its three grids."""
-    return sum(-(-input_size[0] // stride) * -(-input_size[1] // stride) for stride in _STRIDES)
+def _cells(input_size: tuple[int, int], coarsest: int) -> int:
+    """How many candidates a raw net has: one for each cell of its grids; yolov8-seg-p6 has a fourth."""
+    strides = [stride for stride in _STRIDES if stride <= max(coarsest, _USUAL_STRIDE)]
+    return sum(-(-input_size[0] // stride) * -(-input_size[1] // stride) for stride in strides)
 
 
 def _literal(text: str) -> Any:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..bundled.nets import sigmoid
@@ -31,7 +32,7 @@ YOLO = ModelSource(
     licence="AGPL-3.0 for ultralytics' own weights",
 )
 
-_METHOD = 2  # raise when the same file would give other masks
+_METHOD = 3  # raise when the same file would give other masks
 _MAX_PEOPLE = 50  # each has a mask of the picture's size
 _DEFAULT_SIDE = 640
 _GREY = 114  # what these nets were trained to see around a picture
@@ -62,8 +63,12 @@ class Letterbox:
         return Letterbox(input_size, (input_size[0] - width) // 2, (input_size[1] - height) // 2, width, height)
 
     def apply(self, rgb_HWC: np.ndarray) -> np.ndarray:
-        """The net's input picture, uint8, grey around."""
-        inner = shrink_then_enlarge(rgb_HWC, (self.width, self.height))
+        """The net's input picture, uint8, grey around.
+
+        Pixels of a picture that shrinks are sampled, not averaged: ultralytics trains on such pictures and predicts on
+        them. Averaged ones are smoother than anything that the net has seen, and give other masks than `predict`.
+        """
+        inner = cv2.resize(rgb_HWC, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
         canvas = np.full((self.input_size[1], self.input_size[0], 3), _GREY, np.uint8)
         canvas[self.top : self.top + self.height, self.left : self.left + self.width] = inner
         return canvas
@@ -109,10 +114,12 @@ class YoloPersonSegmenter:
                 people = find_people(outputs, self._metadata, box.input_size, _MAX_PEOPLE)
             except UserError as error:
                 raise unusable(self._path, str(error), YOLO) from error
-            return [
-                PersonMask(_probability(box_4, coefficients_M, people.protos_Mhw, box, size))
+            probabilities = (
+                _probability(box_4, coefficients_M, people.protos_Mhw, box, size)
                 for box_4, coefficients_M in zip(people.boxes_N4, people.coefficients_NM, strict=True)
-            ]
+            )
+            # Nobody is where the mask leaves the whole box empty; ultralytics drops these too.
+            return [PersonMask(each_HW) for each_HW in probabilities if (each_HW > 0.5).any()]
 
     def _letterbox(self, size: tuple[int, int]) -> Letterbox:
         """The net's own input; where it takes any, that of its export, without the grey that no stride needs."""

@@ -255,6 +255,14 @@ def test_other_nets_are_named(tmp_path: Path) -> None:
 RFDETR = {"dets": (1, 100, 4), "labels": (1, 100, 91), "masks": (1, 100, 78, 78)}
 
 
+def test_whoever_has_no_mask_in_their_box_is_nobody(tmp_path: Path) -> None:
+    candidates = [row((400, 400, 600, 600), 0.9, 0), row(EVERYWHERE, 0.8, 1)]
+    masks = protos((0, 0, 80, 80), (40, 50, 80, 90))
+    path = yolo(tmp_path / "y.onnx", (640, 640), np.stack(candidates, axis=1), masks)
+    (mask,) = YoloPersonSegmenter(path).segment(np.zeros((640, 640, 3), np.uint8), [])
+    assert covered(mask.probability_HW) == pytest.approx((160, 200, 320, 360), abs=1)
+
+
 def test_the_box_bounds_the_mask(tmp_path: Path) -> None:
     output_CN = np.stack([row((200, 220, 300, 340), 0.9, 0)], axis=1)
     path = yolo(tmp_path / "y.onnx", (640, 640), output_CN, protos((40, 50, 80, 90)))

@@ -115,3 +115,52 @@ def yolo(
     ]
     inputs = [helper.make_tensor_value_info("images", kind, shape)]
     return save(path, nodes, inputs, outputs[::-1] if swapped else outputs, constants, metadata)
+
+
+def seeing_yolo(
+    path: Path,
+    size: tuple[int, int],
+    box_4: tuple[float, ...],
+    finished: bool = False,
+    dynamic: bool = False,
+    half: bool = False,
+    batch: int = 1,
+) -> Path:
+    """A YOLO-seg in form with one person in `box_4` (x0, y0, x1, y1 of the input of `size`, width and height), whose
+    mask is where every fourth pixel of the input is red: the logit is 8 · red - 4."""
+    kind, number = (TensorProto.FLOAT16, np.float16) if half else (TensorProto.FLOAT, np.float32)
+    x0, y0, x1, y1 = box_4
+    if finished:
+        rows = np.zeros((batch, 300, 7), number)
+        rows[0, 0] = x0, y0, x1, y1, 0.9, 0, 1
+    else:
+        rows = np.zeros((batch, 6, 84), number)
+        rows[0, :, 5] = (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0, 0.9, 1
+    nodes = [
+        helper.make_node("Slice", ["images", "starts", "ends", "axes", "steps"], ["red"]),
+        helper.make_node("Mul", ["red", "eight"], ["scaled"]),
+        helper.make_node("Sub", ["scaled", "four"], ["output1"]),
+        # Nothing is added, but for onnxruntime too there are as many rows as pictures, however many these are.
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[2, 3], keepdims=1),
+        helper.make_node("ReduceMean", ["mean"], ["grey"], axes=[1, 2], keepdims=0),
+        helper.make_node("Reshape", ["grey", "column"], ["greys"]),
+        helper.make_node("Mul", ["greys", "nothing"], ["still"]),
+        helper.make_node("Add", ["rows", "still"], ["output0"]),
+    ]
+    constants = {
+        "starts": np.array([0, 0, 0]), "ends": np.array([1, 9999, 9999]), "axes": np.array([1, 2, 3]),
+        "steps": np.array([1, 4, 4]), "eight": number(8), "four": number(4), "rows": rows,
+        "nothing": number(0), "column": np.array([-1, 1, 1]),
+    }  # fmt: skip
+    pictures = "batch" if dynamic else batch
+    free = ["height", "width"] if dynamic else [size[1], size[0]]
+    small = ["h", "w"] if dynamic else [size[1] // 4, size[0] // 4]
+    shapes = {"output0": [pictures, *rows.shape[1:]], "output1": [pictures, 1, *small]}
+    metadata = {
+        "names": "{0: 'person'}", "task": "segment", "stride": "32", "imgsz": str([size[1], size[0]]),
+        "batch": str(batch), "args": str({"batch": batch, "half": half, "dynamic": dynamic, "nms": finished}),
+        "end2end": "False", "channels": "3",
+    }  # fmt: skip
+    outputs = [helper.make_tensor_value_info(name, kind, shape) for name, shape in shapes.items()]
+    inputs = [helper.make_tensor_value_info("images", kind, [pictures, 3, *free])]
+    return save(path, nodes, inputs, outputs, constants, metadata)
