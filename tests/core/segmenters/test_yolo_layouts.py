@@ -58,7 +58,7 @@ def test_both_layouts_give_the_same_person_whatever_else_is_so(classes, cells, i
 
 
 def test_a_net_of_four_grids_is_raw_where_its_rows_are_as_many_as_their_cells() -> None:
-    """37 coefficients make 43 columns in finished rows too; 64 x 32 pixels have 32 + 8 + 2 cells and one of stride 64."""
+    """37 coefficients make 43 columns in finished rows too; 64 x 32 pixels 32 + 8 + 2 cells, and one of stride 64."""
     coefficients, size = 37, (64, 32)
     rows_Bab = np.zeros((1, 4 + 2 + coefficients, 43), np.float32)
     rows_Bab[0, :5, 3], rows_Bab[0, 6:, 3] = (32, 16, 64, 32, 0.9), 1
