@@ -177,10 +177,10 @@ def media_size(item: DatasetItem) -> Size:
     return probe(item.media_path).size if item.is_video else image_size(item.media_path)
 
 
-def checked_size(item: DatasetItem) -> Size:
-    """(width, height) upright, by the headers. ImageError when a file cannot be read or the mask file is of another
-    aspect, VideoError when it is of another number of frames."""
-    size = media_size(item)
+def checked_size(item: DatasetItem, size: Size | None = None) -> Size:
+    """(width, height) upright, by the headers; `size` where the item's own is known. ImageError when a file cannot be
+    read or the mask file is of another aspect, VideoError when it is of another number of frames."""
+    size = media_size(item) if size is None else size
     if item.mask_path is not None:
         by_frame = item.is_video
         mask_size = (

@@ -98,10 +98,13 @@ def scan_dataset(
             f"No video of {config.directory} gives a clip ({left_out[0].item.name}: {left_out[0].reason}); lower "
             "target_frames."
         )
+    # Each header is read once: of many small files that is most of the work.
+    pictures = {item.name: picture_facts(item.media_path) for item in kept if not item.is_video}
     buckets: Counter[tuple[int, int]] = Counter()
     for item in kept:
         clips = videos[item.name].clips if item.is_video else (1,)
-        buckets[bucket_for(checked_size(item), item.settings)] += len(clips)
+        size = None if item.is_video else pictures[item.name].size
+        buckets[bucket_for(checked_size(item, size), item.settings)] += len(clips)
     kept, masks_read = look_at_masks(kept, config.mask_directory)
     used = {item.mask_path for item in items if item.mask_path is not None}
     claims: dict[FileKind, Iterable[Path]] = {
@@ -125,9 +128,13 @@ def scan_dataset(
         videos=videos,
         target_fps=settings.video.target_fps,
         masks_read=masks_read,
-        unused_alpha=tuple(item.name for item in kept if has_unused_alpha(item)),
+        unused_alpha=tuple(
+            item.name
+            for item in kept
+            if item.name in pictures and pictures[item.name].has_alpha and has_unused_alpha(item)
+        ),
         beside=tuple(item.name for item in kept if item.name in beside and item.mask_path == beside[item.name].path),
-        pictures={item.name: picture_facts(item.media_path) for item in kept if not item.is_video},
+        pictures=pictures,
         without_control=tuple(item.name for item in kept if config.control_directory and not item.control_path),
         repeats=_repeats(config, names),
         repeats_hint="" if config.folder_repeats else hinted_repeats(config.directory, names, config.num_repeats),
