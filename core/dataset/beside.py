@@ -13,6 +13,7 @@ from .files import FoundFile
 _ALWAYS, _ENDINGS = "-masklabel", ("-masklabel", "_mask", "-mask")
 # Comparing letter by letter takes long where both lists are.
 _MOST_LOOKED = 20
+_BREAK = re.compile(r"[-_. (]+")
 _MARK = re.compile(r"[-_. ]*(masklabel|mask|matte|alpha|seg)[-_. ]*")
 
 
@@ -36,15 +37,17 @@ def split_masks(files: Sequence[FoundFile]) -> tuple[list[FoundFile], dict[str, 
 
 
 def near_names(orphans: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """For orphans that look like one of `names` under another name (`IMG_2_mask` for `IMG_2`): that name. Those that
-    are the same but for such an ending are told always, of others the first 20 that are like one."""
+    """For orphans that look like one of `names` under another name (`IMG_2_mask`, `IMG_2 (1)` and `IMG-2` for `IMG_2`):
+    that name. Those that only have an ending more are told always, of others those of the first 20 that are alike."""
     plain = {_plain(name): name for name in names}
     near: dict[str, str] = {}
     looked = 0
     for orphan in orphans:
         key = _plain(orphan)
-        if key in plain:
-            near[orphan] = plain[key]
+        begins = [key, *(key[: mark.start()] for mark in reversed(list(_BREAK.finditer(key))))]
+        begin = next((each for each in begins if each in plain), None)
+        if begin is not None:
+            near[orphan] = plain[begin]
         elif looked < _MOST_LOOKED and plain:
             looked += 1
             alike = difflib.get_close_matches(key, plain, n=1, cutoff=0.8)

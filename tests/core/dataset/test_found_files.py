@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.text import cache_text
+from maskloss.core.dataset.beside import near_names
 from maskloss.core.dataset.found_files import FileKind
 from maskloss.core.dataset.items import LoadSettings
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
@@ -155,6 +156,23 @@ def test_captions_and_control_images_of_nothing_are_named_with_what_is_near(tmp_
     )
     assert report.to_json()["near"] == ["IMG-2.txt: IMG_2", "IMG_3_mask.png: IMG_3"]
     assert report.to_json()["names"]["without_control"] == ["IMG_2", "IMG_3"]
+
+
+@pytest.mark.parametrize(
+    ("orphan", "near"),
+    [
+        ("IMG_2_mask", "IMG_2"), ("IMG_2 (1)", "IMG_2"), ("img_2_old_v3", "IMG_2"), ("IMG-2", "IMG_2"),
+        ("deep/IMG_2.final", "IMG_2"), ("IMG_20_x", "IMG_20"), ("_", None), ("portrait", None),
+    ],
+)  # fmt: skip
+def test_what_a_name_is_near_to(orphan: str, near: str | None) -> None:
+    assert near_names([orphan], ["IMG_2", "IMG_20", "holiday"]).get(orphan) == near
+
+
+def test_of_many_names_that_are_like_none_only_some_are_compared() -> None:
+    orphans = [f"{number:04}-nobody" for number in range(3000)]
+    names = [f"{number:04}" for number in range(0, 3000, 2)]
+    assert near_names(orphans, names) == {f"{name}-nobody": name for name in names}
 
 
 def test_cache_text_counts_captions_as_the_scan_does(tmp_path: Path, make_video: Callable[..., Path]) -> None:

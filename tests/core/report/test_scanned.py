@@ -51,7 +51,7 @@ def folders(tmp_path: Path) -> Path:
         path = tmp_path / f"set/{name}.png"
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (64, 64), (90, 120, 40)).save(path)
-    (tmp_path / "set/lone.txt").write_text("x")
+    (tmp_path / "set/a_old.txt").write_text("x")
     (tmp_path / "masks").mkdir()
     mask_HW = np.zeros((64, 64), np.uint8)
     mask_HW[:, :32] = 200
@@ -73,7 +73,7 @@ def test_counts_open_and_masks_are_told(folders: Path) -> None:
     assert page.found == {
         "4 photographs": ["<d>.png", "a.png", "b.png", "c.png"],
         "3 masks": ["a.png", "b.png", "c.png"],
-        "1 captions that belong to nothing": ["lone.txt"],
+        "1 captions that belong to nothing": ["a_old.txt (near a)"],
         "1 items without a mask": ["<d>"],
         "4 items without a caption": ["<d>", "a", "b", "c"],
     }
@@ -105,7 +105,7 @@ def test_a_dataset_file_gives_the_names_of_all_its_folders(folders: Path) -> Non
     dataset, report = scan_config(read_config(folders / "set.toml", Folders(folders, folders / "out")))
     page = opened(dataset, folders)
     assert page.found["4 photographs"] == ["<d>.png", "b.png", "c.png", "e.png"]
-    assert page.found["1 captions that belong to nothing"] == ["lone.txt"]
+    assert page.found["1 captions that belong to nothing"] == ["a_old.txt"]
     each = report["datasets"]
     assert isinstance(each, list)
     assert [one["files"]["names"]["photographs"] for one in each] == [["<d>.png", "b.png", "c.png"], ["e.png"]]
