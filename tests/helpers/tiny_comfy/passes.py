@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from maskloss.core.comfy.model.denoiser import ComfyDenoiser
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
+
+import comfy.model_sampling  # isort: skip
 
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -29,3 +33,14 @@ def inputs(name: str, batch: int = 2) -> Inputs:
     shape = (batch, *tiny.latent_shape(name, height=12))
     clean, noise = (torch.randn(shape, generator=generator) for _ in range(2))
     return clean, noise, torch.linspace(0.2, 0.8, batch)
+
+
+def with_sampling(model: Any, prediction: str, schedule: str) -> Any:
+    """What ComfyUI's ModelSampling nodes do with a MODEL."""
+
+    class Sampling(getattr(comfy.model_sampling, schedule), getattr(comfy.model_sampling, prediction)):
+        pass
+
+    model = model.clone()
+    model.add_object_patch("model_sampling", Sampling(model.model.model_config))
+    return model
