@@ -141,7 +141,8 @@ def _grey_by_rule(stored: StoredMask, name: str) -> Reading:
     if stored.grey_as is not MaskMeaning.AUTO:
         return as_told(stored, stored.grey_as, name)
     grey_HW = stored.brightness_HW
-    most = grey_HW.max()
+    # Of all channels: a label in one of them alone has next to no brightness.
+    least, most = stored.pixels.min(), stored.pixels.max()
     dark_or_labels = False
     if stored.bits in (2, 4):
         # Tools that shrink PNG files make these of grey masks; class maps use their low numbers only.
@@ -149,10 +150,10 @@ def _grey_by_rule(stored: StoredMask, name: str) -> Reading:
     elif grey_HW.dtype.kind == "f":
         dark_or_labels = 1 + ROUNDING < most <= _MOST_LABELS
     elif stored.bits > 1 and not stored.lossy:
-        if most == 1 and grey_HW.min() >= 0:
+        if most == 1 and least >= 0:
             return read_nonzero(stored, name)
         dark_or_labels = 1 < most <= _MOST_LABELS or (stored.bits > 8 and 255 < most <= _TWELVE_BITS)
-    if dark_or_labels and not is_flat(grey_HW, 0):
+    if dark_or_labels and not is_flat(stored.pixels, 0):
         raise _several(stored, (MaskMeaning.BRIGHTNESS, MaskMeaning.NONZERO), name)
     return read_brightness(stored, name)
 

@@ -7,10 +7,15 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from ..errors import DatasetError
+from ..photo.formats import IMAGE_SUFFIXES
 from .files import FoundFile
 
-# OneTrainer and others. What ends so is never a photograph where its photograph lies beside it; the first never at all.
-_ALWAYS, _ENDINGS = "-masklabel", ("-masklabel", "_mask", "-mask")
+# OneTrainer and others. What ends so is never a photograph where its photograph lies beside it; OneTrainer's own never
+# at all. Its `-condlabel` is a picture that an inpainting model is shown.
+_SHOWN = "-condlabel"
+_ALWAYS, _ENDINGS = ("-masklabel", _SHOWN), ("-masklabel", "_mask", "-mask", ".mask", _SHOWN)
+_FOLDERS = re.compile(r"(masks?|masklabels?|mattes?|segs?|segmentations?)")
 # Comparing letter by letter takes long where both lists are.
 _MOST_LOOKED = 20
 _BREAK = re.compile(r"[-_. (]+")
@@ -19,7 +24,7 @@ _MARK = re.compile(r"[-_. ]*(masklabel|mask|matte|alpha|seg)[-_. ]*")
 
 def split_masks(files: Sequence[FoundFile]) -> tuple[list[FoundFile], dict[str, FoundFile], list[FoundFile]]:
     """Pictures of one folder: the photographs, the masks beside them by the photographs' names, and masks whose
-    photograph is not there."""
+    photograph is not there. DatasetError when two masks lie beside one photograph."""
     by_key = {_key(file.name): file for file in files}
     photographs: list[FoundFile] = []
     masks: dict[str, FoundFile] = {}
@@ -27,13 +32,29 @@ def split_masks(files: Sequence[FoundFile]) -> tuple[list[FoundFile], dict[str, 
     for file in files:
         ending = next((each for each in _ENDINGS if file.name.lower().endswith(each)), "")
         owner = by_key.get(_key(file.name[: -len(ending)])) if ending else None
-        if owner is not None:
-            masks[owner.name] = file
-        elif ending == _ALWAYS:
+        if owner is not None and ending != _SHOWN:
+            other = masks.setdefault(owner.name, file)
+            if other is not file:
+                raise DatasetError(
+                    f"Two mask files could belong to {owner.name}: {other.path} and {file.path}; keep one of them."
+                )
+        elif ending in _ALWAYS:
             alone.append(file)
         else:
             photographs.append(file)
     return photographs, masks, alone
+
+
+def mask_like(names: Sequence[str]) -> list[str]:
+    """Those of the photographs that look like masks of others: `seg_p`, `p_matte` and `masks/p` beside `p`."""
+    plain = {name: _plain(name) for name in names}
+    like = {
+        name
+        for name in names
+        if plain[name] != _key(name).rpartition("/")[2] or any(map(_FOLDERS.fullmatch, _key(name).split("/")[:-1]))
+    }
+    photographs = {plain[name] for name in names if name not in like}
+    return [name for name in names if name in like and plain[name] in photographs]
 
 
 def near_names(orphans: Sequence[str], names: Sequence[str]) -> dict[str, str]:
@@ -60,4 +81,7 @@ def _key(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return _MARK.sub("", _key(name).rpartition("/")[2])
+    bare = _MARK.sub("", _key(name).rpartition("/")[2])
+    # `p.jpg.png` for `p.jpg`.
+    stem, dot, suffix = bare.rpartition(".")
+    return stem if stem and dot + suffix in IMAGE_SUFFIXES else bare

@@ -1,6 +1,6 @@
 """Keys that dataset files of other trainers have and ours has not: whose they are, and what to do instead.
 
-After the dataset documentation of musubi-tuner, sd-scripts, diffusion-pipe and AI Toolkit as of 2026.
+After the dataset documentation of musubi-tuner, sd-scripts, diffusion-pipe, AI Toolkit and OneTrainer as of 2026.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 
 _MUSUBI, _SD, _PIPE, _AI = "musubi-tuner", "sd-scripts", "diffusion-pipe", "AI Toolkit"
+_ONE = "OneTrainer"
 
 _NO_CONTROL_SIZE = "control images are brought to the photograph's own bucket here; leave it out"
 _ONE_FRAME = "one_frame and its indices are inputs of Cache Latents here; leave it out"
@@ -19,7 +20,12 @@ _REGULARISATION = (
 )
 _BUCKETS = "enable_bucket, resolution, min_bucket_reso and max_bucket_reso decide the buckets here"
 _VALIDATION = "validation is an input of Train LoRA; leave it out"
+_MASKS = "Mask Loss Settings decides how masks act; leave it out"
+_SHARE = "num_repeats decides how often a dataset's pictures come; leave it out"
 _CACHE = "Cache Latents decides how latents are cached; leave it out"
+
+# How alike two keys are, of 1, for one to be a slip for the other.
+_LIKE_OURS, _LIKE_THEIRS = 0.65, 0.85
 
 # Key: whose it is, and what to do.
 FOREIGN_KEYS: dict[str, tuple[str, str]] = {
@@ -35,6 +41,10 @@ FOREIGN_KEYS: dict[str, tuple[str, str]] = {
     "fp_1f_no_post": (_MUSUBI, _ONE_FRAME),
     "num_timestep_buckets": (_MUSUBI, "timestep sampling is an input of Train LoRA; leave it out"),
     "subsets": (_SD, "write each [[datasets.subsets]] as a [[datasets]] with an image_directory"),
+    "train_data_dir": (_SD, "write image_directory instead"),
+    "reg_data_dir": (_SD, _REGULARISATION),
+    "in_json": (_SD, "write each caption into a text file beside its picture; leave it out"),
+    "masked_loss": (_SD, "give mask_directory or alpha_mask, and Mask Loss Settings to Train LoRA; leave it out"),
     "image_dir": (_SD, "write image_directory instead"),
     "conditioning_data_dir": (
         _SD,
@@ -80,6 +90,7 @@ FOREIGN_KEYS: dict[str, tuple[str, str]] = {
     "cache_shuffle_num": (_PIPE, _TAGS),
     "cache_shuffle_delimiter": (_PIPE, _TAGS),
     "shuffle_tags": (_PIPE, _TAGS),
+    "video_clip_mode": (_PIPE, "write frame_extraction instead"),
     "folder_path": (_AI, "write image_directory instead"),
     "dataset_path": (_AI, "write image_directory instead"),
     "caption_ext": (_AI, "write caption_extension instead"),
@@ -93,11 +104,41 @@ FOREIGN_KEYS: dict[str, tuple[str, str]] = {
     "invert_mask": (_AI, "invert of Mask Loss Settings decides; leave it out"),
     "cache_latents": (f"{_SD} and {_AI}", _CACHE),
     "cache_latents_to_disk": (f"{_SD} and {_AI}", _CACHE),
+    "control_path_1": (_AI, "write control_directory instead, which takes one control image each"),
+    "control_path_2": (_AI, "one control image each is used here; leave it out"),
+    "control_path_3": (_AI, "one control image each is used here; leave it out"),
+    "inpaint_path": (_AI, "pictures are not inpainted here; leave it out"),
+    "unconditional_path": (_AI, "each photograph is one target here; leave it out"),
+    "clip_image_path": (_AI, "pictures are not given as conditions here; leave it out"),
+    "fps": (_AI, "write target_fps instead"),
+    "do_i2v": (_AI, "an image-to-video model gets its first frames in Cache Latents; leave it out"),
+    "auto_frame_count": (_AI, "write target_frames and frame_extraction instead"),
+    "network_weight": (_AI, _SHARE),
+    "lora_weight": (_AI, _SHARE),
+    "prior_reg": (_AI, "prior preservation is set at Train LoRA; leave it out"),
+    "augments": (_AI, _AUGMENTATION),
+    "augmentations": (_AI, _AUGMENTATION),
     "buckets": (_AI, _BUCKETS),
     "bucket_tolerance": (_AI, _BUCKETS),
     "flip_x": (_AI, _AUGMENTATION),
     "flip_y": (_AI, _AUGMENTATION),
     "random_scale": (_AI, _AUGMENTATION),
+    "concepts": (_ONE, "write each concept as a [[datasets]] with an image_directory"),
+    "include_subdirectories": (_ONE, "write recursive instead"),
+    "image_variations": (_ONE, _AUGMENTATION),
+    "text_variations": (_ONE, _TAGS),
+    "balancing": (_ONE, "write num_repeats instead"),
+    "balancing_strategy": (_ONE, _SHARE),
+    "loss_weight": (_ONE, _SHARE),
+    "prompt_source": (_ONE, "write each caption into a text file beside its picture; leave it out"),
+    "prompt_path": (_ONE, "write each caption into a text file beside its picture; leave it out"),
+    "enable_crop_jitter": (_ONE, _AUGMENTATION),
+    "enable_random_flip": (_ONE, _AUGMENTATION),
+    "enable_tag_shuffling": (_ONE, _TAGS),
+    "masked_training": (_ONE, "give mask_directory, and Mask Loss Settings to Train LoRA; leave it out"),
+    "unmasked_weight": (_ONE, "min_weight of Mask Loss Settings decides; leave it out"),
+    "unmasked_probability": (_ONE, "probability of Mask Loss Settings decides; leave it out"),
+    "normalize_masked_area_loss": (_ONE, _MASKS),
 }
 
 
@@ -106,9 +147,15 @@ def about_unknown_key(name: str, known: tuple[str, ...]) -> str:
     if name in FOREIGN_KEYS:
         program, advice = FOREIGN_KEYS[name]
         return f"{name}, a key of {program}: {advice}."
-    near = difflib.get_close_matches(name.lower(), [*known, *FOREIGN_KEYS], n=1, cutoff=0.5)
-    if near and near[0] not in known:
-        program, advice = FOREIGN_KEYS[near[0]]
-        return f"the unknown key {name}; {near[0]} is a key of {program}: {advice}."
+    # Of others' keys only what is a slip of the pen: a key that is merely alike means something else.
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_LIKE_OURS)
+    foreign = difflib.get_close_matches(name.lower(), FOREIGN_KEYS, n=1, cutoff=_LIKE_THEIRS)
+    if foreign and (not near or _likeness(name, foreign[0]) > _likeness(name, near[0])):
+        program, advice = FOREIGN_KEYS[foreign[0]]
+        return f"the unknown key {name}; {foreign[0]} is a key of {program}: {advice}."
     said = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
     return f"the unknown key {name}; {said}"
+
+
+def _likeness(name: str, key: str) -> float:
+    return difflib.SequenceMatcher(None, key, name.lower()).ratio()

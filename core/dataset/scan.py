@@ -145,9 +145,10 @@ def scan_dataset(
 
 
 def read_caption(path: Path) -> str:
-    """A caption file's text, without the space around it. DatasetError when it cannot be read or is not UTF-8."""
+    """A caption file's text, without the space around it, its lines ended as on Unix. DatasetError when it
+    cannot be read or is not UTF-8."""
     try:
-        return read_bytes(path).decode("utf-8-sig").strip()
+        return read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").strip()
     except OSError as error:
         raise DatasetError(
             f"The caption {path} cannot be read ({error.strerror}); see that it may be read, or take it away."

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from ..images import PictureFacts
 from ..photo.colour_profile import ProfileUse
 from ..video.colour import Transfer
-from .beside import near_names
+from .beside import mask_like, near_names
 from .found_files import SAID, FileKind, FoundFiles
 from .found_video import FoundVideo
 from .items import Found, MaskOrigin
@@ -250,6 +250,8 @@ class ScanReport:
             "untagged_colours": "name their colours by PNG's gAMA, cHRM or cICP, which is not applied",
         }
         found = {text: self._named[key][1] for key, text in said.items()}
+        like_masks = "look like masks of others and are trained on as photographs (masks belong into mask_directory)"
+        found[like_masks] = mask_like(list(self.pictures))
         return [f"{len(names)} images {text}: {named(names)}" for text, names in found.items() if names]
 
     def _by_kind(self, names: Sequence[str]) -> list[tuple[str, list[str]]]:

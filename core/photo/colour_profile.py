@@ -59,6 +59,8 @@ def _judge_profile(profile: bytes, plain: str) -> ProfileUse:
     try:
         opened = _open_profile(profile)
         # An RGB profile in a grey picture says how bright its greys are.
+        if plain == "LAB" and _colours_of(opened) == "Lab":
+            return ProfileUse.NONE  # Lab says of itself which colours it means
         fitting = {"RGB": ("RGB",), "L": ("GRAY", "RGB"), "CMYK": ("CMYK",), "LAB": ()}[plain]
         if _colours_of(opened) not in fitting:
             return ProfileUse.BROKEN

@@ -26,6 +26,7 @@ from .formats import HEAD_BYTES, PILLOW_FORMATS, Kind, kind_of, library_for
 from .jxl_header import jxl_size
 from .metadata import DamagedPicture, PictureMetadata, orientation_of, split_metadata
 from .raw_file import RawImageFile
+from .tiff_tags import read_directory, read_layout, whole_number
 
 LIMIT_VARIABLE = "MASKLOSS_MAX_MEGAPIXELS"
 # 200 of a telephone, 400 of a medium format camera's combined exposures; 1.5 GB as RGB.
@@ -39,6 +40,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TIFF_SIDES = (256, 257)
+_PHOTOMETRIC = 262
 _UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error)
 # What decoders raise as well for damaged files.
 _OTHERS = (IndexError, TypeError, KeyError, OverflowError, RuntimeError, Image.DecompressionBombError, cv2.error)
@@ -73,8 +76,9 @@ class OpenedPicture:
             self.image.load()
         except _OTHERS as error:
             raise ValueError(f"its pixels are damaged: {error}") from error
+        image = _black_is_zero(self.image)
         turn = _TURNS.get(self.metadata.orientation)
-        return self.image if turn is None else self.image.transpose(turn)
+        return image if turn is None else image.transpose(turn)
 
     def shrink_while_decoding(self, least: tuple[int, int]) -> None:
         """Where the format can (JPEG), decode at a half, quarter or eighth, no smaller than `least` upright."""
@@ -90,10 +94,14 @@ def open_picture(path: Path) -> Generator[OpenedPicture]:
     optional library for it is not installed.
     """
     if not path.is_file():
-        raise ImageError(f"there is no image file {path}")
+        leads = f"; it is a link to {path.readlink()}, where no file is" if path.is_symlink() else ""
+        raise ImageError(f"there is no image file {path}{leads}")
     try:
         with path.open("rb") as stream:
-            kind = kind_of(stream.read(HEAD_BYTES), path.suffix)
+            head = stream.read(HEAD_BYTES)
+            if not head:
+                raise ValueError("it is empty, 0 bytes")
+            kind = kind_of(head, path.suffix)
             try:
                 picture = _open(stream, kind, path)
             except _OTHERS as error:
@@ -162,7 +170,10 @@ def _open_with_library(kind: Kind, pixels: BinaryIO) -> Image.Image:
     if kind is Kind.RAW:
         return RawImageFile(pixels)
     if kind is Kind.TIFF:
-        return _LargeTiff(pixels, "")
+        try:
+            return _LargeTiff(pixels, "")
+        except SyntaxError:
+            return _open_float_tiff(pixels)
     Image.init()
     known = {Kind.PNG: "PNG", Kind.JPEG: "JPEG", Kind.WEBP: "WEBP", Kind.AVIF: "AVIF"}.get(kind)
     refused: Exception | None = None
@@ -196,6 +207,32 @@ def _decode_large(pixels: BinaryIO) -> Image.Image:
         return Image.fromarray(found)
     order = cv2.COLOR_BGRA2RGBA if found.shape[2] == 4 else cv2.COLOR_BGR2RGB
     return Image.fromarray(cv2.cvtColor(found, order))
+
+
+def _open_float_tiff(pixels: BinaryIO) -> Image.Image:
+    """A TIFF file of 64-bit floats, or of several channels of floats that are the same: as one channel of 32 bits.
+    ValueError for any other that Pillow does not read."""
+    layout = read_layout(pixels)
+    entries = read_directory(pixels, layout, layout.first)[0] if layout else []
+    sides = {entry.tag: whole_number(layout, entry) for entry in entries if entry.tag in _TIFF_SIDES} if layout else {}
+    width, height = (sides.get(tag) or 0 for tag in _TIFF_SIDES)
+    _check_limit((width, height))
+    pixels.seek(0)
+    found = cv2.imdecode(np.frombuffer(pixels.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if found is None or found.dtype.kind != "f":
+        raise ValueError("Pillow does not read pixels of its kind; save it as an 8- or 16-bit PNG")
+    if found.ndim == 3:
+        if not (found == found[..., :1]).all():
+            raise ValueError("it holds several channels of floats; save it as an 8- or 16-bit PNG")
+        found = found[..., 0]
+    return Image.fromarray(found.astype(np.float32))
+
+
+def _black_is_zero(image: Image.Image) -> Image.Image:
+    """Pillow turns TIFF files in which 0 is white, but not those of 16 bits."""
+    if not isinstance(image, TiffImageFile) or not image.mode.startswith("I;16") or image.tag_v2.get(_PHOTOMETRIC) != 0:
+        return image
+    return Image.fromarray(65535 - np.asarray(image).astype(np.uint16))
 
 
 class _LargeTiff(TiffImageFile):

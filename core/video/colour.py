@@ -2,8 +2,9 @@
 
 Matrix and range are always stated. PyAV before 17 takes every clip for BT.601 and limited range where nothing is said,
 whatever its frames say; only the yuvj formats keep their range (seen in 14.0, 15.1 and 16.0). Clips that name no matrix
-are BT.601, as FFmpeg has it. More than 8 bits go through planar RGB: straight to packed RGB, FFmpeg's scaler loses up
-to two levels where chroma is subsampled.
+are BT.601, as FFmpeg has it. Frames go through planar RGB where FFmpeg's scaler, straight to packed RGB, loses up to
+two levels: where chroma is subsampled and there are more than 8 bits, another size (pixels that are not square), or a
+layout other than those of `_EXACT_PACKED` (of DV tape and capture cards, for instance).
 
 HDR (PQ and HLG, by the matrix of ITU-R BT.2100) is shown as on an SDR screen by one rule: the reference white of ITU-R
 BT.2408, 203 cd/m² (58 % of the PQ signal, 75 % of the HLG signal at a nominal peak of 1000 cd/m²), becomes white, light
@@ -39,6 +40,8 @@ class Transfer(str, Enum):
 _LOSSLESS = frozenset(
     ("ffv1", "png", "apng", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "qtrle", "magicyuv", "tiff", "bmp", "gif")
 )
+# What becomes packed RGB of the same size without loss.
+_EXACT_PACKED = frozenset(("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "yuva420p", "yuva444p"))
 _TRANSFERS = {16: Transfer.PQ, 18: Transfer.HLG}
 # From ITU-T H.273's number of a matrix to that of FFmpeg's scaler; all others are read as BT.601.
 _BT601, _BT709, _BT2020 = 5, 1, 9
@@ -58,11 +61,20 @@ def transfer_of(color_trc: int) -> Transfer:
     return _TRANSFERS.get(color_trc, Transfer.SDR)
 
 
+def goes_through_planes(frame: VideoFrame, size: Size) -> bool:
+    """Whether a frame that is scaled to `size` (width, height) becomes RGB by way of planar RGB."""
+    if not _is_yuv(frame):
+        return False
+    name = frame.format.name
+    scaled = size != (frame.width, frame.height) and "444" not in name
+    return scaled or name not in _EXACT_PACKED
+
+
 def frame_rgb(frame: VideoFrame, size: Size, transfer: Transfer) -> np.ndarray:
     """rgb_HWC uint8 of a frame, scaled to `size` (width, height), not turned."""
     if transfer is not Transfer.SDR:
         return _tone_mapped(_signal(frame, size), transfer)
-    if _is_yuv(frame) and frame.format.components[0].bits > 8:
+    if goes_through_planes(frame, size):
         green_HW, blue_HW, red_HW = _planes(_converted(frame, size, "gbrp"), np.dtype(np.uint8))
         return np.stack([red_HW, green_HW, blue_HW], axis=2)
     return _converted(frame, size, "rgb24").to_ndarray(format="rgb24")
@@ -82,6 +94,11 @@ def frame_mask(frame: VideoFrame, size: Size, codec: str) -> StoredMask:
         if 8 < bits < 16:
             grey_HW, bits = (grey_HW.astype(np.uint32) * 65535 // (2**bits - 1)).astype(np.uint16), 16
         return StoredMask(layout, bits, grey_HW, lossy=lossy)
+    if name.startswith("yuva"):
+        # Its alpha has no range and no chroma; on the way to RGBA, FFmpeg's scaler moves it by a level.
+        stored_HW = _planes(frame.reformat(*size, name), np.dtype(np.uint8 if bits == 8 else "<u2"))[3]
+        alpha_HW = np.rint(stored_HW * (255 / (2**bits - 1))).astype(np.uint8)
+        return StoredMask(layout, 8, as_grey(frame_rgb(frame, size, Transfer.SDR)), alpha_HW, lossy)
     if _has_alpha(name):
         rgba_HWC = _converted(frame, size, "rgba").to_ndarray(format="rgba")
         return StoredMask(layout, 8, as_grey(rgba_HWC[..., :3]), np.ascontiguousarray(rgba_HWC[..., 3]), lossy)
@@ -97,7 +114,7 @@ def _is_full_range(frame: VideoFrame) -> bool:
 
 
 def _has_alpha(name: str) -> bool:
-    return name.startswith(("yuva", "gbrap", "ya8", "ya16", "rgba", "bgra", "argb", "abgr"))
+    return name.startswith(("gbrap", "ya8", "ya16", "rgba", "bgra", "argb", "abgr"))
 
 
 def _converted(frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:

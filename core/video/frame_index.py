@@ -14,7 +14,7 @@ from pathlib import Path
 from av.error import FFmpegError
 
 from ..errors import VideoError
-from .colour import Transfer, transfer_of
+from .colour import Transfer, goes_through_planes, transfer_of
 from .opened_video import decodable_frames, frame_turn, opened_video
 
 Size = tuple[int, int]
@@ -27,21 +27,21 @@ _REMEMBERED_FILES = 64
 @dataclass(frozen=True)
 class VideoInfo:
     """What a file holds. `size` is upright, `times` are its frames', `fps` their mean rate; `note` is a sentence about
-    frames at its ends that cannot be decoded, which are not counted, or empty. `bits` are of one channel."""
+    frames at its ends that cannot be decoded, which are not counted, or empty. `planar`: they go through planar RGB."""
 
     size: Size
     times: tuple[float, ...]
     fps: float
     note: str = ""
     transfer: Transfer = Transfer.SDR
-    bits: int = 8
+    planar: bool = False
 
     @property
     def conversion(self) -> str:
-        """What is done to its pixels beside the usual; empty for 8-bit SDR."""
+        """What is done to its pixels beside the usual; empty for most of 8-bit SDR."""
         if self.transfer is not Transfer.SDR:
             return f"{self.transfer.value}, reference white"
-        return "planar" if self.bits > 8 else ""
+        return "planar" if self.planar else ""
 
     @property
     def frames(self) -> int:
@@ -79,7 +79,7 @@ class _Head:
     rate: float
     codec: str
     transfer: Transfer
-    bits: int
+    planar: bool
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _indexed(path: Path, size: int, mtime_ns: int) -> FrameIndex:
         count = len(_decoded_stamps(path, None))
         lost = _lost(packets, 0, max(0, len(packets.stamps) - count))
         times = tuple(number / rate for number in range(count))
-        info = VideoInfo(head.upright, times, rate, lost, head.transfer, head.bits)
+        info = VideoInfo(head.upright, times, rate, lost, head.transfer, head.planar)
         return FrameIndex(info, head.codec, head.stored, None, {})
     stamps = sorted(known)
     # A file that was cut out of a longer one may begin with frames that lean on what was before.
@@ -122,7 +122,7 @@ def _indexed(path: Path, size: int, mtime_ns: int) -> FrameIndex:
     stamps = stamps[: len(stamps) - missing]
     times = tuple((stamp - stamps[0]) * head.unit for stamp in stamps)
     fps = (len(times) - 1) / times[-1] if len(times) > 1 else rate
-    info = VideoInfo(head.upright, times, fps, _lost(packets, late, missing), head.transfer, head.bits)
+    info = VideoInfo(head.upright, times, fps, _lost(packets, late, missing), head.transfer, head.planar)
     numbers: dict[int | None, int] = {stamp: number for number, stamp in enumerate(stamps)}
     return FrameIndex(info, head.codec, head.stored, tuple(stamps), numbers)
 
@@ -160,7 +160,7 @@ def _first_frame(path: Path) -> _Head | None:
                 float(rate),
                 stream.codec_context.name,
                 transfer_of(int(stream.codec_context.color_trc)),
-                frame.format.components[0].bits,
+                goes_through_planes(frame, stored),
             )
     return None
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import av
+from av.codec.codec import UnknownCodecError
+from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from ..errors import VideoError
+from ..errors import InternalError, VideoError
+
+_KEEPING_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 @contextmanager
@@ -44,6 +50,22 @@ def decodable_frames(
                 broken.add(packet.pts)
             continue
         yield from frames
+
+
+def decode_with_alpha(path: Path, stream: VideoStream) -> Callable[[Packet], Sequence[VideoFrame]] | None:
+    """What decodes packets of VP8 and VP9 with the alpha that WebM keeps beside them, which FFmpeg's own decoders leave
+    out; None where the stream has none. VideoError where this PyAV has no such decoder."""
+    if stream.metadata.get("alpha_mode") != "1" or stream.codec_context.name not in _KEEPING_ALPHA:
+        return None
+    try:
+        context = CodecContext.create(_KEEPING_ALPHA[stream.codec_context.name], "r")
+    except UnknownCodecError as error:
+        raise VideoError(
+            f"the alpha of {path} cannot be decoded by this PyAV; save it as ProRes 4444, PNG or FFV1"
+        ) from error
+    if not isinstance(context, VideoCodecContext):
+        raise InternalError(f"{context.name} is no video codec")
+    return context.decode
 
 
 def frame_turn(frame: VideoFrame) -> tuple[bool, bool, bool]:

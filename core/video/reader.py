@@ -19,7 +19,7 @@ from ..errors import VideoError
 from ..mask_readings import StoredMask
 from .colour import frame_mask, frame_rgb
 from .frame_index import FrameIndex, VideoInfo, index_of
-from .opened_video import frame_turn, opened_video
+from .opened_video import decode_with_alpha, frame_turn, opened_video
 
 VIDEO_SUFFIXES = frozenset((
     ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".mts", ".m2ts", ".ts", ".3gp",
@@ -54,13 +54,15 @@ def read_frames(path: Path, wanted: Sequence[int] | None = None) -> Iterator[tup
 def read_stored_frames(path: Path, wanted: Sequence[int] | None = None) -> Iterator[tuple[int, StoredMask]]:
     """As `read_frames`, of a mask video: what each frame holds, with its alpha and at its depth."""
     index = index_of(path)
-    for number, frame in _wanted(path, index, wanted):
+    for number, frame in _wanted(path, index, wanted, with_alpha=True):
         stored = frame_mask(frame, index.stored, index.codec)
         alpha_HW = None if stored.alpha_HW is None else _upright(stored.alpha_HW, frame)
         yield number, replace(stored, pixels=_upright(stored.pixels, frame), alpha_HW=alpha_HW)
 
 
-def _wanted(path: Path, index: FrameIndex, wanted: Sequence[int] | None) -> Iterator[tuple[int, VideoFrame]]:
+def _wanted(
+    path: Path, index: FrameIndex, wanted: Sequence[int] | None, with_alpha: bool = False
+) -> Iterator[tuple[int, VideoFrame]]:
     numbers = list(range(index.info.frames)) if wanted is None else list(dict.fromkeys(wanted))
     if numbers and (numbers != sorted(numbers) or numbers[0] < 0 or numbers[-1] >= index.info.frames):
         raise VideoError(
@@ -70,7 +72,7 @@ def _wanted(path: Path, index: FrameIndex, wanted: Sequence[int] | None) -> Iter
     following = next(waiting, None)
     if following is None:
         return
-    for number, frame in _from(path, index, numbers[0], numbers[-1]):
+    for number, frame in _from(path, index, numbers[0], numbers[-1], with_alpha):
         if number < following:
             continue
         if number > following:
@@ -89,10 +91,10 @@ def _damaged(path: Path, number: int, index: FrameIndex) -> VideoError:
     )
 
 
-def _from(path: Path, index: FrameIndex, first: int, last: int) -> Iterator[tuple[int, VideoFrame]]:
+def _from(path: Path, index: FrameIndex, first: int, last: int, with_alpha: bool) -> Iterator[tuple[int, VideoFrame]]:
     """Frames from `first` or a little before on; from the beginning where the file cannot be entered there."""
     if first > 0 and index.stamps is not None:
-        frames = _decoded(path, index, index.stamps[first], last)
+        frames = _decoded(path, index, index.stamps[first], last, with_alpha)
         try:
             entered = next((found for found in frames if found[0] >= first), None)
         except VideoError:
@@ -101,21 +103,24 @@ def _from(path: Path, index: FrameIndex, first: int, last: int) -> Iterator[tupl
             yield entered
             yield from frames
             return
-    yield from _decoded(path, index, None, last)
+    yield from _decoded(path, index, None, last, with_alpha)
 
 
-def _decoded(path: Path, index: FrameIndex, seek_to: int | None, last: int) -> Iterator[tuple[int, VideoFrame]]:
+def _decoded(
+    path: Path, index: FrameIndex, seek_to: int | None, last: int, with_alpha: bool
+) -> Iterator[tuple[int, VideoFrame]]:
     counted = 0
     with opened_video(path) as (container, stream):
         stream.codec_context.options = {"err_detect": "explode"}
         stream.thread_type = "AUTO"
+        decode = decode_with_alpha(path, stream) if with_alpha else None
         if seek_to is not None:
             container.seek(seek_to, stream=stream)
         for packet in container.demux(stream):
             if packet.is_corrupt and packet.size:
                 continue
             try:
-                frames = packet.decode()
+                frames = packet.decode() if decode is None else decode(packet)
             except FFmpegError as error:
                 number = index.numbers.get(packet.pts)
                 # What comes after is built on the damaged frame; behind the last one wanted it does not matter.

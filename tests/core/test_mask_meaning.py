@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from maskloss.core.errors import ImageError
-from maskloss.core.images import load_mask, read_mask
+from maskloss.core.images import load_image, load_mask, read_mask
 from maskloss.core.mask_meaning import MaskMeaning, read_stored
 from maskloss.core.mask_readings import StoredMask
 from PIL import Image
@@ -98,6 +99,8 @@ def write(tmp_path: Path) -> Write:
         (shape(1, np.uint16), "labels_16.png", MaskMeaning.NONZERO),
         (shape(1, np.int32), "labels_32.tif", MaskMeaning.NONZERO),
         (grey(shape(1)), "labels_rgb.png", MaskMeaning.NONZERO),
+        (colour((1, 0, 0)), "label_in_red.png", MaskMeaning.NONZERO),
+        (colour((0, 0, 1)).astype(np.uint16), "label_in_blue.png", MaskMeaning.NONZERO),
         (palette(shape(1), [0, 0, 0, 1, 1, 1]), "labels_palette.png", MaskMeaning.NONZERO),
         (palette(shape(1), [0] * 6), "labels_black_palette.png", MaskMeaning.NONZERO),
         (colour(RED), "red.png", MaskMeaning.COLOUR),
@@ -159,6 +162,7 @@ two_bits = Image.fromarray(shape(85))
             "alpha or brightness or colour or nonzero",
         ),
         (shape(2), "label_2.png", "brightness or nonzero"),
+        (colour((0, 0, 2)), "label_2_in_blue.png", "brightness or nonzero"),
         (three_labels, "labels.png", "brightness or nonzero"),
         (three_labels.astype(np.uint16), "labels_16.png", "brightness or nonzero"),
         (three_labels.astype(np.int32), "labels_32.tif", "brightness or nonzero"),
@@ -247,6 +251,39 @@ def test_a_mask_is_three_pixels_wide_and_no_row_of_colours(write: Write, width: 
     read = read_mask(write(with_alpha(under_HWC, alpha_HW), "alpha.png"))
     assert (read.meaning, read.key) == (MaskMeaning.ALPHA, "")
     assert np.array_equal(read.mask_HW, alpha_HW)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("full", [1, 255])
+def test_floats_of_any_width_and_of_equal_channels_are_a_mask(
+    tmp_path: Path, channels: int, dtype: type, full: int
+) -> None:
+    soft_HW = cv2.GaussianBlur(shape(), (9, 9), 0)
+    path = tmp_path / "mask.tif"
+    assert cv2.imwrite(str(path), np.dstack([(soft_HW / 255 * full).astype(dtype)] * channels))
+    assert np.array_equal(load_mask(path), soft_HW)
+    with pytest.raises(ImageError, match="32-bit float"):
+        load_image(path)
+
+
+def test_floats_of_different_channels_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mask.tif"
+    assert cv2.imwrite(str(path), (colour(RED) / 255).astype(np.float32))
+    with pytest.raises(ImageError, match="several channels of floats"):
+        read_mask(path)
+
+
+def test_sixteen_bits_in_which_0_is_white_are_turned(write: Write) -> None:
+    soft_HW = cv2.GaussianBlur(shape(), (9, 9), 0)
+    path = write(Image.fromarray(65535 - soft_HW.astype(np.uint16) * 257), "mask.tif")
+    # The tag that says which of 0 and 65535 is white, of type SHORT.
+    black_is_zero, white_is_zero = (struct.pack("<HHIH", 262, 3, 1, value) for value in (1, 0))
+    content = path.read_bytes()
+    assert content.count(black_is_zero) == 1
+    path.write_bytes(content.replace(black_is_zero, white_is_zero))
+    assert np.array_equal(load_mask(path), soft_HW)
+    assert np.array_equal(load_image(path)[0][..., 1], soft_HW)
 
 
 def test_orientation_turns_deep_masks_as_well(write: Write, tmp_path: Path) -> None:

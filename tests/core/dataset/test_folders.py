@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from maskloss.core.dataset.items import LoadSettings, MaskOrigin
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
-from maskloss.core.errors import DatasetError
+from maskloss.core.errors import DatasetError, ImageError
 from PIL import Image
 
 SMALL = LoadSettings(resolution=(64, 64))
@@ -50,7 +50,7 @@ def test_linked_folders_are_followed_once_and_in_no_circle(tmp_path):
     assert [item.name for item in scan(tmp_path, recursive=True)[0].items if "real" in item.name] == ["real/a"]
 
 
-@pytest.mark.parametrize("ending", ["-masklabel", "_mask", "-mask", "_MASK"])
+@pytest.mark.parametrize("ending", [".mask", "-masklabel", "_mask", "-mask", "_MASK"])
 def test_a_mask_beside_its_photograph_is_its_mask_and_no_photograph(tmp_path, ending):
     draw(tmp_path / "set/sub/p.jpg", 90)
     beside = draw(tmp_path / f"set/sub/p{ending}.png")
@@ -67,6 +67,56 @@ def test_a_photograph_that_is_called_mask_stays_one_and_a_masklabel_never_is(tmp
     dataset, report = scan(tmp_path)
     assert [item.name for item in dataset.items] == ["carnival_mask"]
     assert report.not_read == ("gone-masklabel.png",)
+
+
+def test_two_masks_beside_one_photograph_are_refused_with_both_names(tmp_path):
+    draw(tmp_path / "set/p.png", 90)
+    draw(tmp_path / "set/p-masklabel.png")
+    draw(tmp_path / "set/P_mask.jpg")
+    with pytest.raises(DatasetError, match=r"belong to p: \S+P_mask\.jpg and \S+p-masklabel\.png; keep one"):
+        scan(tmp_path)
+
+
+def test_what_onetrainer_shows_an_inpainting_model_is_no_photograph(tmp_path):
+    for name in ("p", "p-condlabel", "alone-condlabel"):
+        draw(tmp_path / f"set/{name}.png", 90)
+    dataset, report = scan(tmp_path)
+    assert [(item.name, item.mask_path) for item in dataset.items] == [("p", None)]
+    assert report.not_read == ("alone-condlabel.png", "p-condlabel.png")
+
+
+def test_photographs_that_look_like_masks_of_others_are_named(tmp_path):
+    for name in ("p", "seg_p", "p_matte", "masks/p", "set2/mask/q", "masquerade/r", "masks/s", "alphabet"):
+        draw(tmp_path / f"set/{name}.png", 90)
+    draw(tmp_path / "set/set2/q.png", 90)
+    (line,) = (line for line in scan(tmp_path)[1].warnings() if "look like masks" in line)
+    assert line.startswith("4 images look like masks of others and are trained on as photographs")
+    assert line.endswith(": masks/p, p_matte, seg_p, set2/mask/q")
+
+
+def test_a_mask_that_keeps_the_suffix_of_its_photograph_is_near_it(tmp_path):
+    draw(tmp_path / "set/p.png", 90)
+    draw(tmp_path / "masks/p.jpg.png")
+    assert (
+        "1 mask files have the name of no photograph or video: p.jpg.png (near p)" in scan(tmp_path, True)[1].messages()
+    )
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "it is a link to /gone"), (b"", "it is empty, 0 bytes")])
+def test_what_is_wrong_with_a_file_without_content_is_said(tmp_path, content, said):
+    (tmp_path / "set").mkdir()
+    if content is None:
+        (tmp_path / "set/p.jpg").symlink_to("/gone/p.jpg")
+    else:
+        (tmp_path / "set/p.jpg").write_bytes(content)
+    with pytest.raises(ImageError, match=said):
+        scan(tmp_path)
+
+
+def test_lines_of_a_caption_end_alike_on_every_system(tmp_path):
+    draw(tmp_path / "set/p.png", 90)
+    (tmp_path / "set/p.txt").write_bytes(b"a man\r\nin a hat\r\n")
+    assert scan(tmp_path)[0].items[0].caption == "a man\nin a hat"
 
 
 def test_the_mask_directory_goes_before_a_mask_beside(tmp_path):

@@ -29,6 +29,10 @@ def test_a_known_key_of_another_trainer_is_no_slip_of_ours(tmp_path, key):
         ("[[directory]]\npath = 'x'\n", r"directory, a key of diffusion-pipe: write each \[\[directory\]\]"),
         ("resolutions = [512]\n[[directory]]\npath = 'x'\n", "resolutions, a key of diffusion-pipe"),
         ("[[datasets]]\nimage_directory = 'x'\ncaption_dropout_rates = 1\n", "; caption_dropout_rate is a key"),
+        ("[[datasets]]\nimage_directory = 'x'\nimage_augmentation = 1\n", "key image_augmentation; known are image_"),
+        ("[[datasets]]\nimage_directory = 'x'\nloss_weights = 1\n", "; loss_weight is a key of OneTrainer"),
+        ("[[datasets]]\nimage_directory = 'x'\nmask_dir = 'x'\n", r"key mask_dir; did you mean mask_directory\?"),
+        ("[[concepts]]\npath = 'x'\n", "concepts, a key of OneTrainer: write each concept"),
         ("[[datasets]]\nimage_directory = 'x'\nresolutoin = 1\n", r"unknown key resolutoin; did you mean resolution\?"),
     ],
 )  # fmt: skip

@@ -137,6 +137,8 @@ def test_lab_is_read(tmp_path):
     lab.save(tmp_path / "a.tif")
     middle = (COLOURS > 60).all(2)
     assert np.abs(load_image(tmp_path / "a.tif")[0].astype(int) - COLOURS)[middle].mean() < 3
+    assert lab.info["icc_profile"]
+    assert picture_facts(tmp_path / "a.tif").profile_use is ProfileUse.NONE
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -79,6 +80,57 @@ def test_full_weight_is_full_in_deep_mask_videos(tmp_path: Path, pix_fmt: str) -
     path = write(tmp_path / "mask.mkv", COLOURS[:3] / 255, 1, LIMITED, pix_fmt)
     ((_, mask_HW),) = read_mask_frames(path, probe(path), [1])
     assert mask_HW[16, BLOCK // 2 :: BLOCK].tolist() == [255, 0, 128]
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "aspect", "conversion"),
+    [
+        ("ffv1", "yuv420p", 1, ""),
+        ("ffv1", "yuv422p", 1, ""),
+        ("ffv1", "yuv444p", 1, ""),
+        ("ffv1", "yuv411p", 1, "planar"),
+        ("ffv1", "yuv410p", 1, "planar"),
+        ("ffv1", "yuv440p", 1, "planar"),
+        ("mpeg4", "yuv420p", Fraction(4, 3), "planar"),
+    ],
+)
+def test_white_is_white_in_every_layout_of_chroma_and_with_pixels_that_are_not_square(
+    tmp_path: Path, codec: str, pix_fmt: str, aspect: Fraction, conversion: str
+) -> None:
+    greys = np.repeat(np.array([255, 0, 128, 80], np.uint8), BLOCK)
+    path = tmp_path / ("a.mp4" if codec == "mpeg4" else "a.mkv")
+    frame = av.VideoFrame.from_ndarray(np.repeat(np.tile(greys, (32, 1))[..., None], 3, axis=2), format="rgb24")
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=16, options={"qscale": "1", "flags": "qscale"} if codec == "mpeg4" else {})
+        stream.width, stream.height, stream.pix_fmt = 4 * BLOCK, 32, pix_fmt
+        stream.codec_context.sample_aspect_ratio = Fraction(aspect)
+        for _ in range(2):
+            grey = frame.reformat(format="yuv444p", dst_colorspace=1, dst_color_range=LIMITED)
+            out.mux(stream.encode(grey.reformat(format=pix_fmt)))
+        out.mux(stream.encode(None))
+    ((_, rgb_HWC),) = read_frames(path, [1])
+    width = rgb_HWC.shape[1]
+    assert width == round(4 * BLOCK * aspect)
+    found = rgb_HWC[16, width // 8 :: width // 4].astype(int)
+    assert np.abs(found - np.array([255, 0, 128, 80])[:, None]).max() <= 1
+    assert probe(path).conversion == conversion
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_the_alpha_of_webm_is_read(tmp_path: Path, codec: str) -> None:
+    rgba_HWC = np.full((32, 64, 4), 255, np.uint8)
+    rgba_HWC[..., 3] = 0
+    rgba_HWC[8:24, 16:48, 3] = 255
+    frames = [np.roll(rgba_HWC, 8 * number, axis=1) for number in range(4)]
+    with av.open(str(tmp_path / "mask.webm"), "w") as out:
+        stream = out.add_stream(codec, rate=16, options={"crf": "4", "b": "2M", "auto-alt-ref": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuva420p"
+        for rgba in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format="yuva420p")))
+        out.mux(stream.encode(None))
+    path = tmp_path / "mask.webm"
+    for number, mask_HW in read_mask_frames(path, probe(path), [0, 3]):
+        assert np.abs(mask_HW.astype(int) - frames[number][..., 3]).max() <= 8
 
 
 @pytest.mark.parametrize(
