@@ -30,7 +30,7 @@ class MemoryCache(LatentCache):
 
     latents: dict[str, torch.Tensor] = field(default_factory=dict)
     masks: dict[str, torch.Tensor] = field(default_factory=dict)
-    stale: tuple[StaleEntry, ...] = ()  # pyright: ignore[reportIncompatibleVariableOverride]
+    stale_entries: tuple[StaleEntry, ...] = ()  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @property
     def fingerprint(self) -> str:
@@ -120,7 +120,7 @@ def make_cache(tmp_path: Path) -> MakeCache:
             encoder="demo",
             entries=tuple(entries),
             text_encoder=text_encoder,
-            stale=stale,
+            stale_entries=stale,
             latents=latents,
             masks=masks,
         )

@@ -48,7 +48,7 @@ def test_what_is_left_to_do_or_to_refuse_is_for_training(run, look, cache, tmp_p
     assert look(steps=4) is None
     assert look(on_existing=OnExisting.OVERWRITE) is None
     assert (tmp_path / "lora.safetensors").exists(), "looking deletes nothing"
-    stale = dataclasses.replace(cache, stale=(StaleEntry("a", "image changed"),))
+    stale = dataclasses.replace(cache, stale_entries=(StaleEntry("a", "image changed"),))
     assert look(on=stale) is None
     (tmp_path / "lora.safetensors").unlink()
     assert look() is None
