@@ -6,6 +6,8 @@ and the command line ends with exit code 2. `InternalError` is ours (exit code 1
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 
 class MaskLossError(Exception):
     """Root of the tree; catch this to catch everything raised on purpose."""
@@ -86,3 +88,8 @@ class NonFiniteLossError(TrainingError):
 
 class InternalError(MaskLossError):
     """A bug of this project."""
+
+
+def unhandled_choice(choice: NoReturn) -> InternalError:
+    """What to raise where nothing was written for a choice: the type checker lets no known one come here."""
+    return InternalError(f"{choice!r} is a choice that this function does not handle; please report it.")

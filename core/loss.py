@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from .errors import SettingError
+from .errors import SettingError, unhandled_choice
 from .mask_weights import LossKind, MaskLossSettings, Normalization, resolve_normalization
 
 NEAR_ZERO = 1e-6
@@ -20,7 +20,9 @@ def elementwise_error(difference_BCThw: torch.Tensor, settings: MaskLossSettings
     difference = difference_BCThw.to(_sum_dtype(difference_BCThw))
     if settings.loss is LossKind.HUBER:
         return F.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=settings.huber_delta)
-    return difference * difference
+    if settings.loss is LossKind.MSE:
+        return difference * difference
+    raise unhandled_choice(settings.loss)
 
 
 def weighted_sums(error_BCThw: torch.Tensor, weights_B1Thw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,8 +64,10 @@ def unnormalised_loss(
     silent = is_near_zero(weights_B1Thw)
     if normalization is Normalization.PER_SAMPLE:
         contribution = numerator / torch.where(silent, torch.ones_like(denominator), denominator)
-    else:
+    elif normalization is Normalization.BATCH or normalization is Normalization.NONE:
         contribution = numerator
+    else:
+        raise unhandled_choice(normalization)
     if scale_B is not None:
         contribution = contribution * scale_B.to(contribution)
     return torch.where(silent, contribution * 0.0, contribution).sum()
@@ -80,6 +84,8 @@ def loss_normaliser(weights_B1Thw: torch.Tensor, channels: int, normalization: N
         return torch.tensor(float(batch))
     if normalization is Normalization.NONE:
         return torch.tensor(float(weights_B1Thw.numel() * channels))
+    if normalization is not Normalization.BATCH:
+        raise unhandled_choice(normalization)
     sums = weights_B1Thw.to(_sum_dtype(weights_B1Thw)).sum(dim=(1, 2, 3, 4)) * channels
     return torch.where(is_near_zero(weights_B1Thw), torch.zeros_like(sums), sums).sum()
 

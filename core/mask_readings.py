@@ -78,9 +78,14 @@ class Reading:
 
 
 def as_told(stored: StoredMask, meaning: MaskMeaning, name: str) -> Reading:
-    """What a file weighs by a meaning that is told, or its brightness. `name` is what errors call the file."""
-    readers = {MaskMeaning.ALPHA: read_alpha, MaskMeaning.COLOUR: read_colour, MaskMeaning.NONZERO: read_nonzero}
-    return readers.get(meaning, read_brightness)(stored, name)
+    """What a file weighs by a meaning that is told, which `auto` is not. `name` is what errors call the file."""
+    readers = {
+        MaskMeaning.ALPHA: read_alpha,
+        MaskMeaning.COLOUR: read_colour,
+        MaskMeaning.NONZERO: read_nonzero,
+        MaskMeaning.BRIGHTNESS: read_brightness,
+    }
+    return readers[meaning](stored, name)
 
 
 def read_brightness(stored: StoredMask, name: str) -> Reading:

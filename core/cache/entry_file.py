@@ -195,10 +195,13 @@ def _sized_keys(keys: Iterable[str], prefix: str) -> list[str]:
     return [key for key in keys if key.startswith(prefix) and key[len(prefix) :][:1].isdigit()]
 
 
+_FLOATS = {MaskStorage.FLOAT16: torch.float16, MaskStorage.FLOAT32: torch.float32}
+
+
 def _quantise_weights(weights_1Thw: torch.Tensor, storage: MaskStorage) -> torch.Tensor:
     if storage is MaskStorage.UINT8:
         return (weights_1Thw * 255).round().to(torch.uint8)
-    return weights_1Thw.to(torch.float16 if storage is MaskStorage.FLOAT16 else torch.float32)
+    return weights_1Thw.to(_FLOATS[storage])
 
 
 def _tensor_name(prefix: str, tensor: torch.Tensor) -> str:

@@ -69,7 +69,8 @@ def reference_text(cache: LatentCache, caption: str, target: ReferenceArchitectu
         )
     if target is ReferenceArchitecture.HUNYUAN_VIDEO:
         return _hunyuan_video_tensors(tokens_LD, text, most)
-    name = "varlen_t5" if target is ReferenceArchitecture.WAN else "varlen_vl_embed"
+    names = {ReferenceArchitecture.WAN: "varlen_t5", ReferenceArchitecture.QWEN_IMAGE: "varlen_vl_embed"}
+    name = names[target]
     return {f"{name}_{_dtype_name(tokens_LD)}": owned_copy(tokens_LD)}
 
 

@@ -66,16 +66,21 @@ class ReferenceArchitecture(str, Enum):
         """What stands in the metadata."""
         return {"wan": "wan", "qi": "qwen_image", "hv": "hunyuan_video"}[self.value]
 
+    @property
+    def _is_normalised(self) -> bool:
+        """Whether their files hold latents by WAN's mean and deviation."""
+        return {"wan": True, "qi": True, "hv": False}[self.value]
+
     def to_raw(self, latent_CThw: torch.Tensor) -> torch.Tensor:
         """From what their files hold to what the autoencoder gave; float32."""
-        if self is ReferenceArchitecture.HUNYUAN_VIDEO:
+        if not self._is_normalised:
             return latent_CThw
         mean_C111, std_C111 = _statistics()
         return latent_CThw * std_C111 + mean_C111
 
     def from_raw(self, latent_CThw: torch.Tensor) -> torch.Tensor:
         """From what the autoencoder gave to what their files hold; float32."""
-        if self is ReferenceArchitecture.HUNYUAN_VIDEO:
+        if not self._is_normalised:
             return latent_CThw
         mean_C111, std_C111 = _statistics()
         return (latent_CThw - mean_C111) / std_C111

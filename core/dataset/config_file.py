@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from ..errors import DatasetError
+from ..errors import DatasetError, unhandled_choice
 from ..mask_meaning import MaskMeaning
 from ..paths import Folders, PathKind, resolve_beside
 from ..video.clips import FrameExtraction, VideoSettings
@@ -243,6 +243,8 @@ def _fits(value: object, kind: _Kind) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
     if kind is _Kind.COUNTS:
         return isinstance(value, list) and bool(value) and all(_fits(number, _Kind.COUNT) for number in value)
+    if kind not in (_Kind.SIZE, _Kind.BOUND, _Kind.COUNT):
+        raise unhandled_choice(kind)
     numbers = value if kind is _Kind.SIZE and isinstance(value, list) and len(value) == 2 else [value]
     least = 0 if kind is _Kind.BOUND else 1
     return all(isinstance(number, int) and not isinstance(number, bool) and number >= least for number in numbers)

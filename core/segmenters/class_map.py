@@ -37,7 +37,7 @@ def parts_from_class_map(class_map_HW: np.ndarray, scheme_id: str, encoding: Cla
         raise SettingError(f"A class map has the shape (height, width), got {class_map_HW.shape}: give one MASK.")
     scheme = SCHEMES[scheme_id]
     last = len(scheme.names) - 1
-    steps = 255 if ClassMapEncoding(encoding) is ClassMapEncoding.OVER_255 else last
+    steps = {ClassMapEncoding.OVER_255: 255, ClassMapEncoding.OVER_LAST: last}[ClassMapEncoding(encoding)]
     values_HW = class_map_HW.astype(np.float32)
     if not np.isfinite(values_HW).all():
         raise SettingError("The class map holds values that are not numbers: give a MASK of class numbers.")

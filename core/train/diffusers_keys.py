@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
+from ..errors import unhandled_choice
 from .unet_keys import unet_kernel, unet_modules, unet_name
 
 _FLUX_STREAMS = """
@@ -205,8 +206,10 @@ class Rows(Enum):
             found = [inputs] * (count - 1) + [rows - (count - 1) * inputs]
         elif self is Rows.GROUPED:
             found = [inputs] + [(rows - inputs) // (count - 1)] * (count - 1)
-        else:
+        elif self is Rows.EQUAL or self is Rows.SWAPPED:
             found = [rows // count] * count
+        else:
+            raise unhandled_choice(self)
         return found if min(found) > 0 and sum(found) == rows else []
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from ..errors import PathError, TrainingError
+from ..errors import InternalError, PathError, TrainingError
 from ..tensor_files import open_tensors, write_tensors
 from .diffusers_keys import Rows, base_name, component
 from .lora_layers import (
@@ -105,8 +105,12 @@ def with_key_format(
     if wanted is KeyFormat.DIFFUSERS:
         return _for_diffusers(own, architecture, base_weight)
     own = {module: _with_our_magnitude(module, parts, base_weight) for module, parts in own.items()}
-    kohya = wanted is KeyFormat.KOHYA
-    stems = kohya_names(own, architecture) if kohya else {module: KEY_PREFIX + module for module in own}
+    if wanted is KeyFormat.KOHYA:
+        stems = kohya_names(own, architecture)
+    elif wanted is KeyFormat.DIFFUSION_MODEL:
+        stems = {module: KEY_PREFIX + module for module in own}
+    else:
+        raise InternalError(f"{wanted!r} is no format of keys that is written.")
     return _flat(own, stems) | _flat(kept, {stem: stem for stem in kept})
 
 

@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-from ..errors import TrainingError
+from ..errors import TrainingError, unhandled_choice
 from .diffusers_keys import Rows, Theirs, every_module, is_known, is_unet_architecture, theirs
 from .lora_layers import ALPHA, DOWN, PEFT_MAGNITUDE, UP, Layers, Product, algorithm_of, as_product
 from .unet_keys import USUAL_PER_LEVEL, blocks_per_level
@@ -217,8 +217,10 @@ def _sizes(
         sizes = [inputs] * (place.count - 1) + [known.get(place.count - 1, 0)]
     elif place.rows is Rows.GROUPED:
         sizes = [inputs] + [next((size for index, size in known.items() if index), 0)] * (place.count - 1)
-    else:
+    elif place.rows is Rows.EQUAL or place.rows is Rows.SWAPPED:
         sizes = [next(iter(known.values()))] * place.count
+    else:
+        raise unhandled_choice(place.rows)
     if not sizes or min(sizes) == 0 or any(sizes[index] != size for index, size in known.items()):
         raise TrainingError(
             f"The parts of our layer {module!r} have {dict(known)} rows, from which the others' cannot be told; give "

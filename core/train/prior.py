@@ -21,7 +21,8 @@ class Teacher:
 
     def __init__(self, settings: MaskLossSettings | None, adapters: LoraAdapters) -> None:
         self._adapters = adapters
-        averaged = settings is not None and settings.prior_weight > 0 and settings.prior_teacher is PriorTeacher.EMA
+        teachers = {PriorTeacher.BASE: False, PriorTeacher.EMA: True}
+        averaged = settings is not None and settings.prior_weight > 0 and teachers[settings.prior_teacher]
         decay = settings.prior_ema_decay if settings else 0.0
         self._average = MovingAverage(decay, adapters.parameters, settling=False) if averaged else None
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ..errors import PathError, TrainingError
+from ..errors import PathError, TrainingError, unhandled_choice
 from ..paths import LONGEST_NAME
 from ..warning import warn
 from .config import OnExisting
@@ -132,6 +132,8 @@ def choose_run(output: Path, identity: Identity, on_existing: OnExisting) -> tup
             return files, saved
         if on_existing is OnExisting.RESUME:
             raise TrainingError(_other_run(files, identity, saved))
+        if on_existing is not OnExisting.NEW:
+            raise unhandled_choice(on_existing)
         number += 1
         files = RunFiles(output.with_name(f"{output.name.removesuffix(LORA_SUFFIX)}_{number:03d}"))
     return files, None

@@ -29,6 +29,7 @@ from .prior import Teacher
 from .recipe import TrainingRecipe
 from .updates import MovingAverage, build_optimizer, effective_rate, evaluated_values, learning_rate_at
 
+LORA_DTYPES = {LoraDtype.FP32: torch.float32, LoraDtype.BF16: torch.bfloat16}
 _FORMAT = "maskloss-state-2"
 _REMEDY = "choose on_existing overwrite to start again, or another output_name"
 # What zipfile and torch raise on bytes of any kind.
@@ -65,7 +66,7 @@ class TrainState:
     def __init__(self, denoiser: Denoiser, recipe: TrainingRecipe) -> None:
         optimizer, config = recipe.optimizer, recipe.config
         generator = torch.Generator().manual_seed(stream_seed("lora", config.seed))
-        dtype = torch.float32 if config.lora_dtype is LoraDtype.FP32 else torch.bfloat16
+        dtype = LORA_DTYPES[config.lora_dtype]
         self.adapters = LoraAdapters(
             denoiser.module, recipe.lora, denoiser.default_targets, generator, denoiser.device, dtype
         )

@@ -16,6 +16,7 @@ import torch
 
 from ..cache.entries import CacheEntry
 from ..cache.store import LatentCache
+from ..errors import TrainingError, unhandled_choice
 from ..loss import is_near_zero, loss_normaliser
 from ..mask_weights import MaskLossSettings, Normalization, area_scale, prior_region, transform_weights
 from .config import TimestepSampling, TrainConfig
@@ -180,18 +181,25 @@ def draw_samples(seeds: Sequence[int], shape: tuple[int, int, int, int]) -> tupl
 
 def timesteps(even_B: torch.Tensor, config: TrainConfig, denoiser: Denoiser) -> torch.Tensor:
     """(B,) float32 t from even draws: the distribution's quantile, shifted where asked, squeezed into the range."""
-    t = even_B
-    if config.timestep_sampling is not TimestepSampling.UNIFORM:
+    sampling = config.timestep_sampling
+    if sampling is TimestepSampling.UNIFORM:
+        t = even_B
+    elif sampling is TimestepSampling.LOGIT_NORMAL or sampling is TimestepSampling.SHIFT:
         t = torch.sigmoid(math.sqrt(2.0) * torch.erfinv(2.0 * even_B - 1.0))
-    if config.timestep_sampling is TimestepSampling.SHIFT:
-        t = denoiser.shift(t)
+        t = denoiser.shift(t) if sampling is TimestepSampling.SHIFT else t
+    else:
+        raise unhandled_choice(sampling)
     return (config.timestep_min + (config.timestep_max - config.timestep_min) * t).float()
 
 
 def min_snr_weight(denoiser: Denoiser, t_B: torch.Tensor, gamma: float) -> torch.Tensor:
     """(B,) factor min(snr, gamma)/snr for noise prediction, min(snr, gamma)/(snr+1) for v (arXiv 2303.09556)."""
     snr = denoiser.snr(t_B)
-    return snr.clamp(max=gamma) / (snr + 1.0 if denoiser.family is Family.V else snr)
+    if denoiser.family is Family.V:
+        return snr.clamp(max=gamma) / (snr + 1.0)
+    if denoiser.family is Family.EPS:
+        return snr.clamp(max=gamma) / snr
+    raise TrainingError("min_snr_gamma weighs eps and v models; this one predicts flow: set it to 0.")
 
 
 def cached_masks(cache: LatentCache, entries: Sequence[CacheEntry]) -> tuple[torch.Tensor, torch.Tensor]:

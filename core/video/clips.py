@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..errors import SettingError
+from ..errors import SettingError, unhandled_choice
 
 # Timestamps are often rounded to whole milliseconds.
 _ROUNDED_S = 0.001
@@ -170,8 +170,10 @@ def _cuts(count: int, settings: VideoSettings) -> Iterator[tuple[int, int]]:
         elif settings.extraction is FrameExtraction.UNIFORM and settings.frame_sample > 1:
             # numpy's own rounding is theirs too.
             yield from ((int(start), length) for start in np.linspace(0, last, settings.frame_sample, dtype=int))
-        else:
+        elif settings.extraction is FrameExtraction.HEAD or settings.extraction is FrameExtraction.UNIFORM:
             yield 0, length
+        else:
+            raise unhandled_choice(settings.extraction)
 
 
 def _rounded(frames: int) -> int:

@@ -22,6 +22,7 @@ from typing import cast
 import numpy as np
 from av.video.frame import VideoFrame
 
+from ..errors import InternalError
 from ..mask_readings import StoredMask
 from ..mask_values import as_grey
 
@@ -182,10 +183,12 @@ def _light(transfer: Transfer) -> np.ndarray:
         m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
         root = signal ** (1 / m2)
         light = (np.maximum(root - c1, 0) / (c2 - c3 * root)) ** (1 / m1) * 10000 / _REFERENCE_WHITE
-    else:
+    elif transfer is Transfer.HLG:
         # ARIB STD-B67.
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         light = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+    else:
+        raise InternalError(f"{transfer!r} is no transfer function of HDR.")
     return light.astype(np.float32)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from maskloss.cli.prompt import read_prompt
 from maskloss.core.bundled.install import copy_demo_photographs
+from maskloss.core.draw.sheet import GAP_PX
 from maskloss.core.train.lora_file import KeyFormat, load_lora, save_lora
 from PIL import Image
 
@@ -196,10 +197,9 @@ def test_loras_of_two_trainers_are_compared(server: Server, inputs: Path) -> Non
     (kept,) = (one["images"][0] for key, one in outputs.items() if prompt[key]["class_type"] == "SaveImage")
     with Image.open(server.base / "output" / kept["subfolder"] / kept["filename"]) as sheet:
         pixels = np.asarray(sheet.convert("RGB")).astype(int)
-    rows = np.array_split(pixels, 3)
-    assert pixels.shape[1] > 4 * 320
-    height = min(row.shape[0] for row in rows)
-    base, first, second = (row[: height - 60] for row in rows)
+    pitch = (pixels.shape[0] - GAP_PX) // 3
+    assert pixels.shape[1] == 4 * (320 + GAP_PX) + GAP_PX
+    base, first, second = (pixels[GAP_PX + row * pitch :][:320] for row in range(3))
     assert np.abs(second - base).mean() > 10 * np.abs(first - base).mean(), "the strong LoRA is another picture"
 
 

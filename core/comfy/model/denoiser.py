@@ -133,7 +133,8 @@ class ComfyDenoiser:
         with self._checkpointing.set_active(checkpoint):
             denoised = self._denoise(noised, sigma_B, text)
         sigma = sigma_B.reshape(-1, *(1 for _ in clean.shape[1:]))
-        unit = (sigma**2 + 1).sqrt() / sigma if self.family is Family.V else 1 / sigma
+        scaled = {Family.V: (sigma**2 + 1).sqrt(), Family.EPS: 1.0, Family.FLOW: 1.0}
+        unit = scaled[self.family] / sigma
         return self._five_axes((clean - denoised.float()) * unit)
 
     def _denoise(
