@@ -76,7 +76,7 @@ class MaskLossSettings:
     loss           MSE, or Huber with `huber_delta` (> 0).
     area_beta      a sample's loss is multiplied by (mean weight)^beta, 0 = off.            ≥ 0
     prior_weight   weight of prior preservation outside the mask, 0 = off.                  ≥ 0
-    prior_threshold  outside = raw weight below this; 0 = outside is 1 − processed weight.  [0, 1]
+    prior_threshold  outside = untransformed weight below this; 0 = outside is 1 − processed weight.  [0, 1]
     strict         an entry without a mask is an error instead of counting fully.
     prior_teacher  what the outside is held to: the base model, or the adapter's moving average.
     prior_schedule how prior_weight goes over the run's steps.
@@ -176,13 +176,15 @@ def area_scale(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch
     return weights.mean(dim=(1, 2, 3, 4)) ** settings.area_beta
 
 
-def prior_region(raw_B1Thw: torch.Tensor, transformed_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
+def prior_region(
+    untransformed_B1Thw: torch.Tensor, transformed_B1Thw: torch.Tensor, settings: MaskLossSettings
+) -> torch.Tensor:
     """(B,1,T,h,w) weights of the region that prior preservation holds to the base model.
 
-    1 − transformed, or with `prior_threshold` the cells whose raw weight (after invert) lies below it.
+    1 − transformed, or with `prior_threshold` the cells whose weight before the transform (but after invert) lies below it.
     """
     if settings.prior_threshold > 0:
-        return (_apply_invert(_check_weights(raw_B1Thw), settings) < settings.prior_threshold).float()
+        return (_apply_invert(_check_weights(untransformed_B1Thw), settings) < settings.prior_threshold).float()
     return 1.0 - transformed_B1Thw
 
 

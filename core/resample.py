@@ -112,7 +112,7 @@ def to_latent_grid(weights_B1THW: torch.Tensor, size_hw: tuple[int, int], tempor
 
 
 def _area_matrix(length: int, cells: int) -> torch.Tensor:
-    """(cells, length): the share of each pixel in each cell's mean. F.interpolate's `area` overlaps its windows on
+    """(cells, length): the weight of each pixel in each cell's mean. F.interpolate's `area` overlaps its windows on
     sizes that do not divide, and so does not conserve the mean; this does."""
     edges = torch.arange(cells + 1, dtype=torch.float64) * (length / cells)
     pixels = torch.arange(length, dtype=torch.float64)

@@ -25,9 +25,8 @@ _CLIENT_TIMEOUT_S = 1800
 _WHEEL_TAGS = ("--only-binary=:all:", "--python-version", "3.12", "--platform", "manylinux_2_28_x86_64")
 
 DEMO_REFERENCE = "sample3.jpg"
-# The woman of the demo, counted from the left: in the reference photograph, and where she stands in sample1.
+# The woman of the demo in the reference photograph, counted from the left.
 DEMO_REFERENCE_FACE_INDEX = 1
-DEMO_SAMPLE1_FACE_INDEX = 2
 DEMO_CAPTIONS = {
     "sample1": "photo of mlperson woman",
     "sample2": "photo of three women on a sofa",

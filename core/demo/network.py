@@ -134,11 +134,11 @@ def _positions(like_BCThw: torch.Tensor) -> torch.Tensor:
     """(1,N,D) sinusoids: a quarter of the width for the frame, the rest shared by row and column."""
     _, _, frames, height, width = like_BCThw.shape
     rows, columns = height // PATCH, width // PATCH
-    share, rest = WIDTH // 4, (WIDTH - WIDTH // 4) // 2
+    frame_width, side_width = WIDTH // 4, (WIDTH - WIDTH // 4) // 2
     shape = (frames, rows, columns, -1)
-    frame = _sinusoids(torch.arange(frames), share, _LONGEST_WAVE)[:, None, None].expand(shape)
-    row = _sinusoids(torch.arange(rows), rest, _LONGEST_WAVE)[None, :, None].expand(shape)
-    column = _sinusoids(torch.arange(columns), rest, _LONGEST_WAVE)[None, None].expand(shape)
+    frame = _sinusoids(torch.arange(frames), frame_width, _LONGEST_WAVE)[:, None, None].expand(shape)
+    row = _sinusoids(torch.arange(rows), side_width, _LONGEST_WAVE)[None, :, None].expand(shape)
+    column = _sinusoids(torch.arange(columns), side_width, _LONGEST_WAVE)[None, None].expand(shape)
     waves = torch.cat([frame, row, column], dim=-1).reshape(1, -1, WIDTH)
     return _POSITION_GAIN * waves.to(like_BCThw.device)
 

@@ -14,7 +14,7 @@ import torch
 
 from ...autograd.checkpointing import BlockCheckpointing, mutation_allowed
 from ...autograd.gradient_check import check_gradients
-from ...autograd.inference_weights import DifferentiableWeights
+from ...autograd.inference_parameters import DifferentiableParameters
 from ...errors import MaskLossError, TrainingError
 from ...train.config import TrainingDtype
 from ...train.denoiser import Family
@@ -154,7 +154,7 @@ class ComfyDenoiser:
                 **({} if group.padding is None else {OVERRIDE: differentiable_attention(group.padding.attention)}),
                 **position_options(self._options, group.frames),
             }
-            with nullcontext() if group.padding is None else group.padding.around(self.module):
+            with nullcontext() if group.padding is None else group.padding.apply_to(self.module):
                 results = self._model.apply_model(noised[where], sigmas, transformer_options=options, **group.arguments)
             for position, result in zip(group.positions, results, strict=True):
                 rows[position] = result
@@ -223,7 +223,7 @@ def open_denoiser(
         stack.enter_context(use_plain_kernels())
         stack.enter_context(use_fused_backward())
         stack.enter_context(torch.inference_mode(False))
-        weights = stack.enter_context(DifferentiableWeights(patcher.model, is_casting_layer))
+        weights = stack.enter_context(DifferentiableParameters(patcher.model, is_casting_layer))
         stack.enter_context(recast_layers(patcher.model.diffusion_model))
         checkpointing = BlockCheckpointing(repeated_blocks(patcher.model.diffusion_model))
         stack.enter_context(checkpointing.install())
@@ -239,7 +239,7 @@ def open_denoiser(
 
 
 @contextmanager
-def _lend_model(patcher: Any, weights: DifferentiableWeights, management: Any) -> Generator[Any]:
+def _lend_model(patcher: Any, weights: DifferentiableParameters, management: Any) -> Generator[Any]:
     """Give the patcher back to ComfyUI's samplers, which may unload it; ready for training again on exit."""
     with ExitStack() as stack:
         stack.callback(patcher.pre_run)

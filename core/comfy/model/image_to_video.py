@@ -64,7 +64,7 @@ def training_notes(model: Any) -> tuple[str, ...]:
     return ()
 
 
-def as_conditioning(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def to_conditioning(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """A sample's first frame as WanImageToVideo has it in a CONDITIONING, where the mask is 0 for what is known."""
     own = {name: value for name, value in given.items() if name not in (IMAGE, FRAMES)}
     if IMAGE not in given:

@@ -75,7 +75,7 @@ class CollapsedPadding:
         return function(*args, **{**kwargs, "mask": self.bias_BS.to(query.dtype)[:, None, None]})
 
     @contextmanager
-    def around(self, network: nn.Module) -> Generator[None]:
+    def apply_to(self, network: nn.Module) -> Generator[None]:
         """A forward pass. TrainingError where a cross-attention module ran without the bias."""
         self.where.running, self.where.runs, self.where.uncounted = False, 0, 0
         yield

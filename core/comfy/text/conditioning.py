@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from ..encoders import embeddings_to_cond
 from ..model.architectures import TextRule, is_unet
-from ..model.image_to_video import as_conditioning, frame_indices
+from ..model.image_to_video import frame_indices, to_conditioning
 from .collapsed_padding import CollapsedPadding, TextAttention, collapse_padding
 from .padding import HiddenPadding, pad_together
 
@@ -53,7 +53,7 @@ def condition(
     `noise` has the model's own axes, (B,C,h,w) or (B,C,T,h,w). `guidance` replaces the model's default where the
     embeddings bring none. With `counting`, the zeros at the ends of full-length texts are collapsed.
     """
-    embeddings = [embeddings_to_cond(as_conditioning(each)) for each in text]
+    embeddings = [embeddings_to_cond(to_conditioning(each)) for each in text]
     frames = [frame_indices(each) for each in text]
     if rule is TextRule.MASKED:
         embeddings = _pad_captions(embeddings)

@@ -49,7 +49,7 @@ class HiddenPadding:
         return function(*args[:4], **{**kwargs, "mask": mask[:, None, None]})
 
     @contextmanager
-    def around(self, network: nn.Module) -> Generator[None]:
+    def apply_to(self, network: nn.Module) -> Generator[None]:
         """A forward pass in which the network's own operations over all tokens leave the padding out."""
         hooks: list[Any] = []
         # HunyuanVideo's refiner takes the mean over all tokens.

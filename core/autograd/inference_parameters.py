@@ -13,7 +13,7 @@ from ..errors import TrainingError
 from .tensors import is_plain
 
 
-class DifferentiableWeights:
+class DifferentiableParameters:
     """A context in which a module's inference tensors are replaced by normal tensors over the same memory.
 
     Nodes run in inference mode, and autograd refuses to save tensors made there. On exit the module holds its original
@@ -26,7 +26,7 @@ class DifferentiableWeights:
         self._recasts = recasts
         self._replaced: list[tuple[dict[str, torch.Tensor | None], str, torch.Tensor]] = []
 
-    def __enter__(self) -> DifferentiableWeights:
+    def __enter__(self) -> DifferentiableParameters:
         aliases: dict[int, torch.Tensor] = {}
         try:
             for path, owner in self._module.named_modules():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from maskloss.core.autograd.inference_weights import DifferentiableWeights
+from maskloss.core.autograd.inference_parameters import DifferentiableParameters
 from maskloss.core.errors import TrainingError
 from torch import nn
 
@@ -34,7 +34,7 @@ def test_they_are_differentiable_inside_and_the_same_objects_afterwards() -> Non
         gradient(net)
     plain = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4).eval(), nn.Linear(4, 4))
     plain.load_state_dict({name: tensor.clone() for name, tensor in net.state_dict().items()})
-    with DifferentiableWeights(net, lambda _layer: False):
+    with DifferentiableParameters(net, lambda _layer: False):
         assert torch.equal(gradient(net), gradient(plain))
         assert net[2].weight is net[0].weight
         assert not net[0].weight.is_inference()
@@ -44,13 +44,13 @@ def test_they_are_differentiable_inside_and_the_same_objects_afterwards() -> Non
 def test_no_memory_is_taken() -> None:
     net = network()
     places = {tensor.data_ptr() for tensor in net.state_dict().values()}
-    with DifferentiableWeights(net, lambda _layer: False):
+    with DifferentiableParameters(net, lambda _layer: False):
         assert {tensor.data_ptr() for tensor in net.state_dict().values()} == places
 
 
 def test_their_owner_gets_them_back_for_a_while() -> None:
     net = network()
-    with DifferentiableWeights(net, lambda _layer: False) as weights:
+    with DifferentiableParameters(net, lambda _layer: False) as weights:
         with weights.suspend():
             assert net[0].weight.is_inference()
         assert not net[0].weight.is_inference()
@@ -69,7 +69,7 @@ def test_quantised_weights_are_refused_by_name_and_nothing_is_changed() -> None:
     before = {name: id(tensor) for name, tensor in net.state_dict(keep_vars=True).items()}
     with (
         pytest.raises(TrainingError, match=r"0\.weight is stored as Quantised"),
-        DifferentiableWeights(net, lambda _layer: False),
+        DifferentiableParameters(net, lambda _layer: False),
     ):
         pass
     assert {name: id(tensor) for name, tensor in net.state_dict(keep_vars=True).items()} == before
@@ -77,6 +77,6 @@ def test_quantised_weights_are_refused_by_name_and_nothing_is_changed() -> None:
 
 def test_quantised_weights_of_layers_that_cast_them_again_stay() -> None:
     net = quantised()
-    with DifferentiableWeights(net, lambda layer: layer is net[0]):
+    with DifferentiableParameters(net, lambda layer: layer is net[0]):
         assert net[0].weight.is_inference()
         assert not net[0].bias.is_inference()
