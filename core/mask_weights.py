@@ -181,7 +181,7 @@ def prior_region(
 ) -> torch.Tensor:
     """(B,1,T,h,w) weights of the region that prior preservation holds to the base model.
 
-    1 − transformed, or with `prior_threshold` the cells whose weight before the transform (but after invert) lies below it.
+    1 − transformed, or with `prior_threshold` the cells whose untransformed weight (after invert) lies below it.
     """
     if settings.prior_threshold > 0:
         return (_apply_invert(_check_weights(untransformed_B1Thw), settings) < settings.prior_threshold).float()
