@@ -46,6 +46,8 @@ _PEFT_PARTS = {
     ".lora_A.default.weight": ".lora_down.weight",
     ".lora.up.weight": ".lora_up.weight",
     ".lora.down.weight": ".lora_down.weight",
+    ".lora_linear_layer.up.weight": ".lora_up.weight",
+    ".lora_linear_layer.down.weight": ".lora_down.weight",
     ".lora_magnitude_vector.weight": ".lora_magnitude_vector",
     ".lora_magnitude_vector.default.weight": ".lora_magnitude_vector",
 }

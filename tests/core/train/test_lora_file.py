@@ -61,6 +61,24 @@ def test_key_formats(form: KeyFormat, architecture: str, stem: str):
     assert set(renamed) == {f"{stem}.lora_up.weight", f"{stem}.lora_down.weight", f"{stem}.alpha"}
 
 
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        (".lora_B.weight", ".lora_A.weight"),
+        (".lora_B.default.weight", ".lora_A.default.weight"),
+        (".lora.up.weight", ".lora.down.weight"),
+        (".lora_linear_layer.up.weight", ".lora_linear_layer.down.weight"),
+    ],
+)
+def test_every_word_for_up_and_down_is_read(tmp_path: Path, up: str, down: str):
+    stem = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+    pair = {up: torch.rand(3, 2), down: torch.rand(2, 4)}
+    save_file({stem + part: tensor for part, tensor in pair.items()}, tmp_path / "a.safetensors")
+    read = load_lora(tmp_path / "a.safetensors")
+    assert torch.equal(read[f"{stem}.lora_up.weight"], pair[up])
+    assert torch.equal(read[f"{stem}.lora_down.weight"], pair[down])
+
+
 def test_names_that_cannot_be_told_are_refused():
     kohya = with_key_format(lora(), KeyFormat.KOHYA)
     assert with_key_format(kohya, KeyFormat.AUTO) == kohya
