@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable
+from importlib import util
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +20,9 @@ from maskloss.core.scores.best_checkpoint import MOST_COPY_RISK
 from maskloss.core.scores.copies import UNRELATED, hash_pictures
 from maskloss.core.scores.likeness import measure_likeness
 from maskloss.core.scores.picture_scores import PictureScorer, mean_likeness
+from maskloss.core.scores.score_report import score_pictures
 from maskloss.core.scores.training_pictures import TrainingPictures
+from maskloss.core.segmenters.find import load_face_recognizer
 from PIL import Image
 
 from benchmarks.photographs import read_rgb
@@ -181,3 +185,32 @@ def test_a_photograph_scored_against_itself_is_a_copy_with_its_background(
     assert same.background is not None
     assert stranger.background is not None
     assert same.background > 0.9 > stranger.background
+
+
+@models
+def test_a_pack_of_insightface_measures_as_well(tmp_path: Path) -> None:
+    """A pack in form alone: what it takes for a face is a red square. Published weights have not been tried."""
+    pytest.importorskip("insightface")
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    spec = util.spec_from_file_location("tiny_onnx", Path(__file__).parents[1] / "segmenters/tiny_onnx.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tiny_onnx = util.module_from_spec(spec)
+    spec.loader.exec_module(tiny_onnx)
+    tiny_onnx.face_detector(tmp_path / "models/tiny/det.onnx")
+    tiny_onnx.face_embedder(tmp_path / "models/tiny/rec.onnx")
+    recognizer = load_face_recognizer("tiny", [tmp_path])
+    shown_HWC = np.full((640, 640, 3), 127, np.uint8)
+    shown_HWC[256:288, 64:96] = (255, 0, 0)
+    identity, _, _ = reference_identity(recognizer, [("reference", shown_HWC)])
+    empty_HWC = np.full((640, 640, 3), 127, np.uint8)
+    report = score_pictures([("shown", shown_HWC), ("empty", empty_HWC)], PictureScorer(recognizer, identity))
+    (_, shown), (_, empty) = report.scored
+    assert (shown.likeness.faces, empty.likeness.faces) == (1, 0)
+    assert shown.likeness.best == pytest.approx(1.0, abs=1e-4)
+    assert empty.likeness.best is None
+    assert report.recognizer == recognizer.identity != BundledFaceRecognizer().identity
+    assert any("non-commercial" in note for note in recognizer.notes)
+    with pytest.raises(SettingError, match="recogni"):
+        measure_likeness(shown_HWC, BundledFaceRecognizer(), identity)
