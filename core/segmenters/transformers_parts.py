@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from .label_maps import labels_from_scores
 from .model_files import ModelSource, file_digest, missing_library, unusable
 from .scheme_choice import FACE_ONLY, scheme_for
 from .torch_models import lent_device
+from .whole_picture import what_is_cut
 
 TRANSFORMERS = ModelSource(
     purpose="parts with a transformers model",
@@ -30,6 +33,11 @@ TRANSFORMERS = ModelSource(
 _METHOD = 1  # raise when the same files would give other maps
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _SAPIENS2 = "sapiens2"
+# What transformers raises on configurations, weights and preprocessing that it does not understand.
+_FAILURES = (
+    ImportError, OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, AssertionError,
+    ArithmeticError, EOFError, pickle.UnpicklingError, SafetensorError,
+)  # fmt: skip
 # These give masks with a class each, and not a class for every pixel.
 _MASK_MODELS = {
     "detr": "DETR",
@@ -105,18 +113,24 @@ class TransformersPartSegmenter:
                 model, loading = AutoModelForSemanticSegmentation.from_pretrained(
                     here, local_files_only=True, output_loading_info=True
                 )
-        except (ImportError, OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            cut = what_is_cut(processor)
+        except (*_FAILURES, *_configuration_errors()) as error:
             why = f"transformers does not read it ({' '.join(str(error).split())[:300]})"
             raise unusable(self._directory, why, TRANSFORMERS) from error
         if loading["missing_keys"]:
             # transformers fills these with random numbers and goes on.
             why = f"its weights lack {', '.join(sorted(loading['missing_keys'])[:3])}"
             raise unusable(self._directory, why, TRANSFORMERS)
-        cuts = [name for name in ("do_center_crop", "do_pad") if getattr(processor, name, False)]
-        if cuts:
-            why = f"its preprocessing has {' and '.join(cuts)}, and only models that see the whole picture are known"
+        if cut:
+            why = f"its preprocessing has {cut}, and only models that see the whole picture are known"
             raise unusable(self._directory, why, TRANSFORMERS)
         return processor, model.eval().requires_grad_(False)
+
+
+def _configuration_errors() -> tuple[type[BaseException], ...]:
+    """What huggingface_hub raises on a value of a wrong type in config.json: it shares no base but Exception."""
+    strict = getattr(sys.modules.get("huggingface_hub.errors"), "StrictDataclassError", None)
+    return () if strict is None else (strict,)
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
