@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: write beside, then rename."""
+"""Atomic files: written beside, then renamed, so that a file is whole or not there; and locks of directories."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DAY_S = 86_400
 LOCK_FILE = ".maskloss.lock"
 _LOCK_POLL_S = 0.02
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-# Tells this process from an earlier one of the same number, as every container starts with process 1.
+# Differs between processes of the same id, such as process 1 of every container.
 _LIFE = secrets.token_hex(4)
 _TAG = re.compile(r"-(?P<host>[0-9a-f]{8})-(?P<process>\d+)-(?P<life>[0-9a-f]{8})(?=[-.])")
 _STEM_LENGTH = 32
@@ -37,7 +37,7 @@ _LONGEST_NAME = 255
 
 @contextmanager
 def named_disk_errors(path: Path) -> Generator[None]:
-    """What the disk refuses inside the block is a DiskError that names `path`."""
+    """Turn an OSError of the block into a DiskError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -71,8 +71,8 @@ def atomic_write(path: Path) -> Generator[Path]:
 
 
 def shorten_stem(name: str, longest_ending: str) -> str:
-    """`name`, a "/"-separated path, so that its last part with that ending is a name that every disk takes (255 bytes):
-    a longer one is cut, and told apart by 16 digits of the whole name's hash."""
+    """`name`, a "/"-separated path, whose last part with that ending is at most 255 bytes, as disks require: a longer
+    one is cut, and ends in 16 digits of the whole name's hash."""
     folder, slash, last = name.rpartition("/")
     if len((last + longest_ending).encode()) <= _LONGEST_NAME:
         return name
@@ -82,13 +82,13 @@ def shorten_stem(name: str, longest_ending: str) -> str:
 
 
 def process_tag() -> str:
-    """What the names of files that are being written say of the process that writes them."""
+    """The process's mark in the names of files that it is writing."""
     return f"{_HOST}-{os.getpid()}-{_LIFE}"
 
 
 def is_abandoned(path: Path) -> bool:
-    """Whether the process that `path` is named after is gone. Of another machine's that is said after a day without a
-    change; of files that are named after no process never."""
+    """Whether the process whose tag is in the name of `path` has ended; False without a tag. For another machine's
+    process: whether the file is a day old."""
     tag = _TAG.search(path.name)
     if tag is None:
         return False
@@ -104,7 +104,7 @@ def is_abandoned(path: Path) -> bool:
 
 
 def sweep(directory: Path, subfolders: bool = True) -> None:
-    """Remove what killed processes left half-written in `directory`, which need not exist, and below it."""
+    """Remove the half-written files of killed processes in `directory`, which need not exist, and below it."""
     for folder, below, files in os.walk(directory):
         if not subfolders:
             below.clear()
@@ -123,9 +123,9 @@ def is_case_sensitive(directory: Path) -> bool:
 
 @contextmanager
 def lock_directory(directory: Path) -> Generator[None]:
-    """Wait until no other process holds `directory`, and hold it; a process that ends lets go, a killed one too.
+    """Lock `directory` against other processes, waiting for them; a process that ends or is killed frees its lock.
 
-    On disks that have no such locks (some in networks) this does nothing.
+    On disks without such locks (some network drives) this does nothing.
     """
     if sys.platform == "win32":
         # Folders cannot be held there; a hidden file in it stands for the folder, and stays.
@@ -205,8 +205,8 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # somebody else's
-    # A killed process answers until its parent has taken note of its end; Linux tells the two apart.
+        return True  # another user's
+    # A killed process still answers until its parent has reaped it; Linux shows it as a zombie.
     try:
         state = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -215,7 +215,7 @@ def _is_running(process: int) -> bool:
 
 
 def _umask() -> int:
-    # os.umask can only be read by setting it; 0o022 is what every system we know uses when it cannot be told apart.
+    # os.umask can only be read by setting it; where /proc does not show it, 0o022 is the usual value.
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

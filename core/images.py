@@ -1,4 +1,4 @@
-"""Image files in and out: every file is read upright, as 8-bit RGB in sRGB, with its alpha kept apart.
+"""Reads and writes image files: upright, as 8-bit RGB in sRGB, with the alpha channel apart.
 
 H, W pixel grid, C channels. Orientation (EXIF, else XMP) is applied once, here, and nowhere else; other metadata is not
 looked at. 16-bit, palette, grey, CMYK and Lab files are brought to 8-bit RGB without touching the colour under a
@@ -98,8 +98,8 @@ def has_alpha(path: Path) -> bool:
 
 
 def conversion_of(path: Path) -> tuple[str, ...]:
-    """What a fingerprint of the picture's pixels has to hold besides the file's own hash: that a colour profile is
-    applied; nothing for pictures without one, or with sRGB's."""
+    """The colour conversion for a fingerprint of the picture's pixels, besides the file's hash: empty for pictures
+    without a profile or with sRGB's."""
     with open_picture(path) as picture:
         return ("sRGB",) if picture.profile_use is ProfileUse.CONVERTED else ()
 

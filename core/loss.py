@@ -44,7 +44,7 @@ def weighted_sums(error_BCThw: torch.Tensor, weights_B1Thw: torch.Tensor) -> tup
 
 
 def is_near_zero(weights_B1Thw: torch.Tensor) -> torch.Tensor:
-    """(B,) bool: samples whose weights sum to less than 1e-6 of their elements, so that their loss says nothing."""
+    """(B,) bool: samples whose weights sum to less than 1e-6 of their elements; their loss is taken as zero."""
     return weights_B1Thw.float().mean(dim=(1, 2, 3, 4)) < NEAR_ZERO
 
 

@@ -1,4 +1,4 @@
-"""Which files a prompt may name: relative paths under ComfyUI's folders, absolute ones only where that is safe."""
+"""Resolves paths of a prompt: relative ones under ComfyUI's folders, absolute ones only where that is safe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path, PureWindowsPath
 
 from .errors import PathError
 
-# In bytes; what the disks of all systems take, and of a path what leaves room for what is written below it.
+# In bytes: the limit of all systems' disks for a name, and one for a path that leaves room for files below it.
 LONGEST_NAME, LONGEST_PATH = 255, 3800
 ROOTS_VARIABLE = "MASKLOSS_ROOTS"
 
@@ -136,8 +136,8 @@ def listing_digest(paths: list[Path], recursive: bool = True) -> str:
 
 
 def is_new_folder(link: Path, root: Path, followed: set[Path]) -> bool:
-    """Whether the files of a link's folder are found by this link only: it leads neither below `root` nor around it,
-    and to none of the folders in `followed`, in which it is noted then."""
+    """Whether a link leads to a folder not seen otherwise: neither below `root` nor around it, nor in `followed`, to
+    which it is added."""
     target = link.resolve()
     if target in followed or target.is_relative_to(root) or root.is_relative_to(target):
         return False

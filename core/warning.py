@@ -1,4 +1,4 @@
-"""Warnings: what a user must still see when the run is over. Work anywhere gives one with `warn`, whoever runs the work
+"""Warnings that a user must still see when the run is over. Any code gives one with `warn`; whoever runs the work
 collects them."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Warnings:
         self._lock = threading.Lock()
 
     def add(self, text: str) -> None:
-        """Take a text in, unless it is there already."""
+        """Add a text unless it is there already."""
         if len(text) > LONGEST_WARNING:
             text = text[: LONGEST_WARNING - 1] + "…"
         with self._lock:
@@ -39,7 +39,7 @@ class Warnings:
 
     @property
     def texts(self) -> list[str]:
-        """What is to be kept; where there were too many, the last one says how many the log has beside them."""
+        """The texts; where there were too many, the last one says how many more are in the log."""
         with self._lock:
             more = [f"There were {self._more} more warnings; see the log."] if self._more else []
             return [*self._texts, *more]

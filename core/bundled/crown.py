@@ -1,4 +1,4 @@
-"""What the top of a head shows: hair, a bare scalp, or a hat, by how it looks beside the face's skin.
+"""Classifies the top of a head as hair, bare scalp or hat, by its colour and texture against the face's skin.
 
 The limits lie between what was measured on 45 heads: hair is darker than the skin or less red, and has strands; a bare
 scalp is neither darker nor less red, and smooth; a plain hat is as even as no hair, an embroidered cap more patterned.

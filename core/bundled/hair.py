@@ -1,4 +1,4 @@
-"""Hair and face of one head, by place and colour: approximate, but without a net, and right for long hair as well.
+"""Segments hair and face of one head by position and colour: approximate, without a network, for long hair too.
 
 No registry package carries a usable hair parser. What is above and beside the face and not skin-coloured is taken
 for hair; its colours against the colours of the face's skin and of the chest then decide further down, with a prior

@@ -71,7 +71,7 @@ def people_probabilities(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tup
 
 
 def anyone_probability(small_HWC: np.ndarray) -> np.ndarray:
-    """How surely a pixel is a person, whoever it is, float32 HW in [0, 1], by the person/background net alone."""
+    """Probability that a pixel is any person, float32 HW in [0, 1], by the person/background net alone."""
     height, width = small_HWC.shape[:2]
     return shrink_then_enlarge(_run_selfie_net(small_HWC), (width, height))
 

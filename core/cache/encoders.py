@@ -1,4 +1,4 @@
-"""What the cache needs of a model: pixels to latents, and captions to embeddings.
+"""The encoder protocols of the cache: pixels to latents, and captions to embeddings.
 
 Shapes: `_BTHWC` pixels, `_BCThw` the latent grid. An image model has T = 1 on both.
 """

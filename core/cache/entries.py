@@ -1,4 +1,4 @@
-"""What the index of a cache says of each entry. Sizes are (width, height)."""
+"""The entries of a cache's index, and their source files. Sizes are (width, height)."""
 
 from __future__ import annotations
 

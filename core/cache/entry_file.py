@@ -1,4 +1,4 @@
-"""One cached picture on disk: a safetensors file named and keyed like the reference system's, with metadata of ours.
+"""The file of a cache entry: safetensors, named and keyed like the reference system's, with metadata of ours.
 
 `{name}_{W:04d}x{H:04d}_{architecture}.safetensors` (the image's own size) holds `latents_{F}x{h}x{w}_{dtype}` of shape
 (C,F,h,w) and, where there is a mask, `mask_weights_{F}x{h}x{w}_{dtype}` of shape (1,F,h,w); for image-to-video models

@@ -1,4 +1,4 @@
-"""A cache of ours as the files that the reference system and musubi-tuner train from."""
+"""Exports a cache as the files that the reference system and musubi-tuner train from."""
 
 from __future__ import annotations
 

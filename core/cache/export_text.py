@@ -1,4 +1,4 @@
-"""Our embeddings of captions as the files from which the reference system and musubi-tuner train.
+"""Exports embeddings of captions as the files that the reference system and musubi-tuner train from.
 
 `{key}_{tag}_te.safetensors` holds, by model: WAN `varlen_t5_{dtype}` (L,D), Qwen-Image `varlen_vl_embed_{dtype}` (L,D),
 both without padding; HunyuanVideo `llm_{dtype}` (256,D) with `llm_mask` (256,), and `clipL_{dtype}` (D,). ComfyUI's

@@ -110,7 +110,7 @@ def _is_ours(path: Path) -> bool:
     try:
         metadata = read_metadata(path)
     except CacheError:
-        return False  # damaged: whose it was cannot be told
+        return False  # damaged and of unknown origin
     return VERSION in metadata or TEXT_ENCODER in metadata
 
 

@@ -1,4 +1,4 @@
-"""Cache files of the reference system and of musubi-tuner: their names, what they hold, and how it becomes ours.
+"""Reads cache files of the reference system and of musubi-tuner: names, contents, conversion to raw latents.
 
 `{key}_{W:04d}x{H:04d}_{tag}.safetensors` (a clip's key ends in `_{start:05d}-{frames:03d}`) with the metadata
 architecture, width, height, format_version; captions in `{key}_{tag}_te.safetensors` as `caption1`. WAN's and
@@ -106,7 +106,7 @@ def holds_reference_files(directory: Path) -> bool:
             if _is_reference(read_header(path)):
                 return True
         except CacheError:
-            continue  # damaged: whose it was cannot be told, and ours is made again
+            continue  # damaged and of unknown origin; one of ours is encoded again
     return False
 
 

@@ -1,4 +1,4 @@
-"""A directory of cached latents, and how it is read.
+"""An open cache: its entries, and the tensors read from its directory.
 
 Shapes: latents (C,T,h,w), weights (1,T,h,w), both on the latent grid. Sizes are (width, height).
 """
@@ -62,13 +62,13 @@ class LatentCache:
 
     @cached_property
     def stale_entries(self) -> tuple[StaleEntry, ...]:
-        """Entries that do not show their sources as they were when this was first asked. A source whose size or time
-        of change differs is hashed; only another content counts."""
+        """Entries whose sources have changed, checked when first asked for. A source whose size or time of change
+        differs is hashed; only different content counts."""
         return self.find_stale_entries()
 
     @cached_property
     def missing_sources(self) -> tuple[str, ...]:
-        """Names of entries with sources that are no longer there, which is no fault."""
+        """Names of entries whose sources are no longer there; such entries are still valid."""
         return tuple(changed_and_missing(self.entries)[1])
 
     def latent(self, entry: CacheEntry) -> torch.Tensor:
@@ -106,7 +106,7 @@ class LatentCache:
         return self.caption_text(entry.caption)
 
     def example_text(self) -> dict[str, torch.Tensor]:
-        """The embeddings of some caption, to see what a model makes of them. CacheError as `text`."""
+        """The embeddings of one caption, to try a model with. CacheError as `text`."""
         return self.text(self.entries[0])
 
     def empty_text(self) -> dict[str, torch.Tensor]:
@@ -114,7 +114,7 @@ class LatentCache:
         return self.caption_text("")
 
     def find_stale_entries(self) -> tuple[StaleEntry, ...]:
-        """The entries whose sources changed, looked at again: a cache may stay open for hours while files change."""
+        """The entries whose sources have changed, checked now: files may change while a cache stays open."""
         reasons: dict[str, list[str]] = {}
         for name, source in changed_and_missing(self.entries)[0]:
             is_video = source.role == "image" and source.path.suffix.lower() in VIDEO_SUFFIXES

@@ -1,4 +1,4 @@
-"""The captions of a cache become embeddings on disk, one file per distinct caption and one for the empty caption."""
+"""Caches embeddings of captions: one file per distinct caption and one for the empty caption."""
 
 from __future__ import annotations
 

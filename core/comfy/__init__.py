@@ -1,1 +1,1 @@
-"""What this pack knows of ComfyUI: its models, text encoders and autoencoders behind our protocols."""
+"""ComfyUI's models, text encoders and autoencoders behind our protocols."""

@@ -1,4 +1,4 @@
-"""Text, labels and legends on pictures, at a size that can be read whatever the picture's."""
+"""Text, labels and legends on pictures, in letters that fit the picture's size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a part segmenter says about a picture: one class per pixel, and which classes are face and hair.
+"""The result of a part segmenter: one class per pixel, and which classes are face and hair.
 
 `_HW` is the pixel grid of the picture.
 """

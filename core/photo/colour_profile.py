@@ -1,4 +1,4 @@
-"""Colours as sRGB: an embedded ICC profile is applied, by relative colorimetry with black point compensation.
+"""Converts pictures to sRGB by their embedded ICC profile: relative colorimetry, black point compensation.
 
 A profile counts as sRGB's own where none of 729 colours (or 256 greys) comes out more than two of 255 levels away: such
 pictures stay as they are, bit for bit. Colours that PNG's gAMA, cHRM or cICP alone name are not converted.

@@ -1,4 +1,4 @@
-"""How large a JPEG XL picture is, by its first bits (ISO/IEC 18181-1, SizeHeader), so that it need not be decoded."""
+"""The size of a JPEG XL picture from its header (ISO/IEC 18181-1, SizeHeader), without decoding it."""
 
 from __future__ import annotations
 

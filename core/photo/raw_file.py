@@ -1,4 +1,4 @@
-"""A camera's raw file as Pillow reads files: developed by LibRaw when its pixels are wanted."""
+"""A Pillow reader of camera raw files, which LibRaw develops when their pixels are loaded."""
 
 from __future__ import annotations
 

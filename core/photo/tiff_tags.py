@@ -1,4 +1,4 @@
-"""The directories of TIFF files and of EXIF blocks, as far as they can be read: nothing in them is an error.
+"""Reads the directories of TIFF files and EXIF blocks as far as possible; nothing in them is an error.
 
 An entry is tag, type, number of values, and the values or where they lie (TIFF 6.0, 1992; BigTIFF alike, with wider
 fields).

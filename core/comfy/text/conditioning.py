@@ -1,4 +1,4 @@
-"""Each sample's own conditioning, as ComfyUI's models take it, and which samples can share a forward pass."""
+"""Model conditioning of each sample, in ComfyUI's form, and which samples share a forward pass."""
 
 from __future__ import annotations
 
