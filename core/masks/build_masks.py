@@ -158,8 +158,9 @@ class _Building:
                 reason = f"it was edited by hand in {edited.parent}, where other settings made it"
                 return media, fingerprint, {"name": item.name, "state": "kept", "reason": reason, "edited": "before"}
         if state is FileState.UNCHANGED and record is not None:
-            if not {HAIR_VALUES, TIER_VALUES} <= record.details.keys():  # noted by an earlier version
-                noted = {**record.details, **self._values()}
+            values = self._values(item)
+            if {key: record.details.get(key) for key in values} != values:  # noted by an earlier version
+                noted = {**record.details, **values}
                 self._ledger.finish(item.name, fingerprint, target, noted)
             return media, fingerprint, {"name": item.name, "state": "unchanged", **_shown(record.details)}
         return media, fingerprint, None
@@ -167,12 +168,13 @@ class _Building:
     def _finish(self, item: DatasetItem, media: str, fingerprint: str, details: Mapping[str, object]) -> Row:
         if getattr(self._segmenter, "forbids_biometrics", False):
             details = {**details, FORBIDS_BIOMETRICS: self._segmenter.name}
-        noted = {**details, PHOTOGRAPH: media, **self._values()}
+        noted = {**details, PHOTOGRAPH: media, **self._values(item)}
         self._ledger.finish(item.name, fingerprint, self._targets[item.name], noted)
         return {"name": item.name, "state": "written", **details}
 
-    def _values(self) -> dict[str, object]:
-        return {HAIR_VALUES: hair_values(self._tiers), TIER_VALUES: list(self._tiers.values)}
+    def _values(self, item: DatasetItem) -> dict[str, object]:
+        hair = hair_values(self._tiers, self._video_every if item.is_video else None)
+        return {HAIR_VALUES: hair, TIER_VALUES: list(self._tiers.values)}
 
 
 def _knowing_tiers(dataset: Dataset, tiers: TierWeights) -> Dataset:

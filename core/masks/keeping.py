@@ -53,7 +53,7 @@ def with_mask(item: DatasetItem, target: Path, decision: PersonDecision | None, 
 @dataclass(frozen=True, eq=False)
 class Shared:
     """What the work on every item shares. `margins_px`: how far the mask grows, and over how much it then fades.
-    `hair_values`: of masks that tell hair, its value and that of the background, by the item's name."""
+    `hair_values`: what is known of masks that tell hair, by the item's name."""
 
     search: PersonSearch
     ledger: Ledger
@@ -62,7 +62,7 @@ class Shared:
     overwrite: bool
     video_every: int
     workers: int
-    hair_values: Mapping[str, tuple[int, int]]
+    hair_values: Mapping[str, tuple[int, ...]]
 
 
 class Keeping:
@@ -170,7 +170,7 @@ class KeepingInVideo(Keeping):
             if instance_path is None:
                 instance_path = Path(scratch, "person.mkv")
                 decision, facts["video"] = write_person(
-                    item, shared.search, instance_path, shared.video_every, shared.workers, self._advance
+                    item, shared.search, instance_path, shared.video_every, shared.workers, self._advance, self._hair
                 )
                 if decision.outcome is Outcome.SKIPPED:
                     shared.instances.write(item, self._sought, None)

@@ -25,15 +25,23 @@ from ..people.instances import apply_instance
 from ..resample import check_same_aspect, fit_mask
 from ..video.frame_index import VideoInfo
 from ..video.masks import MaskVideoWriter, read_mask_frames
-from ..video.reader import probe, read_frames
+from ..video.reader import probe
 from .each_item import Advance, segmented_frames
+from .known_hair import read_frames_with_hair
 from .person_search import PersonSearch
 
 
 def write_person(
-    item: DatasetItem, search: PersonSearch, target: Path, every: int, workers: int, advance: Advance
+    item: DatasetItem,
+    search: PersonSearch,
+    target: Path,
+    every: int,
+    workers: int,
+    advance: Advance,
+    hair: tuple[int, ...] | None = None,
 ) -> tuple[PersonDecision, dict[str, int]]:
     """Write `target` (.mkv), a binary mask of the person for each frame of a video, 0 where the person is not found.
+    `hair`: what is known of the video's masks, by which hair that is theirs is added.
 
     Returns the decision about the frame that is most alike, in words for the whole video, and {"frames", "segmented",
     "matched", "carried", "without"}. A video without one match is decided by the rules: skipped or emptied, or
@@ -53,7 +61,7 @@ def write_person(
 
     with (
         MaskVideoWriter(target, info.size, info.times) as writer,
-        closing(person.follow(read_frames(item.media_path, wanted), workers, looked)) as findings,
+        closing(person.follow(read_frames_with_hair(item, wanted, hair), workers, looked)) as findings,
     ):
         before: FrameFinding | None = None
         for finding in findings:
@@ -114,7 +122,10 @@ class _Tally:
             self.nearest = alike, finding.number, finding.decision
         if found and not finding.carried and (self.best is None or _chosen(finding) > _chosen(self.best)):
             # Without its pixels: a whole video is seen before this one is used.
-            self.best = replace(finding, packed=None, sighting=None, small_HWC=np.empty((0, 0, 3), np.uint8))
+            self.best = replace(
+                finding, packed=None, packed_hair=None, sighting=None, seen_hw=None,
+                small_HWC=np.empty((0, 0, 3), np.uint8),
+            )  # fmt: skip
 
     def counts(self, info: VideoInfo, segmented: int) -> dict[str, int]:
         states = {state: self.states[state] for state in ("matched", "carried", "without")}

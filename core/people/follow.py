@@ -22,6 +22,7 @@ from .faces import Face, FaceRecognizer
 from .find_person import find_person
 from .identity import Identity, MatchRules, OnNoMatch, PersonDecision
 from .instances import PersonMask, PersonSegmenter, isolate_person
+from .own_hair import SeenHair, add_own_hair
 
 CARRY_PX = 1024
 # Looked-at frames over which a mask is carried at most, forwards and backwards; as many small frames are in memory.
@@ -39,21 +40,26 @@ _SUPPORT = 5
 _NEAR = 0.6  # of a face's side: a face whose middle has moved less is the same one
 
 
+Frame = tuple[int, np.ndarray, SeenHair | None]
+
+
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """The person in one frame: mask_hw bool, where the head is (a real face, or the last one moved along), and a
-    histogram of their colours."""
+    """The person in one frame: mask_hw bool, where the head is (a real face, or the last one moved along), a histogram
+    of their colours, and the hair that is theirs beside the mask (bool)."""
 
     mask_hw: np.ndarray
     head: Face
     colours: np.ndarray
+    hair_hw: np.ndarray | None = None
 
 
 @dataclass(eq=False)
 class FrameFinding:
     """What was found in one frame of `size` (width, height). `decision`: about its faces alone; `packed`: the mask of
-    the one chosen, a bit per pixel; `faces` and `small_HWC`: at 1024 pixels. `sighting` says where the person is after
-    all, `carried` that it is so by overlap, `age` frames from the last face that matched."""
+    the one chosen, a bit per pixel, and `packed_hair` what hair of theirs is beside it; `faces`, `small_HWC` and the
+    hair that was seen, `seen_hw`: at 1024 pixels. `sighting` says where the person is after all, `carried` that it is
+    so by overlap, `age` frames from the last face that matched. Hair is kept apart: who is where is told without it."""
 
     number: int
     size: tuple[int, int]
@@ -61,6 +67,8 @@ class FrameFinding:
     packed: np.ndarray | None
     faces: list[Face]
     small_HWC: np.ndarray
+    packed_hair: np.ndarray | None = None
+    seen_hw: SeenHair | None = None
     sighting: Sighting | None = None
     carried: bool = False
     age: int = 0
@@ -71,17 +79,23 @@ class FrameFinding:
         if self.sighting is None:
             return None
         if not self.carried:
-            return self.matched_HW
-        share_HW = shrink_then_enlarge(self.sighting.mask_hw.astype(np.float32), self.size)
+            mask_HW, hair_HW = self.matched_HW, self._unpack(self.packed_hair)
+            return mask_HW if mask_HW is None or hair_HW is None else mask_HW | hair_HW
+        mask_hw, hair_hw = self.sighting.mask_hw, self.sighting.hair_hw
+        whole_hw = mask_hw if hair_hw is None else mask_hw | hair_hw
+        share_HW = shrink_then_enlarge(whole_hw.astype(np.float32), self.size)
         return share_HW > 0.5
 
     @property
     def matched_HW(self) -> np.ndarray | None:
         """mask_HW bool of the one whose face matches, None where none does."""
-        if self.packed is None:
+        return self._unpack(self.packed)
+
+    def _unpack(self, packed: np.ndarray | None) -> np.ndarray | None:
+        if packed is None:
             return None
         width, height = self.size
-        return np.unpackbits(self.packed, count=width * height).reshape(height, width).astype(bool)
+        return np.unpackbits(packed, count=width * height).reshape(height, width).astype(bool)
 
 
 class PersonInVideo:
@@ -94,10 +108,9 @@ class PersonInVideo:
         self._rules = replace(rules, on_no_match=OnNoMatch.EMPTY)
         self._needed = rules.min_similarity or recognizer.default_min_similarity
 
-    def follow(
-        self, frames: Iterable[tuple[int, np.ndarray]], workers: int, looked: Callable[[int], None]
-    ) -> Generator[FrameFinding]:
-        """What each (number, rgb_HWC uint8) of `frames` shows of the person, in their order.
+    def follow(self, frames: Iterable[Frame], workers: int, looked: Callable[[int], None]) -> Generator[FrameFinding]:
+        """What each (number, rgb_HWC uint8, what is hair in it if that is known) of `frames` shows of the person, in
+        their order.
 
         `workers` frames are looked at at once, and `looked` is told the number of each when that is done. At most
         CARRY_FRAMES findings are held, however long the video.
@@ -115,14 +128,18 @@ class PersonInVideo:
                     yield window.popleft()
         yield from window
 
-    def _look(self, frame: tuple[int, np.ndarray]) -> FrameFinding:
-        number, rgb_HWC = frame
-        found = find_person(rgb_HWC, self._recognizer, self._identity, self._segmenter, self._rules)
-        packed = None if found.decision.chosen is None else np.packbits(found.mask_HW)
+    def _look(self, frame: Frame) -> FrameFinding:
+        number, rgb_HWC, seen = frame
+        found = find_person(rgb_HWC, self._recognizer, self._identity, self._segmenter, self._rules, seen)
+        chosen = found.decision.chosen is not None
         small_HWC, scale = limit_size(rgb_HWC, CARRY_PX)
-        faces = [_scaled(face, scale) for face in found.faces]
-        size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
-        return FrameFinding(number, size, found.decision, packed, faces, small_HWC)
+        return FrameFinding(
+            number, (rgb_HWC.shape[1], rgb_HWC.shape[0]), found.decision,
+            np.packbits(found.segmented_HW) if chosen else None,
+            [_scaled(face, scale) for face in found.faces], small_HWC,
+            None if seen is None or not chosen else np.packbits(found.mask_HW & ~found.segmented_HW),
+            None if seen is None else seen.at((small_HWC.shape[1], small_HWC.shape[0])),
+        )  # fmt: skip
 
     def _is_supported(self, finding: FrameFinding, window: Sequence[FrameFinding]) -> bool:
         """Whether the face that matches has been alike where it was seen just before."""
@@ -174,16 +191,20 @@ class PersonInVideo:
             faces.append(head)
         elif _similarity(finding.decision, head.index) < self._needed - CLEARLY_OTHER:
             return
-        masks = self._segmenter.segment(finding.small_HWC, faces)
+        masks = _claimed(self._segmenter.segment(finding.small_HWC, faces), last.mask_hw, head.index)
         try:
-            mask_hw = isolate_person(faces, _claimed(masks, last.mask_hw, head.index), head.index)
+            mask_hw = isolate_person(faces, masks, head.index)
         except PersonError:
             return
         if head.index == len(finding.faces):
             head = _moved(head, last.mask_hw, mask_hw)
+            faces[head.index] = head
         sighting = _sighting(finding.small_HWC, mask_hw, head)
         alike = float(np.minimum(sighting.colours, last.colours).sum())
         if overlap(mask_hw, last.mask_hw) >= MIN_OVERLAP and alike >= MIN_COLOURS:
+            if finding.seen_hw is not None:
+                whole_hw = add_own_hair(mask_hw, finding.seen_hw, faces, masks, head.index)
+                sighting = replace(sighting, hair_hw=whole_hw & ~mask_hw)
             finding.sighting, finding.carried, finding.age = sighting, True, known.age + 1
 
 

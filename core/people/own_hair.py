@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..resample import shrink_then_enlarge
 from .faces import Face
 from .instances import PersonMask, mask_owners
 
@@ -29,6 +30,13 @@ class SeenHair:
 
     hair_HW: np.ndarray
     people_HW: np.ndarray
+
+    def at(self, size: tuple[int, int]) -> SeenHair:
+        """The same at another size (width, height)."""
+        hair_HW, people_HW = (
+            shrink_then_enlarge(each_HW.astype(np.float32), size) > 0.5 for each_HW in (self.hair_HW, self.people_HW)
+        )
+        return SeenHair(hair_HW, people_HW)
 
 
 def add_own_hair(

@@ -41,6 +41,7 @@ def test_hair_is_told_where_nothing_else_has_its_value_nor_the_backgrounds(
     tiers: TierWeights, expected: list[int] | None
 ) -> None:
     assert hair_values(tiers) == expected
+    assert hair_values(tiers, 4) == (None if expected is None else [*expected, 4])
 
 
 def _item(tmp_path: Path, shape: tuple[int, int] = (20, 30)) -> DatasetItem:
@@ -79,6 +80,18 @@ def test_parts_say_what_is_hair_and_what_else_of_people():
     seen = seen_in(PartMap(np.array([[0, 1, 2, 3, 4]], np.uint8), scheme))
     np.testing.assert_array_equal(seen.hair_HW, [[False, False, True, False, False]])
     np.testing.assert_array_equal(seen.people_HW, [[False, True, False, True, True]])
+
+
+@pytest.mark.parametrize(("noted", "known"), [([80, 0, 4], True), ([80, 0], False), ([80, 0, 0], False)])
+def test_of_a_video_it_is_known_only_with_the_frames_that_were_segmented(
+    tmp_path: Path, make_video: Callable[..., Path], noted: list[int], known: bool
+) -> None:
+    path = make_video(tmp_path / "film.mkv", np.zeros((3, 16, 16, 3), np.uint8))
+    item = DatasetItem("film", path, LoadSettings(), tmp_path / "masks/film.mkv")
+    with open_ledger(tmp_path / "masks", STEP) as ledger:
+        make_video(tmp_path / "masks/film.mkv", np.zeros((3, 16, 16, 3), np.uint8))
+        ledger.finish("film", "", item.mask_path, {"hair_values": noted})
+    assert known_hair_values([item], STEP) == ({"film": tuple(noted)} if known else {})
 
 
 @pytest.mark.models

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.errors import DatasetError, MaskMissingError, PersonError, SettingError
+from maskloss.core.masks.build_masks import STEP as BUILD_STEP
 from maskloss.core.masks.keep_person import keep_person
+from maskloss.core.masks.ledger import open_ledger
 from maskloss.core.people import follow
 from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch
 from maskloss.core.video.masks import MaskVideoWriter, read_mask_frames
@@ -220,3 +222,67 @@ def test_what_is_required_or_edited_is_respected(step: Step, film: Film) -> None
     assert (row["state"], row["area"], row["coverage"]) == ("kept", 0.25, 0.05)
     with pytest.raises(DatasetError, match="was not written for this person, photograph and setting"):
         step(item, dilate_px=1)
+
+
+def hair(x: int) -> np.ndarray:
+    """Long hair of whoever stands at `x`, beside the columns that the segmenter takes for them."""
+    drawn_HW = np.zeros((120, 200), bool)
+    drawn_HW[20:80, x + 40 : x + 46] = True
+    return drawn_HW
+
+
+def long_haired(film: Film, tmp_path: Path, noted: list[int]) -> DatasetItem:
+    """Nine frames of which the last four hide her face; masks of everyone as Build Masks writes them for every fourth,
+    and in its ledger what is `noted`."""
+    frames = [draw_people((80, RED, t < 5), (150, GREEN, True)) for t in range(9)]
+    for rgb_HWC in frames:
+        rgb_HWC[hair(80) | hair(150)] = (60, 40, 20)
+    item = film(frames)
+    info = probe(item.media_path)
+    path = tmp_path / "masks/film.mkv"
+    with open_ledger(path.parent, BUILD_STEP) as ledger:
+        with MaskVideoWriter(path, info.size, info.times) as writer:
+            for rgb_HWC in frames:
+                tiers_HW = np.where(rgb_HWC.any(axis=2), 128, 0)
+                writer.add(np.where(hair(80) | hair(150), 80, tiers_HW).astype(np.uint8))
+        ledger.finish("film", "", path, {"hair_values": noted})
+    return DatasetItem("film", item.media_path, LoadSettings(), path)
+
+
+@pytest.mark.parametrize(
+    ("noted", "every", "with_hair"),
+    [
+        ([80, 0, 4], 4, range(9)),
+        ([80, 0, 4], 2, (0, 4, 8)),  # the frames between were not segmented: their mask is another frame's
+        ([80, 0, 8], 4, (0, 8)),
+        ([80, 0], 4, ()),  # as an earlier version noted it
+    ],
+)
+def test_her_hair_is_added_in_frames_of_which_it_is_known_also_where_her_face_is_hidden(
+    step: Step, film: Film, tmp_path: Path, noted: list[int], every: int, with_hair: Sequence[int]
+) -> None:
+    step.segmenter = ColumnSegmenter()
+    item = long_haired(film, tmp_path, noted)
+    row = step(item, video_every=every, instance_directory=tmp_path / "instances")[1]["items"][0]
+    assert row["video"]["carried"] == {4: 1, 2: 2}[every]
+    assert row["video"]["without"] == 0
+    for t, mask_HW in enumerate(step.masks(item, "instances")):
+        expected_HW = person(80) | hair(80) if t in with_hair else person(80)
+        assert np.array_equal(mask_HW, expected_HW), t
+    weights = dict(read_mask_frames(step.out / "film.mkv", probe(item.media_path), range(9)))
+    for t in with_hair:
+        assert set(np.unique(weights[t][hair(80)])) == {80}
+        assert not weights[t][hair(150)].any()
+
+
+def test_hair_that_becomes_known_makes_the_video_again(step: Step, film: Film, tmp_path: Path) -> None:
+    step.segmenter = ColumnSegmenter()
+    item = long_haired(film, tmp_path, [80, 0])
+    assert step(item)[1]["items"][0]["state"] == "written"
+    assert not step.masks(item)[0][hair(80)].any()
+    assert step(item)[1]["items"][0]["state"] == "unchanged"
+    with open_ledger(tmp_path / "masks", BUILD_STEP) as ledger:
+        ledger.finish("film", "", item.mask_path, {"hair_values": [80, 0, 4]})
+    assert step(item)[1]["items"][0]["state"] == "written"
+    assert step.masks(item)[0][hair(80)].all()
+    assert step(item)[1]["items"][0]["state"] == "unchanged"
