@@ -17,14 +17,15 @@ from maskloss.core.bundled.part_segmenter import BundledPartSegmenter
 from maskloss.core.bundled.person_segmenter import BundledPersonSegmenter
 from maskloss.core.bundled.recognizer import BundledFaceRecognizer
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
-from maskloss.core.masks.build_masks import build_masks
+from maskloss.core.masks.build_masks import STEP, build_masks
 from maskloss.core.masks.keep_person import keep_person
+from maskloss.core.masks.ledger import open_ledger, records_in
 from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.people.identity import MatchRules, OnNoMatch
 from maskloss.core.people.instances import isolate_person
 from maskloss.core.people.references import reference_identity
 from maskloss.core.video.masks import read_mask_frames
-from maskloss.core.video.reader import probe
+from maskloss.core.video.reader import probe, read_frames
 
 pytestmark = pytest.mark.models
 SIZE = (640, 424)
@@ -115,3 +116,41 @@ def test_everyone_has_tiers_in_every_frame(film: Film, tmp_path: Path) -> None:
     assert set(np.unique(np.stack(list(masks.values())))) == {0, 80, 128, 255}
     assert (masks[15] == masks[0]).all()
     assert (masks[16] != masks[0]).any()
+
+
+def test_her_long_hair_stays_where_it_is_known(
+    film: Film, sample_photograph: Callable[[int], np.ndarray], make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    frames = [rgb_HWC for _, rgb_HWC in read_frames(film.item.media_path, range(13))]
+    item = DatasetItem("short", make_video(tmp_path / "short.mp4", frames, options={"crf": "16"}), LoadSettings())
+    recognizer = BundledFaceRecognizer()
+    identity, _, _ = reference_identity(recognizer, [("sample3", sample_photograph(3))], 1)
+    masked, _ = build_masks(Dataset((item,)), BundledPartSegmenter(), TierWeights(), tmp_path / "masks", video_every=6)
+    info = probe(item.media_path)
+
+    def kept(name: str) -> list[np.ndarray]:
+        _, report = keep_person(
+            masked, recognizer, identity, BundledPersonSegmenter(), RULES, tmp_path / name,
+            instance_directory=tmp_path / f"{name} instances", video_every=6,
+        )  # fmt: skip
+        assert report["items"][0]["video"] == {"frames": 13, "segmented": 3, "matched": 2, "carried": 1, "without": 0}
+        path = tmp_path / f"{name} instances/short.mkv"
+        return [mask_HW > 0 for _, mask_HW in read_mask_frames(path, info, (0, 6, 12))]
+
+    with_hair = kept("with")
+    record = records_in(tmp_path / "masks", STEP)["short"]
+    assert record.details["hair_values"] == [80, 0, 6]
+    with open_ledger(tmp_path / "masks", STEP) as ledger:  # as an earlier version left it
+        ledger.finish("short", record.fingerprint, masked.items[0].mask_path, {"hair_values": [80, 0]})
+    without = kept("without")
+    tiers = dict(read_mask_frames(tmp_path / "masks/short.mkv", info, (0, 6, 12)))
+    for t, more_HW, less_HW in zip((0, 6, 12), with_hair, without, strict=True):
+        gained_HW = more_HW & ~less_HW
+        assert not (less_HW & ~more_HW).any(), t
+        if t in HIDDEN:  # this part segmenter finds hair by faces alone
+            assert not gained_HW.any()
+            continue
+        assert set(np.unique(tiers[t][gained_HW])) == {80}, t
+        assert 0.005 < gained_HW.mean() < 0.03, t
+        for other in range(2):
+            assert not (gained_HW & film.women[other][t] & ~film.women[SHE][t]).any(), t
