@@ -47,6 +47,7 @@ class BundledPartSegmenter:
         height, width = rgb_HWC.shape[:2]
         label_HW = np.zeros((height, width), np.uint8)
         for name, soft_HW in soft_maps.items():
+            check_interrupted()
             # One map at a time on the full grid: a large photograph's float maps are 100 MB each.
             inside_HW = cv2.resize(soft_HW, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
             label_HW[inside_HW] = scheme.class_id(name)

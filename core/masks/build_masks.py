@@ -22,7 +22,7 @@ from ..mask_meaning import MaskMeaning
 from ..parts.part_map import PartMap, PartSegmenter
 from ..parts.tiers import TierWeights
 from ..people.instances import PersonSegmenter
-from ..progress import SILENT, Progress
+from ..progress import SILENT, Progress, check_interrupted
 from ..segmenters.bodies import with_bodies
 from ..warning import warn
 from ..workers import worker_count
@@ -118,9 +118,14 @@ class _Building:
             return row
 
         def segment() -> PartMap:
-            return self._segmenter.segment(load_image(item.media_path)[0])
+            rgb_HWC = load_image(item.media_path)[0]
+            check_interrupted()
+            return self._segmenter.segment(rgb_HWC)
 
-        mask = tiered_mask(self._kept.get(segment, media, self._segmenter.identity), self._tiers)
+        parts = self._kept.get(segment, media, self._segmenter.identity)
+        check_interrupted()
+        mask = tiered_mask(parts, self._tiers)
+        check_interrupted()
         self._ledger.begin(item.name, fingerprint)
         save_image(self._targets[item.name], weights_to_uint8(mask.weights_HW))
         return self._finish(item, media, fingerprint, _details(mask))

@@ -47,12 +47,18 @@ def known_hair_values(items: Sequence[DatasetItem], step: str) -> dict[str, tupl
             ledgers[directory] = records_in(directory, step)
         record = ledgers[directory].get(item.name)
         values = None if record is None else record.details.get(HAIR_VALUES)
-        # An earlier version noted of videos what it did of photographs, which does not say whose frame a mask is.
-        expected = 3 if item.is_video else 2
-        sound = isinstance(values, list) and len(values) == expected and all(isinstance(value, int) for value in values)
-        if sound and all(every > 0 for every in values[2:]):
-            known[item.name] = tuple(values)
+        if isinstance(values, list) and (noted := _checked(values, item.is_video)) is not None:
+            known[item.name] = noted
     return known
+
+
+def _checked(values: list[object], is_video: bool) -> tuple[int, ...] | None:
+    """Values that are sound. An earlier version noted of videos what it did of photographs, which does not say whose
+    frame a mask is."""
+    whole = tuple(value for value in values if isinstance(value, int))
+    if len(whole) != len(values) or len(whole) != (3 if is_video else 2) or any(every < 1 for every in whole[2:]):
+        return None
+    return whole
 
 
 def seen_in(parts: PartMap) -> SeenHair:

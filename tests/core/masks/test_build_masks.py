@@ -146,6 +146,24 @@ def test_an_interrupt_loses_nothing(tmp_path: Path, photograph: Draw) -> None:
     assert segmenter.calls == 1
 
 
+def test_an_interrupt_while_a_photograph_is_worked_on_stops_before_its_mask_and_keeps_its_parts(
+    tmp_path: Path, photograph: Draw
+) -> None:
+    segmenter = QuarterSegmenter()
+
+    class Impatient:
+        def update(self, done: int, total: int, text: str = "", preview_HWC: np.ndarray | None = None) -> None:
+            if segmenter.calls:
+                raise KeyboardInterrupt
+
+    dataset, kept = dataset_of(photograph("set/a.png")), tmp_path / "parts"
+    with pytest.raises(KeyboardInterrupt):
+        build_masks(dataset, segmenter, TierWeights(), tmp_path / "out", progress=Impatient(), parts_directory=kept)
+    assert not list((tmp_path / "out").glob("*.png"))
+    report = build_masks(dataset, segmenter, TierWeights(), tmp_path / "out", parts_directory=kept)[1]
+    assert (states(report), report["segmented"], segmenter.calls) == (["written"], 0, 1)
+
+
 def test_the_photographs_are_never_overwritten(tmp_path: Path, photograph: Draw) -> None:
     path = photograph("set/a.png")
     content = path.read_bytes()
