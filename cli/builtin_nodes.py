@@ -10,7 +10,7 @@ import torch
 from ..core.host import current_host
 from ..core.images import load_image, save_image
 from ..core.paths import PathKind, numbered_path, resolve_read, resolve_write
-from ..nodes.results import saved
+from ..nodes.results import list_saved
 from ..nodes.sockets import image_from_pictures, mask_from_masks, pictures_from_image
 
 EMPTY_MASK_PX = 64
@@ -46,7 +46,7 @@ class SaveImage:
         for rgb_HWC in pictures_from_image(images, "images"):
             paths.append(numbered_path(prefix.parent, prefix.name, ".png"))
             save_image(paths[-1], rgb_HWC)
-        return {"ui": {"images": saved(paths)}}
+        return {"ui": {"images": list_saved(paths)}}
 
 
 class PreviewImage:

@@ -25,7 +25,7 @@ def check(file: Path, loader: str | None, architecture: str) -> None:
     it whole."""
     _check_architecture(architecture)
     facts, loaders = lora_facts(load_lora(file), architecture), [loader] if loader else list(LOADERS)
-    print(f"{'file':<24}{file}: {_described(facts)}")
+    print(f"{'file':<24}{file}: {_describe(facts)}")
     lines = loading_lines(facts, loaders)
     for program, verdict, advice in lines:
         print(f"{program:<24}{verdict}" + (f"; {advice}" if advice else ""))
@@ -49,8 +49,8 @@ def convert(file: Path, output: Path, key_format: str, architecture: str, base: 
     weights: Callable[[str], torch.Tensor] | None = base_weights(base) if base else None
     with collect_warnings(lambda text: print(f"warning     {text}")):
         save_for_others(output, lora, KeyFormat(key_format), weights, architecture)
-    print(f"read        {file}: {_described(lora_facts(lora, architecture))}")
-    print(f"written     {output}: {_described(lora_facts(load_lora(output), architecture))}")
+    print(f"read        {file}: {_describe(lora_facts(lora, architecture))}")
+    print(f"written     {output}: {_describe(lora_facts(load_lora(output), architecture))}")
 
 
 def _check_architecture(name: str) -> None:
@@ -79,6 +79,6 @@ def _commands(file: Path, facts: LoraFacts, loaders: Sequence[str]) -> list[str]
     ]
 
 
-def _described(facts: LoraFacts) -> str:
+def _describe(facts: LoraFacts) -> str:
     keys = f"keys as {facts.key_format.value}" if facts.key_format else "keys of another kind"
     return f"{facts.layers} layers, {facts.algorithm}, for {facts.architecture or 'an unknown architecture'}, {keys}"

@@ -108,7 +108,7 @@ def override(prompt: Prompt, settings: Sequence[str], registry: Registry) -> Non
         known = declared_inputs(_class_of(node, registry))
         if name not in known:
             raise PromptError(f"--set {setting!r}: {unknown_input(registry[node.class_type], name)}")
-        node.inputs[name] = _parsed(setting, known[name], text)
+        node.inputs[name] = _parse_value(setting, known[name], text)
 
 
 def checked_order(prompt: Prompt, registry: Registry) -> list[PromptNode]:
@@ -121,7 +121,7 @@ def checked_order(prompt: Prompt, registry: Registry) -> list[PromptNode]:
     problems = [line for node in prompt.values() for line in _node_problems(node, prompt, registry)]
     if problems:
         raise PromptError("\n".join(problems))
-    order = _sorted(prompt)
+    order = _sort_nodes(prompt)
     needed = {node.id for node in order if getattr(registry[node.class_type], "OUTPUT_NODE", False)}
     if not needed:
         raise PromptError("the prompt has no output node, so there is nothing to do; add one, such as MaskLossReport")
@@ -197,7 +197,7 @@ def _own_check(node: PromptNode, cls: type) -> list[str]:
     return [] if verdict is True else [str(verdict)]
 
 
-def _sorted(prompt: Prompt) -> list[PromptNode]:
+def _sort_nodes(prompt: Prompt) -> list[PromptNode]:
     graph = {node.id: [source for source, _ in node.links().values()] for node in prompt.values()}
     try:
         return [prompt[node_id] for node_id in TopologicalSorter(graph).static_order()]
@@ -206,7 +206,7 @@ def _sorted(prompt: Prompt) -> list[PromptNode]:
         raise PromptError(f"the links go in a circle ({circle}); take one of them out") from error
 
 
-def _parsed(setting: str, declaration: Declaration, text: str) -> object:
+def _parse_value(setting: str, declaration: Declaration, text: str) -> object:
     kind = declaration[0]
     if kind not in WIDGETS:
         raise PromptError(f"--set {setting!r}: this input is a {kind} socket; only values can be set, not links")

@@ -20,7 +20,7 @@ from ..core.warning import warn
 from .checks import verdict
 from .models import ARCHITECTURES, AUTO, latent_encoder, text_encoder
 from .node import Node
-from .results import as_json, changed, shown, told
+from .results import as_json, digest_folders, with_pictures, with_report
 from .sockets import (
     ANY_CLIP,
     ANY_VAE,
@@ -97,7 +97,7 @@ class MaskLossCacheLatents(Node):
             dataset, encoder, directory, storage, batch_size, frames, host.progress(), host.share(), image_conditioning
         )
         CACHES.note(directory)
-        return told((cache, as_json(report)), report["messages"])
+        return with_report((cache, as_json(report)), report["messages"])
 
 
 class MaskLossCacheText(Node):
@@ -121,7 +121,7 @@ class MaskLossCacheText(Node):
     def run(self, cache: LatentCache, clip: Any) -> dict[str, Any]:
         cache, report = cache_text(cache, text_encoder(clip), current_host().progress())
         CACHES.note(cache.directory)
-        return told((cache, as_json(report)))
+        return with_report((cache, as_json(report)))
 
 
 class MaskLossLoadCache(Node):
@@ -138,7 +138,7 @@ class MaskLossLoadCache(Node):
 
     @classmethod
     def IS_CHANGED(cls, cache_directory: str | None = None, **_: object) -> str:
-        return changed((cache_directory,))
+        return digest_folders((cache_directory,))
 
     def run(self, cache_directory: str) -> dict[str, Any]:
         folders = current_host().folders()
@@ -147,7 +147,7 @@ class MaskLossLoadCache(Node):
         messages = [*cache.notes, *stale]
         counts = {origin.value: count for origin, count in cache.origin_counts().items()}
         report = {"counts": {"entries": len(cache.entries), **counts}, "messages": messages}
-        return told((cache, as_json(report)), messages)
+        return with_report((cache, as_json(report)), messages)
 
 
 class MaskLossPreviewCache(Node):
@@ -176,7 +176,7 @@ class MaskLossPreviewCache(Node):
         progress = current_host().progress()
         sheet_HWC, report = cache_sheet(cache, mask_loss, offset, limit, progress=progress)
         text = as_json(report)
-        return shown((image_from_pictures([sheet_HWC]), text), [sheet_HWC], "cache", text=[text])
+        return with_pictures((image_from_pictures([sheet_HWC]), text), [sheet_HWC], "cache", text=[text])
 
 
 def parse_indices(text: str) -> tuple[int, ...]:

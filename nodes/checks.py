@@ -76,13 +76,13 @@ def _wrong_type(kind: str, value: object) -> str | None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value)
     if kind == "INT":
         # ComfyUI turns 100.9 into 100 in silence; a whole float such as 100.0 is the same number.
-        return None if number and float(value).is_integer() else _expected("an INT", value)  # type: ignore[arg-type]
+        return None if number and float(value).is_integer() else _describe_expected("an INT", value)  # type: ignore[arg-type]
     if kind == "FLOAT":
-        return None if number else _expected("a finite FLOAT", value)
+        return None if number else _describe_expected("a finite FLOAT", value)
     if kind == "STRING":
-        return None if isinstance(value, str) else _expected("a STRING", value)
+        return None if isinstance(value, str) else _describe_expected("a STRING", value)
     if kind == "BOOLEAN":
-        return None if isinstance(value, bool) else _expected("true or false", value)
+        return None if isinstance(value, bool) else _describe_expected("true or false", value)
     return None
 
 
@@ -93,7 +93,7 @@ def _is_finite(value: float) -> bool:
         return False
 
 
-def _expected(what: str, value: object) -> str:
+def _describe_expected(what: str, value: object) -> str:
     return f"is {value!r}, expected {what}"
 
 

@@ -19,7 +19,7 @@ from ..core.video.clips import FrameExtraction, VideoSettings, parse_target_fram
 from ..core.warning import given_warnings
 from .checks import verdict
 from .node import Node
-from .results import as_json, changed, shown, told
+from .results import as_json, digest_folders, with_pictures, with_report
 from .sockets import (
     BOOLEAN,
     COMBO,
@@ -92,8 +92,8 @@ class MaskLossLoadDataset(Node):
         **_: object,
     ) -> str:
         # Subfolders of the other three are always read.
-        beside = changed((mask_directory, caption_directory, control_directory))
-        return changed((directory,), recursive is not False) + beside
+        beside = digest_folders((mask_directory, caption_directory, control_directory))
+        return digest_folders((directory,), recursive is not False) + beside
 
     def run(
         self,
@@ -138,7 +138,7 @@ class MaskLossLoadDataset(Node):
             folder_repeats=folder_repeats,
         )
         dataset, report = scan_dataset(config, _masks_follow())
-        return told((_shared(dataset), as_json(report.to_json())), report.messages())
+        return with_report((_take_shard(dataset), as_json(report.to_json())), report.messages())
 
 
 class MaskLossLoadDatasetConfig(Node):
@@ -167,7 +167,7 @@ class MaskLossLoadDatasetConfig(Node):
         folders = current_host().folders()
         config = read_config(resolve_read(folders, path, "path", PathKind.FILE), folders)
         dataset, report = scan_config(config, _masks_follow())
-        return told((_shared(dataset), as_json(report)), report["messages"])
+        return with_report((_take_shard(dataset), as_json(report)), report["messages"])
 
 
 class MaskLossMergeDatasets(Node):
@@ -236,7 +236,7 @@ class MaskLossDatasetMergeAlpha(Node):
         dataset, report = merge_dataset_alpha(dataset, output, dry_run, skip_existing, host.progress())
         if not dry_run:
             OUTPUTS.note(output)
-        return told((dataset, as_json(report)), report["messages"])
+        return with_report((dataset, as_json(report)), report["messages"])
 
 
 class MaskLossPreviewDataset(Node):
@@ -261,10 +261,10 @@ class MaskLossPreviewDataset(Node):
 
     def run(self, dataset: Dataset, columns: int = 4, limit: int = 32, offset: int = 0) -> dict[str, Any]:
         sheet_HWC = dataset_sheet(dataset, columns, offset, limit, current_host().progress())
-        return shown((image_from_pictures([sheet_HWC]),), [sheet_HWC], "dataset")
+        return with_pictures((image_from_pictures([sheet_HWC]),), [sheet_HWC], "dataset")
 
 
-def _shared(dataset: Dataset) -> Dataset:
+def _take_shard(dataset: Dataset) -> Dataset:
     """This machine's share, where several divide the work."""
     share = current_host().share()
     return dataset if share is None else share.take(dataset)

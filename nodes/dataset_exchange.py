@@ -11,7 +11,7 @@ from ..core.host import current_host
 from ..core.masks.exchange import hand_out, set_masks
 from .node import Node
 from .output_folders import output_directory_for
-from .results import as_json, told
+from .results import as_json, with_report
 from .sockets import DATASET, INT, MASK, SOCKET, STRING, image_from_pictures, mask_from_masks, masks_from_mask, only
 from .written import OUTPUTS
 
@@ -84,7 +84,7 @@ class MaskLossDatasetSetMasks(Node):
         output = output_directory_for(only(output_directory, "output_directory"), "set_masks", given)
         changed, report = set_masks(given, lines, weights, output, current_host().progress())
         OUTPUTS.note(output)
-        return told((changed, as_json(report)))
+        return with_report((changed, as_json(report)))
 
 
 NODES = (MaskLossDatasetItems, MaskLossDatasetSetMasks)

@@ -20,7 +20,7 @@ from ..core.report.previews import dataset_sheet, masks_sheet
 from .checks import verdict
 from .node import Node
 from .output_folders import earlier_directories, output_directory_for, parts_directory
-from .results import as_json, edited, told
+from .results import as_json, digest_edits, with_report
 from .sockets import (
     BOOLEAN,
     COMBO,
@@ -73,7 +73,7 @@ class MaskLossDatasetBuildMasks(Node):
 
     @classmethod
     def IS_CHANGED(cls, output_directory: str | None = None, **_: object) -> str:
-        return OUTPUTS.is_changed() + edited(output_directory or "maskloss/masks")
+        return OUTPUTS.is_changed() + digest_edits(output_directory or "maskloss/masks")
 
     def run(
         self,
@@ -109,7 +109,7 @@ class MaskLossDatasetBuildMasks(Node):
         )
         OUTPUTS.note(output)
         sheet_HWC = masks_sheet(dataset, report, SHEET_COLUMNS, SHEET_LIMIT)
-        return told((dataset, as_json(report)), report["messages"], [sheet_HWC], "masks")
+        return with_report((dataset, as_json(report)), report["messages"], [sheet_HWC], "masks")
 
 
 class MaskLossDatasetKeepPerson(Node):
@@ -152,7 +152,11 @@ class MaskLossDatasetKeepPerson(Node):
 
     @classmethod
     def IS_CHANGED(cls, instance_directory: str | None = None, output_directory: str | None = None, **_: object) -> str:
-        return OUTPUTS.is_changed() + edited(output_directory or "maskloss/person") + edited(instance_directory or "")
+        return (
+            OUTPUTS.is_changed()
+            + digest_edits(output_directory or "maskloss/person")
+            + digest_edits(instance_directory or "")
+        )
 
     def run(
         self,
@@ -196,7 +200,7 @@ class MaskLossDatasetKeepPerson(Node):
         )
         OUTPUTS.note(output)
         sheet_HWC = dataset_sheet(dataset, SHEET_COLUMNS, limit=SHEET_LIMIT)
-        return told((dataset, as_json(report)), [*report["warnings"], report["text"]], [sheet_HWC], "person")
+        return with_report((dataset, as_json(report)), [*report["warnings"], report["text"]], [sheet_HWC], "person")
 
 
 def video_every() -> Declaration:

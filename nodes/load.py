@@ -49,7 +49,7 @@ class ModelLoader(Node):
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        names = _found(cls.FIND, cls.folders(), int(time.monotonic() / SECONDS_BETWEEN_LOOKS))
+        names = _list_found(cls.FIND, cls.folders(), int(time.monotonic() / SECONDS_BETWEEN_LOOKS))
         tip = f"bundled: small models installed by `maskloss models --install`. Others: {cls.PLACES}."
         return {"required": {"model": COMBO(dict.fromkeys((BUNDLED, *names)), tip)}}
 
@@ -195,7 +195,7 @@ def _not_for_faces(part_segmenter: Any) -> str:
 
 
 @lru_cache(maxsize=16)
-def _found(find: Find, folders: tuple[Folders, ...], _lookup: int) -> tuple[str, ...]:
+def _list_found(find: Find, folders: tuple[Folders, ...], _lookup: int) -> tuple[str, ...]:
     """What lies in the folders, looked for once per lookup."""
     try:
         return tuple(find(*folders))

@@ -39,7 +39,7 @@ def identity_of(model: Any, guidance: float | None) -> str:
     return model.identity if isinstance(model, DemoDenoiser) else model_identity(model, guidance)
 
 
-def opened(
+def open_model(
     model: Any, cache: LatentCache, dtype: TrainingDtype, guidance: float | None, dropout: bool = False
 ) -> AbstractContextManager[Denoiser]:
     """A MODEL socket's model, ready to be trained on `cache` inside of the context, and as it was after it.

@@ -37,7 +37,7 @@ class Node:
         super().__init_subclass__()
         cls.HAS_INTERMEDIATE_OUTPUT = not cls.OUTPUT_NODE
         if "run" in cls.__dict__:
-            setattr(cls, "run", _checked(cls.__dict__["run"]))  # noqa: B010
+            setattr(cls, "run", _wrap_run(cls.__dict__["run"]))  # noqa: B010
 
 
 def title_of(node_class: str) -> str:
@@ -45,7 +45,7 @@ def title_of(node_class: str) -> str:
     return next((node.TITLE for node in Node.__subclasses__() if node.__name__ == node_class), node_class)
 
 
-def _checked(run: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_run(run: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(run)
 
     @functools.wraps(run)

@@ -20,7 +20,7 @@ from ..core.people.instances import PersonMask, PersonSegmenter, apply_instance
 from ..core.people.own_hair import SeenHair
 from ..core.people.references import read_pictures, reference_identity
 from .node import Node
-from .results import as_json, changed, one_or_all, shown
+from .results import as_json, digest_folders, one_or_all, with_pictures
 from .sockets import (
     COMBO,
     FACE_RECOGNIZER,
@@ -65,7 +65,7 @@ class MaskLossReferenceFaces(Node):
 
     @classmethod
     def IS_CHANGED(cls, directory: list[str] | None = None, **_: object) -> str:
-        return changed((directory or [""])[:1])
+        return digest_folders((directory or [""])[:1])
 
     def run(
         self,
@@ -82,7 +82,7 @@ class MaskLossReferenceFaces(Node):
             only(recognizer, "recognizer"), named, only(face_index, "face_index")
         )
         text = as_json(report)
-        return shown((identity, image_from_pictures(crops), text), crops, "reference", text=[text])
+        return with_pictures((identity, image_from_pictures(crops), text), crops, "reference", text=[text])
 
 
 class MaskLossInstanceMask(Node):
@@ -126,7 +126,7 @@ class MaskLossInstanceMask(Node):
         parts: tuple[PartMap, ...] | None = None,
     ) -> dict[str, Any]:
         pictures = pictures_from_image(image)
-        seen = _seen(parts, pictures)
+        seen = _find_hair(parts, pictures)
         people = _people(person_segmenter, candidates, len(pictures))
         rules = MatchRules(min_similarity, margin, face_index, OnNoMatch(on_no_match))
         found = [
@@ -139,7 +139,7 @@ class MaskLossInstanceMask(Node):
         boxes = one_or_all([_bounding_box(person.mask_HW) for person in found])
         clickable = [_clickable(person.decision, rgb_HWC) for rgb_HWC, person in zip(pictures, found, strict=True)]
         result = (mask, image_from_pictures(overlays), report, boxes)
-        return shown(result, overlays, "faces", text=[report], faces=clickable)
+        return with_pictures(result, overlays, "faces", text=[report], faces=clickable)
 
 
 class MaskLossApplyInstanceMask(Node):
@@ -185,7 +185,7 @@ def _people(
     return [PersonMask(mask_HW) for mask_HW in masks_from_mask(candidates, "candidates")]
 
 
-def _seen(parts: tuple[PartMap, ...] | None, pictures: list[np.ndarray]) -> list[SeenHair | None]:
+def _find_hair(parts: tuple[PartMap, ...] | None, pictures: list[np.ndarray]) -> list[SeenHair | None]:
     """What is hair in each picture."""
     if parts is None:
         return [None] * len(pictures)

@@ -24,7 +24,7 @@ def as_json(report: object) -> str:
     return json.dumps(report, ensure_ascii=False, allow_nan=False, indent=1)
 
 
-def shown(
+def with_pictures(
     result: tuple[Any, ...], pictures: Sequence[np.ndarray] = (), name: str = "preview", **more: Sequence[object]
 ) -> dict[str, Any]:
     """A node's result with its `ui`: previews of `pictures` under "images", and lists of texts or JSON by name.
@@ -35,7 +35,7 @@ def shown(
     return {"ui": {"images": current_host().show(pictures, name), **ui}, "result": result}
 
 
-def told(
+def with_report(
     result: tuple[Any, ...], messages: Sequence[str] = (), pictures: Sequence[np.ndarray] = (), name: str = "preview"
 ) -> dict[str, Any]:
     """A result whose last value is a report, shown as text; `messages` are said to the user, unless they are warnings.
@@ -48,7 +48,7 @@ def told(
     report = str(result[-1])
     short = report if len(report) <= MAX_TEXT else report[:MAX_TEXT] + " …"
     if pictures:
-        return shown(result, pictures, name, text=[short])
+        return with_pictures(result, pictures, name, text=[short])
     return {"ui": {"text": [short]}, "result": result}
 
 
@@ -63,7 +63,7 @@ def with_warnings(result: Any, texts: Sequence[str], watched: bool) -> Any:
     return {"ui": {"warnings": list(texts)}, "result": result} if texts or watched else result
 
 
-def saved(paths: Sequence[Path]) -> list[dict[str, str]]:
+def list_saved(paths: Sequence[Path]) -> list[dict[str, str]]:
     """`ui` entries of files under the output folder; a file elsewhere has none, since no front end can reach it."""
     output = current_host().folders().output.resolve()  # as the paths are, which may lead through a link
     return [
@@ -78,7 +78,7 @@ def one_or_all(values: list[Any]) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-def changed(directories: Sequence[str | None], recursive: bool = True) -> str:
+def digest_folders(directories: Sequence[str | None], recursive: bool = True) -> str:
     """IS_CHANGED of what lies in `directories` (empty ones count as not given), without opening a file."""
     folders = current_host().folders()
     try:
@@ -88,7 +88,7 @@ def changed(directories: Sequence[str | None], recursive: bool = True) -> str:
         return str(error)
 
 
-def edited(directory: str) -> str:
+def digest_edits(directory: str) -> str:
     """IS_CHANGED of masks that people put or edited in a directory that a step writes to. Without it ComfyUI would give
     back what was there before."""
     if not directory.strip():

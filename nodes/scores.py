@@ -20,7 +20,7 @@ from ..core.train.lora_file import load_lora
 from ..core.train.scored_lora import best_lora
 from ..core.warning import warn
 from .node import Node
-from .results import as_json, changed, shown
+from .results import as_json, digest_folders, with_pictures
 from .sockets import (
     DATASET,
     FACE_RECOGNIZER,
@@ -74,7 +74,7 @@ class MaskLossScorePictures(Node):
             warn(warning)
         text, sheet = as_json(scores.to_json()), scores.sheet(pictures)
         likeness = math.nan if scores.likeness is None else scores.likeness
-        return shown((text, image_from_pictures([sheet]), likeness), [sheet], "scores", text=[text])
+        return with_pictures((text, image_from_pictures([sheet]), likeness), [sheet], "scores", text=[text])
 
 
 class MaskLossBestLora(Node):
@@ -92,7 +92,7 @@ class MaskLossBestLora(Node):
 
     @classmethod
     def IS_CHANGED(cls, path: str | None = None, **_: object) -> str:
-        return changed((path,))
+        return digest_folders((path,))
 
     def run(self, path: str) -> dict[str, Any]:
         best, choice = best_lora(resolve_read(current_host().folders(), path, "path", PathKind.FILE))

@@ -31,9 +31,9 @@ from ..core.train.lora_file import KeyFormat, LoraWeights, load_lora
 from ..core.train.recipe import TrainingRecipe
 from ..core.warning import warn
 from .checks import verdict
-from .models import identity_of, opened
+from .models import identity_of, open_model
 from .node import Node
-from .results import changed
+from .results import digest_folders
 from .sockets import (
     ANY_MODEL,
     BOOLEAN,
@@ -178,7 +178,7 @@ class MaskLossTrainLora(Node):
                 warn(f"guidance is {guidance:g}, but {identity} takes none and ignores it.")
             result = finished_run(identity, recipe, output, watched, sampling)
             if result is None:
-                with opened(model, cache, config.training_dtype, told, recipe.lora.dropout > 0) as denoiser:
+                with open_model(model, cache, config.training_dtype, told, recipe.lora.dropout > 0) as denoiser:
                     result = train(denoiser, recipe, output, watched, sampling)
         OUTPUTS.note(result.path)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}
@@ -231,7 +231,7 @@ class MaskLossLoadLora(Node):
 
     @classmethod
     def IS_CHANGED(cls, path: str | None = None, **_: object) -> str:
-        return changed((path,))
+        return digest_folders((path,))
 
     def run(self, path: str) -> tuple[LoraWeights]:
         return (load_lora(resolve_read(current_host().folders(), path, "path", PathKind.FILE)),)

@@ -22,7 +22,7 @@ from ..core.report.previews import HEAT_OPACITY, preview_weights
 from ..core.segmenters.class_map import ClassMapEncoding, parts_from_class_map
 from .checks import verdict
 from .node import Node
-from .results import as_json, one_or_all, saved, shown
+from .results import as_json, list_saved, one_or_all, with_pictures
 from .sockets import (
     COMBO,
     FLOAT,
@@ -68,7 +68,7 @@ class MaskLossSegmentParts(Node):
         pictures = pictures_from_image(image)
         parts = tuple(segmenter.segment(rgb_HWC) for rgb_HWC in pictures)
         overlays = [parts_overlay(*pair, overlay_opacity) for pair in zip(pictures, parts, strict=True)]
-        return shown((parts, image_from_pictures(overlays)), overlays, "parts")
+        return with_pictures((parts, image_from_pictures(overlays)), overlays, "parts")
 
 
 class MaskLossPartsFromClassMap(Node):
@@ -176,7 +176,7 @@ class MaskLossWeightedMask(Node):
         # Without a picture there is nothing that the colours should let through.
         opacity = 1.0 if image is None else overlay_opacity
         overlays = [weights_overlay(*pair, opacity) for pair in zip(both["image"], both["weights"], strict=True)]
-        return shown((mask_from_masks(both["weights"]), image_from_pictures(overlays)), overlays, "weights")
+        return with_pictures((mask_from_masks(both["weights"]), image_from_pictures(overlays)), overlays, "weights")
 
 
 class MaskLossMergeAlpha(Node):
@@ -209,7 +209,7 @@ class MaskLossMergeAlpha(Node):
         merged = [merge_alpha(rgb, one_HW) for rgb, one_HW in zip(both["image"], both["weights"], strict=True)]
         paths = [_save_rgba(rgba_HWC, filename_prefix, caption) for rgba_HWC in merged]
         result = (image_from_pictures(merged), [str(path) for path in paths])
-        return {"ui": {"images": saved(paths)}, "result": result}
+        return {"ui": {"images": list_saved(paths)}, "result": result}
 
 
 class MaskLossPreviewWeights(Node):
@@ -249,7 +249,7 @@ class MaskLossPreviewWeights(Node):
         ]
         statistics = as_json(one_or_all([preview.statistics for preview in previews]))
         pictures = [preview.picture_HWC for preview in previews]
-        return shown((image_from_pictures(pictures), statistics), pictures, "weights", text=[statistics])
+        return with_pictures((image_from_pictures(pictures), statistics), pictures, "weights", text=[statistics])
 
 
 def _opacity(default: float) -> tuple[str, dict[str, Any]]:

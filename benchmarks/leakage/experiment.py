@@ -132,7 +132,7 @@ class Laboratory:
             torch.float32,
         )
         adapters.load(lora)
-        with adapters.attached():
+        with adapters.attach():
             return self._drawn(seed)
 
     def _drawn(self, seed: int) -> Pictures:

@@ -97,13 +97,13 @@ def train_with_formula(denoiser: Denoiser, recipe: TrainingRecipe, formula: Form
     """
     config, entries = recipe.config, recipe.cache.entries
     order, state = TrainingOrder.of(entries, config), TrainState(denoiser, recipe)
-    with state.adapters.attached():
+    with state.adapters.attach():
         while state.step < config.steps:
             batch = order.batch(state.step)
             window = plan_window([batch], recipe.cache, entries, recipe.settings, config, denoiser)
             state.zero_grad()
             loss = _loss_of(window.micro_batches[0], denoiser, state, formula)
-            state.scaled(loss).backward()
+            state.scale_loss(loss).backward()
             norm = state.clip()
             state.update(float(loss.detach()), None, None, window.coverage, norm or 0.0, ())
     return state.adapters.state_dict(state.result_values)

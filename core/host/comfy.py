@@ -44,7 +44,7 @@ class ComfyHost:
     def model_folders(self, kind: ModelKind) -> tuple[Path, ...]:
         folder_paths = _comfy("folder_paths")
         standard = [Path(folder_paths.models_dir) / name for name in kind.folder_names]
-        registered = [folder for name in kind.folder_names for folder in _registered(folder_paths, name)]
+        registered = [folder for name in kind.folder_names for folder in _list_registered(folder_paths, name)]
         return once([*registered, *standard, *own_model_folders(kind)])
 
     def share(self) -> Share | None:
@@ -136,7 +136,7 @@ class ComfyProgress:
 
 
 def serve_training_runs() -> None:
-    """Answer GET `ROUTE` with the course of every training node; to be called while ComfyUI imports its packs."""
+    """Answer GET `ROUTE` with the history of every training node; to be called while ComfyUI imports its packs."""
     server = _server()
     if server is None or any(route.path == ROUTE for route in server.routes):
         return
@@ -155,7 +155,7 @@ def _tell(text: str, node_id: str) -> None:
         server.send_progress_text(text, node_id)
 
 
-def _registered(folder_paths: Any, name: str) -> list[Path]:
+def _list_registered(folder_paths: Any, name: str) -> list[Path]:
     """The folders that other packs or extra_model_paths.yaml gave ComfyUI for `name`.
 
     What we call a/b may be known as a_b, or lie as b in what is known as a.

@@ -64,21 +64,21 @@ def _keys(prompt: ApiPrompt, last: str) -> dict[str, str]:
     while waiting:
         node = waiting.pop()
         if node not in sources:
-            linked = (_linked(value, prompt) for value in prompt[node]["inputs"].values())
+            linked = (_linked_node(value, prompt) for value in prompt[node]["inputs"].values())
             sources[node] = {source for source in linked if source is not None}
             waiting.extend(sources[node])
     keys: dict[str, str] = {}
     for node in TopologicalSorter(sources).static_order():
         inputs: dict[str, Any] = {}
         for name, value in sorted(prompt[node]["inputs"].items()):
-            source = _linked(value, prompt)
+            source = _linked_node(value, prompt)
             inputs[name] = value if source is None else [keys[source], value[1]]
         text = json.dumps([prompt[node]["class_type"], inputs], default=str)
         keys[node] = hashlib.sha256(text.encode()).hexdigest()
     return keys
 
 
-def _linked(value: Any, prompt: ApiPrompt) -> str | None:
+def _linked_node(value: Any, prompt: ApiPrompt) -> str | None:
     """The node that an input comes from; None for a value of its own."""
     pair: list[Any] = value if isinstance(value, list) else []
     return pair[0] if len(pair) == 2 and isinstance(pair[0], str) and pair[0] in prompt else None

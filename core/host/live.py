@@ -1,4 +1,4 @@
-"""The course of every training run for as long as the program lives: what a panel in the graph editor draws.
+"""The history of every training run for as long as the program lives: what a panel in the graph editor draws.
 
 As JSON, whole (`LiveRun.whole`) or as what is new (`LiveRun.news`), with the same keys:
 {"node", "prompt", "run": name of the output, "steps": in all, "state": "running|finished|interrupted|failed",
@@ -117,15 +117,15 @@ class LiveRun:
         """What a resumed run brings along, and the moment from which its speed is measured."""
         evaluated = dict(history.validation)
         if 0 in evaluated:
-            self.validated(0, evaluated[0])
+            self.on_validation(0, evaluated[0])
         for point in history.points:
             self._validated = (point.step, evaluated[point.step]) if point.step in evaluated else None
             self.step(point)
         for each in history.scores:
-            self.scored(each)
+            self.on_scores(each)
         self._began = (time.monotonic(), self._step)
 
-    def validated(self, step: int, value: float) -> None:
+    def on_validation(self, step: int, value: float) -> None:
         """An evaluation; it belongs to the point of that step, which comes after it."""
         if step == 0:
             self._add(LivePoint(0, None, value))
@@ -141,17 +141,17 @@ class LiveRun:
         values = tuple(getattr(point, metric.name) for metric in _DRAWN)
         self._add(LivePoint(point.step, self._mean / self._weight, due[1] if due else None, values))
 
-    def sampled(self, step: int, picture: dict[str, str]) -> None:
+    def on_sample(self, step: int, picture: dict[str, str]) -> None:
         """The newest sample picture, as ComfyUI refers to its files."""
         with self._lock:
             self._sample = {**picture, "step": step}
 
-    def scored(self, scores: CheckpointScores) -> None:
+    def on_scores(self, scores: CheckpointScores) -> None:
         """The scores of a step's sample pictures."""
         with self._lock:
             self._scores[scores.step] = scores
 
-    def warned(self, texts: Sequence[str]) -> None:
+    def on_warnings(self, texts: Sequence[str]) -> None:
         """All that has been warned of."""
         with self._lock:
             self._warnings = list(texts)
@@ -164,7 +164,7 @@ class LiveRun:
     def whole(self) -> dict[str, Any]:
         """Everything that is kept."""
         with self._lock:
-            return self._told(self._series.points())
+            return self._to_message(self._series.points())
 
     def news(self) -> dict[str, Any]:
         """The points since the last `news`, at most as many as are kept."""
@@ -172,14 +172,14 @@ class LiveRun:
             unsent, self._unsent = self._unsent, []
             if len(unsent) > MOST_POINTS:
                 unsent = self._series.points()
-            return self._told(unsent)
+            return self._to_message(unsent)
 
     def _add(self, point: LivePoint) -> None:
         with self._lock:
             self._series.add(point)
             self._unsent.append(point)
 
-    def _told(self, points: Sequence[LivePoint]) -> dict[str, Any]:
+    def _to_message(self, points: Sequence[LivePoint]) -> dict[str, Any]:
         self._told_times += 1
         now = {
             "state": self._state.value,

@@ -65,20 +65,20 @@ class HostObserver:
             self._live.begin(history)
         self._tell()
 
-    def validated(self, step: int, value: float) -> None:
+    def on_validation(self, step: int, value: float) -> None:
         if self._live:
-            self._live.validated(step, value)
+            self._live.on_validation(step, value)
 
-    def sampled(self, step: int, picture: np.ndarray) -> None:
+    def on_sample(self, step: int, picture: np.ndarray) -> None:
         self.shown = self._host.show([picture], "sample")
         if self._live:
-            self._live.sampled(step, self.shown[0])
+            self._live.on_sample(step, self.shown[0])
         self._tell()
         self._progress.update(*self._at, picture)
 
-    def scored(self, scores: CheckpointScores) -> None:
+    def on_scores(self, scores: CheckpointScores) -> None:
         if self._live:
-            self._live.scored(scores)
+            self._live.on_scores(scores)
         self._tell()
 
     def step(self, point: LossPoint, total_steps: int) -> None:
@@ -93,6 +93,6 @@ class HostObserver:
 
     def _tell(self) -> None:
         if self._live:
-            self._live.warned(given_warnings())
+            self._live.on_warnings(given_warnings())
             self._host.send(EVENT, self._live.news())
             self._told_at = time.monotonic()

@@ -55,14 +55,14 @@ def choose_checkpoint(scores: Sequence[CheckpointScores]) -> CheckpointChoice:
         )
     best = max(_merit(each) for each in clean)
     chosen = next(each for each in sorted(clean, key=lambda each: each.step) if _merit(each) >= best - EQUAL_WITHIN)
-    return _explained(chosen)
+    return _explain(chosen)
 
 
 def _merit(scores: CheckpointScores) -> float:
     return (scores.likeness or 0.0) - max(0.0, scores.bleed or 0.0)
 
 
-def _explained(chosen: CheckpointScores) -> CheckpointChoice:
+def _explain(chosen: CheckpointScores) -> CheckpointChoice:
     likeness = chosen.likeness or 0.0
     base = chosen.base_likeness
     bleed = "bleed not measured" if chosen.bleed is None else f"bleed {chosen.bleed:+.2f}"

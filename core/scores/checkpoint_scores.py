@@ -58,23 +58,23 @@ def score_checkpoint(
 
     `check` is called before each picture and may raise the host's interrupt.
     """
-    own, others = _scored(drawn, scorer, check), _scored(base, scorer, check)
+    own, others = _score_all(drawn, scorer, check), _score_all(base, scorer, check)
     risky = max((score for score in own[POSITIVE] if score.copy_risk is not None), key=_risk, default=None)
     return CheckpointScores(
         step=step,
         pictures=len(own[POSITIVE]),
         faces=sum(score.likeness.faces > 0 for score in own[POSITIVE]),
-        likeness=_rounded(mean_likeness(own[POSITIVE])),
-        base_likeness=_rounded(mean_likeness(others[POSITIVE])),
+        likeness=_round(mean_likeness(own[POSITIVE])),
+        base_likeness=_round(mean_likeness(others[POSITIVE])),
         bleed=_mean_rise(own[BLEED], others[BLEED], lambda score: score.likeness.best),
-        copy_risk=None if risky is None else _rounded(risky.copy_risk),
+        copy_risk=None if risky is None else _round(risky.copy_risk),
         copy_of=None if risky is None else risky.copy_of,
         background_leak=_mean_rise(_all(own), _all(others), lambda score: score.background),
         drift=_drift(drawn.get(PLAIN, ()), base.get(PLAIN, ())),
     )
 
 
-def _scored(pictures: Pictures, scorer: PictureScorer, check: Callable[[], None]) -> dict[str, list[PictureScore]]:
+def _score_all(pictures: Pictures, scorer: PictureScorer, check: Callable[[], None]) -> dict[str, list[PictureScore]]:
     scores: dict[str, list[PictureScore]] = {}
     for prompt in (POSITIVE, BLEED, PLAIN):
         scores[prompt] = []
@@ -98,13 +98,13 @@ def _mean_rise(
     """The mean of own minus other over the pairs in which both are known."""
     pairs = [(figure(one), figure(other)) for one, other in zip(own, others, strict=True)]
     rises = [one - other for one, other in pairs if one is not None and other is not None]
-    return _rounded(float(np.mean(rises))) if rises else None
+    return _round(float(np.mean(rises))) if rises else None
 
 
 def _drift(own: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float | None:
     differences = [1.0 - agreement(one, other) for one, other in zip(own, others, strict=True)]
-    return _rounded(float(np.mean(differences))) if differences else None
+    return _round(float(np.mean(differences))) if differences else None
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 4)

@@ -36,11 +36,11 @@ class PictureScore:
         "background"}."""
         return {
             "faces": self.likeness.faces,
-            "likeness": _rounded(self.likeness.best),
+            "likeness": _round(self.likeness.best),
             "similarities": [round(each, 4) for each in self.likeness.similarities],
             "copy_of": self.copy_of,
-            "copy_risk": _rounded(self.copy_risk),
-            "background": _rounded(self.background),
+            "copy_risk": _round(self.copy_risk),
+            "background": _round(self.background),
         }
 
 
@@ -72,5 +72,5 @@ def mean_likeness(scores: Sequence[PictureScore]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 4)

@@ -97,7 +97,7 @@ class LoraAdapters:
         return [matrix for adapter in self._adapters.values() for matrix in adapter.parts.values()]
 
     @contextmanager
-    def attached(self) -> Generator[None]:
+    def attach(self) -> Generator[None]:
         """Act on the module, whose own parameters ask for no gradient meanwhile; afterwards it is as it was."""
         trained = [parameter for parameter in self._module.parameters() if parameter.requires_grad]
         hooks: list[torch.utils.hooks.RemovableHandle] = []
@@ -114,7 +114,7 @@ class LoraAdapters:
                 parameter.requires_grad_(True)
 
     @contextmanager
-    def disabled(self) -> Generator[None]:
+    def disable(self) -> Generator[None]:
         """The module alone, as the base model; adapters act again afterwards."""
         before, self._enabled = self._enabled, False
         try:
@@ -137,7 +137,7 @@ class LoraAdapters:
         """One seed for each sample of the coming batch; none switches dropout off.
 
         The zeroed values depend on the seed and the layer alone, so a checkpointed block drops the same ones again on
-        the way back, and no global random state is touched.
+        the backward pass, and no global random state is touched.
         """
         self._dropout_seeds = tuple(seeds)
 
@@ -203,11 +203,11 @@ class LoraAdapters:
         def add(_layer: nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
             if not self._enabled:
                 return None
-            return adapter.adapted(self._dropped(arguments[0], index), output)
+            return adapter.add_update(self._drop_out(arguments[0], index), output)
 
         return add
 
-    def _dropped(self, x: torch.Tensor, layer_index: int) -> torch.Tensor:
+    def _drop_out(self, x: torch.Tensor, layer_index: int) -> torch.Tensor:
         if self._dropout == 0 or not self._dropout_seeds:
             return x
         # A model may fold frames or tokens into the batch axis; each sample's share then stays together.

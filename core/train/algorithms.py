@@ -72,7 +72,7 @@ class Adapter(ABC):
         self.alpha = self._alpha(plan.config)
         self._scale = self.alpha / plan.config.rank
 
-    def adapted(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    def add_update(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         """`output`, which the layer gave for `x`, with the adapter's share; of the same shape and dtype."""
         return output + self._delta(x.to(self._dtype)).to(output.dtype)
 
@@ -106,16 +106,16 @@ class _LowRank(Adapter):
         down, up = self.parts["lora_down.weight"], self.parts["lora_up.weight"]
         if not isinstance(self.layer, Convolution):
             return F.linear(F.linear(x, down) * self._scale, up)
-        return _function(self.layer)(_convolved(self.layer, x, down) * self._scale, up)
+        return _function(self.layer)(_convolve(self.layer, x, down) * self._scale, up)
 
 
 class _Lora(_LowRank):
     """Plain LoRA. On a linear layer of its own dtype the product is added to the output where that lies."""
 
-    def adapted(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    def add_update(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         of_one_dtype = x.dtype == output.dtype == self._dtype
         if isinstance(self.layer, Convolution) or not of_one_dtype or not output.is_contiguous():
-            return super().adapted(x, output)
+            return super().add_update(x, output)
         return add_product(output, x, self.parts["lora_down.weight"], self.parts["lora_up.weight"], self._scale)
 
 
@@ -129,7 +129,7 @@ class _Dora(_LowRank):
         shape = (-1, *(1 for _ in plan.layer.weight.shape[1:]))
         self.parts["dora_scale"] = nn.Parameter(self._norm.reshape(shape).clone())
 
-    def adapted(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    def add_update(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         factor, bias = self.parts["dora_scale"].flatten() / self._norm, self.layer.bias
         # Where the base's row is all zero there is no magnitude to learn, and any would be divided by epsilon.
         factor = torch.where(self._norm > _EPSILON, factor, torch.ones_like(factor))
@@ -159,7 +159,7 @@ class _Loha(Adapter):
         weight = (w1_a @ w1_b) * (w2_a @ w2_b) * self._scale
         if not isinstance(self.layer, Convolution):
             return F.linear(x, weight)
-        return _convolved(self.layer, x, weight.reshape(self.layer.weight.shape))
+        return _convolve(self.layer, x, weight.reshape(self.layer.weight.shape))
 
 
 class _Lokr(Adapter):
@@ -197,7 +197,7 @@ class _Lokr(Adapter):
             return F.linear(F.linear(x, pair[0]), pair[1]) if pair else F.linear(x, self.parts["lokr_w2"])
         kernel = self.layer.kernel_size
         first = pair[0] if pair else self.parts["lokr_w2"]
-        inner = _convolved(self.layer, x, first.reshape(first.shape[0], x.shape[1], *kernel))
+        inner = _convolve(self.layer, x, first.reshape(first.shape[0], x.shape[1], *kernel))
         if not pair:
             return inner
         return _function(self.layer)(inner, pair[1].reshape(*pair[1].shape, *(1 for _ in kernel)))
@@ -248,7 +248,7 @@ def _kaiming(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor
     return (torch.rand(shape, generator=generator) * 2 - 1) / math.sqrt(math.prod(shape[1:]))
 
 
-def _convolved(layer: Convolution, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def _convolve(layer: Convolution, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return _function(layer)(x, weight, None, layer.stride, layer.padding, layer.dilation)
 
 

@@ -71,7 +71,7 @@ def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> 
             f"min_snr_gamma is {config.min_snr_gamma}, but {denoiser.identity} is a flow model, for which min-SNR "
             "weighting is not defined; set it to 0."
         )
-    for text in (*denoiser.notes, *_unused(denoiser, split.training)):
+    for text in (*denoiser.notes, *_find_unused(denoiser, split.training)):
         warn(text)
     masked = [entry for entry in split.training if entry.origin is not MaskOrigin.NONE]
     if settings is None:
@@ -131,7 +131,7 @@ def _warn_of_masks(entries: Sequence[CacheEntry], settings: MaskLossSettings) ->
         )
 
 
-def _unused(denoiser: Denoiser, entries: Sequence[CacheEntry]) -> list[str]:
+def _find_unused(denoiser: Denoiser, entries: Sequence[CacheEntry]) -> list[str]:
     if denoiser.image_channels or not any(entry.image_channels for entry in entries):
         return []
     return ["The cache holds first frames for an image-to-video model; this one is given text alone and ignores them."]

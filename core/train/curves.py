@@ -1,4 +1,4 @@
-"""The course of a run as TensorBoard shows it, where the package `tensorboard` is installed; else nothing is done."""
+"""The history of a run as TensorBoard shows it, where the package `tensorboard` is installed; else nothing is done."""
 
 from __future__ import annotations
 

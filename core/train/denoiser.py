@@ -107,6 +107,6 @@ class Denoiser(Protocol):
 
         `clean` is normalised, `noise` is standard normal of the same shape, `text` has one mapping per sample: its
         caption's embeddings, and `LatentCache.conditioning` of it where the model has `image_channels`.
-        With `checkpoint` the activations of each block are computed again on the way back instead of kept.
+        With `checkpoint` the activations of each block are computed again in the backward pass instead of kept.
         """
         ...

@@ -268,8 +268,8 @@ def _names(architecture: str) -> Mapping[str, Theirs]:
     for ours, found in _rules(_TABLES.get(architecture, "")):
         counts = (_MOST_BLOCKS, _MOST_EXPERTS)[: ours.count("N")]
         for numbers in itertools.product(*(range(count) for count in counts)):
-            names[_numbered(ours, numbers)] = Theirs(
-                tuple(_numbered(name, numbers) for name in found.names), found.rows
+            names[_fill_in_numbers(ours, numbers)] = Theirs(
+                tuple(_fill_in_numbers(name, numbers) for name in found.names), found.rows
             )
     return names
 
@@ -279,21 +279,21 @@ def _rules(table: str) -> Iterator[tuple[str, Theirs]]:
         left, _, right = line.partition(" = ")
         right, _, how = right.partition(" | ")
         rows = Rows(how or "equal")
-        ours = _expanded(left)
-        found = _expanded(left if right == "same" else right)
+        ours = _expand_braces(left)
+        found = _expand_braces(left if right == "same" else right)
         share = len(found) // len(ours)
         for index, name in enumerate(ours):
             yield name, Theirs(tuple(found[index * share : (index + 1) * share]), rows)
 
 
-def _expanded(text: str) -> list[str]:
+def _expand_braces(text: str) -> list[str]:
     """`a.{b,c}.{d,e}` → a.b.d, a.b.e, a.c.d, a.c.e."""
     pieces = re.split(r"\{([^}]*)\}", text)
     choices = [piece.split(",") if index % 2 else [piece] for index, piece in enumerate(pieces)]
     return ["".join(choice) for choice in itertools.product(*choices)]
 
 
-def _numbered(name: str, numbers: tuple[int, ...]) -> str:
+def _fill_in_numbers(name: str, numbers: tuple[int, ...]) -> str:
     for number in numbers:
         name = re.sub(r"(?<=\.)N(?=\.|$)", str(number), name, count=1)
     return name

@@ -111,7 +111,7 @@ def result_from_disk(files: RunFiles, saved: SavedState, observer: TrainObserver
     if newest is not None:
         step, path = newest
         try:
-            observer.sampled(step, load_image(path)[0])
+            observer.on_sample(step, load_image(path)[0])
         except ImageError as problem:
             warn(f"The sample picture of step {step} cannot be shown: {problem}")
     return TrainResult(load_lora(files.lora), saved.history, files.lora)

@@ -103,7 +103,7 @@ class _Run:
         self.saved_at = self.clock()
         recorder = Recorder(files, state.history, self.observer)
         try:
-            with state.adapters.attached(), recorder:
+            with state.adapters.attach(), recorder:
                 self._steps(state, files, identity, recorder)
         finally:
             if state.whole:
@@ -120,7 +120,7 @@ class _Run:
         with ReadAhead(lambda step: self._window(order, step), state.step, config.steps) as windows:
             while state.step < config.steps:
                 window = windows.take(self.observer.check)
-                recorder.stepped(self._optimizer_step(state, window))
+                recorder.record_step(self._optimizer_step(state, window))
                 self._name_empty(window.near_zero)
                 self._measure(state, order, recorder)
                 recorder.announce(config.steps)
@@ -141,7 +141,7 @@ class _Run:
         if keeps or self.clock() - self.saved_at >= SECONDS_BETWEEN_SAVES:
             self._save(state, files, identity)
         if keeps:
-            save_lora(files.numbered(state.step), self._lora(state, files))
+            save_lora(files.numbered_path(state.step), self._lora(state, files))
 
     def _window(self, order: TrainingOrder, step: int) -> Window:
         """What optimizer step `step` (0-based) trains on; read in the background."""
@@ -180,7 +180,7 @@ class _Run:
                 config.gradient_checkpointing,
             )
             refuse_non_finite(result, micro, state.step + 1)
-            state.scaled(result.loss).backward()
+            state.scale_loss(result.loss).backward()
         return result
 
     def _samples(self, files: RunFiles, recorder: Recorder) -> RunSamples | None:
@@ -202,7 +202,7 @@ class _Run:
         if value is None:
             warn("The masks of all that is held back for validation are empty, so there is nothing to evaluate.")
             return
-        recorder.validated(step, value)
+        recorder.record_validation(step, value)
 
     def _name_empty(self, names: tuple[str, ...]) -> None:
         for name in names:

@@ -14,7 +14,7 @@ from ..warning import warn
 from .diffusers_keys import base_name, every_module, is_known, known_architectures
 from .lora_file import ARCHITECTURE, BaseWeight, KeyFormat, LoraWeights, chosen_format, save_lora, with_key_format
 from .lora_layers import Layers, algorithm_of, layers_of, refuse_halves
-from .lora_loaders import EXACT, LOADERS, is_silent, measured, verdict_of
+from .lora_loaders import EXACT, LOADERS, is_silent, load_measurements, verdict_of
 from .lora_names import known_places
 
 # Programs that most people load a LoRA with; of what these leave out Save LoRA warns.
@@ -59,7 +59,7 @@ def loading_lines(facts: LoraFacts, loaders: Collection[str]) -> list[tuple[str,
     """(loader with its version, verdict, what to do) for each of `loaders`."""
     lines: list[tuple[str, str, str]] = []
     for loader in loaders:
-        program = f"{LOADERS[loader]} {measured()['versions'][loader]}"
+        program = f"{LOADERS[loader]} {load_measurements()['versions'][loader]}"
         verdict = verdict_of(facts.architecture, facts.algorithm, facts.key_format, loader)
         lines.append((program, verdict or "not measured", "" if verdict == EXACT else advice(facts, loader)))
     return lines
@@ -108,8 +108,8 @@ def save_for_others(
         verdict = verdict_of(facts.architecture, facts.algorithm, facts.key_format, loader)
         if verdict is not None and is_silent(verdict):
             warn(
-                f"{LOADERS[loader]} {measured()['versions'][loader]} does not load {path.name} whole ({verdict}), "
-                f"and says so in its log at most; it loads it {advice(facts, loader)}."
+                f"{LOADERS[loader]} {load_measurements()['versions'][loader]} does not load {path.name} whole "
+                f"({verdict}), and says so in its log at most; it loads it {advice(facts, loader)}."
             )
 
 

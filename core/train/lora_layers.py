@@ -104,7 +104,7 @@ def as_product(name: str, parts: Mapping[str, torch.Tensor], kernel: tuple[int, 
             "decomposition; it cannot be written as one product."
         )
     if algorithm in ("lora", "dora"):
-        up = parts[UP] if scale == 1 else _scaled(parts[UP], scale)
+        up = parts[UP] if scale == 1 else _scale(parts[UP], scale)
         return Product(up, parts[DOWN])
     exact = {part: tensor.double() for part, tensor in parts.items()}
     up, down = _loha(exact) if algorithm == "loha" else _lokr(exact)
@@ -131,7 +131,7 @@ def growth_of_rows(name: str, parts: Mapping[str, torch.Tensor], weight: torch.T
     return (base + up @ down).norm(dim=1) / base.norm(dim=1)
 
 
-def _scaled(tensor: torch.Tensor, scale: float) -> torch.Tensor:
+def _scale(tensor: torch.Tensor, scale: float) -> torch.Tensor:
     # In 16 bits only a power of two multiplies without rounding.
     mantissa, _ = torch.frexp(torch.tensor(scale))
     return tensor * scale if float(mantissa) == 0.5 else tensor.float() * scale

@@ -21,7 +21,7 @@ LOADERS = {"comfyui": "ComfyUI", "diffusers": "diffusers", "lycoris": "LyCORIS",
 
 
 @lru_cache(maxsize=1)
-def measured() -> Mapping[str, Any]:
+def load_measurements() -> Mapping[str, Any]:
     """`versions` of the programs, and `architectures` → algorithm → key format → loader → verdict."""
     return json.loads(LOADERS_FILE.read_text(encoding="utf-8"))
 
@@ -54,7 +54,7 @@ def widest_format(architecture: str) -> str | None:
 
 
 def _of(architecture: str) -> Mapping[str, Any]:
-    return measured()["architectures"].get(_SAME.get(architecture, architecture), {})
+    return load_measurements()["architectures"].get(_SAME.get(architecture, architecture), {})
 
 
 def table(facts: Mapping[str, Any]) -> str:

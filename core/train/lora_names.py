@@ -117,7 +117,7 @@ def own_layers(
     for module, pieces in apart.items():
         named = {index: (stem, layers[stem]) for index, (_, stem) in pieces.items()}
         place = next(iter(pieces.values()))[0]
-        found[module] = _joined(module, place, named, None if shapes is None else shapes[module])
+        found[module] = _join_pieces(module, place, named, None if shapes is None else shapes[module])
     return found, unknown
 
 
@@ -171,7 +171,7 @@ def _why_unknown(stem: str, architecture: str) -> str:
     return f"it is no layer of {architecture or 'an unknown architecture'}"
 
 
-def _joined(
+def _join_pieces(
     module: str, place: Place, pieces: Mapping[int, tuple[str, dict[str, torch.Tensor]]], shape: tuple[int, int] | None
 ) -> dict[str, torch.Tensor]:
     doras = [PEFT_MAGNITUDE in parts for _, parts in pieces.values()]

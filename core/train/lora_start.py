@@ -60,7 +60,7 @@ def starting_tensors(
     return {
         f"{KEY_PREFIX}{name}{part}": tensor
         for name, parts in layers.items()
-        for part, tensor in _fitted(name, parts, adapters[name]).items()
+        for part, tensor in _fit_rank(name, parts, adapters[name]).items()
     }
 
 
@@ -71,7 +71,7 @@ def _sizes(adapter: Adapter) -> tuple[int, int]:
     return rows, getattr(adapter.layer, "in_features", weight.shape[1])
 
 
-def _fitted(name: str, parts: Mapping[str, torch.Tensor], adapter: Adapter) -> dict[str, torch.Tensor]:
+def _fit_rank(name: str, parts: Mapping[str, torch.Tensor], adapter: Adapter) -> dict[str, torch.Tensor]:
     fresh = adapter.parts.get(DOWN[1:])
     if algorithm_of(parts) not in ("lora", "dora") or fresh is None:
         return dict(parts)

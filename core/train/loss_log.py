@@ -1,4 +1,4 @@
-"""The course of a run: points in memory, one JSON line each on disk as they come, and ComfyUI's LOSS_MAP."""
+"""The training history of a run: points in memory, one JSON line each on disk as they come, and ComfyUI's LOSS_MAP."""
 
 from __future__ import annotations
 

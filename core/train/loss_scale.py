@@ -19,7 +19,7 @@ class LossScale:
         self._good = 0
 
     @property
-    def saved(self) -> tuple[float, int]:
+    def to_save(self) -> tuple[float, int]:
         """What a resumed run needs."""
         return self._factor, self._good
 
@@ -27,7 +27,7 @@ class LossScale:
         """Go back to what `saved` was."""
         self._factor, self._good = float(saved[0]), int(saved[1])
 
-    def scaled(self, loss: torch.Tensor) -> torch.Tensor:
+    def scale_loss(self, loss: torch.Tensor) -> torch.Tensor:
         """The loss to go backward from."""
         return loss * self._factor
 
@@ -37,13 +37,13 @@ class LossScale:
             if parameter.grad is not None:
                 parameter.grad.div_(self._factor)
 
-    def overflowed(self) -> bool:
+    def reduce(self) -> bool:
         """Halve the factor, to try the same step again. False where it is so small already that something else must be
         wrong."""
         self._factor, self._good = self._factor / 2.0, 0
         return self._factor >= _LEAST
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """A step's gradients were finite."""
         self._good += 1
         if self._good == _STEPS_BEFORE_DOUBLING:

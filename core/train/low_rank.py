@@ -16,7 +16,7 @@ def add_product(
 ) -> torch.Tensor:
     """`output` (…, O) plus scale · x (…, I) · downᵀ (R, I) · upᵀ (O, R), all of one dtype, differentiable once.
 
-    `output` is written to, so it must be contiguous and the layer's own: whoever kept it for the way back is told by
+    `output` is written to, so it must be contiguous and the layer's own: whoever kept it for the backward pass gets
     autograd's error.
     """
     result: torch.Tensor = _AddProduct.apply(output, x, down, up, scale)

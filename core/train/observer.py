@@ -30,15 +30,15 @@ class TrainObserver(Protocol):
         """One optimizer step is done and logged."""
         ...
 
-    def validated(self, step: int, value: float) -> None:
+    def on_validation(self, step: int, value: float) -> None:
         """The evaluation after `step` optimizer steps, told before that step's point."""
         ...
 
-    def sampled(self, step: int, picture: np.ndarray) -> None:
+    def on_sample(self, step: int, picture: np.ndarray) -> None:
         """The sample picture after `step` optimizer steps, uint8 RGB; its file is written."""
         ...
 
-    def scored(self, scores: CheckpointScores) -> None:
+    def on_scores(self, scores: CheckpointScores) -> None:
         """The scores of the sample pictures of a step, told after them."""
         ...
 
@@ -58,11 +58,11 @@ class SilentObserver:
     def step(self, point: LossPoint, total_steps: int) -> None:
         return None
 
-    def validated(self, step: int, value: float) -> None:
+    def on_validation(self, step: int, value: float) -> None:
         return None
 
-    def sampled(self, step: int, picture: np.ndarray) -> None:
+    def on_sample(self, step: int, picture: np.ndarray) -> None:
         return None
 
-    def scored(self, scores: CheckpointScores) -> None:
+    def on_scores(self, scores: CheckpointScores) -> None:
         return None

@@ -42,7 +42,7 @@ class TrainingOrder:
         self._seed = seed
         self._epoch = -1
         self._batches: tuple[tuple[Occurrence, ...], ...] = ()
-        self.batches_per_epoch = len(self._arranged(0))
+        self.batches_per_epoch = len(self._arrange(0))
 
     @classmethod
     def of(cls, entries: Sequence[CacheEntry], config: TrainConfig) -> TrainingOrder:
@@ -54,10 +54,10 @@ class TrainingOrder:
         """The `position`-th batch (0-based) since the run began."""
         epoch, index = divmod(position, self.batches_per_epoch)
         if epoch != self._epoch:
-            self._epoch, self._batches = epoch, self._arranged(epoch)
+            self._epoch, self._batches = epoch, self._arrange(epoch)
         return self._batches[index]
 
-    def _arranged(self, epoch: int) -> tuple[tuple[Occurrence, ...], ...]:
+    def _arrange(self, epoch: int) -> tuple[tuple[Occurrence, ...], ...]:
         generator = torch.Generator().manual_seed(stream_seed("order", self._seed, epoch))
         batches: list[tuple[Occurrence, ...]] = []
         open_batches: dict[tuple[int, ...], list[Occurrence]] = {}

@@ -40,12 +40,12 @@ class Teacher:
         """The model answers as the teacher inside, without dropout and without gradients.
 
         To be entered before the student's forward pass and not after it: the average takes the parameters' place, which
-        the way back needs as they were.
+        the backward pass needs as they were.
         """
         self._adapters.set_dropout_seeds(())
         stack = ExitStack()
         stack.enter_context(torch.no_grad())
-        stack.enter_context(self._adapters.holding(self.values) if self._average else self._adapters.disabled())
+        stack.enter_context(self._adapters.holding(self.values) if self._average else self._adapters.disable())
         return stack
 
 

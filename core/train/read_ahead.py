@@ -37,7 +37,7 @@ class ReadAhead(Generic[_Read]):
         self._thread.submit(use_one_core).result()
         # Not for all further threads of the process.
         torch.set_num_threads(threads)
-        self._pending = self._started()
+        self._pending = self._start()
         return self
 
     def __exit__(
@@ -56,10 +56,10 @@ class ReadAhead(Generic[_Read]):
             check()
             wait([self._pending], SECONDS_BETWEEN_CHECKS)
         result = self._pending.result()
-        self._pending = self._started()
+        self._pending = self._start()
         return result
 
-    def _started(self) -> Future[_Read] | None:
+    def _start(self) -> Future[_Read] | None:
         if self._next >= self._end:
             return None
         self._next += 1

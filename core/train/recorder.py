@@ -33,7 +33,7 @@ class Recorder:
     ) -> None:
         self._curves.close()
 
-    def stepped(self, point: LossPoint) -> None:
+    def record_step(self, point: LossPoint) -> None:
         """An optimizer step that the history has already; it is announced when its evaluation is done as well."""
         self._log.add(point)
         self._curves.add(point)
@@ -42,19 +42,19 @@ class Recorder:
         """The last step is done, with all that is measured of it but its samples."""
         self.observer.step(self.history.points[-1], total_steps)
 
-    def validated(self, step: int, value: float) -> None:
+    def record_validation(self, step: int, value: float) -> None:
         """An evaluation."""
         self.history.validation.append((step, value))
         self._log.add_validation(step, value)
         self._curves.add_validation(step, value)
-        self.observer.validated(step, value)
+        self.observer.on_validation(step, value)
 
-    def sampled(self, step: int, picture: np.ndarray, scores: CheckpointScores | None) -> None:
+    def record_sample(self, step: int, picture: np.ndarray, scores: CheckpointScores | None) -> None:
         """A sample picture, uint8 RGB, whose file is written, and what was measured of it."""
-        self.observer.sampled(step, picture)
+        self.observer.on_sample(step, picture)
         if scores is None:
             return
         self.history.scores.append(scores)
         self._log.add_scores(scores)
         self._curves.add_scores(scores)
-        self.observer.scored(scores)
+        self.observer.on_scores(scores)

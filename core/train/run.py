@@ -36,7 +36,7 @@ class RunFiles:
     output: Path
 
     def __post_init__(self) -> None:
-        longest = len(os.fsencode(self.numbered(0).name))
+        longest = len(os.fsencode(self.numbered_path(0).name))
         if longest > LONGEST_NAME:
             raise PathError(
                 f"output_name: {self.output.name} gives names of {longest} bytes, and {LONGEST_NAME} are possible; "
@@ -73,7 +73,7 @@ class RunFiles:
         steps = [int(found[1]) for path in self._samples() if (found := _SAMPLE.fullmatch(path.name))]
         return (max(steps), self.sample(max(steps))) if steps else None
 
-    def numbered(self, step: int) -> Path:
+    def numbered_path(self, step: int) -> Path:
         """The LoRA as it was after `step` optimizer steps."""
         return self._with(f"-step{step:08d}{LORA_SUFFIX}")
 
@@ -168,14 +168,14 @@ def _other_run(files: RunFiles, identity: Identity, saved: SavedState | None) ->
         return f"{files.lora} exists and has no training state beside it, so it is not known what it is. {remedy}"
     fields = sorted(identity.keys() | saved.identity.keys())
     differences = [
-        f"{name}: {_shown(saved.identity.get(name))} there, {_shown(identity.get(name))} now"
+        f"{name}: {_format_value(saved.identity.get(name))} there, {_format_value(identity.get(name))} now"
         for name in fields
         if saved.identity.get(name) != identity.get(name)
     ]
     return f"{files.lora} is another run; it differs in {'; '.join(differences)}. {remedy}"
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, str) and len(value) > 24:
         value = value[:15] + "…"
     return "absent" if value is None else json.dumps(value, ensure_ascii=False)

@@ -60,7 +60,7 @@ class RunSamples:
                 raise
             warn(f"No sample picture after step {state.step}: {problem}. Training goes on.")
             return
-        self._recorder.sampled(state.step, picture, scores)
+        self._recorder.record_sample(state.step, picture, scores)
 
     def _measure(self, state: TrainState, samples: Samples) -> CheckpointScores | None:
         if self._scorer is None:
@@ -70,7 +70,7 @@ class RunSamples:
         return score_checkpoint(state.step, single_pictures(samples), self._base, self._scorer, self._check)
 
     def _base_pictures(self, state: TrainState) -> Pictures:
-        with state.adapters.disabled(), torch.no_grad():
+        with state.adapters.disable(), torch.no_grad():
             samples = self._sampling.draw(self._denoiser, self._check)
         save_image(self._files.base_sample, sample_sheet(samples))
         return single_pictures(samples)

@@ -54,7 +54,9 @@ def best_lora(lora: Path) -> tuple[Path, CheckpointChoice]:
         raise TrainingError(
             f"The run of {files.lora} has no scores: connect recognizer and identity to Sampling and train it again."
         )
-    kept = {each.step: files.numbered(each.step) for each in scores if _carries(files.numbered(each.step), each)}
+    kept = {
+        each.step: files.numbered_path(each.step) for each in scores if _carries(files.numbered_path(each.step), each)
+    }
     kept |= {each.step: files.lora for each in scores if _carries(files.lora, each)}
     choice = choose_checkpoint([each for each in scores if each.step in kept])
     if choice.step is None:

@@ -94,9 +94,9 @@ class TrainState:
         """Forget gradients, as before a window."""
         self._optimizer.zero_grad(set_to_none=True)
 
-    def scaled(self, loss: torch.Tensor) -> torch.Tensor:
+    def scale_loss(self, loss: torch.Tensor) -> torch.Tensor:
         """The loss to go backward from."""
-        return self._loss_scale.scaled(loss) if self._loss_scale else loss
+        return self._loss_scale.scale_loss(loss) if self._loss_scale else loss
 
     def clip(self) -> float | None:
         """Clip the gradient where asked; its norm before that. NonFiniteLossError when it is not finite; but None when
@@ -107,8 +107,8 @@ class TrainState:
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, limit))
         if norm < float("inf"):
             if self._loss_scale:
-                self._loss_scale.succeeded()
-        elif self._loss_scale and self._loss_scale.overflowed():
+                self._loss_scale.record_success()
+        elif self._loss_scale and self._loss_scale.reduce():
             return None
         else:
             raise NonFiniteLossError(
@@ -176,7 +176,7 @@ class TrainState:
             "optimizer": self._optimizer.state_dict(),
             "average": [value.cpu() for value in self._average.values] if self._average else [],
             "teacher": [value.cpu() for value in self.teacher.values],
-            "loss_scale": self._loss_scale.saved if self._loss_scale else (1.0, 0),
+            "loss_scale": self._loss_scale.to_save if self._loss_scale else (1.0, 0),
             "course": json.dumps(course),
         }
         with atomic_write(path) as temporary:

@@ -21,7 +21,7 @@ def build_optimizer(config: OptimizerConfig, parameters: Sequence[torch.nn.Param
 def evaluated_values(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.nn.Parameter]) -> list[torch.Tensor]:
     """Copies of the values that stand for what has been learnt: the parameters, or a schedule-free optimizer's average.
 
-    The parameters are afterwards what they were to the last bit, which that optimizer's own way back does not promise.
+    The parameters are afterwards what they were to the last bit, which that optimizer's own switch does not promise.
     """
     with torch.no_grad():
         kept = [parameter.detach().clone() for parameter in parameters]

@@ -14,7 +14,7 @@ from .denoiser import Denoiser
 from .observer import TrainObserver
 from .order import stream_seed
 from .step import precision
-from .window import cached_masks, timesteps, told, weigh_samples
+from .window import cached_masks, load_conditioning, timesteps, weigh_samples
 
 _LEVELS = 4
 
@@ -67,7 +67,7 @@ def _differences(
     noise = torch.randn((_LEVELS, *entry.latent_shape), generator=generator).to(device)
     clean = denoiser.normalise(cache.latent(entry)[None].to(device)).expand_as(noise)
     t = t_B.to(device)
-    text = told(cache, entry, denoiser)
+    text = load_conditioning(cache, entry, denoiser)
     with precision(denoiser, config.training_dtype):
         rows = [denoiser.predict(clean[[level]], noise[[level]], t[[level]], [text], False) for level in range(_LEVELS)]
     return torch.cat(rows)

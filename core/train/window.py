@@ -109,7 +109,9 @@ def plan_micro_batch(
     weighed = weigh_samples(raw, present, masked, t_B, settings, config, denoiser)
     latents = torch.stack([cache.latent(entry) for entry in chosen])
     dropped = (draws_B3[:, 2] < config.caption_dropout).tolist()
-    text = tuple(told(cache, entry, denoiser, without) for entry, without in zip(chosen, dropped, strict=True))
+    text = tuple(
+        load_conditioning(cache, entry, denoiser, without) for entry, without in zip(chosen, dropped, strict=True)
+    )
     return MicroBatch(
         chosen, latents, text, noise, t_B, seeds,
         weighed.mask_B1Thw, weighed.weights_B1Thw, weighed.prior_B1Thw, weighed.scale_B,
@@ -157,7 +159,7 @@ def weigh_samples(
     return SampleWeights(mask, weights, prior, scale)
 
 
-def told(
+def load_conditioning(
     cache: LatentCache, entry: CacheEntry, denoiser: Denoiser, without_caption: bool = False
 ) -> Mapping[str, torch.Tensor]:
     """What the model is given with an entry: its caption's embeddings, and what an image-to-video model takes."""

@@ -67,7 +67,7 @@ class VideoSettings:
     @property
     def lengths(self) -> tuple[int, ...]:
         """`target_frames` as 4k+1, rounded down, ascending, each once."""
-        return tuple(sorted({_rounded(frames) for frames in self.target_frames}))
+        return tuple(sorted({_round_frames(frames) for frames in self.target_frames}))
 
     def times_of(self, times: Sequence[float]) -> Sequence[float]:
         """When frames that are shown at `times` (s) count as shown, under `source_fps`."""
@@ -77,7 +77,7 @@ class VideoSettings:
         """Numbers of the frames, of those shown at `times` (s, ascending from 0), that show a video at `target_fps`."""
         if self.source_fps and self.target_fps:
             return _counted_off(len(times), self.target_fps / self.source_fps)
-        return resampled(times, self.target_fps)
+        return resample_times(times, self.target_fps)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def is_slower(times: Sequence[float], target_fps: float) -> bool:
     return _is_steady(times) and _rate(times) * _SAME_RATE < target_fps
 
 
-def resampled(times: Sequence[float], target_fps: float) -> tuple[int, ...]:
+def resample_times(times: Sequence[float], target_fps: float) -> tuple[int, ...]:
     """Numbers of the frames that show the video at `target_fps`: of each 1/fps s the first frame that begins in it,
     else the one still to be seen. A rate of 0, or one that a steady video does not exceed, leaves every frame."""
     if len(times) < 2 or target_fps == 0 or (_is_steady(times) and _rate(times) <= target_fps * _SAME_RATE):
@@ -157,7 +157,7 @@ def _is_steady(times: Sequence[float]) -> bool:
 def _cuts(count: int, settings: VideoSettings) -> Iterator[tuple[int, int]]:
     """(position, length) of each clip of a video of `count` frames."""
     if settings.extraction is FrameExtraction.FULL:
-        yield 0, _rounded(min(count, settings.max_frames))
+        yield 0, _round_frames(min(count, settings.max_frames))
         return
     for length in settings.lengths:
         last = count - length
@@ -176,5 +176,5 @@ def _cuts(count: int, settings: VideoSettings) -> Iterator[tuple[int, int]]:
             raise unhandled_choice(settings.extraction)
 
 
-def _rounded(frames: int) -> int:
+def _round_frames(frames: int) -> int:
     return (frames - 1) // 4 * 4 + 1

@@ -76,9 +76,9 @@ def frame_rgb(frame: VideoFrame, size: Size, transfer: Transfer) -> np.ndarray:
     if transfer is not Transfer.SDR:
         return _tone_mapped(_signal(frame, size), transfer)
     if goes_through_planes(frame, size):
-        green_HW, blue_HW, red_HW = _planes(_converted(frame, size, "gbrp"), np.dtype(np.uint8))
+        green_HW, blue_HW, red_HW = _planes(_convert(frame, size, "gbrp"), np.dtype(np.uint8))
         return np.stack([red_HW, green_HW, blue_HW], axis=2)
-    return _converted(frame, size, "rgb24").to_ndarray(format="rgb24")
+    return _convert(frame, size, "rgb24").to_ndarray(format="rgb24")
 
 
 def frame_mask(frame: VideoFrame, size: Size, codec: str) -> StoredMask:
@@ -101,7 +101,7 @@ def frame_mask(frame: VideoFrame, size: Size, codec: str) -> StoredMask:
         alpha_HW = np.rint(stored_HW * (255 / (2**bits - 1))).astype(np.uint8)
         return StoredMask(layout, 8, as_grey(frame_rgb(frame, size, Transfer.SDR)), alpha_HW, lossy)
     if _has_alpha(name):
-        rgba_HWC = _converted(frame, size, "rgba").to_ndarray(format="rgba")
+        rgba_HWC = _convert(frame, size, "rgba").to_ndarray(format="rgba")
         return StoredMask(layout, 8, as_grey(rgba_HWC[..., :3]), np.ascontiguousarray(rgba_HWC[..., 3]), lossy)
     return StoredMask(layout, 8, as_grey(frame_rgb(frame, size, Transfer.SDR)), lossy=lossy)
 
@@ -118,7 +118,7 @@ def _has_alpha(name: str) -> bool:
     return name.startswith(("gbrap", "ya8", "ya16", "rgba", "bgra", "argb", "abgr"))
 
 
-def _converted(frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:
+def _convert(frame: VideoFrame, size: Size, pixel_format: str) -> VideoFrame:
     if not _is_yuv(frame):
         return frame.reformat(size[0], size[1], pixel_format)
     matrix = _MATRICES.get(int(frame.colorspace), _BT601)

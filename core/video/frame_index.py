@@ -97,11 +97,11 @@ def index_of(path: Path) -> FrameIndex:
         status = path.stat()
     except OSError as error:
         raise VideoError(f"there is no video file {path} ({error.strerror})") from error
-    return _indexed(path, status.st_size, status.st_mtime_ns)
+    return _index_frames(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=_REMEMBERED_FILES)
-def _indexed(path: Path, size: int, mtime_ns: int) -> FrameIndex:
+def _index_frames(path: Path, size: int, mtime_ns: int) -> FrameIndex:
     packets = _packets(path)
     head = _first_frame(path)
     if not packets.stamps or head is None:

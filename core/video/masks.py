@@ -98,7 +98,7 @@ def numbered_pictures(folder: Path) -> tuple[Path, ...]:
     pictures = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     if not pictures:
         raise VideoError(f"the mask folder {folder} holds no pictures; put one mask for each frame of the video there.")
-    return tuple(sorted(pictures, key=_counted))
+    return tuple(sorted(pictures, key=_count_frames))
 
 
 class MaskVideoWriter:
@@ -199,7 +199,9 @@ def _look_at_video(
     """What grey values of a mask video mean, and how its levels have drifted."""
     last = probe(mask_path).frames - 1
     stored = dict(read_stored_frames(mask_path, sorted({0, (last + 1) // 2, last})))
-    grey_as = _settled(lambda number: _read_frame(mask_path, number, stored[number], meaning), list(stored), meaning)
+    grey_as = _settle_meaning(
+        lambda number: _read_frame(mask_path, number, stored[number], meaning), list(stored), meaning
+    )
     if not all(each.lossy for each in stored.values()):
         return grey_as, Drift()
     reads = [_read_frame(mask_path, number, replace(each, grey_as=grey_as), meaning) for number, each in stored.items()]
@@ -211,10 +213,10 @@ def _look_at_video(
 def _look_at_folder(pictures: tuple[Path, ...], _status: object, meaning: MaskMeaning) -> MaskMeaning:
     last = len(pictures) - 1
     numbers = sorted({0, (last + 1) // 2, last})
-    return _settled(lambda number: read_mask(pictures[number], meaning), numbers, meaning)
+    return _settle_meaning(lambda number: read_mask(pictures[number], meaning), numbers, meaning)
 
 
-def _settled(read: Callable[[int], ReadMask], numbers: Sequence[int], meaning: MaskMeaning) -> MaskMeaning:
+def _settle_meaning(read: Callable[[int], ReadMask], numbers: Sequence[int], meaning: MaskMeaning) -> MaskMeaning:
     """What grey values mean in a sequence, of which `read` gives the pictures `numbers`: a frame in which a mask fades
     or nobody is seen would be taken for labels by itself."""
     if meaning is not MaskMeaning.AUTO:
@@ -245,6 +247,6 @@ def _status_of(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
     return tuple((status.st_size, status.st_mtime_ns) for status in (file.stat() for file in files))
 
 
-def _counted(path: Path) -> tuple[list[tuple[int, str]], str]:
+def _count_frames(path: Path) -> tuple[list[tuple[int, str]], str]:
     pieces = re.split(r"(\d+)", path.stem.lower())
     return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces], path.name

@@ -47,20 +47,20 @@ def read_frames(path: Path, wanted: Sequence[int] | None = None) -> Iterator[tup
     them, and not converted. VideoError naming file and frame where one is not there or damaged.
     """
     index = index_of(path)
-    for number, frame in _wanted(path, index, wanted):
+    for number, frame in _read_wanted(path, index, wanted):
         yield number, _upright(frame_rgb(frame, index.stored, index.info.transfer), frame)
 
 
 def read_stored_frames(path: Path, wanted: Sequence[int] | None = None) -> Iterator[tuple[int, StoredMask]]:
     """As `read_frames`, of a mask video: what each frame holds, with its alpha and at its depth."""
     index = index_of(path)
-    for number, frame in _wanted(path, index, wanted, with_alpha=True):
+    for number, frame in _read_wanted(path, index, wanted, with_alpha=True):
         stored = frame_mask(frame, index.stored, index.codec)
         alpha_HW = None if stored.alpha_HW is None else _upright(stored.alpha_HW, frame)
         yield number, replace(stored, pixels=_upright(stored.pixels, frame), alpha_HW=alpha_HW)
 
 
-def _wanted(
+def _read_wanted(
     path: Path, index: FrameIndex, wanted: Sequence[int] | None, with_alpha: bool = False
 ) -> Iterator[tuple[int, VideoFrame]]:
     numbers = list(range(index.info.frames)) if wanted is None else list(dict.fromkeys(wanted))
@@ -76,15 +76,15 @@ def _wanted(
         if number < following:
             continue
         if number > following:
-            raise _damaged(path, following, index)
+            raise _damage_error(path, following, index)
         yield number, frame
         following = next(waiting, None)
         if following is None:
             return
-    raise _damaged(path, following, index)
+    raise _damage_error(path, following, index)
 
 
-def _damaged(path: Path, number: int, index: FrameIndex) -> VideoError:
+def _damage_error(path: Path, number: int, index: FrameIndex) -> VideoError:
     return VideoError(
         f"frame {number} of {index.info.frames} ({index.info.times[number]:.2f} s) of {path} cannot be decoded, the "
         "file is damaged there; encode it again from its source, or take it out."
@@ -94,7 +94,7 @@ def _damaged(path: Path, number: int, index: FrameIndex) -> VideoError:
 def _from(path: Path, index: FrameIndex, first: int, last: int, with_alpha: bool) -> Iterator[tuple[int, VideoFrame]]:
     """Frames from `first` or a little before on; from the beginning where the file cannot be entered there."""
     if first > 0 and index.stamps is not None:
-        frames = _decoded(path, index, index.stamps[first], last, with_alpha)
+        frames = _decode_frames(path, index, index.stamps[first], last, with_alpha)
         try:
             entered = next((found for found in frames if found[0] >= first), None)
         except VideoError:
@@ -103,10 +103,10 @@ def _from(path: Path, index: FrameIndex, first: int, last: int, with_alpha: bool
             yield entered
             yield from frames
             return
-    yield from _decoded(path, index, None, last, with_alpha)
+    yield from _decode_frames(path, index, None, last, with_alpha)
 
 
-def _decoded(
+def _decode_frames(
     path: Path, index: FrameIndex, seek_to: int | None, last: int, with_alpha: bool
 ) -> Iterator[tuple[int, VideoFrame]]:
     counted = 0
@@ -125,7 +125,7 @@ def _decoded(
                 number = index.numbers.get(packet.pts)
                 # What comes after is built on the damaged frame; behind the last one wanted it does not matter.
                 if number is not None and number <= last:
-                    raise _damaged(path, number, index) from error
+                    raise _damage_error(path, number, index) from error
                 continue
             for frame in frames:
                 number = counted if index.stamps is None else index.numbers.get(frame.pts)

@@ -1,5 +1,5 @@
 /**
- * The course of training runs, as the server tells it: kept per node and run, and made longer by every message.
+ * The history of training runs, as the server tells it: kept per node and run, and made longer by every message.
  *
  * A run is {node, prompt, run, steps, state, columns, metrics, points, eta, sample, told}; a point is an array of the
  * values that `columns` names, the step first, null where a step has no such value. Points are ordered by step. `told`

@@ -195,7 +195,7 @@ def test_a_training_node_tells_its_course_as_it_goes(comfy: SimpleNamespace) -> 
     watched = HostObserver(ComfyHost(), 3, "loras/me")
     with watched:
         watched.begin(History([point(1)], [(0, 9.0)]))
-        watched.validated(2, 7.0)
+        watched.on_validation(2, 7.0)
         watched.step(point(2), 3)
     events = {event for event, _ in comfy.sent}
     messages = [content for _, content in comfy.sent]

@@ -98,7 +98,7 @@ def test_the_time_left_is_known_after_a_step_of_this_session_and_gone_at_the_end
 def test_an_evaluation_belongs_to_its_own_step() -> None:
     run = LiveRun("1", "p", "lora", 10)
     run.begin(History([loss_point(1), loss_point(2), loss_point(3)], [(0, 9.0), (2, 7.0)]))
-    run.validated(4, 5.0)
+    run.on_validation(4, 5.0)
     run.step(loss_point(4))
     run.step(loss_point(5))
     assert column(run, "validation") == {0: 9.0, 1: None, 2: 7.0, 3: None, 4: 5.0, 5: None}
@@ -114,7 +114,7 @@ def test_what_was_told_later_has_the_higher_number() -> None:
 def test_a_sample_is_told_with_its_step() -> None:
     run = LiveRun("1", "p", "lora", 10)
     assert run.whole()["sample"] is None
-    run.sampled(7, {"filename": "a.png", "subfolder": "maskloss", "type": "temp"})
+    run.on_sample(7, {"filename": "a.png", "subfolder": "maskloss", "type": "temp"})
     assert run.whole()["sample"] == {"filename": "a.png", "subfolder": "maskloss", "type": "temp", "step": 7}
 
 

@@ -40,7 +40,7 @@ class Watcher(SilentObserver):
         if self.checks == self._stop_at_check:
             raise Stop
 
-    def sampled(self, step: int, picture: np.ndarray) -> None:
+    def on_sample(self, step: int, picture: np.ndarray) -> None:
         self.samples.append((step, picture))
 
     def step(self, point: LossPoint, total_steps: int) -> None:

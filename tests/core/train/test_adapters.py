@@ -76,7 +76,7 @@ def test_a_fresh_adapter_changes_nothing_and_a_filled_one_equals_the_merged_weig
     net = small_net()
     before = net(picture())
     adapters = adapters_on(net, LoraConfig(rank=3, alpha=6.0, conv=True))
-    with adapters.attached():
+    with adapters.attach():
         assert torch.equal(net(picture()), before)
         filled(adapters)
         with_adapters = net(picture())
@@ -100,7 +100,7 @@ def test_module_is_left_as_found_even_after_an_exception():
 
     def work() -> None:
         adapters = filled(adapters_on(net, LoraConfig(conv=True)))
-        with adapters.attached():
+        with adapters.attach():
             assert not any(parameter.requires_grad for parameter in net.parameters())
             net(picture()).sum().backward()
             assert all(parameter.grad is None for parameter in net.parameters())
@@ -120,9 +120,9 @@ def test_disabled_is_the_base_and_enabled_again_afterwards():
     net = small_net()
     base = net(picture())
     adapters = filled(adapters_on(net, LoraConfig()))
-    with adapters.attached():
+    with adapters.attach():
         acting = net(picture())
-        with adapters.disabled():
+        with adapters.disable():
             assert torch.equal(net(picture()), base)
         assert torch.equal(net(picture()), acting)
     assert not torch.allclose(acting, base)
@@ -131,7 +131,7 @@ def test_disabled_is_the_base_and_enabled_again_afterwards():
 def test_holding_other_values_is_undone():
     net = small_net()
     adapters = filled(adapters_on(net, LoraConfig()))
-    with adapters.attached():
+    with adapters.attach():
         acting = net(picture())
         with adapters.holding([torch.zeros_like(parameter) for parameter in adapters.parameters]):
             assert torch.equal(net(picture()), small_net()(picture()))
@@ -143,7 +143,7 @@ def test_dropout_depends_on_the_sample_and_not_on_its_batch_or_the_global_state(
     adapters = filled(adapters_on(net, LoraConfig(rank=2, dropout=0.5)))
     x = torch.randn(2, 10, 64, generator=torch.Generator().manual_seed(4))
     state = torch.get_rng_state()
-    with adapters.attached():
+    with adapters.attach():
         still = net(x)
         adapters.set_dropout_seeds((11, 12))
         dropped = net(x)
@@ -162,7 +162,7 @@ def test_dropout_zeroes_its_share_and_keeps_the_mean():
     net = nn.Sequential(nn.Linear(1, 1, bias=False))
     net[0].weight.data.zero_()
     adapters = filled(adapters_on(net, LoraConfig(rank=1, alpha=1.0, dropout=0.25)), 1.0)
-    with adapters.attached():
+    with adapters.attach():
         adapters.set_dropout_seeds((5,))
         output = net(torch.ones(1, 20000, 1)).detach()
     assert (output == 0).float().mean() == pytest.approx(0.25, abs=0.02)

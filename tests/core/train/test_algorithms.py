@@ -77,7 +77,7 @@ def test_fresh_changes_no_bit_and_filled_equals_the_merged_weight(algorithm: Alg
     config = LoraConfig(rank=rank, alpha=2.0, algorithm=algorithm, conv=layer.startswith("conv"))
     net, adapters, x = fresh(layer, config)
     before = net(x)
-    with adapters.attached():
+    with adapters.attach():
         assert torch.equal(net(x), before)
         randomise(adapters)
         acting = net(x)
@@ -92,7 +92,7 @@ def test_fresh_changes_no_bit_and_filled_equals_the_merged_weight(algorithm: Alg
 def test_gradients_are_those_of_the_merged_weight_and_the_base_gets_none(algorithm: Algorithm, layer: str):
     net, adapters, x = fresh(layer, LoraConfig(rank=3, alpha=2.0, algorithm=algorithm, conv=layer == "conv2d"))
     randomise(adapters)
-    with adapters.attached():
+    with adapters.attach():
         x.requires_grad_(True)
         output = net(x)
         direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
@@ -155,7 +155,7 @@ def test_alpha_over_rank_scales_the_change(algorithm: Algorithm):
                 if not name.endswith(("alpha", "dora_scale")):
                     parameter.fill_(0.1)
         base = net(x)
-        with adapters.attached():
+        with adapters.attach():
             changes.append(net(x) - base)
     assert torch.allclose(changes[1], 2 * changes[0], atol=1e-5)
 
@@ -194,7 +194,7 @@ def test_dora_keeps_its_magnitude_exact_in_a_bf16_lora():
     config = LoraConfig(rank=2, algorithm=Algorithm.DORA)
     adapters = LoraAdapters(net, config, ".", generator, torch.device("cpu"), torch.bfloat16)
     before = net(x)
-    with adapters.attached():
+    with adapters.attach():
         assert torch.equal(net(x), before)
     saved = adapters.state_dict([value.float() for value in adapters.parameters])
     assert saved["diffusion_model.0.dora_scale"].dtype == torch.float32
@@ -211,7 +211,7 @@ def test_dora_learns_no_magnitude_where_the_base_has_none():
     up, scale = adapters.parameters[1:]
     with torch.no_grad():
         up.fill_(0.1)
-    with adapters.attached():
+    with adapters.attach():
         net(x).square().sum().backward()
     assert scale.grad.flatten().ne(0).tolist() == [True, False, True]
     assert up.grad.ne(0).all()
@@ -233,7 +233,7 @@ def test_dora_refuses_quantised_weights_and_the_others_take_them(dtype: torch.dt
 def test_bf16_arithmetic_stays_near_the_exact(algorithm: Algorithm):
     net, adapters, x = fresh("linear", LoraConfig(rank=3, alpha=2.0, algorithm=algorithm))
     randomise(adapters)
-    with adapters.attached():
+    with adapters.attach():
         exact = net(x)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             rough = net(x)

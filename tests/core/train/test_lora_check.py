@@ -11,7 +11,15 @@ from maskloss.core.train.diffusers_keys import known_architectures
 from maskloss.core.train.lora_check import advice, architecture_of_file, loading_lines, lora_facts, save_for_others
 from maskloss.core.train.lora_file import KeyFormat, LoraWeights, chosen_format, load_lora, with_key_format
 from maskloss.core.train.lora_layers import layers_of
-from maskloss.core.train.lora_loaders import EXACT, LOADERS, is_silent, measured, table, verdict_of, widest_format
+from maskloss.core.train.lora_loaders import (
+    EXACT,
+    LOADERS,
+    is_silent,
+    load_measurements,
+    table,
+    verdict_of,
+    widest_format,
+)
 from maskloss.core.warning import collect_warnings
 
 from .loras import MODULES, lora_of
@@ -43,7 +51,7 @@ def test_auto_is_comfyuis_own_where_nothing_was_measured():
 
 def test_the_page_has_the_table_that_the_program_goes_by():
     page = (PACK / "docs" / "loaders.md").read_text(encoding="utf-8")
-    assert table(measured()) in page
+    assert table(load_measurements()) in page
     assert "[docs/loaders.md](docs/loaders.md)" in (PACK / "README.md").read_text(encoding="utf-8")
 
 

@@ -56,7 +56,7 @@ def change(found: LoraAdapters, layer: str) -> torch.Tensor:
     module = found._module.get_submodule(layer)
     x = torch.eye(module.in_features)
     before = module(x)
-    with found.attached(), torch.no_grad():
+    with found.attach(), torch.no_grad():
         return (module(x) - before).detach()
 
 

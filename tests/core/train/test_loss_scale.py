@@ -19,7 +19,7 @@ FP16 = {"training_dtype": TrainingDtype.FP16}
 def test_gradients_get_their_own_size_back():
     weight = torch.nn.Parameter(torch.tensor([2.0, 3.0]))
     scale = LossScale()
-    scale.scaled(weight.square().sum()).backward()
+    scale.scale_loss(weight.square().sum()).backward()
     assert weight.grad is not None
     assert torch.equal(weight.grad, 2.0**16 * torch.tensor([4.0, 6.0]))
     scale.unscale([weight, torch.nn.Parameter(torch.zeros(1))])
@@ -28,17 +28,17 @@ def test_gradients_get_their_own_size_back():
 
 def test_the_factor_halves_on_overflow_and_doubles_after_two_thousand_good_steps():
     scale = LossScale()
-    assert scale.overflowed()
-    assert scale.saved == (2.0**15, 0)
+    assert scale.reduce()
+    assert scale.to_save == (2.0**15, 0)
     for _ in range(1999):
-        scale.succeeded()
-    assert scale.saved == (2.0**15, 1999)
-    scale.succeeded()
-    assert scale.saved == (2.0**16, 0)
+        scale.record_success()
+    assert scale.to_save == (2.0**15, 1999)
+    scale.record_success()
+    assert scale.to_save == (2.0**16, 0)
     again = LossScale()
     again.restore((4.0, 7))
-    assert again.saved == (4.0, 7)
-    assert [LossScale.overflowed(again) for _ in range(17)] == [True] * 16 + [False]
+    assert again.to_save == (4.0, 7)
+    assert [LossScale.reduce(again) for _ in range(17)] == [True] * 16 + [False]
 
 
 def test_fp16_learns_what_fp32_learns(run):

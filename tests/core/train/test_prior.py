@@ -46,7 +46,7 @@ def answer(values, call) -> torch.Tensor:
     """What the model with these adapter values says to a recorded question."""
     denoiser = DemoDenoiser()
     adapters = adapters_at_the_start(denoiser)
-    with torch.no_grad(), adapters.attached(), adapters.holding(values):
+    with torch.no_grad(), adapters.attach(), adapters.holding(values):
         return denoiser.predict(*call[0])
 
 
@@ -110,7 +110,7 @@ def test_the_teacher_has_no_dropout_and_leaves_the_student_as_it_was(run):
         torch.tensor([0.5]),
         [{"tokens": torch.ones(1, 64)}],
     )
-    with adapters.attached():
+    with adapters.attach():
         adapters.set_dropout_seeds((7,))
         with teacher.teaching():
             first = denoiser.predict(*question, False)

@@ -26,13 +26,13 @@ class Listener(SilentObserver):
     def step(self, point: LossPoint, total_steps: int) -> None:
         self.told.append(("step", point.step))
 
-    def validated(self, step: int, value: float) -> None:
+    def on_validation(self, step: int, value: float) -> None:
         self.told.append(("validated", step))
 
-    def sampled(self, step: int, picture: np.ndarray) -> None:
+    def on_sample(self, step: int, picture: np.ndarray) -> None:
         self.told.append(("sampled", step))
 
-    def scored(self, scores: CheckpointScores) -> None:
+    def on_scores(self, scores: CheckpointScores) -> None:
         self.told.append(("scored", scores.step))
 
 
@@ -40,11 +40,11 @@ def test_everything_goes_everywhere_in_order(tmp_path: Path) -> None:
     history, listener = History([LossPoint(1, 0.5, None, 0.5, 0.5, 1e-4, 1.0)], [(0, 1.5)]), Listener()
     with Recorder(RunFiles(tmp_path / "lora"), history, listener) as recorder:
         history.points.append(LossPoint(2, 0.25, 0.25, None, 0.5, 1e-4, 1.0))
-        recorder.stepped(history.points[-1])
-        recorder.validated(2, 1.25)
+        recorder.record_step(history.points[-1])
+        recorder.record_validation(2, 1.25)
         recorder.announce(9)
-        recorder.sampled(2, np.zeros((8, 8, 3), np.uint8), None)
-        recorder.sampled(2, np.zeros((8, 8, 3), np.uint8), CheckpointScores(2, 1, 0))
+        recorder.record_sample(2, np.zeros((8, 8, 3), np.uint8), None)
+        recorder.record_sample(2, np.zeros((8, 8, 3), np.uint8), CheckpointScores(2, 1, 0))
     assert listener.told == [("validated", 2), ("step", 2), ("sampled", 2), ("sampled", 2), ("scored", 2)]
     assert history.validation == [(0, 1.5), (2, 1.25)]
     assert history.scores_at(2) == CheckpointScores(2, 1, 0)

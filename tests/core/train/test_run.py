@@ -180,6 +180,6 @@ def test_the_file_says_what_was_done(run, cache, tmp_path: Path):
 
 
 def test_a_name_that_no_disk_takes_is_said_before_anything_is_written(tmp_path: Path) -> None:
-    assert RunFiles(tmp_path / ("x" * 230)).numbered(7).name.endswith("step00000007.safetensors")
+    assert RunFiles(tmp_path / ("x" * 230)).numbered_path(7).name.endswith("step00000007.safetensors")
     with pytest.raises(PathError, match="gives names of 256 bytes, and 255 are possible"):
         RunFiles(tmp_path / ("x" * 231))

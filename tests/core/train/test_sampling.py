@@ -85,7 +85,7 @@ def test_the_first_sample_is_the_base_model_and_the_last_the_saved_lora_without_
         denoiser.module, DROPPING, denoiser.default_targets, torch.Generator(), denoiser.device, torch.float32
     )
     adapters.load(result.lora)
-    with adapters.attached():
+    with adapters.attach():
         expected = sample_sheet(Euler().draw(denoiser, lambda: None))
     assert np.array_equal(load_image(tmp_path / "lora.samples/step_000003.png")[0], expected)
     assert not np.array_equal(bare, expected)

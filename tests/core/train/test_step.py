@@ -165,9 +165,9 @@ def test_prior_holds_the_outside_to_the_base(run, make_cache):
             denoiser.module, LORA, denoiser.default_targets, generator, denoiser.device, torch.float32
         )
         adapters.load(result.lora)
-        with torch.no_grad(), adapters.attached():
+        with torch.no_grad(), adapters.attach():
             student = denoiser.predict(*arguments)
-            with adapters.disabled():
+            with adapters.disable():
                 base = denoiser.predict(*arguments)
         return float((student - base)[..., SIZE[0] // 2 :].square().mean())
 

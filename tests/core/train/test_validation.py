@@ -55,7 +55,7 @@ def evaluated(cache, settings=None, denoiser=None, **config) -> float:
     denoiser, chosen = denoiser or DemoDenoiser(), TrainConfig(**config)
     state = TrainState(denoiser, TrainingRecipe(cache, settings, LORA, OptimizerConfig(), chosen))
     split = Split(tuple(cache.entries), tuple(cache.entries), cache)
-    with state.adapters.attached():
+    with state.adapters.attach():
         value = validation_loss(split, denoiser, state.adapters, settings, chosen, SilentObserver())
     assert value is not None
     return value

@@ -12,7 +12,7 @@ from maskloss.core.video.clips import (
     clips_of,
     is_slower,
     parse_target_frames,
-    resampled,
+    resample_times,
     too_long,
 )
 
@@ -85,29 +85,29 @@ def test_full_takes_all_up_to_max_frames_as_4k_plus_1() -> None:
     ("source", "target"), [(30, 16), (29.97, 16), (25, 16), (24, 16), (60, 24), (50, 16), (32, 16)]
 )
 def test_a_faster_video_loses_the_frames_that_musubi_drops(source: float, target: float) -> None:
-    assert list(resampled(steady(100, source), target)) == theirs(100, source, target)
+    assert list(resample_times(steady(100, source), target)) == theirs(100, source, target)
 
 
 @pytest.mark.parametrize(("source", "target"), [(30, 16), (30, 24), (50, 16), (25, 16)])
 def test_times_that_are_rounded_to_milliseconds_change_nothing(source: float, target: float) -> None:
     rounded = tuple(round(time, 3) for time in steady(200, source))
-    assert resampled(rounded, target) == resampled(steady(200, source), target)
+    assert resample_times(rounded, target) == resample_times(steady(200, source), target)
 
 
 def test_a_steady_video_that_is_no_faster_keeps_every_frame_once() -> None:
     for fps in (8, 12, 16, 15.98, 16.02):
-        assert resampled(steady(20, fps), 16) == tuple(range(20))
+        assert resample_times(steady(20, fps), 16) == tuple(range(20))
     assert is_slower(steady(20, 12), 16)
     assert not is_slower(steady(20, 16), 16)
     assert not is_slower(steady(20, 30), 16)
-    assert resampled(steady(20, 30), 0) == tuple(range(20))
+    assert resample_times(steady(20, 30), 0) == tuple(range(20))
     assert not is_slower(steady(20, 12), 0)
 
 
 def test_a_variable_rate_is_resampled_by_time() -> None:
     # A burst of 32 frames per second, a still of half a second, a burst again.
     times = (0, 1 / 32, 2 / 32, 3 / 32, 4 / 32, 5 / 32, 0.625, 0.625 + 1 / 32, 0.6875)
-    assert resampled(times, 16) == (0, 2, 4, 5, 5, 5, 5, 5, 5, 5, 6, 8)
+    assert resample_times(times, 16) == (0, 2, 4, 5, 5, 5, 5, 5, 5, 5, 6, 8)
     assert not is_slower(times, 16)
 
 

@@ -25,7 +25,7 @@ def adapted(name: str, targets: str = "") -> Generator[tuple[ComfyDenoiser, Lora
         with torch.no_grad():
             for parameter in adapters.parameters:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
-        with adapters.attached():
+        with adapters.attach():
             yield denoiser, adapters
 
 

@@ -33,7 +33,7 @@ def gradients(model: Any, name: str, checkpoint: bool = True) -> torch.Tensor:
         with torch.no_grad():
             for parameter in adapters.parameters:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
-        with adapters.attached(), denoiser.autograd_context(checkpoint):
+        with adapters.attach(), denoiser.autograd_context(checkpoint):
             denoiser.predict(clean, noise, torch.tensor([0.3, 0.7]), texts, checkpoint).square().mean().backward()
     return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in adapters.parameters])
 

@@ -53,7 +53,7 @@ def test_comfyui_merges_what_was_trained_and_predicts_the_same(
         arguments = (denoiser.default_targets, generator, denoiser.device, torch.float32)
         adapters = LoraAdapters(denoiser.module, config, *arguments)
         optimizer = torch.optim.Adam(adapters.parameters, lr=0.02)
-        with adapters.attached():
+        with adapters.attach():
             assert torch.equal(prediction(denoiser, name).detach(), base)
             for _ in range(3):
                 optimizer.zero_grad()

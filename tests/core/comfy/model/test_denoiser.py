@@ -190,7 +190,7 @@ def test_the_adapter_in_training_is_the_lora_in_sampling(name: str) -> None:
         for parameter in adapters.parameters:
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
         plain = denoiser.predict(clean, noise, t, [text], False)
-        with adapters.attached():
+        with adapters.attach():
             adapted = denoiser.predict(clean, noise, t, [text], False)
     patched, _ = comfy.sd.load_lora_for_models(tiny.load_model(name), None, adapters.state_dict(), 1.0, 0.0)
     with open_denoiser(patched, text) as denoiser, torch.no_grad():
@@ -215,7 +215,7 @@ def test_frozen_weights_may_be_of_low_precision(name: str, dtype: torch.dtype) -
         )  # fmt: skip
         gradients = []
         for checkpoint in (False, True):
-            with adapters.attached(), denoiser.autograd_context(checkpoint):
+            with adapters.attach(), denoiser.autograd_context(checkpoint):
                 denoiser.predict(clean, noise, t, texts, checkpoint).square().mean().backward()
             gradients.append(torch.cat([parameter.grad.flatten() for parameter in adapters.parameters]))
             for parameter in adapters.parameters:

@@ -61,7 +61,7 @@ def test_checkpointing_changes_nothing_in_bf16_either(name: str) -> None:
             denoiser.module, LoraConfig(rank=4, alpha=4), denoiser.default_targets, torch.Generator().manual_seed(0),
             denoiser.device, torch.float32,
         )  # fmt: skip
-        with adapters.attached(), torch.autocast(denoiser.device.type, dtype=torch.bfloat16):
+        with adapters.attach(), torch.autocast(denoiser.device.type, dtype=torch.bfloat16):
             plain, checkpointed = (gradients(name, denoiser, adapters, checkpoint) for checkpoint in (False, True))
     assert torch.isfinite(plain).all()
     assert plain.norm() > 0

@@ -179,7 +179,7 @@ def test_gradients_are_right(name: str) -> None:
                 loss(checkpoint).backward()
             return torch.cat([parameter.grad.flatten() for parameter in adapters.parameters])
 
-        with adapters.attached():
+        with adapters.attach():
             plain, checkpointed = gradient(False), gradient(True)
             assert (checkpointed - plain).norm() < 1e-4 * plain.norm()
             step = 0.02 * plain / plain.norm()

@@ -59,8 +59,8 @@ class Watcher(SilentObserver):
     def begin(self, history: History) -> None:
         self.live.begin(history)
 
-    def scored(self, scores: CheckpointScores) -> None:
-        self.live.scored(scores)
+    def on_scores(self, scores: CheckpointScores) -> None:
+        self.live.on_scores(scores)
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def step(model: Any, texts: list[dict[str, torch.Tensor]], checkpoint: bool, dro
             for name, module in denoiser.module.named_modules()
             if name.endswith("cross_attn.v")
         ]
-        with adapters.attached(), denoiser.autograd_context(checkpoint):
+        with adapters.attach(), denoiser.autograd_context(checkpoint):
             prediction = denoiser.predict(clean, noise, t, texts, checkpoint)
             prediction.square().mean().backward()
         for hook in hooks:
@@ -106,7 +106,7 @@ def test_animas_text_is_what_its_network_makes_of_two_kinds_of_tokens() -> None:
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
         config = LoraConfig(rank=4, targets=r"llm_adapter\.blocks\.\d+\.cross_attn")
         adapters = LoraAdapters(denoiser.module, config, "", generator, denoiser.device, torch.float32)
-        with adapters.attached(), denoiser.autograd_context(False):
+        with adapters.attach(), denoiser.autograd_context(False):
             denoiser.predict(clean, noise, t, [text], False).square().mean().backward()
         gradients = [parameter.grad for parameter in adapters.parameters]
     assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients), "it can be trained, too"
