@@ -36,7 +36,7 @@ _LONGEST_NAME = 255
 
 
 @contextmanager
-def named_disk_errors(path: Path) -> Generator[None]:
+def convert_disk_errors(path: Path) -> Generator[None]:
     """Turn an OSError of the block into a DiskError that names `path`."""
     try:
         yield
@@ -56,7 +56,7 @@ def atomic_write(path: Path) -> Generator[Path]:
     """
     temporary: Path | None = None
     try:
-        with named_disk_errors(path):
+        with convert_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             start = f".{path.stem[:_STEM_LENGTH]}-{process_tag()}-"
             handle, name = tempfile.mkstemp(prefix=start, suffix=f".part{path.suffix}", dir=path.parent)

@@ -41,7 +41,7 @@ def read_sources(paths: Mapping[str, Path], entry_file: Path) -> tuple[tuple[Sou
     return tuple(sources), json.dumps(seen)
 
 
-def changed_and_missing(entries: Sequence[CacheEntry]) -> tuple[list[tuple[str, Source]], list[str]]:
+def find_changed_sources(entries: Sequence[CacheEntry]) -> tuple[list[tuple[str, Source]], list[str]]:
     """Sources that are there with another content, each with its entry's name, and names of entries with sources that
     are no longer there. Files are read only where size or time of change differ."""
     changed: list[tuple[str, Source]] = []

@@ -27,7 +27,7 @@ from .image_conditioning import FRAMES, IMAGE, MASK_CHANNELS, frame_numbers
 from .index import INDEX_FILE, SHARES_DIRECTORY, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
 from .reference_files import ReferenceArchitecture, read_reference
 from .reference_text import holds_embeddings, read_reference_text
-from .sources import changed_and_missing
+from .sources import find_changed_sources
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class LatentCache:
     @cached_property
     def missing_sources(self) -> tuple[str, ...]:
         """Names of entries whose sources are no longer there; such entries are still valid."""
-        return tuple(changed_and_missing(self.entries)[1])
+        return tuple(find_changed_sources(self.entries)[1])
 
     def latent(self, entry: CacheEntry) -> torch.Tensor:
         """(C,T,h,w) float32, raw. CacheError naming the file when it is missing or damaged."""
@@ -116,7 +116,7 @@ class LatentCache:
     def find_stale_entries(self) -> tuple[StaleEntry, ...]:
         """The entries whose sources have changed, checked now: files may change while a cache stays open."""
         reasons: dict[str, list[str]] = {}
-        for name, source in changed_and_missing(self.entries)[0]:
+        for name, source in find_changed_sources(self.entries)[0]:
             is_video = source.role == "image" and source.path.suffix.lower() in VIDEO_SUFFIXES
             reasons.setdefault(name, []).append(f"its {'video' if is_video else source.role} {source.path}")
         return tuple(

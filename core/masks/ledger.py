@@ -24,9 +24,9 @@ from ..dataset.files import MASK_LEDGER
 from ..dataset.items import DatasetItem
 from ..errors import DatasetError
 from ..files import (
+    convert_disk_errors,
     is_abandoned,
     lock_directory,
-    named_disk_errors,
     process_tag,
     read_text,
     sha256_file,
@@ -124,15 +124,15 @@ class Ledger:
             if self._journal is None:
                 # The ledger itself comes first: its presence marks the directory as ours for whoever scans next.
                 self._write()
-                with named_disk_errors(self._journal_path):
+                with convert_disk_errors(self._journal_path):
                     self._journal = self._journal_path.open("w", encoding="utf-8")
-            with named_disk_errors(self._journal_path):
+            with convert_disk_errors(self._journal_path):
                 self._journal.write(json.dumps({"name": name, **asdict(record)}) + "\n")
                 self._journal.flush()
 
     def _write(self) -> None:
         """Everything that any process noted, into one file; journals of processes that are gone are in it then."""
-        with named_disk_errors(self._path.parent):
+        with convert_disk_errors(self._path.parent):
             self._path.parent.mkdir(parents=True, exist_ok=True)
         with lock_directory(self._path.parent):
             gone = [path for path in _journals(self._path) if is_abandoned(path)]

@@ -18,13 +18,13 @@ def use_fused_backward() -> Generator[None]:
     """Replace `torch.nn.functional.rms_norm` and ComfyUI's rotary embedding by functions with a fused backward, while
     ComfyUI's `in_training` is set. The values stay the same."""
     with ExitStack() as stack:
-        stack.enter_context(_rms_norms())
-        stack.enter_context(_rotations())
+        stack.enter_context(_replace_rms_norm())
+        stack.enter_context(_replace_rotation())
         yield
 
 
 @contextmanager
-def _rotations() -> Generator[None]:
+def _replace_rotation() -> Generator[None]:
     # Looked up by name whenever a model is called while `in_training`.
     flux: Any = importlib.import_module("comfy.ldm.flux.math")
     plain: Rotate | None = getattr(flux, "_apply_rope1", None)
@@ -43,7 +43,7 @@ def _rotations() -> Generator[None]:
 
 
 @contextmanager
-def _rms_norms() -> Generator[None]:
+def _replace_rms_norm() -> Generator[None]:
     management: Any = importlib.import_module("comfy.model_management")
     plain = F.rms_norm
 
