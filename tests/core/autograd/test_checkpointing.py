@@ -82,7 +82,7 @@ def test_without_gradients_nothing_is_recomputed() -> None:
         assert not stack(x).requires_grad
 
 
-def test_the_precision_of_the_way_forth_is_that_of_the_way_back() -> None:
+def test_forward_and_backward_pass_have_the_same_precision() -> None:
     stack, x = Stack(), torch.randn(4, 8)
     seen: list[torch.dtype] = []
     stack.blocks[1].linear.register_forward_hook(lambda _m, _a, output: seen.append(output.dtype))

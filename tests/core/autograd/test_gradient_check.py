@@ -138,7 +138,7 @@ def test_the_check_learns_what_writes_to_its_inputs_without_harm() -> None:
     assert checkpointing.mutating == {Adding}
 
 
-def test_the_check_takes_booleans_that_are_kept_for_the_way_back() -> None:
+def test_the_check_takes_booleans_that_are_saved_for_the_backward_pass() -> None:
     class Routed(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -119,7 +119,7 @@ def test_wan(exported: Callable[..., list[dict[str, torch.Tensor]]]) -> None:
             expected = network(input_ids=ids, attention_mask=ids.ne(0).long()).last_hidden_state[0, : len(tokens)]
         assert list(tensors) == ["varlen_t5_float32"]
         close(tensors["varlen_t5_float32"], expected)
-        # What training goes through of it.
+        # The tokens that training processes.
         whole = ComfyTextEncoder(clip).encode(caption)["cross_attn"]
         left, _ = collapse_padding(whole, TextAttention())
         assert (whole.shape[1], left.shape[1]) == (512, (len(tokens) // 8 + 1) * 8)

@@ -44,7 +44,7 @@ def test_it_is_pytorchs_norm_with_its_gradient(shape: Shape, weighted: bool, eps
 
 
 @pytest.mark.usefixtures("training")
-def test_what_is_kept_for_the_way_back_is_not_overwritten():
+def test_what_is_saved_for_the_backward_pass_is_not_overwritten():
     x = torch.randn(4, 6, generator=torch.Generator().manual_seed(0), requires_grad=True)
     with use_fused_backward():
         result = F.rms_norm(x, (6,)).sum()

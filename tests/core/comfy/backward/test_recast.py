@@ -134,7 +134,7 @@ def test_the_check_at_the_start_refuses_gradients_through_such_a_buffer(
         gradients(model, name)
 
 
-def test_no_cast_weight_is_kept_for_the_way_back() -> None:
+def test_no_cast_weight_is_saved_for_the_backward_pass() -> None:
     def kept(denoiser: ComfyDenoiser, run: Callable[[], torch.Tensor]) -> int:
         places: dict[int, int] = {}
 

@@ -177,7 +177,7 @@ def test_what_is_not_guidance_distilled_is_the_same_model_whatever_it_is_told(na
 
 
 @pytest.mark.parametrize("name", ["wan", "flux"])
-def test_an_interrupt_on_the_way_back_leaves_a_lora_and_the_model_as_it_was(name: str, tmp_path: Path) -> None:
+def test_an_interrupt_in_the_backward_pass_leaves_a_lora_and_the_model_as_it_was(name: str, tmp_path: Path) -> None:
     """ComfyUI raises its interrupt inside of a layer, here while a block is recomputed in the third step."""
     cache = make_cache(name, tmp_path)
     model = tiny.load_model(name)

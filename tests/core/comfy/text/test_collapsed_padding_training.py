@@ -1,4 +1,4 @@
-"""WAN's and Anima's captions, of whose zeros a few stand for all: the same predictions and gradients as with all."""
+"""Collapsed padding of WAN and Anima: the same predictions and gradients as with all of it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_wan_learns_the_same_from_a_few_as_from_all(name: str, checkpoint: bool)
 
 
 def test_animas_text_is_what_its_network_makes_of_two_kinds_of_tokens() -> None:
-    """Against its network given both, which makes 512 tokens of them, all of which it goes through."""
+    """Against its network given both, which makes 512 tokens of them, all of which it processes."""
     text = tiny.text_for("anima", length=9)
     generator = torch.Generator().manual_seed(7)
     clean, noise = (torch.randn(1, *tiny.latent_shape("anima"), generator=generator) for _ in range(2))
@@ -117,7 +117,7 @@ def test_with_dropout_each_token_has_its_own_chance() -> None:
     assert step(tiny.load_model("wan"), texts, False, dropout=True).keys == {TOKENS}
 
 
-def test_captions_without_padding_are_gone_through_whole() -> None:
+def test_captions_without_padding_are_processed_whole() -> None:
     texts = [{"cross_attn": caption(own, own)} for own in (1, TOKENS)]
     assert step(tiny.load_model("wan"), texts, False).keys == {TOKENS}
 
