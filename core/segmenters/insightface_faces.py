@@ -152,7 +152,7 @@ def _load(directory: Path) -> _Nets:
         raise unusable(
             directory, f"insightface finds no face detection net in it {error}".strip(), INSIGHTFACE
         ) from error
-    except (DecodeError, OSError, RuntimeError, ValueError, *onnx_errors()) as error:
+    except (DecodeError, OSError, RuntimeError, ValueError, TypeError, LookupError, *onnx_errors()) as error:
         raise unusable(directory, f"insightface does not read it ({error})", INSIGHTFACE) from error
     if "recognition" not in app.models:
         raise unusable(directory, "it has no recognition net (a square input of 112 pixels)", INSIGHTFACE)

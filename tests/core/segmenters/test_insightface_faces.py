@@ -170,3 +170,10 @@ def test_a_missing_library_is_said(pack: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "insightface.app", None)
     with pytest.raises(UserError, match="pip install insightface"):
         InsightFaceRecognizer(pack).detect(faces_picture())
+
+
+def test_a_manifest_of_insightface_2_that_is_none_is_said(pack: Path) -> None:
+    (pack / "manifest.json").write_text('{"manifest_version": 2, "model_id": 5, "license": {}, "tasks": []}')
+    pytest.importorskip("insightface.model_zoo.package_manifest")
+    with pytest.raises(UserError, match="insightface does not read it"):
+        InsightFaceRecognizer(pack).detect(faces_picture((256, RED)))
