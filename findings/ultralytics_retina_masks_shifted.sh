@@ -33,6 +33,6 @@ print(f"{ultralytics.__version__}: the mask begins at row {edge}, {height / 2} w
 print(edge - height / 2)
 PYTHON
 export YOLO_CONFIG_DIR="$folder" YOLO_OFFLINE=true YOLO_AUTOINSTALL=false
-older=$("$folder/venv/bin/python" "$folder/edge.py" | tee /dev/stderr | tail -n 1)
-newer=$(PYTHONPATH="$folder/newer" "$folder/venv/bin/python" "$folder/edge.py" | tee /dev/stderr | tail -n 1)
+older=$("$folder/venv/bin/python" "$folder/edge.py" | tee -a /dev/stderr | tail -n 1)
+newer=$(PYTHONPATH="$folder/newer" "$folder/venv/bin/python" "$folder/edge.py" | tee -a /dev/stderr | tail -n 1)
 python3 -c "import sys; sys.exit(0 if abs($older) >= 1.5 and abs($newer) <= 0.5 else 1)"
