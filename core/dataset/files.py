@@ -104,7 +104,9 @@ class NameIndex:
         self._kind = kind
         self._exact: defaultdict[str, list[Path]] = defaultdict(list)
         # By less and less of a name: its Unicode form, then its case.
-        self._loosely = tuple((key, _no_paths(), _counts(key(name) for name in wanted)) for key in (_composed, _folded))
+        self._loosely = tuple(
+            (key, _no_paths(), _counts(key(name) for name in wanted)) for key in (_compose, _fold_case)
+        )
         lowered = tuple(suffix.lower() for suffix in suffixes)
         folders: set[Path] = set()
         for file in list_files(directory, recursive):
@@ -114,7 +116,7 @@ class NameIndex:
             if file.path.suffix.lower() in folders_of and folder != directory and folder not in folders:
                 folders.add(folder)
                 self._add(folder.relative_to(directory).as_posix(), folder)
-        self._wanted_flat = _counts(_folded(PurePosixPath(name).name) for name in wanted)
+        self._wanted_flat = _counts(_fold_case(PurePosixPath(name).name) for name in wanted)
 
     def _add(self, name: str, path: Path) -> None:
         self._exact[name].append(path)
@@ -127,7 +129,7 @@ class NameIndex:
         if found is not None or "/" not in name:
             return found
         flat = PurePosixPath(name).name
-        if self._wanted_flat[_folded(flat)] != 1:
+        if self._wanted_flat[_fold_case(flat)] != 1:
             return None
         return self._one(name, self._exact.get(flat, [])) or self._loose(flat)
 
@@ -148,13 +150,13 @@ class NameIndex:
         return paths[0] if paths else None
 
 
-def _composed(name: str) -> str:
+def _compose(name: str) -> str:
     """A name as most systems write it: a Mac's disks give `é` as `e` and an accent."""
     return unicodedata.normalize("NFC", name)
 
 
-def _folded(name: str) -> str:
-    return _composed(_composed(name).lower())
+def _fold_case(name: str) -> str:
+    return _compose(_compose(name).lower())
 
 
 def _no_paths() -> defaultdict[str, list[Path]]:
@@ -173,7 +175,7 @@ def check_case(names: Iterable[str], directory: Path) -> None:
     tell case apart (such disks mostly tell neither): what is written for one would be written over the other's."""
     by_letters: dict[str, str] = {}
     for name in names:
-        other = by_letters.setdefault(_composed(name.casefold()), name)
+        other = by_letters.setdefault(_compose(name.casefold()), name)
         if other != name and not is_case_sensitive(directory):
             raise DatasetError(
                 f"{other} and {name} differ only in upper and lower case, which the disk of {directory} does not tell "

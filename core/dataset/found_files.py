@@ -127,7 +127,7 @@ def sort_files(roots: Sequence[Root], claims: Mapping[FileKind, Iterable[Path]])
                 if kind is folder.kind and folder.top:
                     closed[kind, folder.top] = closed.get((kind, folder.top), 0) + 1
                 else:
-                    names[kind].append(_shown(root, kind, folder.below + name))
+                    names[kind].append(_name_below(root, kind, folder.below + name))
     for (kind, top), count in closed.items():
         names[kind].append(f"{top}/ ({count} files)")
     return FoundFiles(counts, {kind: tuple(sorted(some)) for kind, some in names.items()})
@@ -191,7 +191,7 @@ def _by_name(root: Root, name: str) -> FileKind:
     return root.unused.get(os.path.splitext(name)[1].lower(), FileKind.OTHER)
 
 
-def _shown(root: Root, kind: FileKind, name: str) -> str:
+def _name_below(root: Root, kind: FileKind, name: str) -> str:
     """A file's name below its folder; with the folder's own where the kind does not tell which one it is."""
     told = kind not in (FileKind.SYSTEM, FileKind.OTHER, FileKind.NOT_READ)
     return name if root.main or told else f"{root.directory.name}/{name}"

@@ -13,7 +13,7 @@ from ..warning import warn
 from .items import Dataset, DatasetItem, Found, LeftOut
 
 
-def _found(datasets: Sequence[Dataset]) -> tuple[Found, ...]:
+def _add_counts(datasets: Sequence[Dataset]) -> tuple[Found, ...]:
     """What the scans of all of them had found, one after the other in each count."""
     together: dict[str, Found] = {}
     for each in (each for dataset in datasets for each in dataset.found):
@@ -48,7 +48,7 @@ def join_datasets(datasets: Sequence[Dataset]) -> Dataset:
             LeftOut(replace(left.item, name=names[part.number, left.item.name]), left.reason)
             for left in part.dataset.left_out
         ]
-    return Dataset(tuple(items), tuple(left_out), _found(datasets))
+    return Dataset(tuple(items), tuple(left_out), _add_counts(datasets))
 
 
 def merge_datasets(
@@ -63,7 +63,7 @@ def merge_datasets(
     for which, dataset, weight in (("first", first, first_weight), ("second", second, second_weight)):
         if not (math.isfinite(weight) and weight > 0):
             raise SettingError(f"{which}_weight is {weight}; it must be above 0, leave the dataset out instead.")
-        items = tuple(replace(item, repeats=_scaled(item.repeats, weight)) for item in dataset.items)
+        items = tuple(replace(item, repeats=_scale_repeats(item.repeats, weight)) for item in dataset.items)
         scaled.append(replace(dataset, items=items))
         messages.append(_came_out(which, dataset, items))
         raised = sum(item.repeats * weight < 0.5 for item in dataset.items)
@@ -81,7 +81,7 @@ def merge_datasets(
     return merged, tuple(messages)
 
 
-def _scaled(repeats: int, weight: float) -> int:
+def _scale_repeats(repeats: int, weight: float) -> int:
     return max(1, math.floor(repeats * weight + 0.5))
 
 
@@ -104,7 +104,7 @@ def _unique_names(parts: Sequence[_Part]) -> dict[tuple[int, str], str]:
             continue
         prefixes = _prefixes(owners)
         if len(set(prefixes.values())) < len(prefixes) or any(f"{p}/{name}" in taken for p in prefixes.values()):
-            prefixes = _numbered(owners, name, taken)
+            prefixes = _number_names(owners, name, taken)
         for number, prefix in prefixes.items():
             names[number, name] = f"{prefix}/{name}"
             taken.add(names[number, name])
@@ -122,7 +122,7 @@ def _prefixes(owners: dict[int, Path]) -> dict[int, str]:
     return prefixes
 
 
-def _numbered(owners: dict[int, Path], name: str, taken: set[str]) -> dict[int, str]:
+def _number_names(owners: dict[int, Path], name: str, taken: set[str]) -> dict[int, str]:
     """The same folder more than once: its name and the dataset's number."""
     prefixes: dict[int, str] = {}
     for number, folder in owners.items():

@@ -26,10 +26,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return toml.loads(text)
     except toml.TOMLDecodeError as error:
-        raise _damaged(path, text, str(error)) from error
+        raise _syntax_error(path, text, str(error)) from error
 
 
-def _damaged(path: Path, text: str, message: str) -> DatasetError:
+def _syntax_error(path: Path, text: str, message: str) -> DatasetError:
     # The message is "Invalid value (at line 3, column 7)" or "Invalid value (at end of document)".
     what, _, where = message.rstrip(")").rpartition(" (at ")
     lines = text.splitlines()

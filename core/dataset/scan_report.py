@@ -87,7 +87,9 @@ class ScanReport:
     def found(self) -> tuple[Found, ...]:
         """All files by kind, and the counts of items of which one has to know, with names; none that is 0."""
         files = [
-            Found(SAID[kind], count, tuple(self._told(kind))) for kind, count in self.files.counts.items() if count
+            Found(SAID[kind], count, tuple(self._near_names(kind)))
+            for kind, count in self.files.counts.items()
+            if count
         ]
         items = [Found(what, len(names), tuple(names)) for what, names in self._named.values() if names]
         return (*files, *items)
@@ -183,13 +185,13 @@ class ScanReport:
         near = near_names(list(stems.values()), self._near_what[kind])
         return {name: near[stem] for name, stem in stems.items() if stem in near}
 
-    def _told(self, kind: FileKind) -> list[str]:
+    def _near_names(self, kind: FileKind) -> list[str]:
         """The names of files of a kind, each with what it is near to."""
         near = self._near(kind) if kind in self._near_what else {}
         return [f"{name} (near {near[name]})" if name in near else name for name in self.files.of(kind)]
 
     def _orphans(self, kind: FileKind, which: str) -> list[str]:
-        told = self._told(kind)
+        told = self._near_names(kind)
         return [f"{len(told)} {which} the name of no photograph or video: {named(told)}"] if told else []
 
     def _amounts(self, name: str) -> dict[str, int]:

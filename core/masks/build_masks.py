@@ -167,7 +167,7 @@ class _Building:
             if {key: record.details.get(key) for key in values} != values:  # noted by an earlier version
                 noted = {**record.details, **values}
                 self._ledger.finish(item.name, fingerprint, target, noted)
-            return media, fingerprint, {"name": item.name, "state": "unchanged", **_shown(record.details)}
+            return media, fingerprint, {"name": item.name, "state": "unchanged", **_report_row(record.details)}
         return media, fingerprint, None
 
     def _finish(self, item: DatasetItem, media: str, fingerprint: str, details: Mapping[str, object]) -> Row:
@@ -212,7 +212,7 @@ def _kept_row(item: DatasetItem, state: FileState, record: Record | None, finger
     return {**row, "reason": reason, "edited": "before"}
 
 
-def _shown(details: Mapping[str, object]) -> Row:
+def _report_row(details: Mapping[str, object]) -> Row:
     return {key: value for key, value in details.items() if key not in (PHOTOGRAPH, HAIR_VALUES, TIER_VALUES)}
 
 
@@ -239,24 +239,24 @@ def _messages(rows: Sequence[Row]) -> list[str]:
         messages.append(
             warn(
                 f"In {len(faceless)} photographs somebody's mask has no face, so a face there has the body's weight: "
-                f"{_listed(faceless)}. Look at them; where a face is seen, draw its mask or use another segmenter."
+                f"{_join_names(faceless)}. Look at them; where a face is seen, draw its mask or use another segmenter."
             )
         )
     edited = [str(row["name"]) for row in rows if row.get("edited") == "now"]
     if edited:
-        messages.append(f"{len(edited)} masks were edited by hand and are kept: {_listed(edited)}.")
+        messages.append(f"{len(edited)} masks were edited by hand and are kept: {_join_names(edited)}.")
     older = [str(row["name"]) for row in rows if row.get("edited") == "before"]
     if older:
         messages.append(
             warn(
                 f"{len(older)} masks were edited by hand before the photograph or the settings changed, and are kept "
-                f"as they are: {_listed(older)}. Set overwrite to have them made again."
+                f"as they are: {_join_names(older)}. Set overwrite to have them made again."
             )
         )
     return messages
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 

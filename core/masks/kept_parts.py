@@ -64,7 +64,7 @@ class KeptParts:
         return self._directory / digest[:2] / f"{digest}{_SUFFIX}"
 
     def _write(self, path: Path, parts: PartMap) -> None:
-        content = _packed(parts)
+        content = _pack(parts)
         try:
             write_bytes(path, content)
         except DiskError as error:
@@ -103,7 +103,7 @@ class KeptParts:
         return left
 
 
-def _packed(parts: PartMap) -> bytes:
+def _pack(parts: PartMap) -> bytes:
     table = parts.scheme
     scheme = {"id": table.id, "names": table.names, "face": sorted(table.face), "hair": sorted(table.hair)}
     smallest = np.min_scalar_type(len(parts.scheme.names) - 1)

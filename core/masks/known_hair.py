@@ -47,12 +47,12 @@ def known_hair_values(items: Sequence[DatasetItem], step: str) -> dict[str, tupl
             ledgers[directory] = records_in(directory, step)
         record = ledgers[directory].get(item.name)
         values = None if record is None else record.details.get(HAIR_VALUES)
-        if isinstance(values, list) and (noted := _checked(values, item.is_video)) is not None:
+        if isinstance(values, list) and (noted := _sound_values(values, item.is_video)) is not None:
             known[item.name] = noted
     return known
 
 
-def _checked(values: list[object], is_video: bool) -> tuple[int, ...] | None:
+def _sound_values(values: list[object], is_video: bool) -> tuple[int, ...] | None:
     """Values that are sound. An earlier version noted of videos what it did of photographs, which does not say whose
     frame a mask is."""
     whole = tuple(value for value in values if isinstance(value, int))

@@ -136,7 +136,7 @@ class Ledger:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         with lock_directory(self._path.parent):
             gone = [path for path in _journals(self._path) if is_abandoned(path)]
-            records = {**_stored(self._path, self._step), **self._noted}
+            records = {**_read_records(self._path, self._step), **self._noted}
             items = {name: asdict(record) for name, record in sorted(records.items())}
             write_json(self._path, {"step": self._step, "items": items})
             for path in gone:
@@ -149,7 +149,7 @@ class Ledger:
             if listing == self._seen:
                 return False
             self._seen = listing
-            self._records = {**_stored(self._path, self._step), **self._noted}
+            self._records = {**_read_records(self._path, self._step), **self._noted}
             return True
 
 
@@ -161,7 +161,7 @@ def open_ledger(directory: Path, step: str, file_name: str = MASK_LEDGER) -> Gen
     """
     path = directory / file_name
     sweep(directory)
-    ledger = Ledger(path, step, _stored(path, step))
+    ledger = Ledger(path, step, _read_records(path, step))
     try:
         yield ledger
     finally:
@@ -171,7 +171,7 @@ def open_ledger(directory: Path, step: str, file_name: str = MASK_LEDGER) -> Gen
 def records_in(directory: Path, step: str) -> Mapping[str, Record]:
     """What `step` noted in `directory`, by item name; nothing where the directory is not its own."""
     try:
-        return _stored(directory / MASK_LEDGER, step)
+        return _read_records(directory / MASK_LEDGER, step)
     except DatasetError:
         return {}
 
@@ -189,7 +189,7 @@ def edits_digest(directory: Path) -> str:
         written_ns[here] = written_ns[here.parent]
         if MASK_LEDGER in names:
             written_ns[here] = ledger.stat().st_mtime_ns
-            digest.update("".join(map(repr, _deleted(ledger))).encode("utf-8", "surrogateescape"))
+            digest.update("".join(map(repr, _list_deleted(ledger))).encode("utf-8", "surrogateescape"))
         below = here.relative_to(directory).as_posix()
         for name in sorted(name for name in names if not name.startswith(".")):
             with suppress(FileNotFoundError):
@@ -201,10 +201,10 @@ def edits_digest(directory: Path) -> str:
     return digest.hexdigest()
 
 
-def _deleted(path: Path) -> list[str]:
+def _list_deleted(path: Path) -> list[str]:
     """Names in a ledger whose files are gone; none where it is damaged, which the step will say."""
     try:
-        records = _stored(path, json.loads(read_text(path))["step"])
+        records = _read_records(path, json.loads(read_text(path))["step"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, DatasetError):
         return []
     folder = str(path.parent)
@@ -230,7 +230,7 @@ def target_for(item: DatasetItem, directory: Path, longest_ending: str = "") -> 
     return target
 
 
-def _stored(path: Path, step: str) -> dict[str, Record]:
+def _read_records(path: Path, step: str) -> dict[str, Record]:
     """What the ledger and all journals beside it say."""
     records: dict[str, Record] = {}
     journals = _journals(path)
@@ -246,7 +246,7 @@ def _stored(path: Path, step: str) -> dict[str, Record]:
         if owner != step:
             raise DatasetError(f"{path.parent} holds what {owner} wrote; choose another directory for {step}.")
     for journal in journals:
-        records.update(_journalled(journal))
+        records.update(_read_journal(journal))
     return records
 
 
@@ -264,7 +264,7 @@ def _listing(path: Path) -> list[tuple[str, int, int]]:
     return found
 
 
-def _journalled(path: Path) -> Iterable[tuple[str, Record]]:
+def _read_journal(path: Path) -> Iterable[tuple[str, Record]]:
     try:
         lines = read_text(path, errors="replace").splitlines()
     except FileNotFoundError:

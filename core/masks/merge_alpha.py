@@ -78,7 +78,7 @@ def merge_dataset_alpha(
             details = {} if dry_run or plan.action in (_Action.SKIP, _Action.PASS) else _merge(plan, ledger)
             rows.append({"name": plan.item.name, "state": plan.action.value, **details})
     progress.update(len(plans), len(plans))
-    merged = dataset if dry_run else replace(dataset, items=tuple(_merged(plan) for plan in plans))
+    merged = dataset if dry_run else replace(dataset, items=tuple(_merged_item(plan) for plan in plans))
     return merged, _report(rows, dry_run)
 
 
@@ -153,7 +153,7 @@ def _drop_caption(plan: _Plan, ours: str) -> None:
         old.unlink()
 
 
-def _merged(plan: _Plan) -> DatasetItem:
+def _merged_item(plan: _Plan) -> DatasetItem:
     if plan.action is _Action.PASS:
         return plan.item
     there = plan.caption_target is not None and plan.caption_target.exists()

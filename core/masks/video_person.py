@@ -56,12 +56,12 @@ def write_person(
     person = PersonInVideo(search.recognizer, search.identity, search.segmenter, search.rules)
     tally = _Tally()
 
-    def looked(number: int) -> None:
+    def show_progress(number: int) -> None:
         advance(1, f"{item.name}: frame {number + 1} of {info.frames}")
 
     with (
         MaskVideoWriter(target, info.size, info.times) as writer,
-        closing(person.follow(read_frames_with_hair(item, wanted, hair), workers, looked)) as findings,
+        closing(person.follow(read_frames_with_hair(item, wanted, hair), workers, show_progress)) as findings,
     ):
         before: FrameFinding | None = None
         for finding in findings:
@@ -120,7 +120,7 @@ class _Tally:
         alike = max((face.similarity or 0.0 for face in finding.decision.faces), default=-1.0)
         if self.nearest is None or alike > self.nearest[0]:
             self.nearest = alike, finding.number, finding.decision
-        if found and not finding.carried and (self.best is None or _chosen(finding) > _chosen(self.best)):
+        if found and not finding.carried and (self.best is None or _likeness(finding) > _likeness(self.best)):
             # Without its pixels: a whole video is seen before this one is used.
             self.best = replace(
                 finding, packed=None, packed_hair=None, sighting=None, seen_hw=None,
@@ -155,7 +155,7 @@ class _Tally:
         return PersonDecision(scores, Outcome.SKIPPED, None, f"{cause}; the video was left out", 0.0)
 
 
-def _chosen(finding: FrameFinding) -> float:
+def _likeness(finding: FrameFinding) -> float:
     chosen = finding.decision.chosen
     return -1.0 if chosen is None else finding.decision.faces[chosen].similarity or 0.0
 

@@ -119,7 +119,7 @@ class PersonInVideo:
         with closing(map_in_order(self._look, frames, workers)) as looks:
             for finding in looks:
                 if finding.packed is not None and self._is_supported(finding, window):
-                    self._matched(finding, window)
+                    self._match_faces(finding, window)
                 elif window:
                     self._carry(window[-1], finding)
                 window.append(finding)
@@ -136,7 +136,7 @@ class PersonInVideo:
         return FrameFinding(
             number, (rgb_HWC.shape[1], rgb_HWC.shape[0]), found.decision,
             np.packbits(found.segmented_HW) if chosen else None,
-            [_scaled(face, scale) for face in found.faces], small_HWC,
+            [_scale_face(face, scale) for face in found.faces], small_HWC,
             None if seen is None or not chosen else np.packbits(found.mask_HW & ~found.segmented_HW),
             None if seen is None else seen.at((small_HWC.shape[1], small_HWC.shape[0])),
         )  # fmt: skip
@@ -155,7 +155,7 @@ class PersonInVideo:
             alike.append(_similarity(before.decision, same.index))
         return median(alike) >= self._needed - CLEARLY_OTHER
 
-    def _matched(self, finding: FrameFinding, window: deque[FrameFinding]) -> None:
+    def _match_faces(self, finding: FrameFinding, window: deque[FrameFinding]) -> None:
         """Take the face's mask, give up what was carried to another place, and carry it back as far as it goes."""
         chosen, mask_HW = finding.decision.chosen, finding.matched_HW
         if chosen is None or mask_HW is None:
@@ -191,13 +191,13 @@ class PersonInVideo:
             faces.append(head)
         elif _similarity(finding.decision, head.index) < self._needed - CLEARLY_OTHER:
             return
-        masks = _claimed(self._segmenter.segment(finding.small_HWC, faces), last.mask_hw, head.index)
+        masks = _claim_by_overlap(self._segmenter.segment(finding.small_HWC, faces), last.mask_hw, head.index)
         try:
             mask_hw = isolate_person(faces, masks, head.index)
         except PersonError:
             return
         if head.index == len(finding.faces):
-            head = _moved(head, last.mask_hw, mask_hw)
+            head = _move_with_mask(head, last.mask_hw, mask_hw)
             faces[head.index] = head
         sighting = _sighting(finding.small_HWC, mask_hw, head)
         alike = float(np.minimum(sighting.colours, last.colours).sum())
@@ -214,7 +214,7 @@ def overlap(a_hw: np.ndarray, b_hw: np.ndarray) -> float:
     return np.count_nonzero(a_hw & b_hw) / union if union else 0.0
 
 
-def _claimed(masks: Sequence[PersonMask], last_hw: np.ndarray, owner: int) -> list[PersonMask]:
+def _claim_by_overlap(masks: Sequence[PersonMask], last_hw: np.ndarray, owner: int) -> list[PersonMask]:
     """Masks whose face is not known: the one that clearly overlaps the person's last mask most is the person's."""
     ranked = sorted(
         ((overlap(mask.probability_HW > 0.5, last_hw), m) for m, mask in enumerate(masks) if mask.face_index is None),
@@ -264,19 +264,19 @@ def _middle(face: Face) -> np.ndarray:
     return np.array([(x0 + x1) / 2, (y0 + y1) / 2])
 
 
-def _moved(face: Face, before_hw: np.ndarray, after_hw: np.ndarray) -> Face:
+def _move_with_mask(face: Face, before_hw: np.ndarray, after_hw: np.ndarray) -> Face:
     """The face moved as the mask's middle has."""
     shift = np.array([np.mean(each) for each in np.nonzero(after_hw)[::-1]]) - [
         np.mean(each) for each in np.nonzero(before_hw)[::-1]
     ]
-    return _mapped(face, lambda points: points + shift)
+    return _map_points(face, lambda points: points + shift)
 
 
-def _scaled(face: Face, scale: float) -> Face:
-    return face if scale == 1.0 else _mapped(face, lambda points: points * scale)
+def _scale_face(face: Face, scale: float) -> Face:
+    return face if scale == 1.0 else _map_points(face, lambda points: points * scale)
 
 
-def _mapped(face: Face, move: Callable[[np.ndarray], np.ndarray]) -> Face:
+def _map_points(face: Face, move: Callable[[np.ndarray], np.ndarray]) -> Face:
     low, high = move(np.array(face.box[:2])), move(np.array(face.box[2:]))
     oval_N2 = None if face.oval_N2 is None else move(face.oval_N2)
     box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))

@@ -197,13 +197,13 @@ def decide(
                 f"face_index is {rules.face_index}, but the picture shows {len(faces)} faces "
                 f"({describe_scores(scores)}): faces are numbered from 0, left to right."
             )
-        return _chosen(scores, Outcome.INDEX, rules.face_index, f"face {rules.face_index} was chosen by its number")
+        return _decide(scores, Outcome.INDEX, rules.face_index, f"face {rules.face_index} was chosen by its number")
     if identity is None:
         raise SettingError("No reference face is connected: connect an identity, or choose a face with face_index.")
     needed = rules.min_similarity or recognizer.default_min_similarity
     best, cause = _best(faces, scores, needed, rules)
     if best is not None:
-        return replace(_chosen(scores, Outcome.MATCH, best, cause), needed=needed)
+        return replace(_decide(scores, Outcome.MATCH, best, cause), needed=needed)
     return replace(without_match(faces, scores, rules.on_no_match, cause), needed=needed)
 
 
@@ -221,7 +221,7 @@ def without_match(
         return PersonDecision(nobody, Outcome.SKIPPED, None, f"{cause}; the picture was left out")
     if on_no_match is OnNoMatch.LARGEST and faces:
         largest = max(faces, key=lambda face: face.area_px).index
-        return _chosen(nobody, Outcome.LARGEST, largest, f"{cause}; the largest face was taken, as asked")
+        return _decide(nobody, Outcome.LARGEST, largest, f"{cause}; the largest face was taken, as asked")
     listed = f" ({describe_scores(scores)})" if scores else ""
     raise PersonError(
         f"The person cannot be told apart: {cause}{listed}. Give more or better reference "
@@ -273,6 +273,6 @@ def _best(
     return best, f"face {best} matches with {similarity:.2f} ({needed:.2f} needed{ahead})"
 
 
-def _chosen(scores: Sequence[FaceScore], outcome: Outcome, chosen: int, reason: str) -> PersonDecision:
+def _decide(scores: Sequence[FaceScore], outcome: Outcome, chosen: int, reason: str) -> PersonDecision:
     marked = tuple(replace(score, chosen=score.index == chosen) for score in scores)
     return PersonDecision(marked, outcome, chosen, reason)

@@ -59,10 +59,10 @@ def add_own_hair(
     distance_HW = _distance(own, person_HW.shape)
     free_HW = seen.hair_HW & (distance_HW <= MOST_FALL)
     count, label_HW = cv2.connectedComponents(free_HW.astype(np.uint8), connectivity=8)
-    mine = _touched(label_HW, distance_HW <= HEAD_REACH, count)
+    mine = _touches(label_HW, distance_HW <= HEAD_REACH, count)
     for face in faces:
         if face.index != own.index and not _same(face, own):
-            mine &= ~_touched(label_HW, _distance(face, person_HW.shape) <= OTHERS_REACH, count)
+            mine &= ~_touches(label_HW, _distance(face, person_HW.shape) <= OTHERS_REACH, count)
     added_HW = mine[np.asarray(label_HW, np.int32)] & ~person_HW
     for mask, owner in zip(masks, mask_owners(faces, masks), strict=True):
         if owner != chosen:
@@ -101,7 +101,7 @@ def _distance(face: Face, shape: tuple[int, ...]) -> np.ndarray:
     return np.hypot(x[None, :], y[:, None])
 
 
-def _touched(label_HW: np.ndarray, place_HW: np.ndarray, count: int) -> np.ndarray:
+def _touches(label_HW: np.ndarray, place_HW: np.ndarray, count: int) -> np.ndarray:
     """Which components have a pixel in a place (bool, by number; never the background)."""
     touched = np.bincount(label_HW[place_HW], minlength=count) > 0
     touched[0] = False

@@ -131,7 +131,7 @@ def left_out_row(left_out: LeftOut, thumbnails: Thumbnails, approximate: bool) -
         if item.tiers_path is not None:
             figures.append(_tiers_figure(item, item.tiers_path, small_HWC, thumbnails, approximate))
         if item.person is not None and not item.is_video:
-            faces_HWC = face_overlay(small_HWC, _scaled(item.person, scale))
+            faces_HWC = face_overlay(small_HWC, _scale(item.person, scale))
             figures.append(thumbnails.add("Faces", faces_HWC, "number and similarity; nobody was chosen"))
     except ImageError as error:
         notes.append(str(error))
@@ -182,11 +182,11 @@ def _photograph_figures(
     if item.tiers_path is not None and item.person is not None:
         figures.append(_tiers_figure(item, item.tiers_path, small_HWC, thumbnails, approximate))
     if item.person is not None and not item.is_video:  # a video's faces are those of another frame
-        figures.append(thumbnails.add("Faces", face_overlay(small_HWC, _scaled(item.person, scale)), _chosen(item)))
+        figures.append(thumbnails.add("Faces", face_overlay(small_HWC, _scale(item.person, scale)), _note_choice(item)))
     if loaded.weights_HW is not None:
         title = "Tiers" if item.person is None else "Only this person"
-        text = _guessed(approximate) if item.person is None else "everyone else has no weight"
-        figures.append(thumbnails.add(title, _weighted(small_HWC, loaded.weights_HW), text))
+        text = _note_guess(approximate) if item.person is None else "everyone else has no weight"
+        figures.append(thumbnails.add(title, _draw_weights(small_HWC, loaded.weights_HW), text))
     return figures
 
 
@@ -198,10 +198,12 @@ def _tiers_figure(
     item: DatasetItem, path: Path, small_HWC: np.ndarray, thumbnails: Thumbnails, approximate: bool
 ) -> Figure:
     tiers_HW = load_still_mask(item, path, item.tiers_meaning)
-    return thumbnails.add("Tiers of everyone", _weighted(small_HWC, tiers_HW / np.float32(255)), _guessed(approximate))
+    return thumbnails.add(
+        "Tiers of everyone", _draw_weights(small_HWC, tiers_HW / np.float32(255)), _note_guess(approximate)
+    )
 
 
-def _guessed(approximate: bool) -> str:
+def _note_guess(approximate: bool) -> str:
     return "approximate: the part segmenter guesses" if approximate else ""
 
 
@@ -228,7 +230,7 @@ def _entry(
     if raw_1Thw is None:
         notes.append("It has no mask, so every part of the picture counts fully.")
     else:
-        used_hw = _used(raw_1Thw, trained.settings)[frame]
+        used_hw = _loss_weights(raw_1Thw, trained.settings)[frame]
     text = f"mean {used_hw.mean():.3f}, {used_hw.min():.2f} to {used_hw.max():.2f}"
     try:
         picture_HWC = shrink(source_pictures(trained.cache, entry, (frame,))[0], LONGEST_PX)
@@ -240,7 +242,7 @@ def _entry(
     return [thumbnails.add(title, heat_HWC, text)], facts, notes
 
 
-def _used(raw_1Thw: torch.Tensor, settings: MaskLossSettings | None) -> np.ndarray:
+def _loss_weights(raw_1Thw: torch.Tensor, settings: MaskLossSettings | None) -> np.ndarray:
     """The weights of each latent frame as the loss used them, (T,h,w)."""
     weights_B1Thw = raw_1Thw[None]
     if settings is not None:
@@ -254,7 +256,7 @@ def _small(rgb_HWC: np.ndarray) -> tuple[np.ndarray, float]:
     return small_HWC, small_HWC.shape[1] / rgb_HWC.shape[1]
 
 
-def _weighted(small_HWC: np.ndarray, weights_HW: np.ndarray) -> np.ndarray:
+def _draw_weights(small_HWC: np.ndarray, weights_HW: np.ndarray) -> np.ndarray:
     height, width = small_HWC.shape[:2]
     # Nearest, so that the tiers in the legend are the mask's own and no mixture.
     rows = (np.arange(height) + 0.5) * weights_HW.shape[0] / height
@@ -262,7 +264,7 @@ def _weighted(small_HWC: np.ndarray, weights_HW: np.ndarray) -> np.ndarray:
     return weights_overlay(small_HWC, weights_HW[rows.astype(int)][:, columns.astype(int)])
 
 
-def _scaled(decision: PersonDecision, scale: float) -> PersonDecision:
+def _scale(decision: PersonDecision, scale: float) -> PersonDecision:
     faces = tuple(
         replace(face, box=(face.box[0] * scale, face.box[1] * scale, face.box[2] * scale, face.box[3] * scale))
         for face in decision.faces
@@ -278,7 +280,7 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
-def _chosen(item: DatasetItem) -> str:
+def _note_choice(item: DatasetItem) -> str:
     if item.person is None or item.person.chosen is None:
         return "nobody was chosen"
     return f"face {item.person.chosen} was chosen"

@@ -62,7 +62,7 @@ def preview_weights(
     height, width = weights_HW.shape
     grid = (max(1, height // stride_px), max(1, width // stride_px))
     raw_B1Thw = to_latent_grid(torch.from_numpy(weights_HW.astype(np.float32))[None, None, None], grid)
-    used_hw = _used(raw_B1Thw, settings)[0]
+    used_hw = _loss_weights(raw_B1Thw, settings)[0]
     statistics = _statistics(raw_B1Thw, used_hw)
     if settings is not None:
         statistics["messages"] = [warn(idle) for idle in settings.settings_without_effect()]
@@ -145,7 +145,9 @@ def cache_sheet(
         progress.update(number, len(entries), entry.name)
         weights_1Thw = cache.weights(entry)
         raw_B1Thw = torch.ones(1, 1, *entry.latent_shape[1:]) if weights_1Thw is None else weights_1Thw[None]
-        used_Thw = _used(raw_B1Thw, settings if weights_1Thw is not None else None)  # without a mask all counts fully
+        used_Thw = _loss_weights(
+            raw_B1Thw, settings if weights_1Thw is not None else None
+        )  # without a mask all counts fully
         statistics = _statistics(raw_B1Thw, used_Thw)
         rows.append({"name": entry.name, "origin": entry.origin.value, "repeats": entry.repeats, **statistics})
         cells.append((_cache_cell(cache, entry, used_Thw), _cache_caption(entry, statistics)))
@@ -161,7 +163,7 @@ def cache_sheet(
     return sheet_HWC, {"items": rows, "counts": {"entries": len(cache.entries), **counts}, "buckets": buckets}
 
 
-def _used(raw_B1Thw: torch.Tensor, settings: MaskLossSettings | None) -> np.ndarray:
+def _loss_weights(raw_B1Thw: torch.Tensor, settings: MaskLossSettings | None) -> np.ndarray:
     weights_B1Thw = raw_B1Thw if settings is None else transform_weights(raw_B1Thw, settings)
     return weights_B1Thw[0, 0].numpy()
 
@@ -182,7 +184,7 @@ def _dataset_cell(item: DatasetItem, left_out: str | None) -> tuple[np.ndarray, 
         bare = replace(item.settings, alpha_mask=False, require_mask=False)
         item = replace(item, mask_path=None, settings=bare)
     shown = _clip_ends(item) if item.is_video else [load_item(item)]
-    cell_HWC = side_by_side([_weighted(loaded) for loaded in shown], len(shown))
+    cell_HWC = side_by_side([_draw_weights(loaded) for loaded in shown], len(shown))
     lines = [item.name]
     covered = [float(loaded.weights_HW.mean()) for loaded in shown if loaded.weights_HW is not None]
     if covered:
@@ -213,7 +215,7 @@ def _clip_ends(item: DatasetItem) -> list[LoadedItem]:
     return [load_frame(item, number) for number in dict.fromkeys((frames[0], frames[len(frames) // 2]))]
 
 
-def _weighted(loaded: LoadedItem) -> np.ndarray:
+def _draw_weights(loaded: LoadedItem) -> np.ndarray:
     small_HWC = shrink(loaded.rgb_HWC, CELL_PX)
     if loaded.weights_HW is None:
         return small_HWC

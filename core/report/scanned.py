@@ -35,7 +35,9 @@ def read_table(reads: Mapping[str, MaskFacts]) -> tuple[tuple[str, str], ...]:
     kinds: dict[tuple[str, str], list[MaskFacts]] = {}
     for facts in reads.values():
         kinds.setdefault((facts.meaning.value, facts.layout), []).append(facts)
-    return tuple((f"{meaning}: {layout}", _told(some, len(reads))) for (meaning, layout), some in sorted(kinds.items()))
+    return tuple(
+        (f"{meaning}: {layout}", _describe(some, len(reads))) for (meaning, layout), some in sorted(kinds.items())
+    )
 
 
 def names_found(dataset: Dataset | None) -> tuple[Names, ...]:
@@ -50,7 +52,7 @@ def _read(item: DatasetItem) -> MaskFacts | None:
         return None
 
 
-def _told(facts: Sequence[MaskFacts], of: int) -> str:
+def _describe(facts: Sequence[MaskFacts], of: int) -> str:
     lowest, highest = min(each.lowest for each in facts), max(each.highest for each in facts)
     share = sum(each.share for each in facts) / len(facts)
     return (

@@ -51,7 +51,7 @@ def prompt_for(faces: Sequence[Face], index: int, size: tuple[int, int]) -> Prom
     face = faces[index]
     x0, y0, x1, y1 = face.box
     centre, side = np.array([(x0 + x1) / 2, (y0 + y1) / 2]), max(x1 - x0, y1 - y0)
-    down = _down(face)
+    down = _down_direction(face)
     across = np.abs(down[::-1]) * _BESIDE * side
     ends = np.stack([centre - down * _ABOVE * side, centre + down * _BELOW * side])
     limit = np.array(size, np.float64) - 1
@@ -160,7 +160,7 @@ class SamPersonSegmenter:
             raise unusable(self._path, str(error), SAM) from error
 
 
-def _down(face: Face) -> np.ndarray:
+def _down_direction(face: Face) -> np.ndarray:
     """The direction from the eyes to the mouth, to the nearest quarter turn; straight down when they are unknown."""
     eyes, mouth = face.keypoints_K2[:2].mean(axis=0), face.keypoints_K2[3]
     along = mouth - eyes

@@ -29,7 +29,7 @@ def scheme_for(model: str, names: Sequence[str], class_count: int) -> PartScheme
                 return scheme
         raise UserError(
             f"{model} names its {len(names)} classes {', '.join(names)}, which is none of the class tables known here "
-            f"({_listed(candidates)}): choose a model of one of these, or connect its masks to the face, hair and body "
+            f"({_join(candidates)}): choose a model of one of these, or connect its masks to the face, hair and body "
             "inputs of Weighted Mask."
         )
     fitting = [scheme for scheme in candidates if len(scheme.names) == class_count]
@@ -37,12 +37,12 @@ def scheme_for(model: str, names: Sequence[str], class_count: int) -> PartScheme
         return fitting[0]
     if fitting:
         raise UserError(
-            f"{model} has {class_count} classes without names, and {_listed(fitting)} all have as many: write "
+            f"{model} has {class_count} classes without names, and {_join(fitting)} all have as many: write "
             'the class names into "id2label" of its config.json.'
         )
     raise UserError(
         f"{model} has {class_count} classes without names, which fits none of the class tables known here "
-        f"({_listed(candidates)}): choose a model of one of these."
+        f"({_join(candidates)}): choose a model of one of these."
     )
 
 
@@ -50,5 +50,5 @@ def _plain(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(re.sub(r"[^a-z0-9]", "", name.lower()) for name in names)
 
 
-def _listed(schemes: Iterable[PartScheme]) -> str:
+def _join(schemes: Iterable[PartScheme]) -> str:
     return ", ".join(f"{scheme.id} with {len(scheme.names)}" for scheme in schemes)

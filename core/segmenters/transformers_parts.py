@@ -84,7 +84,7 @@ class TransformersPartSegmenter:
         Raises UserError when transformers is missing, does not read the directory, or the model's preprocessing or
         output does not fit, ModelRunError when it fails on this picture.
         """
-        processor, model = self._loaded
+        processor, model = self._load
         with convert_model_errors(self.name, rgb_HWC), lent_device(model) as device:
             inputs = processor(images=[rgb_HWC], return_tensors="pt")
             scores = model(pixel_values=inputs["pixel_values"].to(device, model.dtype)).logits
@@ -95,7 +95,7 @@ class TransformersPartSegmenter:
         return PartMap(labels_from_scores(scores_Khw, (rgb_HWC.shape[1], rgb_HWC.shape[0])), self.scheme)
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
+    def _load(self) -> tuple[Any, Any]:
         """The image processor, which stretches the whole picture, and the model on the CPU."""
         try:
             import torch

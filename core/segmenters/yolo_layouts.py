@@ -103,7 +103,7 @@ def _from_raw(
     """Every candidate is box (middle and sides), a probability for each class, coefficients; duplicates are in it."""
     people = np.array(sorted(_people_of(metadata)))
     scores_CN = rows_CN[4 : 4 + classes]
-    scores_N = _checked(scores_CN[people].max(axis=0))
+    scores_N = _check_scores(scores_CN[people].max(axis=0))
     found_N = np.flatnonzero(scores_N > _MIN_SCORE)
     # What is rather something else is no person.
     found_N = found_N[scores_N[found_N] >= scores_CN[:, found_N].max(axis=0)]
@@ -117,7 +117,7 @@ def _from_raw(
 def _from_finished(rows_NC: np.ndarray, protos_Mhw: np.ndarray, metadata: YoloMetadata, most: int) -> FoundPeople:
     """Every row is box (corners), score, class, coefficients. The net has removed duplicates within each class, but one
     person may be there as several classes (person and woman); rows that are not used have the score 0."""
-    scores_N, classes_N = _checked(rows_NC[:, 4]), np.rint(rows_NC[:, 5])
+    scores_N, classes_N = _check_scores(rows_NC[:, 4]), np.rint(rows_NC[:, 5])
     found_N = np.flatnonzero((scores_N > _MIN_SCORE) & np.isin(classes_N, sorted(_people_of(metadata))))
     found_N = found_N[np.argsort(-scores_N[found_N], kind="stable")]
     kept = without_duplicates(rows_NC[found_N, :4], classes_N[found_N])[:most]
@@ -154,7 +154,7 @@ def _people_of(metadata: YoloMetadata) -> frozenset[int]:
     return people
 
 
-def _checked(scores_N: np.ndarray) -> np.ndarray:
+def _check_scores(scores_N: np.ndarray) -> np.ndarray:
     if np.isnan(scores_N).any():
         raise UserError("its scores are not numbers (NaN), as those of a net whose half precision overflows")
     return scores_N
