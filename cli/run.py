@@ -1,4 +1,4 @@
-"""`maskloss run`: one prompt file from reading to the last line on stdout."""
+"""`maskloss run`: one prompt file, from reading it to what is printed on stdout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executing a checked prompt: one node after the other, lists mapped as ComfyUI maps them."""
+"""Runs the nodes of a checked prompt one after the other, lists mapped as ComfyUI maps them; prints nothing."""
 
 from __future__ import annotations
 

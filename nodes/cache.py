@@ -1,4 +1,4 @@
-"""The cache: latents with their weights, captions, and a look at what training will read."""
+"""Cache Latents, Cache Text, Load Cache, Preview Cache."""
 
 from __future__ import annotations
 

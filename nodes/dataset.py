@@ -1,4 +1,4 @@
-"""A folder of photographs and videos: scanning, alpha, contact sheet."""
+"""Load Dataset (also by config file), Merge Datasets, Merge Alpha (Dataset), Preview Dataset."""
 
 from __future__ import annotations
 

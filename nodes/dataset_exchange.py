@@ -1,4 +1,4 @@
-"""A folder of photographs: handed to other packs' nodes, and the masks that come back from them."""
+"""Dataset Items, Set Masks (Dataset): photographs for other packs' nodes, and the masks that come back from them."""
 
 from __future__ import annotations
 

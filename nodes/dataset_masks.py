@@ -1,4 +1,4 @@
-"""A folder of photographs: tiered masks for all of them, and only the one person kept."""
+"""Build Masks (Dataset), Keep Person (Dataset)."""
 
 from __future__ import annotations
 

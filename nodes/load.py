@@ -1,4 +1,4 @@
-"""Loaders: each puts one typed object on a wire."""
+"""Load Part Segmenter, Load Person Segmenter, Load Face Recognizer, SAM 3 Segmenters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one person: from reference faces to their mask in a picture."""
+"""Reference Faces, Instance Mask, Apply Instance Mask."""
 
 from __future__ import annotations
 

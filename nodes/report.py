@@ -1,4 +1,4 @@
-"""The page that a person looks at."""
+"""Report: the page about a whole run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sample pictures while a LoRA is trained, and what measures them."""
+"""Sampling: sample pictures while a LoRA is trained, and what scores them."""
 
 from __future__ import annotations
 

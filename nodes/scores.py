@@ -1,4 +1,4 @@
-"""How pictures compare with a person and with the training photographs, and which checkpoint to keep."""
+"""Score Pictures, Best LoRA."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings on wires: how masks act, what the adapter is, how it is optimised."""
+"""Mask Loss Settings, Mask Loss Preset, LoRA Config, Optimizer: settings on wires."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training, and LoRA files."""
+"""Train LoRA, Save LoRA, Load LoRA File, Demo Models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture at a time: parts, weights, alpha."""
+"""Segment Parts, Parts from Class Map, Parts to Mask, Weighted Mask, Merge Alpha, Preview Weights: one picture at a time."""
 
 from __future__ import annotations
 

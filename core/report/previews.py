@@ -1,4 +1,4 @@
-"""Pictures of what training will really use: weights on the latent grid, a dataset, a cache.
+"""Contact sheets: what training will really use of a dataset, of a cache, and of weights on the latent grid.
 
 `_HW` is the pixel grid, `_hw` the latent grid. Pictures are uint8 RGB; reports hold finite numbers only.
 """

@@ -1,4 +1,5 @@
-"""What one optimizer step is: the optimizer of a run, the learning rate of a step, and the moving average."""
+"""What one optimizer step is: the optimizer of a run, its learning rate (warm-up, then the schedule), and the moving
+average."""
 
 from __future__ import annotations
 
