@@ -1,4 +1,4 @@
-"""Segment Parts, Parts from Class Map, Parts to Mask, Weighted Mask, Merge Alpha, Preview Weights: one picture at a time."""
+"""Segment Parts, Parts from Class Map, Parts to Mask, Weighted Mask, Merge Alpha, Preview Weights: for one picture."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What an adapter adds to the output of its layer: LoRA, DoRA, LoHa, LoKr, for linear layers and convolutions. Names and shapes are those of LyCORIS, as ComfyUI's
-loaders read them.
+"""What an adapter adds to the output of its layer: LoRA, DoRA, LoHa, LoKr, for linear layers and
+convolutions. Names and shapes are those of LyCORIS, as ComfyUI's loaders read them.
 
 With s = alpha / rank, W the layer's weight as a matrix (out, in·kernel):
 
