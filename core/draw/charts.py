@@ -40,7 +40,7 @@ def moving_mean(values: Sequence[float]) -> np.ndarray:
 
 
 def line_chart(curves: Sequence[Curve], x_name: str, y_name: str) -> str:
-    """An SVG of the curves over their steps, from 0 up; values that are not finite are left away.
+    """An SVG of the curves over their steps, with 0 on its axis; values that are not finite are left away.
 
     Without a single finite value it is an empty string.
     """
@@ -48,32 +48,34 @@ def line_chart(curves: Sequence[Curve], x_name: str, y_name: str) -> str:
     if not known:
         return ""
     x_low, x_high = min(c.steps[0] for c in known), max(c.steps[-1] for c in known)
-    frame = _Frame(x_low, x_high if x_high > x_low else x_low + 1, _y_limit(known))
+    frame = _Frame(x_low, x_high if x_high > x_low else x_low + 1, *_y_limits(known))
     title = html.escape(f"{', '.join(curve.name for curve in known)} over {x_name}")
     drawn = [_open_svg(title), frame.axes(x_name, y_name)]
     drawn.append(
         f'<clipPath id="plot"><rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" '
         f'height="{HEIGHT - TOP - BOTTOM}"/></clipPath><g clip-path="url(#plot)">'
     )
-    for curve in known:
-        if curve.dots:
-            drawn.extend(
-                f'<circle class="dot {curve.tone}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="4"/>'
-                for x, y in zip(curve.steps, curve.values, strict=True)
-            )
-        else:
-            drawn.append(f'<polyline class="raw {curve.tone}" points="{frame.points(*_thin_out(curve))}"/>')
-    for curve in known:
-        if not curve.dots:
-            mean = Curve(curve.name, curve.tone, curve.steps, moving_mean(curve.values).tolist())
-            drawn.append(f'<polyline class="smooth {curve.tone}" points="{frame.points(*_thin_out(mean))}"/>')
-    return "".join(drawn) + "</g></svg>"
+    lines = [curve for curve in known if not curve.dots]
+    for curve in lines:
+        drawn.append(f'<polyline class="raw {curve.tone}" points="{frame.points(*_thin_out(curve))}"/>')
+    for curve in lines:
+        mean = Curve(curve.name, curve.tone, curve.steps, moving_mean(curve.values).tolist())
+        drawn.append(f'<polyline class="smooth {curve.tone}" points="{frame.points(*_thin_out(mean))}"/>')
+    drawn.append("</g>")
+    # Behind the cut, which would halve those on the chart's edges.
+    drawn.extend(
+        f'<circle class="dot {curve.tone}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="4"/>'
+        for curve in known
+        if curve.dots
+        for x, y in zip(curve.steps, curve.values, strict=True)
+    )
+    return "".join(drawn) + "</svg>"
 
 
 def histogram(values: Sequence[float], x_name: str, bins: int = 20) -> str:
     """An SVG of how many of the values, all in [0, 1], fall into each of `bins` equal stretches."""
     counts, _ = np.histogram(np.asarray(values, dtype=np.float64), bins=bins, range=(0.0, 1.0))
-    frame = _Frame(0.0, 1.0, float(max(1, counts.max())))
+    frame = _Frame(0.0, 1.0, 0.0, float(max(1, counts.max())))
     title = html.escape(f"how many photographs have which {x_name}")
     drawn = [_open_svg(title), frame.axes(x_name, "photographs", percent=True, whole=True)]
     for index, count in enumerate(counts.tolist()):
@@ -88,24 +90,25 @@ def histogram(values: Sequence[float], x_name: str, bins: int = 20) -> str:
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where values lie on the chart: x from x_low to x_high, y from 0 to y_high."""
+    """Where values lie on the chart: x from x_low to x_high, y from y_low to y_high."""
 
     x_low: float
     x_high: float
+    y_low: float
     y_high: float
 
     def x(self, value: float) -> float:
         return LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        return HEIGHT - BOTTOM - value / self.y_high * (HEIGHT - TOP - BOTTOM)
+        return HEIGHT - BOTTOM - (value - self.y_low) / (self.y_high - self.y_low) * (HEIGHT - TOP - BOTTOM)
 
     def points(self, steps: Sequence[float], values: Sequence[float]) -> str:
         return " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in zip(steps, values, strict=True))
 
     def axes(self, x_name: str, y_name: str, percent: bool = False, whole: bool = False) -> str:
         lines: list[str] = []
-        for tick in _ticks(0.0, self.y_high, whole):
+        for tick in _ticks(self.y_low, self.y_high, whole):
             y = self.y(tick)
             lines.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
             lines.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
@@ -133,10 +136,14 @@ def _drop_non_finite(curve: Curve) -> Curve:
     return Curve(curve.name, curve.tone, [x for x, _ in pairs], [y for _, y in pairs], curve.dots)
 
 
-def _y_limit(curves: Sequence[Curve]) -> float:
-    """Where the chart ends: above every mean and dot and 98 of 100 raw points, so that one spike hides nothing."""
-    tops = [max(c.values) if c.dots else max(moving_mean(c.values).max(), np.quantile(c.values, 0.98)) for c in curves]
-    return float(max(tops)) * 1.08 or 1.0
+def _y_limits(curves: Sequence[Curve]) -> tuple[float, float]:
+    """From below every mean and dot, 0 at most, to above every one and 98 of 100 raw points, so that one spike hides
+    nothing."""
+    means = [np.asarray(curve.values) if curve.dots else moving_mean(curve.values) for curve in curves]
+    raw = [np.quantile(curve.values, 0.98) for curve in curves if not curve.dots]
+    low = min(0.0, *(float(mean.min()) for mean in means)) * 1.08
+    high = float(max([*raw, *(mean.max() for mean in means)])) * 1.08
+    return low, high if high > low else low + 1.0
 
 
 def _thin_out(curve: Curve) -> tuple[Sequence[float], Sequence[float]]:

@@ -62,6 +62,15 @@ def test_every_curve_has_its_tone_and_validation_is_dots() -> None:
     ElementTree.fromstring(svg)
 
 
+def test_dots_below_zero_are_on_the_chart_and_none_is_cut() -> None:
+    """Of a LoRA that copies less than its training photographs resemble each other, the copy risk is negative."""
+    svg = line_chart([Curve("copy risk", "outside", [0, 4], [-0.2, 0.3], dots=True)], "step", "score")
+    centres = [float(y) for y in re.findall(r'<circle[^>]* cy="([^"]*)"', svg)]
+    assert HEIGHT - BOTTOM > centres[0] > centres[1] > TOP
+    assert {"0", "-0.2"} <= set(_texts(svg))
+    assert svg.index("</g>") < svg.index("<circle")
+
+
 def test_values_that_are_not_finite_are_left_away() -> None:
     svg = line_chart([Curve("loss", "total", [1, 2, 3, 4], [1.0, math.nan, math.inf, 0.5])], "step", "loss")
     assert len(_points(svg, "raw")[0]) == 2
