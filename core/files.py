@@ -125,7 +125,8 @@ def is_case_sensitive(directory: Path) -> bool:
 def lock_directory(directory: Path) -> Generator[None]:
     """Lock `directory` against other processes, waiting for them; a process that ends or is killed frees its lock.
 
-    On disks without such locks (some network drives) this does nothing.
+    On disks without such locks (some network drives) this does nothing. Not by `filelock`, which would leave a lock
+    file in every folder of masks; where the system can, the folder itself is locked.
     """
     if sys.platform == "win32":
         # Folders cannot be held there; a hidden file in it stands for the folder, and stays.

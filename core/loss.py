@@ -15,13 +15,13 @@ from .mask_weights import LossKind, MaskLossSettings, Normalization, resolve_nor
 NEAR_ZERO = 1e-6
 
 
-def elementwise_error(difference_BCThw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
-    """Error per element of prediction − target: the square, or torch's Huber loss with `huber_delta`."""
-    difference = difference_BCThw.to(_sum_dtype(difference_BCThw))
+def elementwise_error(residual_BCThw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
+    """Error per element of the residual, prediction − target: the square, or torch's Huber loss with `huber_delta`."""
+    residual = residual_BCThw.to(_sum_dtype(residual_BCThw))
     if settings.loss is LossKind.HUBER:
-        return F.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=settings.huber_delta)
+        return F.huber_loss(residual, torch.zeros_like(residual), reduction="none", delta=settings.huber_delta)
     if settings.loss is LossKind.MSE:
-        return difference * difference
+        return residual * residual
     raise unhandled_choice(settings.loss)
 
 

@@ -26,7 +26,7 @@ class Normalization(str, Enum):
 
 
 class LossKind(str, Enum):
-    """How a difference becomes an error per element."""
+    """How a residual becomes an error per element."""
 
     MSE = "mse"
     HUBER = "huber"
@@ -40,7 +40,7 @@ class PriorTeacher(str, Enum):
 
 
 class PriorSchedule(str, Enum):
-    """How `prior_weight` goes over the run: as it is, from 0 up to it, or from it down to 0."""
+    """The schedule of `prior_weight` over the run: constant, rising linearly from 0, or falling linearly to 0."""
 
     CONSTANT = "constant"
     RISE = "rise"
@@ -71,15 +71,16 @@ class MaskLossSettings:
     min_weight     floor m: w·(1−m)+m.                                                      [0, 1)
     blur           Gaussian kernel size in latent cells, odd; 0 = off.
     invert         1 − w, before everything else.
-    probability    with 1 − p a sample is trained with all weights 1 (drawn by the loop).   [0, 1]
+    probability    with 1 − p a sample is trained with all weights 1 (drawn for each sample).   [0, 1]
     normalization  see `core.loss.masked_loss`.
     loss           MSE, or Huber with `huber_delta` (> 0).
     area_beta      a sample's loss is multiplied by (mean weight)^beta, 0 = off.            ≥ 0
     prior_weight   weight of prior preservation outside the mask, 0 = off.                  ≥ 0
     prior_threshold  outside = untransformed weight below this; 0 = outside is 1 − processed weight.  [0, 1]
     strict         an entry without a mask is an error instead of counting fully.
-    prior_teacher  what the outside is held to: the base model, or the adapter's moving average.
-    prior_schedule how prior_weight goes over the run's steps.
+    prior_teacher  what predicts outside the mask what training is held to: the base model, or the one with the
+                   adapter's moving average.
+    prior_schedule the schedule of prior_weight over the run's steps.
     prior_ema_decay  of the ema teacher, per optimizer step.                                 [0, 1)
     """
 

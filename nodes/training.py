@@ -95,8 +95,8 @@ class MaskLossTrainLora(Node):
                 "on_existing": COMBO(
                     OnExisting, "Where output_name was used: resume that run, number a new one, overwrite."
                 ),
-                "training_dtype": COMBO(TrainingDtype, "Precision of the model's arithmetic."),
-                "lora_dtype": COMBO(LoraDtype, "Precision of the trained weights."),
+                "training_dtype": COMBO(TrainingDtype, "Compute dtype of the model."),
+                "lora_dtype": COMBO(LoraDtype, "Dtype of the trained weights."),
                 "min_snr_gamma": FLOAT(0.0, 0, 100, 0.5, "Min-SNR weighting of eps and v models; 0 = off."),
                 "guidance": FLOAT(
                     0.0, 0, 100, 0.1, "Told to a guidance-distilled model; 0 = as sampled: Flux 3.5, HunyuanVideo 6."

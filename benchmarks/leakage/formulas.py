@@ -112,13 +112,13 @@ def train_with_formula(denoiser: Denoiser, recipe: TrainingRecipe, formula: Form
 def _loss_of(micro: MicroBatch, denoiser: Denoiser, state: TrainState, formula: Formula) -> torch.Tensor:
     clean = denoiser.normalise(micro.raw_BCThw)
     inputs = (clean, micro.noise_BCThw, micro.t_B, micro.text, False)
-    taught = None
+    teacher_residual = None
     if formula.prior:
-        with state.teacher.teaching():
-            taught = denoiser.predict(*inputs)
-    difference = denoiser.predict(*inputs)
-    loss = elementwise_error(difference, MaskLossSettings())
-    drift = None if taught is None else elementwise_error(difference - taught, MaskLossSettings())
+        with state.teacher.forward_context():
+            teacher_residual = denoiser.predict(*inputs)
+    residual = denoiser.predict(*inputs)
+    loss = elementwise_error(residual, MaskLossSettings())
+    drift = None if teacher_residual is None else elementwise_error(residual - teacher_residual, MaskLossSettings())
     return formula.loss(loss, micro.weights_B1Thw, drift, micro.t_B)
 
 

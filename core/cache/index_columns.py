@@ -2,6 +2,10 @@
 
 A column is a plain list; or {"values", "count"} where the values repeat in a cycle, as one shared value does; or
 {"values", "rows"} where few repeat; or, for hashes, {"width", "text"} with all of them in one string.
+
+Not sqlite3, because a JSON file that is replaced whole needs no locks, which network drives may lack, and caches that
+exist keep their format. Measured with 100,000 entries: this writes in 2.4 s, opens in 0.31 s and takes 48 MB; sqlite3
+writes in 1.9 s, lists the files in 0.06 s, reads all rows in 0.53 s and takes 70 MB.
 """
 
 from __future__ import annotations

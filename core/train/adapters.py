@@ -98,7 +98,7 @@ class LoraAdapters:
 
     @contextmanager
     def attach(self) -> Generator[None]:
-        """Act on the module, whose own parameters ask for no gradient meanwhile; afterwards it is as it was."""
+        """Act on the module, whose own parameters are frozen; afterwards it is as it was."""
         trained = [parameter for parameter in self._module.parameters() if parameter.requires_grad]
         hooks: list[torch.utils.hooks.RemovableHandle] = []
         try:
@@ -123,8 +123,8 @@ class LoraAdapters:
             self._enabled = before
 
     @contextmanager
-    def holding(self, values: Sequence[torch.Tensor]) -> Generator[None]:
-        """Act with other values (such as a moving average) in place of the trained ones."""
+    def swapped_in(self, values: Sequence[torch.Tensor]) -> Generator[None]:
+        """Swap other values (such as a moving average) in for the trained parameters; afterwards they are as before."""
         with torch.no_grad():
             kept = [parameter.detach().clone() for parameter in self.parameters]
             _copy(values, self.parameters)
@@ -210,12 +210,12 @@ class LoraAdapters:
     def _drop_out(self, x: torch.Tensor, layer_index: int) -> torch.Tensor:
         if self._dropout == 0 or not self._dropout_seeds:
             return x
-        # A model may fold frames or tokens into the batch axis; each sample's share then stays together.
-        shares = len(self._dropout_seeds) if x.shape[0] % len(self._dropout_seeds) == 0 else 1
+        # A model may fold frames or tokens into the batch axis; each sample's rows then stay together.
+        chunks = len(self._dropout_seeds) if x.shape[0] % len(self._dropout_seeds) == 0 else 1
         keep: list[torch.Tensor] = []
-        for share, seed in zip(x.chunk(shares), self._dropout_seeds, strict=False):
+        for chunk, seed in zip(x.chunk(chunks), self._dropout_seeds, strict=False):
             generator = torch.Generator(x.device).manual_seed((seed + 1_000_003 * layer_index) % 2**63)
-            keep.append(torch.rand(share.shape, generator=generator, device=x.device) >= self._dropout)
+            keep.append(torch.rand(chunk.shape, generator=generator, device=x.device) >= self._dropout)
         return x * torch.cat(keep).to(x.dtype) / (1.0 - self._dropout)
 
 

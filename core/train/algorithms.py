@@ -52,7 +52,7 @@ class _Sizes:
 @dataclass(frozen=True, eq=False)
 class AdapterPlan:
     """What a fresh adapter is made from: its layer and that layer's name, the generator (on the CPU) of what is random
-    in it, and where and in which precision its parts are trained."""
+    in it, and where and in which dtype its parts are trained."""
 
     name: str
     layer: AdaptedLayer
@@ -73,7 +73,7 @@ class Adapter(ABC):
         self._scale = self.alpha / plan.config.rank
 
     def add_update(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        """`output`, which the layer gave for `x`, with the adapter's share; of the same shape and dtype."""
+        """`output`, which the layer gave for `x`, with the adapter's output added; of the same shape and dtype."""
         return output + self._delta(x.to(self._dtype)).to(output.dtype)
 
     @property

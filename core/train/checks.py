@@ -35,7 +35,7 @@ class Split:
 
 
 def split_cache(cache: LatentCache, validation_cache: LatentCache | None, config: TrainConfig) -> Split:
-    """Evaluate on `validation_cache`, or on a share of the source photographs, with all that was made from them."""
+    """Evaluate on `validation_cache`, or on a fraction of the source photographs, with all that was made from them."""
     if validation_cache is not None and config.validation_split > 0:
         raise TrainingError(
             f"validation_split is {config.validation_split} and a validation_cache is connected; use one of the two."

@@ -46,7 +46,7 @@ class OnExisting(str, Enum):
 
 
 class TrainingDtype(str, Enum):
-    """Precision of the model's arithmetic. `auto` is bf16 on a CUDA device that has it, else fp32; fp16 trains with a
+    """Compute dtype of the model. `auto` is bf16 on a CUDA device that has it, else fp32; fp16 trains with a
     scaled loss."""
 
     AUTO = "auto"
@@ -56,7 +56,7 @@ class TrainingDtype(str, Enum):
 
 
 class LoraDtype(str, Enum):
-    """Precision of the trained weights and of the saved file."""
+    """Dtype of the trained parameters and of the saved file."""
 
     FP32 = "fp32"
     BF16 = "bf16"
@@ -138,7 +138,7 @@ class OptimizerConfig:
 class TrainConfig:
     """The run. `steps` counts optimizer steps in all; t = timestep / 1000 after the shift, 1 = noise.
 
-    `timestep_min` and `timestep_max` squeeze the drawn t into their range. `validation_split` is a share of the source
+    The drawn t is rescaled to [`timestep_min`, `timestep_max`]. `validation_split` is a fraction of the source
     photographs. `save_every` 0 = only at the end. `min_snr_gamma` 0 = off, for eps and v models only.
     """
 

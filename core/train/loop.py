@@ -27,7 +27,7 @@ from .run import RunFiles, choose_run, run_identity, warn_of_broken_off
 from .run_samples import RunSamples
 from .sampling import PictureSampler
 from .state import Identity, TrainState
-from .step import MicroResult, RegionSums, micro_batch_loss, refuse_non_finite
+from .step import MicroResult, RegionSums, TrainedModel, micro_batch_loss, refuse_non_finite
 from .validation import validation_loss
 from .window import MicroBatch, Window, plan_window
 
@@ -167,18 +167,11 @@ class _Run:
     def _backward(self, state: TrainState, window: Window, micro: MicroBatch) -> MicroResult:
         config, settings = self.config, self.settings
         prior_weight = prior_weight_at(settings, state.step, config.steps) if settings else 0.0
-        with self.denoiser.autograd_context(config.gradient_checkpointing):
-            result = micro_batch_loss(
-                micro,
-                window,
-                self.denoiser,
-                state.adapters,
-                state.teacher,
-                settings,
-                prior_weight,
-                config.training_dtype,
-                config.gradient_checkpointing,
-            )
+        model = TrainedModel(
+            self.denoiser, state.adapters, state.teacher, config.training_dtype, config.gradient_checkpointing
+        )
+        with self.denoiser.autograd_context(model.checkpoint):
+            result = micro_batch_loss(micro, window, model, settings, prior_weight)
             refuse_non_finite(result, micro, state.step + 1)
             state.scale_loss(result.loss).backward()
         return result
@@ -195,7 +188,7 @@ class _Run:
         due = step in (0, self.config.steps) or self._keeps(step) or epoch_ends
         if not due or not self.split.validation or state.history.is_validated(step):
             return
-        with state.adapters.holding(state.result_values):
+        with state.adapters.swapped_in(state.result_values):
             value = validation_loss(
                 self.split, self.denoiser, state.adapters, self.settings, self.config, self.observer
             )

@@ -17,7 +17,7 @@ from .config import Algorithm, LoraConfig, TrainConfig
 from .denoiser import Denoiser, Family
 from .order import TrainingOrder
 from .recipe import TrainingRecipe
-from .step import arithmetic
+from .step import resolve_dtype
 
 # `ss_base_model_version`, by which kohya's trainers and web UIs tell what a LoRA is for; for others the architecture.
 _BASE_VERSIONS = {
@@ -73,7 +73,7 @@ def lora_metadata(
         "ss_total_batch_size": config.batch_size * config.gradient_accumulation_steps,
         "ss_gradient_accumulation_steps": config.gradient_accumulation_steps,
         "ss_gradient_checkpointing": config.gradient_checkpointing,
-        "ss_mixed_precision": _PRECISIONS[arithmetic(config.training_dtype, denoiser.device)],
+        "ss_mixed_precision": _PRECISIONS[resolve_dtype(config.training_dtype, denoiser.device)],
         "ss_timestep_sampling": config.timestep_sampling.value,
         "ss_min_snr_gamma": config.min_snr_gamma or None,
         "ss_caption_dropout_rate": config.caption_dropout,

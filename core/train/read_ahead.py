@@ -1,4 +1,4 @@
-"""The next window is read from disk while the model works on this one."""
+"""Reads the next accumulation window from disk while the model works on this one."""
 
 from __future__ import annotations
 

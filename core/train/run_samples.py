@@ -50,7 +50,7 @@ class RunSamples:
             return
         state.adapters.set_dropout_seeds(())
         try:
-            with state.adapters.holding(state.result_values):
+            with state.adapters.swapped_in(state.result_values):
                 samples = self._sampling.draw(self._denoiser, self._check)
             picture = sample_sheet(samples)
             save_image(path, picture)

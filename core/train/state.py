@@ -91,7 +91,7 @@ class TrainState:
         return evaluated_values(self._optimizer, self._parameters)
 
     def zero_grad(self) -> None:
-        """Forget gradients, as before a window."""
+        """Forget gradients, as before an accumulation window."""
         self._optimizer.zero_grad(set_to_none=True)
 
     def scale_loss(self, loss: torch.Tensor) -> torch.Tensor:
@@ -162,7 +162,7 @@ class TrainState:
     def save(self, path: Path, identity: Identity, warnings: Sequence[str] = ()) -> None:
         """Write the state and what was warned of so far, whole or not at all. DiskError when the disk is full or
         refuses."""
-        course = {
+        history = {
             "points": points_to_json(self.history.points),
             "validation": self.history.validation,
             "warnings": list(warnings),
@@ -177,7 +177,7 @@ class TrainState:
             "average": [value.cpu() for value in self._average.values] if self._average else [],
             "teacher": [value.cpu() for value in self.teacher.values],
             "loss_scale": self._loss_scale.to_save if self._loss_scale else (1.0, 0),
-            "course": json.dumps(course),
+            "course": json.dumps(history),
         }
         with atomic_write(path) as temporary:
             try:
@@ -194,13 +194,13 @@ def load_state(path: Path) -> SavedState:
     if content["format"] != _FORMAT:
         raise TrainingError(f"{path} is no training state of this version ({_FORMAT}); {_REMEDY}.")
     try:
-        course, identity = json.loads(content["course"]), json.loads(content["identity"])
+        history, identity = json.loads(content["course"]), json.loads(content["identity"])
         lists = [content[name] for name in ("adapter", "average", "teacher")]
         if not all(isinstance(each, list) and all(map(torch.is_tensor, each)) for each in lists):
             raise TypeError("no tensors")
         if [type(each) for each in (content["step"], identity, content["optimizer"])] != [int, dict, dict]:
             raise TypeError("of another kind")
-        points, warnings = points_from_json(course["points"]), course.get("warnings", [])
+        points, warnings = points_from_json(history["points"]), history.get("warnings", [])
         if [point.step for point in points] != list(range(1, len(points) + 1)) or len(points) != content["step"]:
             raise ValueError("steps are missing")
         if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
@@ -215,8 +215,8 @@ def load_state(path: Path) -> SavedState:
             content["loss_scale"],
             History(
                 points,
-                [(step, value) for step, value in course["validation"]],
-                [scores_from_json(each) for each in course.get("scores", [])],
+                [(step, value) for step, value in history["validation"]],
+                [scores_from_json(each) for each in history.get("scores", [])],
             ),
             warnings,
         )

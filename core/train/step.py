@@ -1,4 +1,4 @@
-"""One micro-batch forward and backward: its share of the window's loss, and what the log says about it.
+"""One micro-batch, forward: its part of the accumulation window's loss, and what the log says about it.
 
 Shapes: B batch, C channels, T latent frames, h, w latent grid. Sums are float32.
 """
@@ -22,7 +22,7 @@ from .window import MicroBatch, Window
 
 @dataclass(frozen=True)
 class RegionSums:
-    """Σ w·err and Σ w inside the mask and outside of it; they add up over a window and are divided once."""
+    """Σ w·err and Σ w inside the mask and outside of it; summed over an accumulation window, then divided."""
 
     inside: float = 0.0
     inside_weight: float = 0.0
@@ -48,8 +48,9 @@ class RegionSums:
 
 @dataclass(frozen=True, eq=False)
 class MicroResult:
-    """A micro-batch's part of the window's loss, already divided, with a graph; its sums by region; the names of the
-    samples whose error is not finite; and of the loss the drift from the teacher, unweighted, where one was asked."""
+    """A micro-batch's part of the accumulation window's loss, normalised, with a graph; its sums by region; the names
+    of the samples whose error is not finite; and its part of the prior loss, before `prior_weight`, where there is
+    one."""
 
     loss: torch.Tensor
     sums: RegionSums
@@ -57,53 +58,57 @@ class MicroResult:
     prior: float | None = None
 
 
-def arithmetic(dtype: TrainingDtype, device: torch.device) -> torch.dtype:
-    """The type that `dtype` means on a device."""
+def resolve_dtype(dtype: TrainingDtype, device: torch.device) -> torch.dtype:
+    """The torch dtype that `dtype` means on a device."""
     if dtype is TrainingDtype.AUTO:
         able = device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if able else torch.float32
     return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[dtype.value]
 
 
-def precision(denoiser: Denoiser, dtype: TrainingDtype) -> AbstractContextManager[object]:
-    """The context in which the model computes."""
-    chosen = arithmetic(dtype, denoiser.device)
+def autocast_context(denoiser: Denoiser, dtype: TrainingDtype) -> AbstractContextManager[object]:
+    """The autocast context of a forward pass; without autocast where `dtype` is fp32."""
+    chosen = resolve_dtype(dtype, denoiser.device)
     if chosen is torch.float32:
         return torch.autocast(denoiser.device.type, enabled=False)
     return torch.autocast(denoiser.device.type, dtype=chosen)
 
 
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A frozen model, what is trained in it and its teacher; and how a forward pass runs: in which dtype, and whether
+    activations are checkpointed."""
+
+    denoiser: Denoiser
+    adapters: LoraAdapters
+    teacher: Teacher
+    dtype: TrainingDtype
+    checkpoint: bool
+
+
 def micro_batch_loss(
-    micro: MicroBatch,
-    window: Window,
-    denoiser: Denoiser,
-    adapters: LoraAdapters,
-    teacher: Teacher,
-    settings: MaskLossSettings | None,
-    prior_weight: float,
-    dtype: TrainingDtype,
-    checkpoint: bool,
+    micro: MicroBatch, window: Window, model: TrainedModel, settings: MaskLossSettings | None, prior_weight: float
 ) -> MicroResult:
     """Run the model on a micro-batch and weigh its error; `prior_weight` is that of prior preservation in this step."""
-    device = denoiser.device
+    denoiser, device = model.denoiser, model.denoiser.device
     rules = settings or MaskLossSettings()
     clean = denoiser.normalise(micro.raw_BCThw.to(device))
     noise, t = micro.noise_BCThw.to(device), micro.t_B.to(device)
-    taught = prior = None
+    teacher_residual = prior = None
     if prior_weight > 0:
-        with teacher.teaching(), precision(denoiser, dtype):
-            taught = denoiser.predict(clean, noise, t, micro.text, False)
-    adapters.set_dropout_seeds(micro.dropout_seeds)
-    with precision(denoiser, dtype):
-        difference = denoiser.predict(clean, noise, t, micro.text, checkpoint)
-    error = elementwise_error(difference, rules)
-    share = unnormalised_loss(error, micro.weights_B1Thw.to(device), rules.normalization, micro.scale_B.to(device))
-    loss = share / float(window.divisor)  # a number, because the divisor is float64, which Apple GPUs lack
-    if taught is not None:
-        # Both differences are against the same target, so theirs is that of the two predictions.
-        drift = elementwise_error(difference - taught, rules)
+        with model.teacher.forward_context(), autocast_context(denoiser, model.dtype):
+            teacher_residual = denoiser.predict(clean, noise, t, micro.text, False)
+    model.adapters.set_dropout_seeds(micro.dropout_seeds)
+    with autocast_context(denoiser, model.dtype):
+        residual = denoiser.predict(clean, noise, t, micro.text, model.checkpoint)
+    error = elementwise_error(residual, rules)
+    numerator = unnormalised_loss(error, micro.weights_B1Thw.to(device), rules.normalization, micro.scale_B.to(device))
+    loss = numerator / float(window.normaliser)  # a number, because the normaliser is float64, which Apple GPUs lack
+    if teacher_residual is not None:
+        # Both residuals are against the same target, so their difference is that of the two predictions.
+        drift = elementwise_error(residual - teacher_residual, rules)
         prior = unnormalised_loss(drift, micro.prior_B1Thw.to(device), Normalization.PER_SAMPLE) / float(
-            window.prior_divisor
+            window.prior_normaliser
         )
         loss = loss + prior_weight * prior
     finite = torch.isfinite(error.detach().sum(dim=(1, 2, 3, 4))).tolist()

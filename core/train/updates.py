@@ -63,16 +63,16 @@ def learning_rate_at(step: int, steps: int, config: OptimizerConfig) -> float:
 
 
 class MovingAverage:
-    """Exponential moving average of parameters, in float32. With `settling` the decay is (1+n)/(10+n) early on, so that
-    the start does not linger."""
+    """Exponential moving average of parameters, in float32. With `warm_up` the decay is at most (1+n)/(10+n) in
+    step n, so that the first values weigh little."""
 
-    def __init__(self, decay: float, parameters: Sequence[torch.nn.Parameter], settling: bool = True) -> None:
+    def __init__(self, decay: float, parameters: Sequence[torch.nn.Parameter], warm_up: bool = True) -> None:
         self.values = [parameter.detach().float().clone() for parameter in parameters]
         self._decay = decay
-        self._settling = settling
+        self._warm_up = warm_up
 
     def update(self, parameters: Sequence[torch.nn.Parameter], step: int) -> None:
         """Take in the parameters as they are after optimizer step `step` (0-based)."""
-        decay = min(self._decay, (1 + step) / (10 + step)) if self._settling else self._decay
+        decay = min(self._decay, (1 + step) / (10 + step)) if self._warm_up else self._decay
         for value, parameter in zip(self.values, parameters, strict=True):
             value.lerp_(parameter.detach().float(), 1.0 - decay)

@@ -13,7 +13,7 @@ from .config import TrainConfig
 from .denoiser import Denoiser
 from .observer import TrainObserver
 from .order import stream_seed
-from .step import precision
+from .step import autocast_context
 from .window import cached_masks, load_conditioning, timesteps, weigh_samples
 
 _LEVELS = 4
@@ -38,26 +38,28 @@ def validation_loss(
     """
     adapters.set_dropout_seeds(())
     rules = settings or MaskLossSettings()
-    share = torch.zeros(())
-    divisor = torch.zeros(())
+    numerator = torch.zeros(())
+    normaliser = torch.zeros(())
     counts = False
     t_B = timesteps((torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS, config, denoiser)
     with torch.no_grad():
         for entry in split.validation:
             observer.check()
-            raw, present = cached_masks(split.validation_cache, (entry,) * _LEVELS)
-            weighed = weigh_samples(raw, present, present, t_B, settings, config, denoiser)
+            cached, present = cached_masks(split.validation_cache, (entry,) * _LEVELS)
+            weighed = weigh_samples(cached, present, present, t_B, settings, config, denoiser)
             weights = weighed.weights_B1Thw
             counts = counts or bool(weights.any())
-            error = elementwise_error(_differences(split, entry, t_B, denoiser, config), rules).cpu()
+            error = elementwise_error(_residuals(split, entry, t_B, denoiser, config), rules).cpu()
             for level in range(_LEVELS):
                 row = slice(level, level + 1)
-                share = share + unnormalised_loss(error[row], weights[row], rules.normalization, weighed.scale_B[row])
-                divisor = divisor + loss_normaliser(weights[row], error.shape[1], rules.normalization)
-    return float(share / divisor.clamp(min=torch.finfo(torch.float32).tiny)) if counts else None
+                numerator = numerator + unnormalised_loss(
+                    error[row], weights[row], rules.normalization, weighed.scale_B[row]
+                )
+                normaliser = normaliser + loss_normaliser(weights[row], error.shape[1], rules.normalization)
+    return float(numerator / normaliser.clamp(min=torch.finfo(torch.float32).tiny)) if counts else None
 
 
-def _differences(
+def _residuals(
     split: Split, entry: CacheEntry, t_B: torch.Tensor, denoiser: Denoiser, config: TrainConfig
 ) -> torch.Tensor:
     """(4,C,T,h,w): prediction minus target at each noise level."""
@@ -68,6 +70,6 @@ def _differences(
     clean = denoiser.normalise(cache.latent(entry)[None].to(device)).expand_as(noise)
     t = t_B.to(device)
     text = load_conditioning(cache, entry, denoiser)
-    with precision(denoiser, config.training_dtype):
+    with autocast_context(denoiser, config.training_dtype):
         rows = [denoiser.predict(clean[[level]], noise[[level]], t[[level]], [text], False) for level in range(_LEVELS)]
     return torch.cat(rows)

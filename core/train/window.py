@@ -1,9 +1,10 @@
-"""One optimizer step's samples, read and planned before the first forward pass: what is drawn, the weights, and the
-divisor.
+"""One optimizer step's samples (an accumulation window), read and planned before the first forward pass: what is drawn,
+the weights, and the loss normaliser.
 
 Shapes: B batch, C channels, T latent frames, h, w latent grid. Weights are float32 in [0, 1].
 Every draw of a sample comes from its own generator, seeded by the run's seed, the epoch and which occurrence of which
-item it is. So it does not matter how a window is cut into micro-batches, nor whether the run was interrupted.
+item it is. So it does not matter how an accumulation window is cut into micro-batches, nor whether the run was
+interrupted.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from .order import Occurrence, stream_seed
 
 @dataclass(frozen=True, eq=False)
 class MicroBatch:
-    """Samples of one latent shape that go through the model together.
+    """Samples of one latent shape, which run in one forward pass.
 
-    `raw` are the latents as the autoencoder gave them, `text` each sample's caption or the empty one, and what an
-    image-to-video model is given. `mask` is the cached mask (after invert), `weights` what the loss uses, `prior` the
+    `raw` are the unnormalised latents, `text` each sample's caption or the empty one, and what an image-to-video model
+    is given. `mask` is the cached mask (after invert), `weights` what the loss uses, `prior` the
     region held to the base model (all zero when prior preservation is off), `scale_B` a factor of each sample's loss.
     """
 
@@ -47,11 +48,13 @@ class MicroBatch:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Everything between two optimizer steps. `near_zero` names samples whose weights are too small to say anything."""
+    """An accumulation window: everything between two optimizer steps. The loss is divided by `normaliser`, prior
+    preservation by `prior_normaliser`, both summed over its micro-batches. `near_zero` names samples whose weights are
+    too small to say anything."""
 
     micro_batches: tuple[MicroBatch, ...]
-    divisor: torch.Tensor
-    prior_divisor: torch.Tensor
+    normaliser: torch.Tensor
+    prior_normaliser: torch.Tensor
     near_zero: tuple[str, ...]
     coverage: float
 
@@ -64,23 +67,23 @@ def plan_window(
     config: TrainConfig,
     denoiser: Denoiser,
 ) -> Window:
-    """Read, draw and weigh all samples of a window. Without `settings` every weight is 1.
+    """Read, draw and weigh all samples of an accumulation window. Without `settings` every weight is 1.
 
     CacheError naming a file that cannot be read.
     """
     micro_batches = tuple(plan_micro_batch(batch, cache, entries, settings, config, denoiser) for batch in batches)
     normalization = settings.normalization if settings else Normalization.PER_SAMPLE
-    divisor = torch.zeros((), dtype=torch.float64)
-    prior_divisor = torch.zeros((), dtype=torch.float64)
+    normaliser = torch.zeros((), dtype=torch.float64)
+    prior_normaliser = torch.zeros((), dtype=torch.float64)
     for micro in micro_batches:
         channels = micro.noise_BCThw.shape[1]
-        divisor = divisor + loss_normaliser(micro.weights_B1Thw.double(), channels, normalization)
-        prior_divisor = prior_divisor + loss_normaliser(micro.prior_B1Thw, channels, Normalization.PER_SAMPLE)
+        normaliser = normaliser + loss_normaliser(micro.weights_B1Thw.double(), channels, normalization)
+        prior_normaliser = prior_normaliser + loss_normaliser(micro.prior_B1Thw, channels, Normalization.PER_SAMPLE)
     cells = sum(micro.mask_B1Thw.numel() for micro in micro_batches)
     return Window(
         micro_batches,
-        divisor.clamp(min=torch.finfo(torch.float32).tiny),
-        prior_divisor,
+        normaliser.clamp(min=torch.finfo(torch.float32).tiny),
+        prior_normaliser,
         tuple(
             entry.name
             for micro in micro_batches
@@ -99,16 +102,16 @@ def plan_micro_batch(
     config: TrainConfig,
     denoiser: Denoiser,
 ) -> MicroBatch:
-    """The draws and weights of samples that share a latent shape."""
+    """What is drawn for samples of one latent shape, and their weights."""
     chosen = tuple(entries[occurrence.entry] for occurrence in batch)
     seeds = tuple(stream_seed("sample", config.seed, each.epoch, each.entry, each.repeat) for each in batch)
-    draws_B3, noise = draw_samples(seeds, chosen[0].latent_shape)
-    t_B = timesteps(draws_B3[:, 0], config, denoiser)
-    raw, present = cached_masks(cache, chosen)
-    masked = present & (draws_B3[:, 1] < settings.probability) if settings else present
-    weighed = weigh_samples(raw, present, masked, t_B, settings, config, denoiser)
+    uniform_B3, noise = draw_samples(seeds, chosen[0].latent_shape)
+    t_B = timesteps(uniform_B3[:, 0], config, denoiser)
+    cached, present = cached_masks(cache, chosen)
+    masked = present & (uniform_B3[:, 1] < settings.probability) if settings else present
+    weighed = weigh_samples(cached, present, masked, t_B, settings, config, denoiser)
     latents = torch.stack([cache.latent(entry) for entry in chosen])
-    dropped = (draws_B3[:, 2] < config.caption_dropout).tolist()
+    dropped = (uniform_B3[:, 2] < config.caption_dropout).tolist()
     text = tuple(
         load_conditioning(cache, entry, denoiser, without) for entry, without in zip(chosen, dropped, strict=True)
     )
@@ -129,7 +132,7 @@ class SampleWeights:
 
 
 def weigh_samples(
-    raw_B1Thw: torch.Tensor,
+    cached_B1Thw: torch.Tensor,
     present_B: torch.Tensor,
     masked_B: torch.Tensor,
     t_B: torch.Tensor,
@@ -137,23 +140,23 @@ def weigh_samples(
     config: TrainConfig,
     denoiser: Denoiser,
 ) -> SampleWeights:
-    """How samples with the cached weights `raw` count at the timesteps `t`, in training and in an evaluation.
+    """How samples with the weights `cached` count at the timesteps `t`, in training and in an evaluation.
 
     present_B: bool, which have cached weights at all; masked_B: bool, for which of those the mask acts now. Without
     `settings` every weight is 1.
     """
-    ones = torch.ones_like(raw_B1Thw)
+    ones = torch.ones_like(cached_B1Thw)
     if settings is None:
-        mask, weights, prior, scale = raw_B1Thw, ones, torch.zeros_like(raw_B1Thw), torch.ones(len(raw_B1Thw))
+        mask, weights, prior, scale = cached_B1Thw, ones, torch.zeros_like(cached_B1Thw), torch.ones(len(cached_B1Thw))
     else:
         masked = masked_B.reshape(-1, 1, 1, 1, 1)
         inverted = present_B.reshape(-1, 1, 1, 1, 1) & settings.invert
-        mask = torch.where(inverted, 1.0 - raw_B1Thw, raw_B1Thw)
-        weights = torch.where(masked, transform_weights(raw_B1Thw, settings), ones)
-        nothing = torch.zeros_like(raw_B1Thw)
-        region = prior_region(raw_B1Thw, weights, settings) if settings.prior_weight > 0 else nothing
+        mask = torch.where(inverted, 1.0 - cached_B1Thw, cached_B1Thw)
+        weights = torch.where(masked, transform_weights(cached_B1Thw, settings), ones)
+        nothing = torch.zeros_like(cached_B1Thw)
+        region = prior_region(cached_B1Thw, weights, settings) if settings.prior_weight > 0 else nothing
         prior = torch.where(masked, region, nothing)
-        scale = torch.where(masked_B, area_scale(raw_B1Thw, settings), torch.ones(len(raw_B1Thw)))
+        scale = torch.where(masked_B, area_scale(cached_B1Thw, settings), torch.ones(len(cached_B1Thw)))
     if config.min_snr_gamma > 0:
         scale = scale * min_snr_weight(denoiser, t_B, config.min_snr_gamma)
     return SampleWeights(mask, weights, prior, scale)
@@ -168,26 +171,27 @@ def load_conditioning(
 
 
 def draw_samples(seeds: Sequence[int], shape: tuple[int, int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Three even draws in [0, 1) per sample (timestep, mask, caption), (B,3) float64, and noise (B,C,T,h,w).
+    """Uniform random numbers in [0, 1), (B,3) float64, for timestep, mask and caption; and noise (B,C,T,h,w).
 
-    All are always drawn, so that switching one setting on moves no other draw.
+    All are always drawn, so that switching one setting on changes no other number.
     """
-    draws: list[torch.Tensor] = []
+    uniform: list[torch.Tensor] = []
     noise: list[torch.Tensor] = []
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
-        draws.append(torch.rand(3, generator=generator, dtype=torch.float64))
+        uniform.append(torch.rand(3, generator=generator, dtype=torch.float64))
         noise.append(torch.randn(shape, generator=generator))
-    return torch.stack(draws), torch.stack(noise)
+    return torch.stack(uniform), torch.stack(noise)
 
 
-def timesteps(even_B: torch.Tensor, config: TrainConfig, denoiser: Denoiser) -> torch.Tensor:
-    """(B,) float32 t from even draws: the distribution's quantile, shifted where asked, squeezed into the range."""
+def timesteps(uniform_B: torch.Tensor, config: TrainConfig, denoiser: Denoiser) -> torch.Tensor:
+    """(B,) float32 t: uniform random numbers mapped by the distribution's inverse CDF, shifted where asked, rescaled to
+    [timestep_min, timestep_max]."""
     sampling = config.timestep_sampling
     if sampling is TimestepSampling.UNIFORM:
-        t = even_B
+        t = uniform_B
     elif sampling is TimestepSampling.LOGIT_NORMAL or sampling is TimestepSampling.SHIFT:
-        t = torch.sigmoid(math.sqrt(2.0) * torch.erfinv(2.0 * even_B - 1.0))
+        t = torch.sigmoid(math.sqrt(2.0) * torch.erfinv(2.0 * uniform_B - 1.0))
         t = denoiser.shift(t) if sampling is TimestepSampling.SHIFT else t
     else:
         raise unhandled_choice(sampling)

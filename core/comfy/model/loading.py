@@ -12,7 +12,7 @@ import torch
 
 from ...errors import TrainingError
 from ...train.config import TrainingDtype
-from ...train.step import arithmetic
+from ...train.step import resolve_dtype
 
 # Of a device's memory, kept free of weights for activations, gradients and the optimizer.
 _FREE_FRACTION = 0.3
@@ -36,7 +36,7 @@ def disable_dynamic_memory(model: Any, management: Any, stack: ExitStack) -> Any
 
 def set_compute_dtype(dtype: TrainingDtype | None, patcher: Any, management: Any, stack: ExitStack) -> Any:
     """The patcher, or a clone that computes in fp32 where its own 16-bit dtype is not `dtype`."""
-    wanted = None if dtype is None else arithmetic(dtype, torch.device(patcher.load_device))
+    wanted = None if dtype is None else resolve_dtype(dtype, torch.device(patcher.load_device))
     if wanted is None or sampling_dtype(patcher) in (wanted, torch.float32):
         return patcher
     clone = patcher.clone()

@@ -133,7 +133,7 @@ def test_holding_other_values_is_undone():
     adapters = filled(adapters_on(net, LoraConfig()))
     with adapters.attach():
         acting = net(picture())
-        with adapters.holding([torch.zeros_like(parameter) for parameter in adapters.parameters]):
+        with adapters.swapped_in([torch.zeros_like(parameter) for parameter in adapters.parameters]):
             assert torch.equal(net(picture()), small_net()(picture()))
         assert torch.equal(net(picture()), acting)
 

@@ -28,8 +28,8 @@ def test_what_is_not_known_is_no_number_in_the_loss_map():
 
 
 def test_the_drift_from_the_teacher_is_among_them_where_one_was_asked():
-    taught = [POINTS[0], *(replace(point, prior=point.loss / 4) for point in POINTS[1:])]
-    assert loss_map(History(taught))["prior"] == [None, 0.0625, 0.03125]
+    with_prior = [POINTS[0], *(replace(point, prior=point.loss / 4) for point in POINTS[1:])]
+    assert loss_map(History(with_prior))["prior"] == [None, 0.0625, 0.03125]
 
 
 def test_points_of_a_log_without_it_are_read():

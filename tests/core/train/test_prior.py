@@ -46,7 +46,7 @@ def answer(values, call) -> torch.Tensor:
     """What the model with these adapter values says to a recorded question."""
     denoiser = DemoDenoiser()
     adapters = adapters_at_the_start(denoiser)
-    with torch.no_grad(), adapters.attach(), adapters.holding(values):
+    with torch.no_grad(), adapters.attach(), adapters.swapped_in(values):
         return denoiser.predict(*call[0])
 
 
@@ -59,15 +59,15 @@ def test_the_ema_teacher_answers_with_the_average_of_the_adapters_so_far(run, tm
     denoiser = Recording()
     run("whole", EMA, steps=4, optimizer=FAST, denoiser=denoiser)
     # The teacher is asked first: the average takes the place of the parameters that the way back needs.
-    taught, learning = denoiser.calls[::2], denoiser.calls[1::2]
-    assert all(torch.equal(mine[0][1], its[0][1]) for mine, its in zip(learning, taught, strict=True))
+    teacher_calls, learning = denoiser.calls[::2], denoiser.calls[1::2]
+    assert all(torch.equal(mine[0][1], its[0][1]) for mine, its in zip(learning, teacher_calls, strict=True))
     first, second, third = (adapter_after(run, tmp_path, steps, EMA) for steps in (1, 2, 3))
     average = [value.detach() for value in adapters_at_the_start().parameters]
     for values in (first, second, third):
         average = [0.75 * mine + 0.25 * its for mine, its in zip(average, values, strict=True)]
-    assert torch.allclose(taught[3][1], answer(average, taught[3]), atol=1e-5)
-    assert not torch.allclose(taught[3][1], answer(third, taught[3]), atol=1e-5), "the student"
-    assert torch.equal(taught[0][1], learning[0][1]), "both start as the base model"
+    assert torch.allclose(teacher_calls[3][1], answer(average, teacher_calls[3]), atol=1e-5)
+    assert not torch.allclose(teacher_calls[3][1], answer(third, teacher_calls[3]), atol=1e-5), "the student"
+    assert torch.equal(teacher_calls[0][1], learning[0][1]), "both start as the base model"
 
 
 def test_the_loss_is_the_weighted_error_plus_the_drift_from_the_teacher(run, make_cache):
@@ -112,7 +112,7 @@ def test_the_teacher_has_no_dropout_and_leaves_the_student_as_it_was(run):
     )
     with adapters.attach():
         adapters.set_dropout_seeds((7,))
-        with teacher.teaching():
+        with teacher.forward_context():
             first = denoiser.predict(*question, False)
         assert not first.requires_grad
         student = denoiser.predict(*question, False)

@@ -53,7 +53,7 @@ def test_any_cut_into_micro_batches_gives_the_loss_of_one_batch(cache, normaliza
             unnormalised_loss(error, micro.weights_B1Thw, normalization, micro.scale_B)
             for error, micro in zip(errors(planned), planned.micro_batches, strict=True)
         )
-        losses.append(share / planned.divisor)
+        losses.append(share / planned.normaliser)
     one = window(cache, [[0, 1, 2, 3]], settings)
     micro = one.micro_batches[0]
     assert torch.allclose(losses[0], masked_loss(errors(one)[0], micro.weights_B1Thw, normalization, micro.scale_B))
@@ -70,7 +70,7 @@ def test_gradcheck_of_the_windowed_loss(cache, normalization):
             unnormalised_loss(difference**2, micro.weights_B1Thw, normalization, micro.scale_B)
             for difference, micro in zip(differences, planned.micro_batches, strict=True)
         ]
-        return torch.stack(shares).sum() / planned.divisor
+        return torch.stack(shares).sum() / planned.normaliser
 
     # Two channels are enough, and keep the numeric Jacobian small.
     inputs = [micro.noise_BCThw[:, :2].double().requires_grad_(True) for micro in planned.micro_batches]
@@ -80,7 +80,7 @@ def test_gradcheck_of_the_windowed_loss(cache, normalization):
 def test_a_window_of_empty_masks_is_zero_with_finite_gradients(cache):
     planned = window(cache, [[3]], MaskLossSettings(normalization=Normalization.BATCH))
     error = torch.ones(1, 16, 1, SIZE[1], SIZE[0], requires_grad=True)
-    loss = unnormalised_loss(error, planned.micro_batches[0].weights_B1Thw, Normalization.BATCH) / planned.divisor
+    loss = unnormalised_loss(error, planned.micro_batches[0].weights_B1Thw, Normalization.BATCH) / planned.normaliser
     loss.backward()
     assert loss == 0
     assert torch.equal(error.grad, torch.zeros_like(error))
