@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..core.cache.entries import WHOLE
 from ..core.cache.export import export_reference
 from ..core.cache.inspection import EntryCheck, Inspection, inspect_cache, prune_cache
 from ..core.cache.store import open_cache
@@ -49,6 +51,9 @@ def _lines(inspection: Inspection) -> Iterator[str]:
         yield "unfinished  caching was broken off; run CacheLatents again, it goes on from there"
     yield "buckets     " + ", ".join(f"{width}x{height}: {n}" for (width, height), n in inspection.buckets.items())
     yield "masks       " + ", ".join(f"{origin.value}: {n}" for origin, n in cache.origin_counts().items())
+    kinds = Counter(entry.kind for entry in entries)
+    if set(kinds) - {WHOLE}:
+        yield "crops       " + ", ".join(f"{kind}: {n}" for kind, n in sorted(kinds.items()))
     if inspection.coverages:
         mean = sum(inspection.coverages) / len(inspection.coverages)
         least, most = inspection.coverages[0], inspection.coverages[-1]
@@ -82,5 +87,6 @@ def _file_line(check: EntryCheck, stale: str | None) -> str:
     if check.problem:
         return f"DAMAGED     {entry.file}: {check.problem}"
     weights = "mask_weights_*" if check.has_weights else "no mask_weights_*"
-    told = f"{entry.file}: latents_*, {weights} ({entry.origin.value}, coverage {entry.coverage:.1%})"
+    crop = f", {entry.crop}" if entry.crop else ""
+    told = f"{entry.file}: latents_*, {weights} ({entry.origin.value}, coverage {entry.coverage:.1%}{crop})"
     return f"ok          {told}" if stale is None else f"STALE       {told}: {stale}"

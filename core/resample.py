@@ -20,14 +20,20 @@ ASPECT_TOLERANCE_PERCENT = 1
 
 def check_same_aspect(name: str, image_size: Size, mask_size: Size) -> None:
     """ImageError when the aspect ratios differ by more than 1 % (relative): the mask belongs to another picture."""
-    # In whole numbers, so that a difference of exactly 1 % is never refused for its rounding.
-    one, other = mask_size[0] * image_size[1], mask_size[1] * image_size[0]
-    difference = abs(one - other) / min(one, other)
-    if abs(one - other) * 100 > min(one, other) * ASPECT_TOLERANCE_PERCENT:
+    if not is_same_aspect(image_size, mask_size):
+        one, other = mask_size[0] * image_size[1], mask_size[1] * image_size[0]
+        difference = abs(one - other) / min(one, other)
         raise ImageError(
             f"the mask of {name} is {mask_size[0]}x{mask_size[1]} and its image {image_size[0]}x{image_size[1]}: "
             f"their aspect ratios differ by {difference:.1%}, more than 1 %; make the mask from this very image"
         )
+
+
+def is_same_aspect(image_size: Size, other_size: Size) -> bool:
+    """Whether the aspect ratios differ by no more than 1 % (relative)."""
+    # In whole numbers, so that a difference of exactly 1 % is never refused for its rounding.
+    one, other = other_size[0] * image_size[1], other_size[1] * image_size[0]
+    return abs(one - other) * 100 <= min(one, other) * ASPECT_TOLERANCE_PERCENT
 
 
 def shrink_then_enlarge(array: np.ndarray, size: Size, enlarge: int = cv2.INTER_LINEAR) -> np.ndarray:

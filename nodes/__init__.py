@@ -6,6 +6,7 @@ from ..core.host import serve_routes
 from . import (
     cache,
     dataset,
+    dataset_crops,
     dataset_exchange,
     dataset_masks,
     load,
@@ -25,6 +26,7 @@ _MODULES = (
     person,
     dataset,
     dataset_masks,
+    dataset_crops,
     dataset_exchange,
     cache,
     settings,

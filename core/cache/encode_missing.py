@@ -9,21 +9,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain, groupby
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..dataset.items import MaskOrigin
-from ..dataset.load import LoadedClip, expected_origin, load_clip, load_clip_weights, load_fitted
-from ..errors import CacheError
+from ..dataset.crop import Rectangle
+from ..dataset.items import DatasetItem, MaskOrigin
+from ..dataset.load import LoadedClip, expected_origin, load_clip, load_clip_weights, load_fitted, media_size
+from ..errors import CacheError, ImageError
 from ..images import load_image
 from ..progress import Progress
-from ..resample import Size, fit_image, to_latent_grid
+from ..resample import Size, fit_image, is_same_aspect, to_latent_grid
 from ..workers import map_in_order, worker_count
 from .encoders import LatentEncoder
 from .entry_file import (
     CLIP_FRAMES,
     COVERAGE,
+    CROP,
     LATENT_FINGERPRINT,
     MASK_FINGERPRINT,
     MASK_READ,
@@ -192,7 +195,23 @@ def _encode_pixels(rgb_BTHWC: torch.Tensor, plans: Batch, encoder: LatentEncoder
 def _load_control(plan: ItemPlan, own_THWC: np.ndarray) -> np.ndarray:
     if plan.item.control_path is None:
         return own_THWC
-    return fit_image(load_image(plan.item.control_path, plan.bucket)[0], plan.bucket)[None]
+    if plan.cut is None:
+        return fit_image(load_image(plan.item.control_path, plan.bucket)[0], plan.bucket)[None]
+    return fit_image(_cut_control(plan.item, plan.item.control_path, plan.cut), plan.bucket)[None]
+
+
+def _cut_control(item: DatasetItem, path: Path, cut: Rectangle) -> np.ndarray:
+    """The same part of the control image, which first gets the photograph's size where it has another one."""
+    rgb_HWC, whole = load_image(path)[0], media_size(item)
+    size = rgb_HWC.shape[1], rgb_HWC.shape[0]
+    if not is_same_aspect(whole, size):
+        raise ImageError(
+            f"The control image {path} is {size[0]}x{size[1]} and the photograph of the crop {item.name} "
+            f"{whole[0]}x{whole[1]}; give one of its aspect, so that the same part can be cut out."
+        )
+    if size != whole:
+        rgb_HWC = fit_image(rgb_HWC, whole)
+    return cut.cut(rgb_HWC)
 
 
 def _write_entry(
@@ -229,6 +248,8 @@ def _write_entry(
     }
     if not plan.file.startswith(f"{plan.name}_"):
         metadata[NAME] = plan.name
+    if plan.crop:
+        metadata[CROP] = plan.crop
     if plan.clip is not None:
         metadata["frame_count"] = str(plan.frames)
         metadata[CLIP_FRAMES] = ",".join(str(number) for number in plan.clip.frames)

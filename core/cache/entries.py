@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..dataset.crop import Rectangle
 from ..dataset.items import MaskOrigin
 from ..errors import ImageError
 from ..video.reader import VIDEO_SUFFIXES
 
+WHOLE = "whole"
 _CLIP = re.compile(r"_\d{5}-\d{3,}$")
 
 
@@ -32,7 +34,8 @@ class CacheEntry:
     `file` is its path below the cache's directory, `latent_shape` (C,T,h,w). `coverage` is the mean weight on the
     latent grid (1 without a mask), in one-frame training of the target frame. There, frame `target_index` is the one to
     learn and `control_indices` are those given; the latent's frames are in ascending order of index. `image_channels`
-    are those of what the file holds for an image-to-video model: 4 of a mask and the latent's, or 0.
+    are those of what the file holds for an image-to-video model: 4 of a mask and the latent's, or 0. `crop` is empty
+    for a whole picture, else the kind of crop and its rectangle: "face 120,80,300x420".
     """
 
     name: str
@@ -51,6 +54,7 @@ class CacheEntry:
     target_index: int | None = None
     control_indices: tuple[int, ...] = ()
     image_channels: int = 0
+    crop: str = ""
 
     @property
     def source_path(self) -> Path:
@@ -59,6 +63,16 @@ class CacheEntry:
             if source.role == "image":
                 return source.path
         raise ImageError(f"The photograph of {self.name} is not known, because another trainer cached it.")
+
+    @property
+    def kind(self) -> str:
+        """What it shows: bust, face, or whole."""
+        return self.crop.partition(" ")[0] or WHOLE
+
+    @property
+    def rectangle(self) -> Rectangle | None:
+        """What of its photograph it is, in the photograph's pixels; None for all of it."""
+        return Rectangle.parse(self.crop.partition(" ")[2])
 
     @property
     def item_name(self) -> str:

@@ -29,6 +29,8 @@ MASK_FINGERPRINT = "maskloss_mask_fingerprint"
 # How the mask file was read, so that it is not read again while it and the setting stay the same.
 MASK_READ = "maskloss_mask_read"
 CLIP_FRAMES = "maskloss_clip_frames"
+# Of a crop its kind, and what of the photograph it is.
+CROP = "maskloss_crop"
 VERSION = "maskloss_version"
 TEXT_ENCODER = "maskloss_text_encoder"
 ORIGIN = "maskloss_origin"

@@ -61,6 +61,8 @@ class EntryTable(Sequence[CacheEntry]):
                 )  # fmt: skip
                 for column, value in zip(sources.values(), row, strict=True):
                     column.append(value)
+        if not any(columns["crop"]):
+            del columns["crop"]  # as it was before there were crops, so that an older version opens the index too
         return cls(columns, sources)
 
     def files(self) -> Iterator[tuple[str, int]]:

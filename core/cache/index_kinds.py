@@ -53,6 +53,7 @@ ENTRY_KINDS: dict[str, Kind] = {
     "target_index": lambda column: _are_counts([value for value in column if value is not None]),
     "control_indices": _are_tuples(None),
     "image_channels": _are_counts,
+    "crop": _are_texts,
 }
 SOURCE_KINDS: dict[str, Kind] = {
     "role": _are_texts,

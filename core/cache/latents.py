@@ -147,6 +147,7 @@ def _make_entry(plan: ItemPlan, rules: CachingRules) -> CacheEntry:
         target_index=None if one_frame is None else one_frame.target_index,
         control_indices=() if one_frame is None else one_frame.control_indices,
         image_channels=MASK_CHANNELS + header.latent_shape[0] if rules.image_conditioning else 0,
+        crop=plan.crop,
     )
 
 

@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from ..dataset.buckets import bucket_for
+from ..dataset.crop import Rectangle
 from ..dataset.items import DatasetItem, MaskOrigin
 from ..dataset.load import checked_size
 from ..dataset.mask_facts import file_facts
@@ -96,11 +97,12 @@ class CachingRules:
 @dataclass(frozen=True)
 class ItemPlan:
     """The work for one entry: a photograph, or a clip of a video. `name` is the entry's. `seen` saves the next plan
-    from hashing the sources, `mask_read` from reading the mask. `header` is that of an up-to-date file, cut to what the
-    index needs."""
+    from hashing the sources, `mask_read` from reading the mask. `cut` is what of the picture is cached, None for all of
+    it. `header` is that of an up-to-date file, cut to what the index needs."""
 
     item: DatasetItem
     clip: Clip | None
+    cut: Rectangle | None
     name: str
     image_size: tuple[int, int]
     bucket: tuple[int, int]
@@ -119,6 +121,13 @@ class ItemPlan:
         """How many frames are encoded together."""
         return 1 if self.clip is None else len(self.clip.frames)
 
+    @property
+    def crop(self) -> str:
+        """What the index says of a crop; empty where it is none."""
+        if self.item.crop is None:
+            return ""
+        return self.item.crop.kind.value + ("" if self.cut is None else f" {self.cut}")
+
 
 def plan_item(item: DatasetItem, rules: CachingRules) -> tuple[ItemPlan, ...]:
     """Compare the item's files with what is cached: one plan, or one for each clip of a video. Files are hashed, each
@@ -126,7 +135,37 @@ def plan_item(item: DatasetItem, rules: CachingRules) -> tuple[ItemPlan, ...]:
 
     SettingError when the encoder cannot take the bucket or the clips; ImageError when mask and item do not fit.
     """
-    size = checked_size(item) if item.is_video else image_size(item.media_path)
+    whole = checked_size(item) if item.is_video else image_size(item.media_path)
+    clips: tuple[Clip | None, ...] = (None,)
+    if item.is_video:
+        clips = clips_of(probe(item.media_path).times, item.settings.video)
+        if item.is_cut:
+            clips = tuple(clip for clip in clips if item.rectangle(clip) is not None)
+    for clip in clips:
+        if clip is not None:
+            _check_clip(item, len(clip.frames), rules)
+    places = [_place(item, clip, whole, rules) for clip in clips]
+    known = rules.directory / places[0].file if places else rules.directory
+    sources, seen = read_sources(_source_paths(item, rules.one_frame), known) if places else ((), "")
+    return tuple(_plan_entry(item, place, sources, seen, rules) for place in places)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What is cached of an item: a clip (None: the photograph), all of it or the `cut`; at which size and where."""
+
+    clip: Clip | None
+    cut: Rectangle | None
+    size: Size
+    bucket: Size
+    file: str
+
+
+def _place(item: DatasetItem, clip: Clip | None, whole: Size, rules: CachingRules) -> _Place:
+    cut = item.rectangle(clip)
+    if cut is not None:
+        cut.check_inside(item.name, whole)
+    size = whole if cut is None else cut.size
     bucket = bucket_for(size, item.settings)
     stride = rules.encoder.spatial_stride
     if bucket[0] % stride or bucket[1] % stride:
@@ -134,20 +173,7 @@ def plan_item(item: DatasetItem, rules: CachingRules) -> tuple[ItemPlan, ...]:
             f"{item.name} is to be trained at {bucket[0]}x{bucket[1]}, but the sides must be multiples of {stride} px; "
             f"use a resolution and a bucket_step that are."
         )
-    clips: tuple[Clip | None, ...] = (None,)
-    if item.is_video:
-        clips = clips_of(probe(item.media_path).times, item.settings.video)
-    for clip in clips:
-        if clip is not None:
-            _check_clip(item, len(clip.frames), rules)
-    files = [_entry_file(item, clip, size, rules) for clip in clips]
-    sources, seen = (
-        read_sources(_source_paths(item, rules.one_frame), rules.directory / files[0]) if files else ((), "")
-    )
-    return tuple(
-        _plan_entry(item, clip, file, size, bucket, sources, seen, rules)
-        for clip, file in zip(clips, files, strict=True)
-    )
+    return _Place(clip, cut, size, bucket, entry_file_name(_entry_name(item, clip), size, rules.encoder.architecture))
 
 
 def _check_clip(item: DatasetItem, frames: int, rules: CachingRules) -> None:
@@ -169,20 +195,16 @@ def _check_clip(item: DatasetItem, frames: int, rules: CachingRules) -> None:
 
 
 def _plan_entry(
-    item: DatasetItem,
-    clip: Clip | None,
-    file: str,
-    size: Size,
-    bucket: Size,
-    sources: tuple[Source, ...],
-    seen: str,
-    rules: CachingRules,
+    item: DatasetItem, place: _Place, sources: tuple[Source, ...], seen: str, rules: CachingRules
 ) -> ItemPlan:
+    clip, size, bucket, file = place.clip, place.size, place.bucket, place.file
     hashes = {source.role: source.sha256 for source in sources}
     clip_frames = () if clip is None else (clip.frames,)
+    crop = () if place.cut is None else (f"crop {place.cut}",)
+    given = ("image_conditioning",) if rules.image_conditioning else ()
     latent_fingerprint = fingerprint_of(
         FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, rules.one_frame, hashes.get("control", ""),
-        *clip_frames, *(("image_conditioning",) if rules.image_conditioning else ()), *_conversions(item, sources),
+        *clip_frames, *given, *_conversions(item, sources), *crop,
     )  # fmt: skip
     path = rules.directory / file
     header = _read_kept_header(path, latent_fingerprint)
@@ -191,7 +213,7 @@ def _plan_entry(
     read_key = mask_read.rpartition(" ")[2]
     mask_fingerprint = fingerprint_of(
         FORMAT_VERSION, alpha, hashes.get("mask", ""), rules.storage.value, size, bucket, rules.one_frame, *clip_frames,
-        *((read_key,) if read_key else ()),
+        *((read_key,) if read_key else ()), *crop,
     )  # fmt: skip
     action, kept = Action.ENCODE, None
     if header is not None:
@@ -199,8 +221,8 @@ def _plan_entry(
         action = Action.NOTHING if same else Action.WEIGHTS
         kept = _trim_header(header) if same else None
     return ItemPlan(
-        item, clip, _entry_name(item, clip), size, bucket, path, file, latent_fingerprint, mask_fingerprint, mask_read,
-        sources, "" if action is Action.NOTHING else seen, action, kept,
+        item, clip, place.cut, _entry_name(item, clip), size, bucket, path, file, latent_fingerprint, mask_fingerprint,
+        mask_read, sources, "" if action is Action.NOTHING else seen, action, kept,
     )  # fmt: skip
 
 
@@ -228,10 +250,6 @@ def _describe_mask_read(item: DatasetItem, digest: str, header: EntryHeader | No
 
 def _entry_name(item: DatasetItem, clip: Clip | None) -> str:
     return item.name if clip is None else f"{item.name}_{clip.suffix}"
-
-
-def _entry_file(item: DatasetItem, clip: Clip | None, size: Size, rules: CachingRules) -> str:
-    return entry_file_name(_entry_name(item, clip), size, rules.encoder.architecture)
 
 
 def _trim_header(header: EntryHeader) -> EntryHeader:

@@ -25,7 +25,8 @@ _JOB_LENGTH = 16
 def share_job(dataset: Dataset, *settings: object) -> str:
     """What all shares of one cache agree on: the names of all photographs, those of other shares among them, and the
     settings."""
-    names = sorted([*(item.name for item in dataset.items), *(left.item.name for left in dataset.left_out)])
+    # A crop counts as its photograph: of the other shares' photographs nobody knows here which crops they give.
+    names = sorted({item.whole_name for item in (*dataset.items, *(left.item for left in dataset.left_out))})
     return fingerprint_of(*names, *settings)[:_JOB_LENGTH]
 
 

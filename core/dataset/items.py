@@ -13,9 +13,10 @@ from pathlib import Path, PurePosixPath
 from ..errors import DatasetError, SettingError
 from ..mask_meaning import MaskMeaning
 from ..people.identity import PersonDecision
-from ..video.clips import VideoSettings
+from ..video.clips import Clip, VideoSettings
 from ..video.mask_drift import USUAL_TIERS
 from ..video.reader import VIDEO_SUFFIXES
+from .crop import Crop, CropKind, Rectangle
 
 
 class MaskOrigin(str, Enum):
@@ -69,6 +70,7 @@ class DatasetItem:
     `tiers_path` is the mask of everyone in the picture, from before one person was kept; `person` says who was kept.
     `mask_meaning` and `tiers_meaning` are how these two files are read: brightness where a step of ours wrote them.
     `tier_values` are those that the dataset's masks are known to have; a lossy mask video is brought back to them.
+    With `crop` it is a part of its files, and its name ends in what that shows: "anna~face".
     """
 
     name: str
@@ -84,6 +86,7 @@ class DatasetItem:
     mask_meaning: MaskMeaning = MaskMeaning.AUTO
     tiers_meaning: MaskMeaning = MaskMeaning.AUTO
     tier_values: tuple[int, ...] = USUAL_TIERS
+    crop: Crop | None = None
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.name).parts
@@ -96,6 +99,25 @@ class DatasetItem:
     def is_video(self) -> bool:
         """Whether it is a video, by its suffix."""
         return self.media_path.suffix.lower() in VIDEO_SUFFIXES
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether its files show more than the item."""
+        return self.crop is not None and self.crop.is_cut
+
+    @property
+    def whole_name(self) -> str:
+        """The name of the photograph or video that it is a crop of; its own where it is none."""
+        return self.name if self.crop is None else self.name.removesuffix(crop_name("", self.crop.kind))
+
+    def rectangle(self, clip: Clip | None = None) -> Rectangle | None:
+        """What of its photograph (or of that clip of its video) it is; None for all of it."""
+        return None if self.crop is None else self.crop.of(clip)
+
+
+def crop_name(name: str, kind: CropKind) -> str:
+    """What an item's crop is called."""
+    return f"{name}~{kind.value}"
 
 
 @dataclass(frozen=True)
@@ -127,3 +149,15 @@ class Dataset:
         twice = [name for name, count in Counter(item.name for item in self.items).items() if count > 1]
         if twice:
             raise DatasetError(f"The dataset holds {twice[0]} more than once; every item needs a name of its own.")
+
+    @property
+    def photographs(self) -> tuple[int, int]:
+        """How many photographs and videos are kept, whole or as crops, and how many are left out altogether."""
+        kept = {item.whole_name for item in self.items}
+        return len(kept), len({left.item.whole_name for left in self.left_out} - kept)
+
+    @property
+    def crops(self) -> str:
+        """How many crops there are of each kind, in words; empty where there are none."""
+        kinds = Counter(item.crop.kind.value for item in self.items if item.crop is not None)
+        return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))

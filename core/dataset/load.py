@@ -18,9 +18,10 @@ from ..errors import MaskMissingError
 from ..images import has_alpha, image_size, load_image, load_mask
 from ..mask_meaning import MaskMeaning
 from ..resample import Size, check_same_aspect, fit_image, fit_mask
-from ..video.clips import Clip
+from ..video.clips import Clip, clips_of
 from ..video.masks import check_mask_frames, read_mask_frames
 from ..video.reader import probe, read_frames
+from .crop import Rectangle
 from .items import DatasetItem, MaskOrigin
 
 
@@ -83,7 +84,21 @@ def load_fitted(item: DatasetItem, bucket: Size) -> LoadedClip:
 
 def _read_photograph(item: DatasetItem, least: Size | None) -> LoadedItem:
     """As `load_item`, but weights from a file have the file's size. With `least`, which the photograph is shrunk to
-    afterwards, a very large JPEG is decoded smaller."""
+    afterwards, a very large JPEG is decoded smaller. A crop is cut out, with its weights at its own size."""
+    rectangle = item.rectangle()
+    read = _read_whole(item, least if rectangle is None else None)
+    if rectangle is None:
+        return read
+    rectangle.check_inside(item.name, read.size)
+    weights_HW = read.weights_HW
+    if weights_HW is not None:
+        if weights_HW.shape != read.rgb_HWC.shape[:2]:
+            weights_HW = fit_mask(weights_HW, read.size, read.size, keep_mean=True)
+        weights_HW = rectangle.cut(weights_HW)
+    return replace(read, rgb_HWC=rectangle.cut(read.rgb_HWC), weights_HW=weights_HW)
+
+
+def _read_whole(item: DatasetItem, least: Size | None) -> LoadedItem:
     rgb_HWC, alpha_HW = load_image(item.media_path, least)
     opaque = alpha_HW is not None and bool((alpha_HW == 255).all())
     unused_alpha = alpha_HW is not None and not opaque and not item.settings.alpha_mask
@@ -106,9 +121,10 @@ def load_clip(item: DatasetItem, clip: Clip, bucket: Size) -> LoadedClip:
     VideoError and ImageError when a file cannot be read or does not fit; MaskMissingError as `load_item`.
     """
     places = np.asarray(clip.frames)
+    rectangle = item.rectangle(clip)
     rgb_THWC = np.empty((len(clip.frames), bucket[1], bucket[0], 3), np.uint8)
     for number, rgb_HWC in read_frames(item.media_path, clip.frames):
-        rgb_THWC[places == number] = fit_image(rgb_HWC, bucket)
+        rgb_THWC[places == number] = fit_image(_cut(item, rectangle, rgb_HWC), bucket)
     weights_THW = load_clip_weights(item, clip, bucket)
     return LoadedClip(rgb_THWC, weights_THW, expected_origin(item))
 
@@ -117,17 +133,17 @@ def load_clip_weights(item: DatasetItem, clip: Clip, bucket: Size) -> np.ndarray
     """The weights of `load_clip` alone, without decoding the video."""
     places = np.asarray(clip.frames)
     weights_THW: np.ndarray | None = None
-    for number, weights_HW in read_weights(item, clip.frames, bucket):
+    for number, weights_HW in read_weights(item, clip.frames, bucket, item.rectangle(clip)):
         weights_THW = np.empty((len(places), bucket[1], bucket[0]), np.float32) if weights_THW is None else weights_THW
         weights_THW[places == number] = weights_HW
     return weights_THW
 
 
 def read_weights(
-    item: DatasetItem, frames: Sequence[int], size: Size | None = None
+    item: DatasetItem, frames: Sequence[int], size: Size | None = None, rectangle: Rectangle | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (frame number, weights_HW float32 in [0, 1]) of a video's `frames`, brought to `size` as a bucket or at the
-    video's own; nothing where it has no mask. Errors as `load_clip`."""
+    """Yield (frame number, weights_HW float32 in [0, 1]) of a video's `frames`, of all of them or of a `rectangle` in
+    them, brought to `size` as a bucket or at their own; nothing where it has no mask. Errors as `load_clip`."""
     if item.mask_path is None:
         if item.settings.require_mask:
             raise _mask_missing(item)
@@ -135,36 +151,64 @@ def read_weights(
     info = probe(item.media_path)
     for number, mask_HW in read_mask_frames(item.mask_path, info, frames, item.mask_meaning, item.tier_values):
         check_same_aspect(item.name, info.size, (mask_HW.shape[1], mask_HW.shape[0]))
-        yield number, fit_mask(uint8_to_weights(mask_HW), info.size, size or info.size)
+        weights_HW = uint8_to_weights(mask_HW)
+        if rectangle is not None:
+            weights_HW = _cut(item, rectangle, fit_mask(weights_HW, info.size, info.size))
+        own = info.size if rectangle is None else rectangle.size
+        yield number, fit_mask(weights_HW, own, size or own)
 
 
-def load_frame(item: DatasetItem, number: int) -> LoadedItem:
-    """One frame of a video upright, with its weights. Errors as `load_clip`."""
+def load_frame(item: DatasetItem, number: int, rectangle: Rectangle | None = None) -> LoadedItem:
+    """One frame of a video upright, or a `rectangle` in it, with its weights. Errors as `load_clip`."""
     ((_, rgb_HWC),) = read_frames(item.media_path, [number])
-    weights = [weights_HW for _, weights_HW in read_weights(item, [number])]
+    rgb_HWC = _cut(item, rectangle, rgb_HWC)
+    weights = [weights_HW for _, weights_HW in read_weights(item, [number], None, rectangle)]
     return LoadedItem(rgb_HWC, weights[0], MaskOrigin.FILE) if weights else LoadedItem(rgb_HWC, None, MaskOrigin.NONE)
 
 
 def load_picture(item: DatasetItem) -> np.ndarray:
     """The pixels of `load_still`, rgb_HWC uint8. ImageError when the file cannot be read."""
     if not item.is_video:
-        return load_image(item.media_path)[0]
-    ((_, rgb_HWC),) = read_frames(item.media_path, [probe(item.media_path).frames // 2])
-    return rgb_HWC
+        return _cut(item, item.rectangle(), load_image(item.media_path)[0])
+    number, rectangle = still_of(item)
+    ((_, rgb_HWC),) = read_frames(item.media_path, [number])
+    return _cut(item, rectangle, rgb_HWC)
 
 
 def load_still_mask(item: DatasetItem, path: Path, meaning: MaskMeaning) -> np.ndarray:
     """Of any mask of the item, what belongs to `load_still`: mask_HW uint8. ImageError when it cannot be read."""
-    if not item.is_video:
-        return load_mask(path, meaning)
-    info = probe(item.media_path)
-    ((_, mask_HW),) = read_mask_frames(path, info, [info.frames // 2], meaning, item.tier_values)
-    return mask_HW
+    number, rectangle = still_of(item) if item.is_video else (0, item.rectangle())
+    if item.is_video:
+        ((_, mask_HW),) = read_mask_frames(path, probe(item.media_path), [number], meaning, item.tier_values)
+    else:
+        mask_HW = load_mask(path, meaning)
+    if rectangle is None:
+        return mask_HW
+    size = media_size(item)
+    return _cut(item, rectangle, fit_mask(mask_HW, size, size))
 
 
 def load_still(item: DatasetItem) -> LoadedItem:
     """A photograph, or a video's middle frame: something to look at. Errors as `load_item` and `load_clip`."""
-    return load_frame(item, probe(item.media_path).frames // 2) if item.is_video else load_item(item)
+    return load_frame(item, *still_of(item)) if item.is_video else load_item(item)
+
+
+def still_of(item: DatasetItem) -> tuple[int, Rectangle | None]:
+    """Which frame of a video stands for it, and what of that: the middle one, of a crop that of its longest clip."""
+    info = probe(item.media_path)
+    clips = [(clip, cut) for clip in clips_of(info.times, item.settings.video) if (cut := item.rectangle(clip))]
+    if not clips:
+        return info.frames // 2, None
+    clip, rectangle = max(clips, key=lambda each: len(each[0].frames))
+    return clip.frames[len(clip.frames) // 2], rectangle
+
+
+def _cut(item: DatasetItem, rectangle: Rectangle | None, array: np.ndarray) -> np.ndarray:
+    """What of a picture or a mask (H, W, …) the item is."""
+    if rectangle is None:
+        return array
+    rectangle.check_inside(item.name, (array.shape[1], array.shape[0]))
+    return rectangle.cut(array)
 
 
 def frames_at_target_rate(item: DatasetItem) -> tuple[int, ...]:

@@ -136,6 +136,7 @@ def _number_names(owners: dict[int, Path], name: str, taken: set[str]) -> dict[i
 def _folder(item: DatasetItem) -> Path:
     """The folder below which `item` has its name; where it was renamed since, the one that it lies in."""
     stem = item.media_path.with_suffix("")
-    depth = len(PurePosixPath(item.name).parts)
-    renamed = stem.parts[-depth:] != PurePosixPath(item.name).parts
+    parts = PurePosixPath(item.whole_name).parts
+    depth = len(parts)
+    renamed = stem.parts[-depth:] != parts
     return stem.parent if renamed else stem.parents[depth - 1]

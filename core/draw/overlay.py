@@ -47,8 +47,10 @@ def face_overlay(rgb_HWC: np.ndarray, decision: PersonDecision, scale: float = 1
 
     scale: how large `rgb_HWC` is, measured by the picture that was decided about.
     """
-    faces = [replace(score, box=tuple(edge * scale for edge in score.box)) for score in decision.faces]
     height, width = rgb_HWC.shape[:2]
+    faces = [replace(score, box=tuple(edge * scale for edge in score.box)) for score in decision.faces]
+    # In a crop there are faces beside it.
+    faces = [face for face in faces if _is_seen(face.box, width, height)]
     picture = Image.fromarray(rgb_HWC)
     draw = ImageDraw.Draw(picture)
     line = max(2, round((width * height) ** 0.5 / 250))
@@ -64,6 +66,10 @@ def face_overlay(rgb_HWC: np.ndarray, decision: PersonDecision, scale: float = 1
         taken.append(box)
         draw_label(draw, box[:2], text, size_px, _colour(score))
     return np.asarray(picture)
+
+
+def _is_seen(box: tuple[float, float, float, float], width: int, height: int) -> bool:
+    return box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0
 
 
 def parts_overlay(rgb_HWC: np.ndarray, parts: PartMap, opacity: float = PARTS_OPACITY) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..alpha import weights_to_uint8
+from ..dataset.crops import refuse_crops
 from ..dataset.files import check_case, hash_of
 from ..dataset.items import Dataset, DatasetItem
 from ..dataset.load import uses_mask_file
@@ -32,6 +33,7 @@ from .kept_parts import KeptParts
 from .known_hair import HAIR_VALUES, hair_values
 from .ledger import FileState, Ledger, Record, open_ledger, target_for
 from .licences import FORBIDS_BIOMETRICS
+from .part_values import PART_VALUES, part_values
 from .tiered import TieredMask, tiered_mask
 from .video_tiers import write_video_tiers
 
@@ -73,6 +75,7 @@ def build_masks(
     "counts", "segmented": pictures whose parts were not kept from before, "messages"}. Errors of reading, segmenting
     and writing name the photograph or the file.
     """
+    refuse_crops(dataset, "Build Masks")
     segmenter = segmenter if person_segmenter is None else with_bodies(segmenter, person_segmenter)
     workers = worker_count(segmenter) if workers is None else workers
     dataset = _knowing_tiers(dataset, tiers)
@@ -179,7 +182,7 @@ class _Building:
 
     def _values(self, item: DatasetItem) -> dict[str, object]:
         hair = hair_values(self._tiers, self._video_every if item.is_video else None)
-        return {HAIR_VALUES: hair, TIER_VALUES: list(self._tiers.values)}
+        return {HAIR_VALUES: hair, TIER_VALUES: list(self._tiers.values), PART_VALUES: part_values(self._tiers)}
 
 
 def _knowing_tiers(dataset: Dataset, tiers: TierWeights) -> Dataset:
@@ -213,7 +216,8 @@ def _kept_row(item: DatasetItem, state: FileState, record: Record | None, finger
 
 
 def _report_row(details: Mapping[str, object]) -> Row:
-    return {key: value for key, value in details.items() if key not in (PHOTOGRAPH, HAIR_VALUES, TIER_VALUES)}
+    noted = (PHOTOGRAPH, HAIR_VALUES, TIER_VALUES, PART_VALUES)
+    return {key: value for key, value in details.items() if key not in noted}
 
 
 def _details(mask: TieredMask) -> Row:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..alpha import weights_to_uint8
+from ..dataset.crops import refuse_crops
 from ..dataset.files import hash_of
 from ..dataset.items import Dataset, DatasetItem
 from ..dataset.load import frames_at_target_rate, load_item, media_size, read_weights
@@ -55,6 +56,11 @@ def hand_out(dataset: Dataset, offset: int, limit: int, progress: Progress = SIL
     for number, item in enumerate(items):
         progress.update(number, len(items), item.name)
         if item.is_video:
+            if item.is_cut:
+                raise DatasetError(
+                    f"{item.name} is a crop of a video, each of whose clips has a rectangle of its own, so that its "
+                    "frames are no pictures of one size; connect Dataset Items before Crops (Dataset)."
+                )
             yield _frames(item)
         else:
             loaded = load_item(item)
@@ -96,6 +102,7 @@ def set_masks(
     "coverage"}], "counts"}. DatasetError for names that are unknown or given twice, or of another number than the
     masks; ImageError for a mask of another aspect.
     """
+    refuse_crops(dataset, "Set Masks")
     given = _by_name(dataset, names, masks)
     with open_ledger(output_directory, STEP) as ledger:
         chosen = [item for item in dataset.items if item.name in given]

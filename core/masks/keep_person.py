@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ..dataset.crops import refuse_crops
 from ..dataset.files import check_case
 from ..dataset.items import Dataset, DatasetItem, LeftOut
 from ..errors import DatasetError, SettingError
@@ -62,6 +63,7 @@ def keep_person(
     ones first, "counts", "text", "warnings": [sentences]}. PersonError names the item; SettingError and
     DatasetError say what does not fit.
     """
+    refuse_crops(dataset, "Keep Person")
     _check(dataset, output_directory, instance_directory if instances_writable else None, choices, rules)
     search = PersonSearch(recognizer, identity, person_segmenter, rules, choices)
     known = known_hair_values(dataset.items, BUILD_STEP)

@@ -20,13 +20,13 @@ def biometrics_warnings(dataset: Dataset, step: str) -> tuple[str, ...]:
     ledgers: dict[Path, Mapping[str, Record]] = {}
     makers: dict[tuple[Path, object], None] = {}
     for item in dataset.items:
-        depth = len(PurePosixPath(item.name).parts) - 1
+        depth = len(PurePosixPath(item.whole_name).parts) - 1
         if item.mask_path is None or len(item.mask_path.parents) <= depth:
             continue
         directory = item.mask_path.parents[depth]
         if directory not in ledgers:
             ledgers[directory] = records_in(directory, step)
-        record = ledgers[directory].get(item.name)
+        record = ledgers[directory].get(item.whole_name)
         if record is not None and FORBIDS_BIOMETRICS in record.details:
             makers[directory, record.details[FORBIDS_BIOMETRICS]] = None
     return tuple(

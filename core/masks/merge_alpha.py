@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..alpha import merge_alpha, weights_to_uint8
+from ..dataset.crop import Crop
 from ..dataset.files import check_case, hash_of
 from ..dataset.items import Dataset, DatasetItem
 from ..dataset.load import check_required, load_item
@@ -57,9 +58,9 @@ def merge_dataset_alpha(
 ) -> tuple[Dataset, dict[str, object]]:
     """Write `<output_directory>/<name>.png`, RGBA with alpha = weight, for every item, and its caption beside.
 
-    An item without a mask becomes opaque: full weight. Videos pass through as they are. Unchanged work is skipped. A
-    file there that this step did not write is an error before anything is written, or with `skip_existing` left as it
-    is. With `dry_run` nothing is written and the dataset comes back as it was.
+    An item without a mask becomes opaque: full weight. A crop is cut out. Videos pass through as they are. Unchanged
+    work is skipped. A file there that this step did not write is an error before anything is written, or with
+    `skip_existing` left as it is. With `dry_run` nothing is written and the dataset comes back as it was.
 
     Returns a dataset that reads the alpha of these files, and the report {"items": [{"name", "state":
     written|unchanged|skipped|passed through, "origin", "coverage", "caption"}], "counts", "messages", "dry_run"}.
@@ -85,6 +86,11 @@ def merge_dataset_alpha(
 def _plan(item: DatasetItem, output_directory: Path, ledger: Ledger, skip_existing: bool) -> _Plan:
     if item.is_video:
         return _Plan(item, item.media_path, None, "", _Action.PASS)
+    if item.is_cut and item.control_path is not None:
+        raise DatasetError(
+            f"{item.name} is a crop with a control image, which would no longer fit the picture written here; connect "
+            f"the crops to CacheLatents without {STEP}, which cuts both alike."
+        )
     target = target_for(item, output_directory, _caption_suffix(item) if item.caption else "")
     check_required(item)
     if item.mask_path is not None:
@@ -93,7 +99,7 @@ def _plan(item: DatasetItem, output_directory: Path, ledger: Ledger, skip_existi
     fingerprint = fingerprint_of(
         STEP, hash_of(item.media_path), item.settings.alpha_mask,
         mask_digest(item, item.mask_path, item.mask_meaning), item.caption,
-        *conversion_of(item.media_path),
+        *conversion_of(item.media_path), *(() if (cut := item.rectangle()) is None else (f"crop {cut}",)),
     )  # fmt: skip
     state = ledger.state(item.name, target, fingerprint)
     if skip_existing and target.exists():
@@ -140,7 +146,7 @@ def _merge(plan: _Plan, ledger: Ledger) -> dict[str, object]:
 def _copy_caption(plan: _Plan) -> None:
     if plan.caption_target is None:
         return
-    if plan.item.caption_path is not None:
+    if plan.item.caption_path is not None and read_caption(plan.item.caption_path) == plan.item.caption:
         write_bytes(plan.caption_target, read_bytes(plan.item.caption_path))
     else:
         write_text(plan.caption_target, plan.item.caption + "\n")
@@ -157,8 +163,12 @@ def _merged_item(plan: _Plan) -> DatasetItem:
     if plan.action is _Action.PASS:
         return plan.item
     there = plan.caption_target is not None and plan.caption_target.exists()
+    item = plan.item
+    if item.crop is not None and item.is_cut:
+        # The file shows the crop alone; the mask of everyone is still one of the whole photograph.
+        item = replace(item, crop=Crop(item.crop.kind), tiers_path=None)
     return replace(
-        plan.item,
+        item,
         media_path=plan.target,
         mask_path=None,
         settings=replace(plan.item.settings, alpha_mask=True),

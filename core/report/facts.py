@@ -33,6 +33,7 @@ _LORA_FACTS = (
     ("ss_optimizer", "optimizer"),
     ("ss_learning_rate", "learning rate"),
     ("ss_seed", "seed"),
+    ("maskloss.crops", "crops"),
 )
 
 
@@ -111,10 +112,11 @@ class RunFacts:
         """At most ten lines for a terminal."""
         lines: list[str] = []
         if self.dataset is not None:
-            kept, gone = len(self.dataset.items), len(self.dataset.left_out)
-            lines.append(f"Photographs: {kept + gone} found, {kept} kept, {gone} left out")
+            kept, gone = self.dataset.photographs
+            crops = f"; crops: {self.dataset.crops}" if self.dataset.crops else ""
+            lines.append(f"Photographs: {kept + gone} found, {kept} kept, {gone} left out{crops}")
             lines += [f"  kept: {_few(self._kept_words())}"] if kept else []
-            lines += [f"  left out: {_few(self._left_out_words())}"] if gone else []
+            lines += [f"  left out: {_few(self._left_out_words())}"] if self.dataset.left_out else []
         if self.cache is not None:
             lines.append(self._sources_line())
             lines.append(self._coverage_line())
@@ -127,8 +129,9 @@ class RunFacts:
     def _tiles(self) -> tuple[tuple[str, str], ...]:
         tiles: list[tuple[str, str]] = []
         if self.dataset is not None:
-            tiles.append(("photographs kept", str(len(self.dataset.items))))
-            tiles.append(("left out", str(len(self.dataset.left_out))))
+            kept, gone = self.dataset.photographs
+            tiles += [("photographs kept", str(kept)), ("left out", str(gone))]
+            tiles += [("crops", self.dataset.crops)] if self.dataset.crops else []
         if self.cache is not None and self.cache.entries:
             tiles.append(("mean coverage", f"{np.mean([entry.coverage for entry in self.cache.entries]):.1%}"))
         steps = len(self.loss["loss"]) if self.loss and "loss" in self.loss else 0
@@ -214,8 +217,9 @@ class RunFacts:
     def _counts(self) -> tuple[tuple[str, str], ...]:
         rows: list[tuple[str, str]] = []
         if self.dataset is not None:
-            kept, gone = len(self.dataset.items), len(self.dataset.left_out)
+            kept, gone = self.dataset.photographs
             rows += [("photographs found", str(kept + gone)), ("kept", str(kept)), ("left out", str(gone))]
+            rows += [("crops", self.dataset.crops)] if self.dataset.crops else []
         if self.cache is not None:
             counts = self.cache.origin_counts()
             rows.append(("cached", str(len(self.cache.entries))))

@@ -104,6 +104,8 @@ def kept_row(item: DatasetItem, trained: TrainedWeights, thumbnails: Thumbnails,
             facts.append(("mean weight", f"{float(loaded.weights_HW.mean(dtype=np.float64)):.1%}"))
     except (ImageError, DatasetError) as error:
         notes.append(str(error))
+    if item.crop is not None:
+        facts.append(("crop of", f"{item.whole_name}: {item.crop.kind.value}"))
     if item.person is not None and item.person.area is not None:
         facts.append(("area of the person", f"{item.person.area:.1%}"))
     facts += _scores(item.person)
@@ -152,13 +154,14 @@ def approximate_names(items: Sequence[DatasetItem]) -> frozenset[str]:
     found: set[str] = set()
     for item in items:
         path = item.tiers_path or item.mask_path
-        depth = len(PurePosixPath(item.name).parts)
-        if path is None or path.with_suffix("").parts[-depth:] != PurePosixPath(item.name).parts:
+        parts = PurePosixPath(item.whole_name).parts
+        depth = len(parts)
+        if path is None or path.with_suffix("").parts[-depth:] != parts:
             continue
         directory = path.parents[depth - 1]
         if directory not in noted:
             noted[directory] = _noted_approximate(directory / MASK_LEDGER)
-        if item.name in noted[directory]:
+        if item.whole_name in noted[directory]:
             found.add(item.name)
     return frozenset(found)
 

@@ -209,10 +209,13 @@ def _dataset_cell(item: DatasetItem, left_out: str | None) -> tuple[np.ndarray, 
 def _clip_ends(item: DatasetItem) -> list[LoadedItem]:
     """The first and the middle frame of a video's longest clip; of one that gives none, its own middle frame."""
     clips = clips_of(probe(item.media_path).times, item.settings.video)
+    if item.is_cut:
+        clips = [clip for clip in clips if item.rectangle(clip) is not None]
     if not clips:
         return [load_still(item)]
-    frames = max(clips, key=lambda clip: len(clip.frames)).frames
-    return [load_frame(item, number) for number in dict.fromkeys((frames[0], frames[len(frames) // 2]))]
+    clip = max(clips, key=lambda clip: len(clip.frames))
+    numbers = dict.fromkeys((clip.frames[0], clip.frames[len(clip.frames) // 2]))
+    return [load_frame(item, number, item.rectangle(clip)) for number in numbers]
 
 
 def _draw_weights(loaded: LoadedItem) -> np.ndarray:
@@ -228,7 +231,8 @@ def _cache_caption(entry: CacheEntry, statistics: dict[str, object]) -> str:
         told = "no mask: counts fully"
     else:
         told = f"{entry.origin.value}, coverage {entry.coverage:.0%}, mean {statistics['mean']}"
-    return f"{entry.name}\n{told}\n{entry.bucket[0]}x{entry.bucket[1]}"
+    size = "" if entry.rectangle is None else f", crop of {entry.image_size[0]}x{entry.image_size[1]}"
+    return f"{entry.name}\n{told}\n{entry.bucket[0]}x{entry.bucket[1]}{size}"
 
 
 def _cache_cell(cache: LatentCache, entry: CacheEntry, used_Thw: np.ndarray) -> np.ndarray:

@@ -74,7 +74,8 @@ def _rows(
     names = {item.name for item in items}
     others = [entry for entry in (trained.cache.entries if trained.cache else ()) if entry.item_name not in names]
     total = len(items) + len(others) + len(gone)
-    guessed = approximate_names([*items, *(each.item for each in gone)])
+    everything = [*items, *(each.item for each in gone)]
+    guessed = approximate_names(everything)
     kept: list[Photograph] = []
     for item in items:
         progress.update(len(kept), total, item.name)
@@ -87,7 +88,7 @@ def _rows(
         progress.update(len(kept) + len(left_out), total, each.item.name)
         left_out.append(left_out_row(each, thumbnails, each.item.name in guessed))
     progress.update(total, total)
-    return kept, left_out, len(guessed)
+    return kept, left_out, len({item.whole_name for item in everything if item.name in guessed})
 
 
 def _check_ours(index: Path) -> None:

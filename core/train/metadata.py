@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..cache.entries import CacheEntry
+from ..cache.entries import WHOLE, CacheEntry
 from ..scores.checkpoint_scores import CheckpointScores
 from .checks import coverage
 from .config import Algorithm, LoraConfig, TrainConfig
@@ -88,11 +88,20 @@ def lora_metadata(
         "ss_masked_loss": settings is not None,
         "maskloss.mask_loss": json.dumps(dataclasses.asdict(settings)) if settings else "off",
         "maskloss.coverage": f"{coverage(entries):.6f}",
+        "maskloss.crops": _crops(entries),
         "maskloss.cache": recipe.cache.fingerprint,
         "maskloss.model": denoiser.identity,
         "maskloss.scores": None if scores is None else json.dumps(scores.to_json()),
     }
     return {key: str(value) for key, value in values.items() if value is not None}
+
+
+def _crops(entries: Sequence[CacheEntry]) -> str | None:
+    """How many entries show what, with repeats; None where all are whole."""
+    counts: Counter[str] = Counter()
+    for entry in entries:
+        counts[entry.kind] += entry.repeats
+    return json.dumps(dict(sorted(counts.items()))) if set(counts) - {WHOLE} else None
 
 
 def _model_spec(denoiser: Denoiser, config: TrainConfig, entries: Sequence[CacheEntry]) -> dict[str, str]:

@@ -69,6 +69,11 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "names*='' output_directory=''",
         ("MASKLOSS_DATASET", "STRING"),
     ),
+    "MaskLossDatasetCrops": (
+        "dataset*",
+        "whole=1 bust=0 face=0 margin=0.3 min_face_px=0 caption_whole='' caption_bust='' caption_face=''",
+        ("MASKLOSS_DATASET", "IMAGE", "STRING"),
+    ),
     "MaskLossDatasetMergeAlpha": (
         "dataset*",
         "output_directory*='maskloss/rgba' dry_run=False skip_existing=False",

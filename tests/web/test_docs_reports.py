@@ -62,7 +62,8 @@ def host(tmp_path: Path) -> LocalHost:
     for name in ("a", "b"):
         Image.fromarray(random.integers(0, 256, (64, 96, 3), dtype=np.uint8)).save(photographs / f"{name}.png")
         mask = np.zeros((64, 96), np.uint8)
-        mask[16:48, 16:48] = 255
+        mask[16:48, 16:48] = 128
+        mask[20:30, 20:30] = 255
         Image.fromarray(mask).save(masks / f"{name}.png")
     (photographs / "a.txt").write_text("a person")
     (tmp_path / "in/set.toml").write_text(
@@ -78,6 +79,8 @@ def test_reports_of_the_road_from_folder_to_cache(host: LocalHost) -> None:
         "config": node("MaskLossLoadDatasetConfig", path="set.toml"),
         "items": node("MaskLossDatasetItems", dataset=["load", 0]),
         "set": node("MaskLossDatasetSetMasks", dataset=["load", 0], names=["items", 2], masks=["items", 1]),
+        "crops": node("MaskLossDatasetCrops", dataset=["load", 0], face=1),
+        "cropped": node("MaskLossPreviewDataset", dataset=["crops", 0]),
         "merge": node("MaskLossDatasetMergeAlpha", dataset=["set", 0], output_directory="rgba"),
         "latents": node("MaskLossCacheLatents", dataset=["load", 0], vae=["models", 1], cache_directory="cache"),
         "text": node("MaskLossCacheText", cache=["latents", 0], clip=["models", 2]),
@@ -89,7 +92,7 @@ def test_reports_of_the_road_from_folder_to_cache(host: LocalHost) -> None:
     results = run(prompt, host)
     opened = run({"open": node("MaskLossLoadCache", cache_directory="cache"),
                   "look": node("MaskLossPreviewCache", cache=["open", 0])}, host)  # fmt: skip
-    for name in ("load", "config", "set", "merge", "latents", "text", "preview", "weights"):
+    for name in ("load", "config", "set", "crops", "merge", "latents", "text", "preview", "weights"):
         kind = prompt[name]["class_type"]
         assert given(results[name]) == documented(kind), kind
     assert given(opened["open"]) == documented("MaskLossLoadCache")
