@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from ..dataset.items import Dataset, DatasetItem
 from ..dataset.load import load_frame, load_item
 from ..draw.lettering import RGB, draw_label
-from ..draw.overlay import weights_tint, add_scale_below
+from ..draw.overlay import add_scale_below, weights_tint
 from ..draw.sheet import contact_sheet, shrink
 from ..errors import DatasetError
 from ..masks.crop_report import CROPPED

@@ -31,7 +31,7 @@ from maskloss.core.report.previews import cache_sheet, dataset_sheet
 from maskloss.core.resample import fit_image, fit_mask, to_latent_grid
 from maskloss.core.video.clips import FrameExtraction, VideoSettings
 from maskloss.core.video.masks import MaskVideoWriter
-from maskloss.core.warning import collected_warnings
+from maskloss.core.warning import collect_warnings
 from PIL import Image
 
 SIZE = (200, 160)
@@ -188,7 +188,7 @@ def test_a_mask_of_another_size_is_cut_at_the_same_place(item: Callable[..., Dat
 
 
 def test_what_a_crop_loses_is_said(item: Callable[..., DatasetItem]) -> None:
-    with collected_warnings(lambda _: None) as warnings:
+    with collect_warnings(lambda _: None) as warnings:
         _, report = cropped(item(), rules=CropRules(whole=0, face=1, margin=0.0))
     (row,) = report["items"]
     left, top, width, height = row["rectangle"]
@@ -208,7 +208,7 @@ def test_crops_that_cannot_be_made_are_left_out_and_named(item: Callable[..., Da
         item("empty", np.zeros(SIZE[::-1], np.uint8), tiers_path=item().mask_path),
         item("away", faceless, tiers_path=item().mask_path),
     )  # fmt: skip
-    with collected_warnings(lambda _: None) as warnings:
+    with collect_warnings(lambda _: None) as warnings:
         dataset, report = cropped(*items)
     assert len(dataset.items) == 6
     reasons = {left.item.name: left.reason for left in dataset.left_out}
