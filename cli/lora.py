@@ -16,6 +16,7 @@ from ..core.train.base_weights import base_weights
 from ..core.train.diffusers_keys import base_name
 from ..core.train.lora_check import LoraFacts, fitting_formats, loading_lines, lora_facts, save_for_others
 from ..core.train.lora_file import KeyFormat, load_lora
+from ..core.train.lora_keys import beyond_sentence
 from ..core.train.lora_loaders import EXACT, LOADERS
 from ..core.warning import collect_warnings
 
@@ -26,6 +27,12 @@ def check(file: Path, loader: str | None, architecture: str) -> None:
     _check_architecture(architecture)
     facts, loaders = lora_facts(load_lora(file), architecture), [loader] if loader else list(LOADERS)
     print(f"{'file':<24}{file}: {_describe(facts)}")
+    if facts.beyond:
+        print(f"{'besides':<24}{beyond_sentence(facts.beyond)}")
+        print(f"{'programs':<24}what they make of such a file was not measured")
+        if loader:
+            raise TrainingError(f"What {LOADERS[loader]} makes of {file} was not measured; load it there and look.")
+        return
     lines = loading_lines(facts, loaders)
     for program, verdict, advice in lines:
         print(f"{program:<24}{verdict}" + (f"; {advice}" if advice else ""))

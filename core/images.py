@@ -43,6 +43,7 @@ class PictureFacts:
     frames: int
     profile_use: ProfileUse
     untagged: bool
+    orientation: int = 1
 
 
 def load_image(path: Path, least: tuple[int, int] | None = None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -82,7 +83,14 @@ def picture_facts(path: Path) -> PictureFacts:
     """What the file's header says. ImageError as `load_image`, but damaged pixels are not noticed."""
     with open_picture(path) as picture:
         metadata = picture.metadata
-        return PictureFacts(picture.size, picture.has_alpha, metadata.frames, picture.profile_use, metadata.untagged)
+        return PictureFacts(
+            picture.size,
+            picture.has_alpha,
+            metadata.frames,
+            picture.profile_use,
+            metadata.untagged,
+            metadata.orientation,
+        )
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -13,8 +13,8 @@ from .files import FoundFile
 
 # OneTrainer and others. What ends so is never a photograph where its photograph lies beside it; OneTrainer's own never
 # at all. Its `-condlabel` is a picture that an inpainting model is shown.
-_SHOWN = "-condlabel"
-_ALWAYS, _ENDINGS = ("-masklabel", _SHOWN), ("-masklabel", "_mask", "-mask", ".mask", _SHOWN)
+SHOWN, MASK_LABEL = "-condlabel", "-masklabel"
+_ALWAYS, _ENDINGS = (MASK_LABEL, SHOWN), (MASK_LABEL, "_mask", "-mask", ".mask", SHOWN)
 _FOLDERS = re.compile(r"(masks?|masklabels?|mattes?|segs?|segmentations?)")
 # Comparing letter by letter takes long where both lists are.
 _MOST_LOOKED = 20
@@ -32,7 +32,7 @@ def split_masks(files: Sequence[FoundFile]) -> tuple[list[FoundFile], dict[str, 
     for file in files:
         ending = next((each for each in _ENDINGS if file.name.lower().endswith(each)), "")
         owner = by_key.get(_key(file.name[: -len(ending)])) if ending else None
-        if owner is not None and ending != _SHOWN:
+        if owner is not None and ending != SHOWN:
             other = masks.setdefault(owner.name, file)
             if other is not file:
                 raise DatasetError(

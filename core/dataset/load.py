@@ -17,12 +17,13 @@ from ..alpha import uint8_to_weights
 from ..errors import MaskMissingError
 from ..images import has_alpha, image_size, load_image, load_mask
 from ..mask_meaning import MaskMeaning
-from ..resample import Size, check_same_aspect, fit_image, fit_mask
+from ..resample import Size, fit_image, fit_mask
 from ..video.clips import Clip, clips_of
 from ..video.masks import check_mask_frames, read_mask_frames
 from ..video.reader import probe, read_frames
 from .crop import Rectangle
 from .items import DatasetItem, MaskOrigin
+from .turned import check_mask_fits
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ def _read_whole(item: DatasetItem, least: Size | None) -> LoadedItem:
     if item.mask_path is not None:
         image_size = rgb_HWC.shape[1], rgb_HWC.shape[0]
         weights_HW = uint8_to_weights(load_mask(item.mask_path, item.mask_meaning))
-        check_same_aspect(item.name, image_size, (weights_HW.shape[1], weights_HW.shape[0]))
+        check_mask_fits(item, image_size, (weights_HW.shape[1], weights_HW.shape[0]))
         return LoadedItem(rgb_HWC, weights_HW, MaskOrigin.FILE, unused_alpha)
     if item.settings.require_mask:
         raise _mask_missing(item)
@@ -150,7 +151,7 @@ def read_weights(
         return
     info = probe(item.media_path)
     for number, mask_HW in read_mask_frames(item.mask_path, info, frames, item.mask_meaning, item.tier_values):
-        check_same_aspect(item.name, info.size, (mask_HW.shape[1], mask_HW.shape[0]))
+        check_mask_fits(item, info.size, (mask_HW.shape[1], mask_HW.shape[0]))
         weights_HW = uint8_to_weights(mask_HW)
         if rectangle is not None:
             weights_HW = _cut(item, rectangle, fit_mask(weights_HW, info.size, info.size))
@@ -230,7 +231,7 @@ def checked_size(item: DatasetItem, size: Size | None = None) -> Size:
         mask_size = (
             check_mask_frames(item.mask_path, probe(item.media_path)) if by_frame else image_size(item.mask_path)
         )
-        check_same_aspect(item.name, size, mask_size)
+        check_mask_fits(item, size, mask_size)
     return size
 
 

@@ -20,6 +20,7 @@ from ..workers import map_in_order, worker_count
 from .files import MASK_LEDGER, hash_of, status_of
 from .items import DatasetItem
 from .load import uses_mask_file
+from .not_read import Unusable
 
 _REMEMBERED_FILES = 16384
 MOST_TIERS = 12  # of more, none would be far enough from the next
@@ -76,18 +77,21 @@ def file_facts(item: DatasetItem, path: Path, meaning: MaskMeaning) -> MaskFacts
 
 
 def look_at_masks(
-    items: Sequence[DatasetItem], mask_directory: Path | None = None
+    items: Sequence[DatasetItem], mask_directory: Path | None = None, unusable: Unusable | None = None
 ) -> tuple[tuple[DatasetItem, ...], dict[str, MaskFacts]]:
     """The facts of every mask file that is used, by its item's name, several read at once; and the items, of which
     videos know the masks' tiers: those of Build Masks where it filled `mask_directory`, else those that the masks
-    without loss show. Errors as `mask_facts`."""
-    facts = dict(_facts_of([item for item in items if not item.is_video]))
+    without loss show. Errors as `mask_facts`, of which `unusable`, where it is given, keeps all."""
+    keep = unusable or Unusable(mask_directory or Path())
+    facts = dict(_facts_of([item for item in items if not item.is_video], keep))
     levels = {level for each in facts.values() if each.meaning is MaskMeaning.BRIGHTNESS for level in each.levels}
     known = () if mask_directory is None else noted_tiers(mask_directory)
     if known or (levels - {0, 255} and len(levels) <= MOST_TIERS):
         tiers = known or tuple(sorted(levels | {0, 255}))
         items = [replace(item, tier_values=tiers) if item.is_video else item for item in items]
-    facts.update(_facts_of([item for item in items if item.is_video]))
+    facts.update(_facts_of([item for item in items if item.is_video], keep))
+    if unusable is None:
+        keep.refuse()
     return tuple(items), facts
 
 
@@ -103,8 +107,13 @@ def noted_tiers(directory: Path) -> tuple[int, ...]:
     return tuple(sorted(tiers)) if len(tiers) <= MOST_TIERS and all(0 <= tier <= 255 for tier in tiers) else ()
 
 
-def _facts_of(items: Sequence[DatasetItem]) -> Iterator[tuple[str, MaskFacts]]:
-    found = zip(items, map_in_order(_used_facts, items, worker_count()), strict=True)
+def _facts_of(items: Sequence[DatasetItem], unusable: Unusable) -> Iterator[tuple[str, MaskFacts]]:
+    def look(item: DatasetItem) -> MaskFacts | None:
+        with unusable.of(item.name):
+            return _used_facts(item)
+        return None
+
+    found = zip(items, map_in_order(look, items, worker_count()), strict=True)
     return ((item.name, facts) for item, facts in found if facts is not None)
 
 

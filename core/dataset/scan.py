@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from ..errors import DatasetError, PathError, SettingError
 from ..files import read_bytes
-from ..images import IMAGE_SUFFIXES, is_picture, picture_facts
+from ..images import IMAGE_SUFFIXES, PictureFacts, is_picture, picture_facts
 from ..photo.formats import why_not_readable
 from ..video.masks import numbered_pictures
 from ..video.reader import VIDEO_SUFFIXES, probe
@@ -24,11 +23,13 @@ from .buckets import bucket_for
 from .files import FoundFile, NameIndex, list_files, need_directory
 from .folder_repeats import hinted_repeats, repeats_in, told_repeats
 from .found_files import FileKind, Root, sort_files
-from .found_video import look_at_video
+from .found_video import FoundVideo, look_at_video
 from .items import Dataset, DatasetItem, LeftOut, LoadSettings
 from .load import checked_size, expected_origin, has_unused_alpha
 from .mask_facts import look_at_masks
-from .scan_report import ScanReport, named
+from .not_read import Unusable, named, refuse_equal_names
+from .scan_report import ScanReport
+from .turned import undecided_turns
 
 
 @dataclass(frozen=True)
@@ -88,24 +89,46 @@ def scan_dataset(
     masks, video_masks = _mask_indexes(config, media, names)
     controls = _index(config.control_directory, "control_directory", "control", names)
     captions = _caption_index(config, names)
-    items = [_item(config, file, masks, video_masks, controls, captions, beside) for file in media]
-    videos = {item.name: look_at_video(probe(item.media_path), settings.video) for item in items if item.is_video}
+    unusable = Unusable(config.directory)
+    items: list[DatasetItem] = []
+    for file in media:
+        with unusable.of(file.name):
+            items.append(_item(config, file, masks, video_masks, controls, captions, beside))
+    videos: dict[str, FoundVideo] = {}
+    # Each header is read once: of many small files that is most of the work.
+    pictures: dict[str, PictureFacts] = {}
+    for item in items:
+        with unusable.of(item.name):
+            if item.is_video:
+                videos[item.name] = look_at_video(probe(item.media_path), settings.video)
+            else:
+                pictures[item.name] = picture_facts(item.media_path)
     reasons = {name: video.why_none for name, video in videos.items()}
-    kept = tuple(item for item in items if not reasons.get(item.name))
+    kept = tuple(item for item in items if not reasons.get(item.name) and not unusable.has(item.name))
     left_out = tuple(LeftOut(item, reason) for item in items if (reason := reasons.get(item.name)))
     if not kept:
+        unusable.refuse()
         raise DatasetError(
             f"No video of {config.directory} gives a clip ({left_out[0].item.name}: {left_out[0].reason}); lower "
             "target_frames."
         )
-    # Each header is read once: of many small files that is most of the work.
-    pictures = {item.name: picture_facts(item.media_path) for item in kept if not item.is_video}
     buckets: Counter[tuple[int, int]] = Counter()
     for item in kept:
         clips = videos[item.name].clips if item.is_video else (1,)
         size = None if item.is_video else pictures[item.name].size
-        buckets[bucket_for(checked_size(item, size), item.settings)] += len(clips)
-    kept, masks_read = look_at_masks(kept, config.mask_directory)
+        with unusable.of(item.name):
+            buckets[bucket_for(checked_size(item, size), item.settings)] += len(clips)
+    kept, masks_read = look_at_masks(
+        [item for item in kept if not unusable.has(item.name)], config.mask_directory, unusable
+    )
+    unused_alpha: list[str] = []
+    undecided: list[str] = []
+    for item in kept:
+        with unusable.of(item.name):
+            if item.name in pictures and pictures[item.name].has_alpha and has_unused_alpha(item):
+                unused_alpha.append(item.name)
+            undecided += undecided_turns([item], pictures, masks_read)
+    unusable.refuse()
     used = {item.mask_path for item in items if item.mask_path is not None}
     claims: dict[FileKind, Iterable[Path]] = {
         FileKind.PHOTOGRAPHS: (item.media_path for item in items if not item.is_video),
@@ -128,11 +151,8 @@ def scan_dataset(
         videos=videos,
         target_fps=settings.video.target_fps,
         masks_read=masks_read,
-        unused_alpha=tuple(
-            item.name
-            for item in kept
-            if item.name in pictures and pictures[item.name].has_alpha and has_unused_alpha(item)
-        ),
+        unused_alpha=tuple(unused_alpha),
+        undecided_turns=tuple(undecided),
         beside=tuple(item.name for item in kept if item.name in beside and item.mask_path == beside[item.name].path),
         pictures=pictures,
         without_control=tuple(item.name for item in kept if config.control_directory and not item.control_path),
@@ -197,11 +217,7 @@ def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[Path, ...], di
     not_read += [file.path for file in alone]
     for text in missing:
         warn(f"Files of {config.directory} are not read: {text}")
-    for first, second in pairwise(media):
-        if first.name == second.name:
-            raise DatasetError(
-                f"Two files share the name {first.name}: {first.path} and {second.path}; rename or remove one."
-            )
+    refuse_equal_names(media)
     if not media:
         kinds = " or ".join(kind for kind, read in (("images", config.images), ("videos", config.videos)) if read)
         unread_names = [path.relative_to(config.directory).as_posix() for path in not_read]

@@ -15,6 +15,8 @@ from .found_files import SAID, FileKind, FoundFiles
 from .found_video import FoundVideo
 from .items import Found, MaskOrigin
 from .mask_facts import DARK_BELOW, MaskFacts, mask_counts
+from .not_read import named, unread_lines
+from .turned import TURN_THEM
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class ScanReport:
     `masks_read`: how mask files are read; `unused_alpha`: photographs whose alpha hides something while `alpha_mask` is
     off; `beside`: photographs whose mask lies beside them; `without_control`: items without a control image where a
     folder of them is given; `repeats`: sentences about folders that say how often their items come, and `repeats_hint`
-    one about those that would."""
+    one about those that would; `undecided_turns`: photographs that EXIF turns, whose masks fit either way."""
 
     masks: Mapping[str, MaskOrigin]
     buckets: Mapping[tuple[int, int], int]
@@ -41,6 +43,7 @@ class ScanReport:
     without_control: tuple[str, ...] = ()
     repeats: tuple[str, ...] = ()
     repeats_hint: str = ""
+    undecided_turns: tuple[str, ...] = ()
 
     @property
     def not_read(self) -> tuple[str, ...]:
@@ -118,8 +121,13 @@ class ScanReport:
             lines.append(f"{len(names)} {kind} have no control image: {named(names)}")
         lines += self._orphans(FileKind.CONTROLS_UNUSED, "control images have")
         lines += [self.repeats_hint] if self.repeats_hint else []
-        if self.not_read:
-            lines.append(f"{len(self.not_read)} files were not read (no supported image): {named(self.not_read)}")
+        lines += unread_lines(self.not_read)
+        if self.undecided_turns:
+            lines.append(
+                f"{len(self.undecided_turns)} images are turned by EXIF, and their masks have no orientation and fit "
+                f"either way: they are taken as upright; if they were made of the unturned pixels, {TURN_THEM}: "
+                f"{named(self.undecided_turns)}"
+            )
         if self.unused_alpha:
             lines.append(
                 f"{len(self.unused_alpha)} images have alpha, not used because alpha_mask is off; what it hides is "
@@ -283,9 +291,3 @@ class ScanReport:
             lines.append(f"alpha_mask does not act on the {len(self.videos)} videos; they use mask files.")
         lines += [f"{name}: {video.note}" for name, video in self.videos.items() if video.note]
         return lines
-
-
-def named(names: Sequence[str], limit: int = 5) -> str:
-    """The first names, and how many more."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -21,12 +21,13 @@ from ..dataset.crops import refuse_crops
 from ..dataset.files import hash_of
 from ..dataset.items import Dataset, DatasetItem
 from ..dataset.load import frames_at_target_rate, load_item, media_size, read_weights
+from ..dataset.turned import check_mask_fits
 from ..errors import DatasetError
 from ..fingerprints import fingerprint_of
 from ..images import save_image
 from ..mask_meaning import MaskMeaning
 from ..progress import SILENT, Progress
-from ..resample import check_same_aspect, fit_mask
+from ..resample import fit_mask
 from ..video.masks import MaskVideoWriter
 from ..video.reader import probe, read_frames
 from .ledger import FileState, Ledger, open_ledger, target_for
@@ -147,7 +148,7 @@ def _by_name(dataset: Dataset, names: Sequence[str], masks: Sequence[np.ndarray]
 def _state(item: DatasetItem, masks: Sequence[np.ndarray], output_directory: Path, ledger: Ledger) -> FileState:
     target = target_for(item, output_directory)
     for mask_HW in masks:
-        check_same_aspect(item.name, media_size(item), (mask_HW.shape[1], mask_HW.shape[0]))
+        check_mask_fits(item, media_size(item), (mask_HW.shape[1], mask_HW.shape[0]))
     fingerprint = _fingerprint(item, masks)
     state = ledger.state(item.name, target, fingerprint)
     record = ledger.record(item.name)

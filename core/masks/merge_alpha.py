@@ -19,12 +19,12 @@ from ..dataset.items import Dataset, DatasetItem
 from ..dataset.load import check_required, load_item
 from ..dataset.mask_facts import mask_digest
 from ..dataset.scan import read_caption
+from ..dataset.turned import check_mask_fits
 from ..errors import DatasetError
 from ..files import read_bytes, write_bytes, write_text
 from ..fingerprints import fingerprint_of
 from ..images import conversion_of, image_size, save_image
 from ..progress import SILENT, Progress
-from ..resample import check_same_aspect
 from ..warning import warn
 from .ledger import FileState, Ledger, open_ledger, target_for
 
@@ -94,7 +94,7 @@ def _plan(item: DatasetItem, output_directory: Path, ledger: Ledger, skip_existi
     target = target_for(item, output_directory, _caption_suffix(item) if item.caption else "")
     check_required(item)
     if item.mask_path is not None:
-        check_same_aspect(item.name, image_size(item.media_path), image_size(item.mask_path))
+        check_mask_fits(item, image_size(item.media_path), image_size(item.mask_path))
     caption_target = target.with_name(target.stem + _caption_suffix(item)) if item.caption else None
     fingerprint = fingerprint_of(
         STEP, hash_of(item.media_path), item.settings.alpha_mask,

@@ -16,6 +16,7 @@ import numpy as np
 from ..alpha import weights_to_uint8
 from ..dataset.files import NameIndex
 from ..dataset.items import DatasetItem
+from ..dataset.turned import check_mask_fits
 from ..errors import DatasetError, PersonError
 from ..files import atomic_write
 from ..fingerprints import fingerprint_of
@@ -25,7 +26,7 @@ from ..people.find_person import find_person
 from ..people.identity import Identity, MatchRules, PersonDecision
 from ..people.instances import PersonSegmenter
 from ..people.own_hair import SeenHair
-from ..resample import check_same_aspect, fit_mask
+from ..resample import fit_mask
 from ..video.reader import VIDEO_SUFFIXES
 from .ledger import FileState, Ledger, open_ledger, target_for
 
@@ -155,5 +156,5 @@ def read_instance(path: Path, item: DatasetItem, size: tuple[int, int]) -> np.nd
     """A given instance mask, read as the dataset's `mask_meaning` says, as mask_HW bool at the photograph's (width,
     height). ImageError on another aspect."""
     mask_HW = load_mask(path, item.settings.mask_meaning)
-    check_same_aspect(item.name, size, (mask_HW.shape[1], mask_HW.shape[0]))
+    check_mask_fits(item, size, (mask_HW.shape[1], mask_HW.shape[0]))
     return fit_mask(mask_HW, size, size) >= 128

@@ -17,12 +17,13 @@ import numpy as np
 from ..alpha import weights_to_uint8
 from ..dataset.items import DatasetItem
 from ..dataset.load import read_weights
+from ..dataset.turned import check_mask_fits
 from ..errors import PersonError, SettingError
 from ..mask_meaning import MaskMeaning
 from ..people.follow import MIN_OVERLAP, FrameFinding, PersonInVideo, overlap
 from ..people.identity import OnNoMatch, Outcome, PersonDecision, describe_scores
 from ..people.instances import apply_instance
-from ..resample import check_same_aspect, fit_mask
+from ..resample import fit_mask
 from ..video.frame_index import VideoInfo
 from ..video.masks import MaskVideoWriter, read_mask_frames
 from ..video.reader import probe
@@ -88,7 +89,7 @@ def cut_weights(
     with MaskVideoWriter(target, info.size, info.times) as writer:
         instances = read_mask_frames(instance_path, info, range(info.frames), meaning)
         for weights_HW, (_, mask_HW) in zip(_weights(item, info), instances, strict=True):
-            check_same_aspect(item.name, info.size, (mask_HW.shape[1], mask_HW.shape[0]))
+            check_mask_fits(item, info.size, (mask_HW.shape[1], mask_HW.shape[0]))
             instance_HW = fit_mask(mask_HW, info.size, info.size) >= 128
             kept_HW = apply_instance(weights_HW, instance_HW, *margins_px)
             writer.add(weights_to_uint8(kept_HW))

@@ -12,7 +12,7 @@ from ..cache.image_conditioning import frame_numbers
 from ..cache.store import LatentCache
 from ..dataset.items import MaskOrigin
 from ..errors import CacheError, MaskMissingError, TrainingError
-from ..mask_weights import MaskLossSettings
+from ..mask_weights import MaskLossSettings, Normalization
 from ..warning import warn
 from .config import TrainConfig
 from .denoiser import Denoiser, Family
@@ -124,11 +124,33 @@ def _warn_of_masks(entries: Sequence[CacheEntry], settings: MaskLossSettings) ->
     if filled:
         warn(f"{filled} items had no mask (no alpha + no file). Filled with full-weight (255).")
     covered = 1.0 - coverage(entries) if settings.invert else coverage(entries)
-    if covered < _LOW_COVERAGE:
+    if even := _even_masks(entries, settings):
+        warn(even)
+    elif covered < _LOW_COVERAGE:
         warn(
             f"The masks weigh only {covered:.2%} of the pictures on average, so the loss says little; look at the "
             "weights with MaskLossPreviewCache, and at mask polarity."
         )
+
+
+def _even_masks(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> str:
+    """What masks do of which each is black or white all over, and so divides out of the weighted mean; empty where
+    they are others, or where items count differently by them."""
+    shown = [1.0 if entry.origin is MaskOrigin.NONE else abs(settings.invert - entry.coverage) for entry in entries]
+    weights = {weight * (1 - settings.min_weight) + settings.min_weight for weight in shown}
+    if not set(shown) <= {0.0, 1.0} or (len(weights) > 1 and settings.normalization is not Normalization.PER_SAMPLE):
+        return ""
+    if 0.0 in shown and (settings.min_weight == 0 or settings.area_beta > 0):
+        return ""
+    masks = [entry.coverage for entry in entries if entry.origin is not MaskOrigin.NONE]
+    kinds = [f"{count} {kind}" for kind, count in (("black", masks.count(0.0)), ("white", masks.count(1.0))) if count]
+    floor = f" (black ones by min_weight {settings.min_weight:g})" if 0.0 in shown else ""
+    prior = ", with prior preservation over all of each black one" if 0.0 in shown and settings.prior_weight > 0 else ""
+    return (
+        f"The masks are the same everywhere in their pictures ({' and '.join(kinds)}), so every pixel of a picture "
+        f"counts alike{floor}: this equals training without a mask{prior}. White is what is learnt: look at the masks "
+        "with MaskLossPreviewCache, build or correct them and cache the latents again."
+    )
 
 
 def _find_unused(denoiser: Denoiser, entries: Sequence[CacheEntry]) -> list[str]:
@@ -154,16 +176,17 @@ def _check_masks(entries: Sequence[CacheEntry], masked: Sequence[CacheEntry], se
 
 def _check_something_counts(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> None:
     """Where no weight of any entry will ever be above 0, training would give a LoRA of zeros."""
-    if settings.min_weight > 0 or settings.probability < 1:
+    if (settings.min_weight > 0 and settings.area_beta == 0) or settings.probability < 1:
         return
     nothing = 1.0 if settings.invert else 0.0
     if all(entry.origin is not MaskOrigin.NONE and entry.coverage == nothing for entry in entries):
-        kind = "white everywhere, and invert is on" if settings.invert else "black everywhere, and min_weight is 0"
+        floor = "area_beta multiplies their loss by 0" if settings.area_beta > 0 else "min_weight is 0"
+        kind = "white everywhere, and invert is on" if settings.invert else f"black everywhere, and {floor}"
         raise TrainingError(
             f"There is nothing to train on: the masks of all {len(entries)} cached items are {kind} "
             f"({_listing([entry.name for entry in entries])}). White is what is learnt: look at the masks with "
             "MaskLossPreviewCache, build or correct them and cache the latents again, or give the background some "
-            "weight with min_weight."
+            "weight with min_weight (and area_beta 0)."
         )
 
 

@@ -13,6 +13,7 @@ from ..errors import TrainingError
 from ..warning import warn
 from .diffusers_keys import base_name, every_module, is_known, known_architectures
 from .lora_file import ARCHITECTURE, BaseWeight, KeyFormat, LoraWeights, chosen_format, save_lora, with_key_format
+from .lora_keys import describe_beyond
 from .lora_layers import Layers, algorithm_of, layers_of, refuse_halves
 from .lora_loaders import EXACT, LOADERS, is_silent, load_measurements, verdict_of
 from .lora_names import known_places
@@ -24,22 +25,27 @@ COMMON = ("comfyui", "diffusers")
 @dataclass(frozen=True)
 class LoraFacts:
     """What a file holds: how many layers, of which algorithm (several are joined by +), for which architecture (empty
-    where it cannot be told), under which keys (None where they are none that we write)."""
+    where it cannot be told), under which keys (None where they are none that we write). `beyond`: what it carries
+    besides, that is no product of low rank, of which no program's reading was measured; or empty."""
 
     layers: int
     algorithm: str
     architecture: str
     key_format: KeyFormat | None
+    beyond: str = ""
 
 
 def lora_facts(lora: LoraWeights, architecture: str = "") -> LoraFacts:
     """`architecture` where the user says it; else that of the metadata, else the only one that has all the layers.
     TrainingError for half a LoRA."""
+    beyond = describe_beyond(lora)
+    if beyond:
+        lora = LoraWeights({key: lora[key] for key in lora if not describe_beyond([key])}, lora.metadata)
     layers = layers_of(lora)
     refuse_halves(layers)
     kinds = Counter(algorithm_of(parts) for parts in layers.values())
     found = base_name(architecture) or architecture_of_file(layers, lora.metadata)
-    return LoraFacts(len(layers), "+".join(sorted(kinds)), found, _key_format(lora, found))
+    return LoraFacts(len(layers), "+".join(sorted(kinds)), found, _key_format(lora, found), beyond)
 
 
 def architecture_of_file(layers: Layers, metadata: Mapping[str, str]) -> str:

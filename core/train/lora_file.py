@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from ..errors import InternalError, PathError, TrainingError
 from ..tensor_files import open_tensors, write_tensors
 from .diffusers_keys import Rows, base_name, component
+from .lora_keys import own_key, refuse_beyond
 from .lora_layers import (
     ALPHA,
     DOWN,
@@ -38,19 +39,6 @@ from .lora_names import (
 ARCHITECTURE = "modelspec.architecture"
 # Every adapter has one of these.
 _FIRST_PARTS = (".lora_down.weight", ".hada_w1_a", ".lokr_w1", ".lokr_w1_a")
-# By PEFT and diffusers, today's and earlier ones.
-_PEFT_PARTS = {
-    ".lora_B.weight": ".lora_up.weight",
-    ".lora_A.weight": ".lora_down.weight",
-    ".lora_B.default.weight": ".lora_up.weight",
-    ".lora_A.default.weight": ".lora_down.weight",
-    ".lora.up.weight": ".lora_up.weight",
-    ".lora.down.weight": ".lora_down.weight",
-    ".lora_linear_layer.up.weight": ".lora_up.weight",
-    ".lora_linear_layer.down.weight": ".lora_down.weight",
-    ".lora_magnitude_vector.weight": ".lora_magnitude_vector",
-    ".lora_magnitude_vector.default.weight": ".lora_magnitude_vector",
-}
 # Where diffusers notes rank and alpha, which its files have no tensors for.
 _PEFT_SETTINGS = "lora_adapter_metadata"
 
@@ -134,8 +122,8 @@ def save_lora(
 
 
 def load_lora(path: Path) -> LoraWeights:
-    """Read a LoRA file; `lora_A` / `lora_B` become `lora_down` / `lora_up`, and an alpha that only the metadata have
-    becomes a tensor.
+    """Read a LoRA file; `lora_A` / `lora_B` and other programs' words become `lora_down` / `lora_up`, and an alpha that
+    only the metadata have becomes a tensor.
 
     PathError when there is none, TrainingError when it is damaged or holds no LoRA.
     """
@@ -146,11 +134,11 @@ def load_lora(path: Path) -> LoraWeights:
         with open_tensors(path) as file:
             metadata: dict[str, str] = dict(file.metadata() or {})
             for key in file.keys():  # noqa: SIM118 - a safetensors handle, no dict
-                part = next((part for part in _PEFT_PARTS if key.endswith(part)), None)
-                tensors[key if part is None else key[: -len(part)] + _PEFT_PARTS[part]] = file.get_tensor(key)
+                tensors[own_key(key)] = file.get_tensor(key)
     except (SafetensorError, OSError) as problem:
         raise TrainingError(f"{path} is no readable safetensors file ({problem}); save the LoRA again.") from problem
     if not any(key.endswith(_FIRST_PARTS) for key in tensors):
+        refuse_beyond(tensors)
         raise TrainingError(
             f"{path} holds no LoRA: none of its {len(tensors)} keys ends in one of {', '.join(_FIRST_PARTS)}."
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import TrainingError
+from .lora_keys import refuse_beyond
 
 # What a layer's keys end in, by LyCORIS' names.
 PARTS = (
@@ -39,7 +40,8 @@ class Product:
 
 def layers_of(tensors: Mapping[str, torch.Tensor]) -> Layers:
     """The tensors by layer, each with its parts by the ends of their keys. TrainingError for a key that is no LoRA
-    key."""
+    key, and naming how many layers carry something that is no product of low rank."""
+    refuse_beyond(tensors)
     layers: Layers = {}
     for key, tensor in tensors.items():
         part = next((part for part in (*PARTS, PEFT_MAGNITUDE) if key.endswith(part)), None)

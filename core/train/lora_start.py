@@ -10,6 +10,7 @@ import torch
 
 from ..errors import TrainingError
 from .algorithms import Adapter
+from .lora_keys import refuse_beyond
 from .lora_layers import (
     ALPHA,
     DOWN,
@@ -28,8 +29,10 @@ from .lora_names import KEY_PREFIX, Places, describe_unknown, kohya_name, own_la
 def has_our_names(tensors: Mapping[str, torch.Tensor], architecture: str, adapters: Mapping[str, Adapter]) -> bool:
     """Whether every key is `diffusion_model.…` or has the name under which we write one of these modules for kohya.
 
-    `diffusion_model.` before diffusers' name of a layer, as ai-toolkit writes some, is none of ours.
+    `diffusion_model.` before diffusers' name of a layer, as ai-toolkit writes some, is none of ours. TrainingError
+    where the file carries something that is no product of low rank.
     """
+    refuse_beyond(tensors)
     kohya = {kohya_name(module) for module in adapters}
     places = Places(architecture, list(adapters))
     for key in tensors:

@@ -186,8 +186,9 @@ def _from_video(
         if read is None or read[0] != needed:
             number_of_mask, stored = next(frames)
             mask = _read_frame(mask_path, number_of_mask, replace(stored, grey_as=grey_as), meaning)
-            if drift.moves and mask.meaning is MaskMeaning.BRIGHTNESS:
-                mask = replace(mask, mask_HW=drift.undo(mask.mask_HW), key=drift.key)
+            if drift.moves and _has_levels(mask):
+                key = f"{mask.key}:{drift.key}" if mask.key else drift.key
+                mask = replace(mask, mask_HW=drift.undo(mask.mask_HW), key=key)
             read = number_of_mask, replace(mask, note=drift.note)
         yield number, read[1]
 
@@ -205,7 +206,7 @@ def _look_at_video(
     if not all(each.lossy for each in stored.values()):
         return grey_as, Drift()
     reads = [_read_frame(mask_path, number, replace(each, grey_as=grey_as), meaning) for number, each in stored.items()]
-    levels = [read.mask_HW for read in reads if read.meaning is MaskMeaning.BRIGHTNESS]
+    levels = [read.mask_HW for read in reads if _has_levels(read)]
     return grey_as, find_drift(levels, tiers) if levels else Drift()
 
 
@@ -236,6 +237,11 @@ def _settle_meaning(read: Callable[[int], ReadMask], numbers: Sequence[int], mea
     if refused:
         raise refused[0]
     return MaskMeaning.NONZERO if MaskMeaning.NONZERO in found else MaskMeaning.AUTO
+
+
+def _has_levels(mask: ReadMask) -> bool:
+    """Whether its weights follow the file's values, so that what moves these moves the weights."""
+    return mask.meaning is not MaskMeaning.NONZERO
 
 
 def _read_frame(mask_path: Path, number: int, stored: StoredMask, meaning: MaskMeaning) -> ReadMask:

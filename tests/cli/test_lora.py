@@ -210,3 +210,16 @@ def test_an_architecture_that_nobody_knows_is_refused(
     assert main(["lora", action, str(lora), *more, "--architecture", name]) == 2
     assert said in capsys.readouterr().err
     assert main(["lora", action, str(lora), *more, "--architecture", "flux-2/lora"]) == 0, "as the metadata have it"
+
+
+def test_check_shows_what_is_no_product_of_low_rank(lora: Path, capsys: pytest.CaptureFixture[str]):
+    mixed = lora.with_name("mixed.safetensors")
+    save_file({**load_lora(lora), f"{STEM}.diff_b": torch.zeros(12)}, mixed, {"modelspec.architecture": "flux-2/lora"})
+    assert main(["lora", "check", str(mixed)]) == 0
+    text = capsys.readouterr().out
+    assert "1 layers, lora, for flux-2" in text
+    assert "whole differences of 1 layers (.diff_b; such as diffusion_model.double_blocks.0.img_attn.qkv)" in text
+    assert "exact" not in text
+    assert main(["lora", "check", str(mixed), "--for", "comfyui"]) == 2
+    assert main(["lora", "convert", str(mixed), str(lora.with_name("o.safetensors")), "--format", "kohya"]) == 2
+    assert "can neither be trained on from here nor be converted" in capsys.readouterr().err

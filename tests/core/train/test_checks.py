@@ -72,6 +72,43 @@ def test_low_coverage_and_idle_settings_are_warned_of(make_cache):
     assert any("huber_delta=2.0" in note for note in notes(cache, MaskLossSettings(huber_delta=2.0)))
 
 
+def test_masks_that_are_the_same_everywhere_are_said_to_do_nothing(make_cache):
+    black, white = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
+    all_black = make_cache([("a", SIZE, black), ("b", SIZE, black)])
+    (said, *_) = notes(all_black, MaskLossSettings(min_weight=0.1))
+    assert "(2 black), so every pixel of a picture counts alike (black ones by min_weight 0.1): this equals" in said
+    assert "this equals training without a mask." in said
+    (said, *_) = notes(all_black, MaskLossSettings(min_weight=0.1, prior_weight=1))
+    assert "without a mask, with prior preservation over all of each black one." in said
+    (said, *_) = notes(make_cache([("a", SIZE, white), ("b", SIZE, black)]), MaskLossSettings(min_weight=0.1))
+    assert "(1 black and 1 white)" in said
+    assert "without a mask" in notes(all_black, MaskLossSettings(invert=True))[0]
+    with pytest.raises(TrainingError, match="black everywhere, and area_beta multiplies their loss by 0"):
+        notes(all_black, MaskLossSettings(min_weight=0.1, area_beta=0.5))
+
+
+@pytest.mark.parametrize(
+    "settings", [MaskLossSettings(min_weight=0.1, normalization="batch"), MaskLossSettings()], ids=["batch", "empty"]
+)
+def test_masks_by_which_items_count_differently_are_no_plain_training(make_cache, settings):
+    cache = make_cache([("a", SIZE, torch.ones(1, 1, 4, 4)), ("b", SIZE, torch.zeros(1, 1, 4, 4))])
+    assert not any("without a mask" in note for note in notes(cache, settings))
+    assert not any("without a mask" in note for note in notes(make_cache([("a", SIZE, HALF)]), settings))
+
+
+def test_a_run_with_black_masks_and_a_floor_equals_plain_training(make_cache, tmp_path):
+    cache = make_cache([("a", SIZE, torch.zeros(1, 1, 4, 4))])
+    losses = [
+        train(
+            DemoDenoiser(),
+            TrainingRecipe(cache, settings, LoraConfig(), OptimizerConfig(), TrainConfig(steps=3)),
+            tmp_path / name,
+        ).points
+        for name, settings in (("plain", None), ("black", MaskLossSettings(min_weight=0.1)))
+    ]
+    assert [point.loss for point in losses[1]] == pytest.approx([point.loss for point in losses[0]], rel=1e-6)
+
+
 def test_min_snr_is_for_noise_and_v_models(make_cache):
     cache = make_cache([("a", SIZE, HALF)])
     with pytest.raises(TrainingError, match=r"min_snr_gamma is 5\.0.*flow model"):

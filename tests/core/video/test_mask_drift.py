@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from maskloss.core.mask_meaning import MaskMeaning, read_stored
 from maskloss.core.video.mask_drift import USUAL_TIERS, find_drift
 from maskloss.core.video.masks import read_frame_masks
-from maskloss.core.video.reader import probe
+from maskloss.core.video.reader import probe, read_stored_frames
 
 from .test_colour import write_frames
 
@@ -71,3 +72,22 @@ def test_lossy_mask_videos_weigh_what_their_tiers_weigh(
     ((_, read),) = read_frame_masks(path, probe(path), [1])
     middle = read.mask_HW[24, 16::32]
     assert middle.tolist() == list(USUAL_TIERS)
+
+
+@pytest.mark.parametrize("meaning", ["alpha", "colour"])
+def test_the_weights_of_alpha_and_colour_are_brought_back_as_those_of_brightness(tmp_path: Path, meaning: str) -> None:
+    levels_HW, black_HW = tiered(*USUAL_TIERS), tiered(0, 0, 0, 0)
+    if meaning == "alpha":
+        white_HW = np.full_like(levels_HW, 255)
+        pixels = np.dstack([white_HW, white_HW, white_HW, levels_HW])
+        path = write_frames(tmp_path / "mask.webm", "libvpx-vp9", "yuva420p", pixels)
+    else:
+        path = write_frames(tmp_path / "mask.mkv", "libx264", "yuv444p", np.dstack([levels_HW, black_HW, black_HW]))
+    (stored,) = [stored for _, stored in read_stored_frames(path, [1])]
+    as_stored = read_stored(stored, MaskMeaning.AUTO, "it").mask_HW[24, 16::32].tolist()
+    assert as_stored != list(USUAL_TIERS), "this clip has a drift to undo"
+    ((_, read),) = read_frame_masks(path, probe(path), [1])
+    assert read.meaning.value == meaning
+    assert read.mask_HW[24, 16::32].tolist() == list(USUAL_TIERS)
+    assert "are read as the tiers 0, 80, 128, 255" in read.note
+    assert read.key.endswith(">255")
