@@ -72,13 +72,16 @@ def refuse_equal_names(files: Sequence[FoundFile]) -> None:
     shared = [some for some in shared if len(some) > 1]
     if not shared:
         return
-    first = f"{shared[0][0].name}: {shared[0][0].path} and {shared[0][1].path}"
+    one, other = shared[0][:2]
     if len(shared) == 1:
-        found = f"Two files share the name {first}"
+        found = f"Two files share the name {one.name}: {one.path} and {other.path}"
     else:
         kinds = Counter(" and ".join(sorted({file.path.suffix for file in some})) for some in shared)
         told = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common(_NAMED))
-        found = f"{len(shared)} names are shared by several files ({told}), the first of them {first}"
+        found = (
+            f"{len(shared)} names are shared by several files ({told}), the first of them {one.name}: {one.path} and "
+            f"{other.path}"
+        )
     raise DatasetError(f"{found}; {_way_out(shared)}.")
 
 
