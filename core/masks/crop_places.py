@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from statistics import median
 
+import cv2
 import numpy as np
 
 from ..alpha import uint8_to_weights, weights_to_uint8
@@ -213,13 +214,14 @@ class _Places:
             self._still = self._still or _still(item, path, size)
             yield (0, *self._still)
             return
-        weights = read_weights(item, wanted)
-        if path is None:
-            yield from ((number, weights_to_uint8(weights_HW), weights_HW) for number, weights_HW in weights)
-            return
-        tiers = read_mask_frames(path, probe(item.media_path), wanted, item.tiers_meaning, item.tier_values)
-        for (number, weights_HW), (_, tiers_HW) in zip(weights, tiers, strict=True):
-            yield number, fit_mask(tiers_HW, size, size), weights_HW
+        own, info = item.mask_path, probe(item.media_path)
+        if path is None and own is not None:
+            for number, mask_HW in read_mask_frames(own, info, wanted, item.mask_meaning, item.tier_values):
+                yield number, _levels(mask_HW, size), fit_mask(uint8_to_weights(mask_HW), size, size)
+        elif path is not None:
+            tiers = read_mask_frames(path, info, wanted, item.tiers_meaning, item.tier_values)
+            for (number, weights_HW), (_, tiers_HW) in zip(read_weights(item, wanted), tiers, strict=True):
+                yield number, _levels(tiers_HW, size), weights_HW
 
 
 def _none(item: DatasetItem, wanted: Wanted, reason: str) -> ItemCrops:
@@ -233,12 +235,19 @@ def _frames(clip: Clip | None) -> Sequence[int]:
 def _still(item: DatasetItem, tiers_path: Path | None, size: Size) -> tuple[np.ndarray, np.ndarray]:
     """Tiers and weights of a photograph at its size, which is decoded only where they are in its alpha."""
     if item.mask_path is not None and expected_origin(item) is MaskOrigin.FILE:
-        weights_HW = uint8_to_weights(fit_mask(load_mask(item.mask_path, item.mask_meaning), size, size))
+        tiers_HW = load_mask(item.mask_path, item.mask_meaning)
+        weights_HW = fit_mask(uint8_to_weights(tiers_HW), size, size)
     else:
         weights_HW = load_item(item).full_weights_HW
-    if tiers_path is None:
-        return weights_to_uint8(weights_HW), weights_HW
-    return fit_mask(load_mask(tiers_path, item.tiers_meaning), size, size), weights_HW
+        tiers_HW = weights_to_uint8(weights_HW)
+    return _levels(tiers_HW if tiers_path is None else load_mask(tiers_path, item.tiers_meaning), size), weights_HW
+
+
+def _levels(mask_HW: np.ndarray, size: Size) -> np.ndarray:
+    """A mask at the picture's size, with no values but its own: between two tiers lies the value of a third."""
+    if mask_HW.shape == size[::-1]:
+        return mask_HW
+    return cv2.resize(mask_HW, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _tier(tiers_HW: np.ndarray, weights_HW: np.ndarray, value: int) -> np.ndarray:

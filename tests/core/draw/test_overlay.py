@@ -44,6 +44,9 @@ def test_nobody_is_green_when_nobody_is_chosen_and_the_picture_is_left_alone() -
     assert _count(picture_HWC, CHOSEN) == 0
     np.testing.assert_array_equal(GREY, before)
     np.testing.assert_array_equal(face_overlay(GREY, _decision()), GREY)
+    # Faces beside a crop.
+    beside = _decision((-90, 100, -40, 160), (400, 100, 450, 160), (40, -60, 90, 0), (40, 300, 90, 360))
+    np.testing.assert_array_equal(face_overlay(GREY, beside), GREY)
 
 
 def test_a_label_at_the_edge_stays_in_the_picture() -> None:

@@ -16,7 +16,7 @@ from maskloss.core.cache.plan import OneFrame
 from maskloss.core.cache.store import open_cache
 from maskloss.core.dataset.crop import Rectangle
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
-from maskloss.core.dataset.load import load_fitted, load_item, load_still
+from maskloss.core.dataset.load import load_clip, load_fitted, load_item, load_still
 from maskloss.core.dataset.merge import merge_datasets
 from maskloss.core.dataset.share import Share
 from maskloss.core.demo.encoders import DemoLatentEncoder
@@ -24,15 +24,18 @@ from maskloss.core.errors import DatasetError, ImageError, SettingError
 from maskloss.core.masks.build_masks import build_masks
 from maskloss.core.masks.crop_dataset import CropRules, captioned, crop_dataset
 from maskloss.core.masks.exchange import hand_out, set_masks
+from maskloss.core.masks.keep_person import keep_person
 from maskloss.core.masks.merge_alpha import merge_dataset_alpha
-from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
+from maskloss.core.people.identity import FaceScore, MatchRules, Outcome, PersonDecision
 from maskloss.core.report.crops_sheet import crops_sheet
 from maskloss.core.report.previews import cache_sheet, dataset_sheet
 from maskloss.core.resample import fit_image, fit_mask, to_latent_grid
-from maskloss.core.video.clips import FrameExtraction, VideoSettings
+from maskloss.core.video.clips import Clip, FrameExtraction, VideoSettings
 from maskloss.core.video.masks import MaskVideoWriter
 from maskloss.core.warning import collect_warnings
 from PIL import Image
+
+from .colour_people import ColourRecognizer, ColumnSegmenter
 
 SIZE = (200, 160)
 SETTINGS = LoadSettings((64, 64), bucket_step=16)
@@ -187,6 +190,19 @@ def test_a_mask_of_another_size_is_cut_at_the_same_place(item: Callable[..., Dat
     assert fitted.max() > 0.9
 
 
+@pytest.mark.parametrize("size", [(300, 240), (130, 104), (341, 273)])
+def test_tiers_of_another_size_are_told_apart(item: Callable[..., DatasetItem], size: tuple[int, int]) -> None:
+    rows = (np.arange(size[1]) * SIZE[1] / size[1]).astype(int)
+    columns = (np.arange(size[0]) * SIZE[0] / size[0]).astype(int)
+    dataset, report = cropped(item("odd", tiers()[rows][:, columns]))
+    assert report["items"][0]["state"] == "cropped", report["items"]
+    rectangle, exact = dataset.items[1].rectangle(), cropped(item())[0].items[1].rectangle()
+    assert rectangle is not None
+    assert exact is not None
+    for side in ("left", "top", "right", "bottom"):
+        assert abs(getattr(rectangle, side) - getattr(exact, side)) <= 6
+
+
 def test_what_a_crop_loses_is_said(item: Callable[..., DatasetItem]) -> None:
     with collect_warnings(lambda _: None) as warnings:
         _, report = cropped(item(), rules=CropRules(whole=0, face=1, margin=0.0))
@@ -291,6 +307,8 @@ def test_steps_that_need_whole_photographs_say_the_order(item: Callable[..., Dat
         crop_dataset(dataset, FACES)
     with pytest.raises(DatasetError, match=r"connect Set Masks before Crops \(Dataset\)"):
         set_masks(dataset, ["anna"], [np.ones(SIZE[::-1], np.float32)], tmp_path / "set")
+    with pytest.raises(DatasetError, match=r"connect Keep Person before Crops \(Dataset\)"):
+        keep_person(dataset, ColourRecognizer(), None, ColumnSegmenter(), MatchRules(), tmp_path / "person")
     with pytest.raises(DatasetError, match=r"connect Build Masks before Crops \(Dataset\)"):
         build_masks(dataset, None, None, tmp_path / "masks2")  # pyright: ignore[reportArgumentType]
     handed = list(hand_out(dataset, 0, 9))
@@ -392,6 +410,24 @@ def test_clips_are_cached_as_they_are_cut(clips: DatasetItem, tmp_path: Path) ->
         assert np.unique(source_pictures(cache, entry, (0,))[0]).tolist() == [20 * number]
     sheet_HWC, _ = cache_sheet(cache, None)
     assert sheet_HWC.ndim == 3
+
+
+def test_all_frames_of_a_clip_are_cut_alike(clips: DatasetItem) -> None:
+    dataset, _ = cropped(clips, rules=CropRules(whole=0, face=1))
+    (face,) = dataset.items
+    clip = Clip(5, (5, 6, 7, 8, 9))
+    rectangle = face.rectangle(clip)
+    assert rectangle is not None
+    loaded = load_clip(face, clip, rectangle.size)
+    assert loaded.weights_THW is not None
+    for place, number in enumerate(clip.frames):
+        expected_HW = rectangle.cut(tiers(FRAMES[number])).astype(np.float32) / np.float32(255)
+        np.testing.assert_array_equal(loaded.weights_THW[place], expected_HW)
+        assert np.unique(loaded.rgb_THWC[place]).tolist() == [20 * number]
+    handed = list(hand_out(Dataset((clips,)), 0, 1))
+    assert len(handed[0].pictures) == 10
+    with pytest.raises(DatasetError, match=r"connect Dataset Items before Crops \(Dataset\)"):
+        list(hand_out(dataset, 0, 1))
 
 
 def test_a_clip_without_a_face_is_left_out_alone(clips: DatasetItem, tmp_path: Path) -> None:
