@@ -22,6 +22,8 @@ _MAX_DIFFERENCE_ERROR = 1e-2
 # Step sizes of the finite differences, for gains of 1. At least one is large against rounding (at 1e-2 the tiny blocks
 # of the tests are right to 3e-4) and small enough for the block to be almost linear; none makes a wrong gradient right.
 _STEPS = (1e-2, 1e-3, 2e-4)
+# Gains that differ by rounding alone, whose results tell how much of a difference is rounding.
+_ROUNDED_GAINS = tuple(1.0 + count * torch.finfo(torch.float32).eps for count in range(4))
 # Of the whole gradient; a smaller part is lost in rounding (such as that of a layer whose result is normalised).
 _LEAST_FRACTION = 1e-3
 _NOTHING = 1e-30
@@ -75,7 +77,7 @@ def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]
         if _has_detached_layer(call, kind in checkpointing.mutating):
             raise _gradient_error(f"some layers of {kind.__name__} are detached from the backward pass")
         # In low precision finite differences say nothing.
-        error = 0.0 if low else min(_finite_difference_error(call, plain, step) for step in _STEPS)
+        error = 0.0 if low else _finite_difference_error(call, plain)
         if not error <= _MAX_DIFFERENCE_ERROR:
             found = f"relative error {error:.1e}, at most {_MAX_DIFFERENCE_ERROR:.0e} is right"
             raise _gradient_error(f"{kind.__name__} differ from finite differences ({found})")
@@ -202,8 +204,9 @@ def _gradients(call: _Call, mutating: bool) -> torch.Tensor:
     return torch.cat([torch.zeros(leaf.numel()) if leaf.grad is None else _flatten(leaf.grad) for leaf in leaves])
 
 
-def _finite_difference_error(call: _Call, gradient: torch.Tensor, step: float) -> float:
-    """Relative error of the gradient by the linear layers' gains, along itself, against central differences.
+def _finite_difference_error(call: _Call, gradient: torch.Tensor) -> float:
+    """Relative error of the gradient by the linear layers' gains, along itself, against central differences, of the
+    step size that fits best. What rounding can explain is left away, up to `_MAX_DIFFERENCE_ERROR`.
 
     Where it is small, relative to a fraction of the whole gradient. By the gains, because a block may be far from
     linear in its inputs: a norm of zero padding is.
@@ -215,13 +218,20 @@ def _finite_difference_error(call: _Call, gradient: torch.Tensor, step: float) -
     length, least = float(by_gain.norm()), _LEAST_FRACTION * float(gradient.norm())
     # Where the gradient is about zero, the difference along any direction must be as well.
     direction = by_gain / length if length > least else torch.full_like(by_gain, count**-0.5)
-    ends: list[float] = []
-    for sign in (1, -1):
-        factors = (1.0 + sign * step * direction).tolist()
+    expected, scale = float(by_gain @ direction), max(length, least, _NOTHING)
+
+    def project(factors: list[float]) -> float:
         with torch.no_grad(), _gains(call.block, factors):
-            ends.append(float(_projection(call.result())))
-    slope = (ends[0] - ends[1]) / (2 * step)
-    return abs(slope - float(by_gain @ direction)) / max(length, least, _NOTHING)
+            return float(_projection(call.result()))
+
+    rounded = [project([gain] * count) for gain in _ROUNDED_GAINS]
+    rounding = max(rounded) - min(rounded)
+    errors: list[float] = []
+    for step in _STEPS:
+        ends = [project((1.0 + sign * step * direction).tolist()) for sign in (1, -1)]
+        error = abs((ends[0] - ends[1]) / (2 * step) - expected) / scale
+        errors.append(max(0.0, error - min(rounding / (2 * step) / scale, _MAX_DIFFERENCE_ERROR)))
+    return min(errors)
 
 
 def _has_detached_layer(call: _Call, mutating: bool) -> bool:
