@@ -14,12 +14,12 @@ from ..dataset.load import load_frame, load_item
 from ..draw.lettering import RGB, draw_label
 from ..draw.overlay import add_scale_below, weights_tint
 from ..draw.sheet import contact_sheet, shrink
-from ..errors import DatasetError
 from ..masks.crop_report import CROPPED
 from ..progress import SILENT, Progress
 from ..resample import to_latent_grid
 from ..video.clips import clips_of
 from ..video.reader import probe
+from .previews import dataset_sheet
 
 CELL_PX = 320
 _LETTERS_PX, _LINE_PX = 12, 3
@@ -33,13 +33,13 @@ def crops_sheet(
 ) -> np.ndarray:
     """`limit` items of the dataset that was cropped, each with its crops, of a video the first clip that has one: first
     those of which a crop is left out, then those whose crops leave the most weight out. `report` is `crop_report`'s.
-    DatasetError when the dataset is empty."""
+    Where nothing is left to crop, as in a share of a dataset, what was left out; DatasetError where that is nothing."""
+    if not dataset.items:
+        return dataset_sheet(dataset, columns, limit=limit, progress=progress)
     rows: dict[str, list[Row]] = {item.name: [] for item in dataset.items}
     for row in report["items"]:
         rows[row["photograph"]].append(row)
     items = sorted(dataset.items, key=lambda item: _rank(rows[item.name]))[:limit]
-    if not items:
-        raise DatasetError("The dataset has no items; there is nothing to crop.")
     cells: list[tuple[np.ndarray, str]] = []
     for number, item in enumerate(items):
         progress.update(number, len(items), item.name)

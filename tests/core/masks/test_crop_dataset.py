@@ -15,7 +15,7 @@ from maskloss.core.cache.pictures import source_pictures
 from maskloss.core.cache.plan import OneFrame
 from maskloss.core.cache.store import open_cache
 from maskloss.core.dataset.crop import Rectangle
-from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.dataset.items import Dataset, DatasetItem, LeftOut, LoadSettings
 from maskloss.core.dataset.load import load_clip, load_fitted, load_item, load_still
 from maskloss.core.dataset.merge import merge_datasets
 from maskloss.core.dataset.share import Share
@@ -157,6 +157,14 @@ def test_another_rectangle_is_encoded_again_and_another_mask_rewrites_weights(
     moved = replace(face, crop=replace(face.crop, rectangle=replace(rectangle, left=rectangle.left + 1)))
     _, report = cache_latents(Dataset((dataset.items[0], moved)), DemoLatentEncoder(), tmp_path / "cache")
     assert {row["name"]: row["state"] for row in report["items"]} == {"anna": "unchanged", "anna~face": "encoded"}
+    Image.fromarray((tiers() > 0) * np.uint8(255)).save(str(face.mask_path))
+    again = Dataset((dataset.items[0], moved))
+    cache, report = cache_latents(again, DemoLatentEncoder(), tmp_path / "cache", MaskStorage.FLOAT32)
+    assert {row["state"] for row in report["items"]} == {"weights rewritten"}
+    fitted = load_fitted(moved, cache.entries[1].bucket).weights_THW
+    assert fitted is not None
+    expected = to_latent_grid(torch.from_numpy(fitted)[None, None], cache.entries[1].latent_shape[2:])[0]
+    torch.testing.assert_close(cache.weights(cache.entries[1]), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("scale", [1, 2])
@@ -354,6 +362,14 @@ def test_shares_with_crops_make_one_cache(item: Callable[..., DatasetItem], tmp_
         rules = FACES if number == 1 else CropRules()
         cache_latents(crop_dataset(part, rules)[0], DemoLatentEncoder(), tmp_path / "cache", share=share)
     assert [entry.name for entry in open_cache(tmp_path / "cache").entries] == ["anna", "anna~face", "bob"]
+
+
+def test_a_share_of_which_all_is_left_out_crops_nothing(item: Callable[..., DatasetItem]) -> None:
+    nobody = Dataset((), (LeftOut(item(), "nobody was recognised"),))
+    dataset, report = crop_dataset(nobody, FACES)
+    assert dataset == nobody
+    assert report["counts"]["items"] == 0
+    assert crops_sheet(nobody, report, 4, 12).ndim == 3
 
 
 FRAMES = [Rectangle(40 + 10 * number, 40, 30, 36) for number in range(10)]
