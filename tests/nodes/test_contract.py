@@ -71,8 +71,8 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "MaskLossDatasetCrops": (
         "dataset*",
-        "whole=1 bust=0 face=0 margin=0.3 min_face_px=0 caption_whole='' caption_bust='' caption_face=''",
-        ("MASKLOSS_DATASET", "IMAGE", "STRING"),
+        "whole=1 bust=0 face=0 margin=0.3 min_face_px=0 caption_bust='' caption_face='' caption_whole=''",
+        ("MASKLOSS_DATASET", "STRING"),
     ),
     "MaskLossDatasetMergeAlpha": (
         "dataset*",
