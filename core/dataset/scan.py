@@ -166,9 +166,15 @@ def scan_dataset(
 
 def read_caption(path: Path) -> str:
     """A caption file's text, without the space around it, its lines ended as on Unix. DatasetError when it
-    cannot be read or is not UTF-8."""
+    cannot be read, is not UTF-8 or holds bytes of 0, as UTF-16 does and what a computer lost when its power failed."""
     try:
-        return read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").strip()
+        content = read_bytes(path)
+        if b"\0" in content:
+            raise DatasetError(
+                f"The caption {path} holds {content.count(0)} bytes of 0, so it is damaged or UTF-16; write it again, "
+                "as UTF-8."
+            )
+        return content.decode("utf-8-sig").replace("\r\n", "\n").strip()
     except OSError as error:
         raise DatasetError(
             f"The caption {path} cannot be read ({error.strerror}); see that it may be read, or take it away."

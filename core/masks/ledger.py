@@ -258,9 +258,13 @@ def _listing(path: Path) -> list[tuple[str, int, int]]:
     """What tells whether another process noted something since."""
     found: list[tuple[str, int, int]] = []
     for each in (path, *_journals(path)):
-        with suppress(FileNotFoundError):
+        try:
             status = each.stat()
-            found.append((each.name, status.st_size, status.st_mtime_ns))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise DatasetError(f"{each} cannot be read ({error.strerror}); take it away and run again.") from error
+        found.append((each.name, status.st_size, status.st_mtime_ns))
     return found
 
 

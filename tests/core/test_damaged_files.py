@@ -161,3 +161,11 @@ def test_a_journal_that_is_a_pipe_is_said(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / f"{ledger.stem}-x.journal")
     with pytest.raises(DatasetError, match="take it away"), open_ledger(tmp_path, "Step", ledger.name):
         pass
+
+
+def test_a_ledger_that_is_a_link_to_itself_is_said(tmp_path: Path) -> None:
+    ledger = READERS["ledger"].write(tmp_path)
+    ledger.unlink()
+    ledger.symlink_to(ledger.name)
+    with pytest.raises(DatasetError, match="take it away"), open_ledger(tmp_path, "Step", ledger.name):
+        pass

@@ -91,3 +91,11 @@ def test_each_reason_for_which_a_file_is_not_read_is_its_own(tmp_path: Path, pho
         "1 files were not read (masks by their name, whose photograph is not there): gone-masklabel.png",
         "1 files were not read (no supported image): raw.nef",
     ]
+
+
+@pytest.mark.parametrize("content", [bytes(4096), "anna smiles".encode("utf-16-le")], ids=["lost", "UTF-16"])
+def test_a_caption_of_zeros_is_no_caption(tmp_path: Path, photograph: Draw, content: bytes) -> None:
+    photograph("set/a.jpg")
+    (tmp_path / "set/a.txt").write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"a\.txt holds {content.count(0)} bytes of 0, so it is damaged or UTF-16"):
+        scan_dataset(DatasetConfig(tmp_path / "set"))
