@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -67,3 +68,20 @@ def video(tmp_path: Path, make_video: Callable[..., Path]) -> Draw:
         return make_video(tmp_path / relative, frames, codec="ffv1", pix_fmt="bgr0")
 
     return draw
+
+
+@pytest.fixture
+def write_mask(tmp_path: Path) -> Draw:
+    """write_mask(an array or an image, "mask.png"): a mask file of whatever is given, with Pillow's options."""
+
+    def write(content: np.ndarray | Image.Image, name: str = "mask.png", **options: object) -> Path:
+        path = tmp_path / name
+        if isinstance(content, np.ndarray) and content.dtype == np.uint16 and content.ndim == 3:
+            order = [2, 1, 0, 3][: content.shape[2]]
+            assert cv2.imwrite(str(path), content[..., order])
+        else:
+            image = Image.fromarray(content) if isinstance(content, np.ndarray) else content
+            image.save(path, **options)
+        return path
+
+    return write

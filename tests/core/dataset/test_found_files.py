@@ -11,27 +11,12 @@ import numpy as np
 import pytest
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.text import cache_text
-from maskloss.core.dataset.beside import near_names
 from maskloss.core.dataset.found_files import FileKind
-from maskloss.core.dataset.items import LoadSettings
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from maskloss.core.video.clips import VideoSettings
-from PIL import Image
 
-SMALL = LoadSettings(resolution=(64, 64), video=VideoSettings(target_frames=(5,)))
-
-
-def draw(path: Path, value: int = 255) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (64, 64), value).save(path, "PNG")
-    return path
-
-
-def write(path: Path, text: str = "") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
+from .small_files import SMALL, draw, write
 
 
 def all_files(*folders: Path) -> set[str]:
@@ -140,41 +125,6 @@ def test_they_add_up_under_any_settings(
         assert report.files.of(FileKind.SUBFOLDERS) == ("10_me/ (1 files)", "built/ (2 files)", "sub/ (2 files)")
 
 
-def test_captions_and_control_images_of_nothing_are_named_with_what_is_near(tmp_path: Path) -> None:
-    for name in ("IMG_1", "IMG_2", "IMG_3"):
-        draw(tmp_path / f"set/{name}.png", 90)
-    for name in ("IMG_1", "IMG-2", "licence"):
-        write(tmp_path / f"set/{name}.txt", "words")
-    for name in ("IMG_1", "IMG_3_mask", "else"):
-        draw(tmp_path / f"controls/{name}.png", 90)
-    _, report = scan_dataset(DatasetConfig(tmp_path / "set", control_directory=tmp_path / "controls", settings=SMALL))
-    assert report.warnings() == (
-        "2 images have no caption: IMG_2, IMG_3",
-        "2 caption files have the name of no photograph or video: IMG-2.txt (near IMG_2), licence.txt",
-        "2 images have no control image: IMG_2, IMG_3",
-        "2 control images have the name of no photograph or video: IMG_3_mask.png (near IMG_3), else.png",
-    )
-    assert report.to_json()["near"] == ["IMG-2.txt: IMG_2", "IMG_3_mask.png: IMG_3"]
-    assert report.to_json()["names"]["without_control"] == ["IMG_2", "IMG_3"]
-
-
-@pytest.mark.parametrize(
-    ("orphan", "near"),
-    [
-        ("IMG_2_mask", "IMG_2"), ("IMG_2 (1)", "IMG_2"), ("img_2_old_v3", "IMG_2"), ("IMG-2", "IMG_2"),
-        ("deep/IMG_2.final", "IMG_2"), ("IMG_20_x", "IMG_20"), ("_", None), ("portrait", None),
-    ],
-)  # fmt: skip
-def test_what_a_name_is_near_to(orphan: str, near: str | None) -> None:
-    assert near_names([orphan], ["IMG_2", "IMG_20", "holiday"]).get(orphan) == near
-
-
-def test_of_many_names_that_are_like_none_only_some_are_compared() -> None:
-    orphans = [f"{number:04}-nobody" for number in range(3000)]
-    names = [f"{number:04}" for number in range(0, 3000, 2)]
-    assert near_names(orphans, names) == {f"{name}-nobody": name for name in names}
-
-
 def test_cache_text_counts_captions_as_the_scan_does(tmp_path: Path, make_video: Callable[..., Path]) -> None:
     draw(tmp_path / "set/a.png"), draw(tmp_path / "set/b.png"), draw(tmp_path / "set/c.png")
     make_video(tmp_path / "set/clip.mkv", np.zeros((9, 64, 64, 3), np.uint8))
@@ -186,15 +136,3 @@ def test_cache_text_counts_captions_as_the_scan_does(tmp_path: Path, make_video:
     told = cache_text(cache, DemoTextEncoder())[1]["counts"]
     assert isinstance(told, dict)
     assert told["without_caption"] == report.to_json()["counts"]["without_caption"] == 3
-
-
-def test_a_blank_caption_is_no_caption(tmp_path: Path) -> None:
-    draw(tmp_path / "set/a.png"), draw(tmp_path / "set/b.png")
-    write(tmp_path / "set/a.txt", "\ufeff \r\n\t"), write(tmp_path / "set/b.txt", "me")
-    dataset, report = scan_dataset(DatasetConfig(tmp_path / "set", settings=SMALL))
-    assert report.without_caption == ("a",)
-    assert [item["caption"] for item in report.to_json()["items"]] == [False, True]
-    assert "1 caption files are blank and count as no caption: a.txt" in report.warnings()
-    names = {found.what: found.names for found in dataset.found}
-    assert names["blank captions"] == ("a.txt",)
-    assert names["items without a caption"] == ("a",)

@@ -12,7 +12,7 @@ from maskloss.core.cache.entry_file import MASK_READ, read_header
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.dataset.load import load_item
-from maskloss.core.dataset.mask_facts import mask_digest, mask_facts
+from maskloss.core.dataset.mask_facts import mask_digest, mask_facts, noted_tiers
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.errors import ImageError, MaskMissingError
@@ -23,7 +23,9 @@ from maskloss.core.masks.person_search import read_instance
 from maskloss.core.report.previews import dataset_sheet
 
 Draw = Callable[..., Path]
+
 SIZE = (64, 64)
+
 LOADED = LoadSettings(resolution=SIZE)
 
 
@@ -205,3 +207,9 @@ def test_instance_masks_of_labels_and_colours_keep_the_person(tmp_path: Path, ph
         instance_HW = read_instance(mask("instances/a.png", value=value), item, SIZE)
         assert instance_HW[:, :30].all()
         assert not instance_HW[:, 34:].any()
+
+
+@pytest.mark.parametrize("stored", ["", "[]", '{"items": 3}', '{"items": {"a": {"details": {"tier_values": [300]}}}}'])
+def test_a_damaged_ledger_tells_no_tiers(tmp_path: Path, stored: str) -> None:
+    (tmp_path / ".maskloss_masks.json").write_text(stored)
+    assert noted_tiers(tmp_path) == ()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,11 @@ import torch
 from maskloss.core.errors import ModelRunError, UserError
 from maskloss.core.people.faces import Face
 from maskloss.core.segmenters.sam import Prompt, SamPersonSegmenter, choose_mask, prompt_for
-from maskloss.core.segmenters.sam_architecture import build_sam, read_sizes
 from safetensors.torch import save_file
+from segment_anything import SamPredictor
+from segment_anything.modeling import Sam
 
 pytest.importorskip("segment_anything")
-from segment_anything import SamPredictor
-from segment_anything.build_sam import build_sam_vit_b, build_sam_vit_h, build_sam_vit_l
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 
 def face_at(index: int, x: float, y: float, side: float = 20.0, down: tuple[float, float] = (0.0, 1.0)) -> Face:
@@ -28,53 +25,10 @@ def face_at(index: int, x: float, y: float, side: float = 20.0, down: tuple[floa
     return Face(index, box, 0.9, np.stack(points), None, np.ones(2, np.float32))
 
 
-@pytest.fixture(scope="module")
-def tiny_sam() -> Sam:
-    """The real modules at 64 pixels: two blocks, one of them windowed. Weights are random."""
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        encoder = ImageEncoderViT(
-            img_size=64, patch_size=8, embed_dim=32, depth=2, num_heads=4, out_chans=32, use_rel_pos=True,
-            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), window_size=3, global_attn_indexes=(1,),
-        )  # fmt: skip
-        prompts = PromptEncoder(32, (8, 8), (64, 64), 16)
-        decoder = MaskDecoder(transformer_dim=32, transformer=TwoWayTransformer(2, 32, 8, 64), iou_head_hidden_dim=32)
-        return Sam(encoder, prompts, decoder).eval()
-
-
 @pytest.fixture
 def checkpoint(tiny_sam: Sam, tmp_path: Path) -> Path:
     torch.save(tiny_sam.state_dict(), tmp_path / "named_vit_h_but_tiny.pth")
     return tmp_path / "named_vit_h_but_tiny.pth"
-
-
-@pytest.mark.parametrize(
-    ("build", "width", "blocks"),
-    [
-        (build_sam_vit_b, 768, (2, 5, 8, 11)),
-        (build_sam_vit_l, 1024, (5, 11, 17, 23)),
-        (build_sam_vit_h, 1280, (7, 15, 23, 31)),
-    ],
-)
-def test_the_three_published_sizes_are_read_off_their_tensors(build, width: int, blocks: tuple[int, ...]) -> None:
-    with torch.device("meta"):
-        state = build().state_dict()
-    sizes = read_sizes(state)
-    assert (sizes.width, sizes.global_blocks) == (width, blocks)
-    assert (sizes.grid * sizes.patch_px, sizes.window, sizes.heads) == (1024, 14, {768: 12}.get(width, 16))
-    assert (sizes.masks, sizes.score_depth, sizes.decoder_mlp, sizes.mask_width) == (3, 3, 2048, 16)
-
-
-def test_a_model_built_from_its_tensors_computes_what_the_original_does(tiny_sam: Sam) -> None:
-    state = tiny_sam.state_dict()
-    ours = build_sam(read_sizes(state), state)
-    rgb_HWC = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    results = []
-    for model in (tiny_sam, ours):
-        predictor = SamPredictor(model)
-        predictor.set_image(rgb_HWC)
-        results.append(predictor.predict(np.array([[10.0, 12.0]]), np.array([1]), return_logits=True)[0])
-    np.testing.assert_array_equal(*results)
 
 
 def test_the_masks_are_segment_anythings_own_for_the_prompt(tiny_sam: Sam, checkpoint: Path) -> None:

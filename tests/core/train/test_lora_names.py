@@ -5,36 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from maskloss.core.errors import TrainingError
-from maskloss.core.train.diffusers_keys import Rows, component, every_module, known_architectures, theirs
+from maskloss.core.train.diffusers_keys import component, known_architectures
 from maskloss.core.train.lora_file import KeyFormat, with_key_format
 from maskloss.core.train.lora_layers import layers_of
 from maskloss.core.train.lora_names import kohya_names, own_layers
-from maskloss.core.train.unet_keys import USUAL_PER_LEVEL, blocks_per_level, unet_name
 
-from .loras import INPUTS, MODULES, changes, lora_of
+from .loras import INPUTS, changes, lora_of
 
 ARCHITECTURES = known_architectures()
-
-
-def test_every_architecture_has_its_example():
-    assert set(MODULES) == set(ARCHITECTURES)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_no_two_layers_share_a_name(architecture: str):
-    modules = list(every_module(architecture))
-    names = [
-        name
-        for module in modules
-        if (found := theirs(architecture, module, USUAL_PER_LEVEL)) is not None
-        for name in found.names
-    ]
-    assert len(set(modules)) == len(modules)
-    if component(architecture) == "transformer":
-        assert len(set(names)) == len(names)
-        assert not any("N" in name.split(".") or "{" in name for name in (*names, *modules))
-        assert len({name.replace(".", "_") for name in names}) == len(names)
-    assert len({module.replace(".", "_") for module in modules}) == len(modules)
 
 
 @pytest.mark.parametrize("prefix", ["", "base_model.model.", "lora_transformer_"])
@@ -60,30 +38,6 @@ def test_to_diffusers_and_back_every_layer_adds_the_same(architecture: str, pref
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_rows_go_where_diffusers_has_them(architecture: str):
-    """Counted rows: the first layer of the split has the first ones, in order; halves are swapped where said."""
-    for module in MODULES[architecture]:
-        ours = lora_of(architecture, rank=1, alpha=1, modules=[module])
-        up = ours[f"diffusion_model.{module}.lora_up.weight"]
-        up.copy_(torch.arange(len(up)).reshape(-1, 1).float())
-        found = theirs(architecture, module, USUAL_PER_LEVEL)
-        assert found is not None
-        written = with_key_format(ours, KeyFormat.DIFFUSERS, architecture)
-        pieces = [written[f"{component(architecture)}.{name}.lora_B.weight"].flatten() for name in found.names]
-        rows = torch.cat(pieces).long().tolist()
-        half = len(rows) // 2
-        turned = [*range(half, len(rows)), *range(half)]
-        assert rows == (turned if found.rows is Rows.SWAPPED else list(range(len(rows))))
-        sizes = [len(piece) for piece in pieces]
-        if found.rows is Rows.STREAM:
-            assert sizes == [INPUTS, INPUTS, INPUTS, 8]
-        elif found.rows is Rows.GROUPED:
-            assert sizes == [INPUTS, 2, 2]
-        else:
-            assert len(set(sizes)) == 1
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_to_kohya_and_back(architecture: str):
     ours = lora_of(architecture)
     kohya = with_key_format(ours, KeyFormat.KOHYA, architecture)
@@ -105,42 +59,6 @@ def test_kohyas_names_of_stable_diffusion_are_diffusers_and_ours_of_earlier_file
     }
     assert with_key_format(earlier, KeyFormat.DIFFUSION_MODEL, "stable-diffusion-v1").keys() == ours.keys()
     assert {key.partition(".")[0] for key in with_key_format(earlier, KeyFormat.KOHYA, "stable-diffusion-v1")} == {name}
-
-
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [
-        ("input_blocks.0.0", "conv_in"),
-        ("input_blocks.1.0.in_layers.2", "down_blocks.0.resnets.0.conv1"),
-        ("input_blocks.2.1.proj_in", "down_blocks.0.attentions.1.proj_in"),
-        ("input_blocks.3.0.op", "down_blocks.0.downsamplers.0.conv"),
-        ("input_blocks.11.0.out_layers.3", "down_blocks.3.resnets.1.conv2"),
-        ("middle_block.0.emb_layers.1", "mid_block.resnets.0.time_emb_proj"),
-        ("middle_block.1.proj_out", "mid_block.attentions.0.proj_out"),
-        ("middle_block.2.in_layers.2", "mid_block.resnets.1.conv1"),
-        ("output_blocks.0.0.skip_connection", "up_blocks.0.resnets.0.conv_shortcut"),
-        ("output_blocks.2.1.conv", "up_blocks.0.upsamplers.0.conv"),
-        ("output_blocks.5.2.conv", "up_blocks.1.upsamplers.0.conv"),
-        ("output_blocks.11.1.transformer_blocks.0.ff.net.2", "up_blocks.3.attentions.2.transformer_blocks.0.ff.net.2"),
-        ("input_blocks.1.2.proj_in", "down_blocks.0.attentions.0.proj_in"),
-        ("input_blocks.1.0.nonsense", None),
-        ("nonsense", None),
-    ],
-)
-def test_blocks_of_the_unet(module: str, name: str | None):
-    assert unet_name(module, USUAL_PER_LEVEL) == name
-
-
-def test_a_distilled_unet_is_told_by_its_numbers_and_an_impossible_one_refused():
-    assert blocks_per_level(["input_blocks.1.1.proj_in", "input_blocks.5.1.proj_in"]) == 3
-    assert blocks_per_level(["input_blocks.3.1.proj_in", "input_blocks.2.0.op"]) == 2
-    odd = ["input_blocks.2.1.proj_in", "input_blocks.3.1.proj_in", "input_blocks.4.1.proj_in"]
-    assert blocks_per_level(odd) is None
-    lora = {
-        f"diffusion_model.{module}.lora_{part}.weight": torch.ones(2, 2) for module in odd for part in ("up", "down")
-    }
-    with pytest.raises(TrainingError, match="fit no layout"):
-        with_key_format(lora, KeyFormat.DIFFUSERS, "stable-diffusion-v1")
 
 
 @pytest.mark.parametrize(
