@@ -3,43 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
-from maskloss.cli.prompt import parse_prompt
-from maskloss.cli.run import REGISTRY
-from maskloss.cli.runner import run_prompt
 from maskloss.core.host import LocalHost, use_host
 from maskloss.nodes.dataset import MaskLossLoadDataset, MaskLossLoadDatasetConfig, MaskLossMergeDatasets
-from maskloss.nodes.dataset_exchange import MaskLossDatasetItems, MaskLossDatasetSetMasks
-from PIL import Image
-
-CONFIG = """
-[general]
-resolution = 64
-enable_bucket = true
-batch_size = 2
-[[datasets]]
-image_directory = "ann"
-alpha_mask = true
-num_repeats = 2
-[[datasets]]
-image_directory = "bob"
-"""
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> LocalHost:
-    random = np.random.default_rng(0)
-    for folder, names in (("ann", "ab"), ("bob", "ac")):
-        (tmp_path / "in" / folder).mkdir(parents=True)
-        for name in names:
-            rgba = random.integers(0, 256, (20, 30, 4), dtype=np.uint8)
-            picture = Image.fromarray(rgba if folder == "ann" else np.ascontiguousarray(rgba[..., :3]))
-            picture.save(tmp_path / "in" / folder / f"{name}.png")
-    (tmp_path / "in/set.toml").write_text(CONFIG)
-    return LocalHost(tmp_path / "in", tmp_path / "out")
 
 
 def test_a_config_file_becomes_one_dataset_with_a_report(host: LocalHost, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,43 +69,3 @@ def test_merging_says_what_came_out(host: LocalHost, capsys: pytest.CaptureFixtu
         "8 items share their names and are prefixed by their folders, as in-1/ann/a."
     ]
     assert "second: 4 items, 18 per epoch" in capsys.readouterr().err
-
-
-def test_any_nodes_work_becomes_the_masks(host: LocalHost) -> None:
-    with use_host(host):
-        dataset = MaskLossLoadDatasetConfig().run(path="set.toml")["result"][0]
-        images, masks, names = MaskLossDatasetItems().run(dataset=dataset, offset=2)
-        assert [tuple(image.shape) for image in images] == [(1, 20, 30, 3)] * 2
-        assert all(bool((mask == 1).all()) for mask in masks)
-        changed, report = MaskLossDatasetSetMasks().run(
-            dataset=[dataset], names=names, masks=[mask / 2 for mask in masks], output_directory=[""]
-        )["result"]
-    assert json.loads(report)["counts"]["written"] == 2
-    written = [item.mask_path for item in changed.items if item.mask_path is not None]
-    base = host.folders().output / "maskloss/set_masks"
-    assert [path.relative_to(base).parts[1:] for path in written] == [("bob", "a.png"), ("c.png",)]
-
-
-def test_items_and_masks_meet_as_lists_in_a_prompt(host: LocalHost) -> None:
-    prompt = {
-        "load": {"class_type": "MaskLossLoadDatasetConfig", "inputs": {"path": "set.toml"}},
-        "items": {"class_type": "MaskLossDatasetItems", "inputs": {"dataset": ["load", 0], "limit": 3}},
-        "instance": {
-            "class_type": "MaskLossApplyInstanceMask",
-            "inputs": {"weights": ["items", 1], "instance": ["items", 1]},
-        },
-        "set": {
-            "class_type": "MaskLossDatasetSetMasks",
-            "inputs": {
-                "dataset": ["load", 0],
-                "names": ["items", 2],
-                "masks": ["instance", 0],
-                "output_directory": "masks",
-            },
-        },
-    }
-    results = run_prompt(parse_prompt(prompt), REGISTRY, host)
-    report = json.loads(results["set"].ui["text"][0])
-    assert [(row["name"], row["state"]) for row in report["items"]] == [
-        ("ann/a", "written"), ("b", "written"), ("bob/a", "written"),
-    ]  # fmt: skip

@@ -145,12 +145,3 @@ def test_a_prompt_of_which_a_part_is_refused_is_taken_back(
     assert submit(server, written({**training(server, "partly"), "6": refused}, tmp_path)) == EXIT_USER
     assert "node 6 (MaskLossPreviewWeights): Return type mismatch" in capfd.readouterr().err
     wait_until_idle(server)
-
-
-@pytest.mark.parametrize(
-    ("address", "words"),
-    [("127.0.0.1:9", "No ComfyUI answers at http://127.0.0.1:9"), ("ftp://x", "is no address; give host:port")],
-)
-def test_an_address_without_a_server(address: str, words: str, tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match=words):
-        submit_file(written(WEIGHTS, tmp_path), [], address)

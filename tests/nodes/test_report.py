@@ -1,0 +1,50 @@
+"""The report's node: what it is given by path and by wire, and what it hands on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from maskloss.core.errors import PathError, PromptError
+from maskloss.core.host import LocalHost, use_host
+from maskloss.core.train.lora_file import save_lora
+from maskloss.nodes.report import MaskLossReport
+
+LOSS = {"loss": [2.0, 1.0]}
+
+
+@pytest.fixture
+def host(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    with use_host(LocalHost(tmp_path / "in", tmp_path / "out")) as host:
+        yield host
+
+
+def test_the_page_lies_under_output_and_its_lines_are_shown(host: LocalHost) -> None:
+    answer = MaskLossReport().run(loss=LOSS, output_directory="pages/one")
+    (index,) = answer["result"]
+    assert Path(index) == host.folders().output / "pages/one/index.html"
+    assert "<!doctype html>" in Path(index).read_text(encoding="utf-8")
+    lines = answer["ui"]["summary"]
+    assert lines[0] == "Loss in all: 2.0000 at first, 1.0000 at last (2 steps)."
+    assert answer["ui"]["text"] == ["\n".join(lines)]
+
+
+def test_a_lora_is_read_by_the_path_that_training_gives_or_one_under_output(host: LocalHost) -> None:
+    path = host.folders().output / "loras/her.safetensors"
+    tensors = {f"diffusion_model.a.lora_{part}.weight": torch.zeros(2, 2) for part in ("up", "down")}
+    save_lora(path, tensors, {"ss_network_dim": "2"})
+    for given in (str(path), "loras/her.safetensors"):
+        index = MaskLossReport().run(lora_path=given)["result"][0]
+        assert str(path) in Path(index).read_text(encoding="utf-8")
+    with pytest.raises((PathError, PromptError), match="lora_path"):
+        MaskLossReport().run(lora_path="loras/him.safetensors")
+
+
+def test_it_runs_again_when_its_page_is_gone(host: LocalHost) -> None:
+    index = Path(MaskLossReport().run(loss=LOSS)["result"][0])
+    written = MaskLossReport.IS_CHANGED()
+    assert MaskLossReport.IS_CHANGED() == written
+    index.unlink()
+    assert MaskLossReport.IS_CHANGED() != written

@@ -1,0 +1,112 @@
+"""Training on a cache of the demo models, and LoRA files in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from maskloss.core.cache.latents import cache_latents
+from maskloss.core.cache.store import LatentCache
+from maskloss.core.cache.text import cache_text
+from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
+from maskloss.core.errors import PathError, PromptError
+from maskloss.core.host import LocalHost, use_host
+from maskloss.core.images import save_image
+from maskloss.core.train.config import LoraConfig
+from maskloss.nodes.training import MaskLossDemoModels, MaskLossLoadLora, MaskLossSaveLora, MaskLossTrainLora
+
+
+@pytest.fixture(autouse=True)
+def host(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    with use_host(LocalHost(tmp_path / "in", tmp_path / "out")) as host:
+        yield host
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> LatentCache:
+    path = tmp_path / "in/a.png"
+    save_image(path, np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    dataset = Dataset((DatasetItem("a", path, LoadSettings(resolution=(64, 64)), caption="her"),))
+    latents, _ = cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache")
+    return cache_text(latents, DemoTextEncoder())[0]
+
+
+def train(cache: LatentCache, steps: int, name: str = "loras/x", **more: object) -> dict:
+    model = MaskLossDemoModels().run()[0]
+    return MaskLossTrainLora().run(
+        model=model, cache=cache, steps=steps, lora_config=LoraConfig(rank=2), output_name=name, **more
+    )
+
+
+def test_the_same_seed_gives_the_same_model_and_another_another() -> None:
+    first, again, other = (MaskLossDemoModels().run(seed=seed)[0] for seed in (1, 1, 2))
+    assert first.identity == again.identity != other.identity
+    weights = [next(model.module.parameters()) for model in (first, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_training_gives_the_lora_its_losses_its_steps_and_its_file(cache: LatentCache, host: LocalHost) -> None:
+    answer = train(cache, 3)
+    lora, losses, steps, path = answer["result"]
+    assert Path(path) == host.folders().output / "loras/x.safetensors"
+    assert steps == len(losses["loss"]) == 3
+    summary = {"path": path, "steps": 3, "loss": losses["loss"][-1]}
+    assert answer["ui"]["maskloss"] == [pytest.approx(summary)]
+    (loaded,) = MaskLossLoadLora().run(path="loras/x.safetensors")
+    assert loaded.keys() == lora.keys()
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in lora.items())
+
+
+def test_a_run_goes_on_where_it_stopped_and_a_finished_one_is_found(cache: LatentCache) -> None:
+    whole = train(cache, 4, "loras/whole")["result"]
+    train(cache, 2)
+    again = train(cache, 4)["result"]
+    assert all(torch.equal(again[0][key], tensor) for key, tensor in whole[0].items())
+    found = train(cache, 4)
+    assert found["result"][2] == 4
+    assert any("nothing to train" in text for text in found["ui"]["text"])
+
+
+def test_guidance_that_a_model_does_not_take_is_said(cache: LatentCache) -> None:
+    (warning,) = [text for text in train(cache, 1, guidance=3.5)["ui"]["warnings"] if "guidance" in text]
+    assert "takes none and ignores it" in warning
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [((0.2, 0.8), False), ((0.8, 0.2), True), ((None, 0.1), False), ((0.9, None), False)],
+)
+def test_a_range_of_timesteps_is_checked_where_it_is_known(given: tuple, refused: bool) -> None:
+    told = MaskLossTrainLora.VALIDATE_INPUTS(*given)
+    assert (told is not True) is refused
+    if refused:
+        assert "timestep_min" in str(told)
+
+
+def test_saved_files_are_numbered_and_written_with_the_keys_that_were_asked_for(
+    cache: LatentCache, host: LocalHost
+) -> None:
+    lora = train(cache, 1)["result"][0]
+    paths = [
+        Path(MaskLossSaveLora().run(lora=lora, filename_prefix="loras/y", key_format=keys)["result"][0])
+        for keys in ("kohya", "diffusion_model")
+    ]
+    assert [path.name for path in paths] == ["y_00001.safetensors", "y_00002.safetensors"]
+    kohya, own = (MaskLossLoadLora().run(path=str(path))[0] for path in paths)
+    assert all(key.startswith("lora_unet_") for key in kohya)
+    assert own.keys() == lora.keys()
+
+
+def test_a_file_is_read_again_when_it_changed_and_one_that_is_not_there_is_named(host: LocalHost) -> None:
+    path = host.folders().output / "a.safetensors"
+    path.parent.mkdir()
+    before = MaskLossLoadLora.IS_CHANGED(path="a.safetensors")
+    path.write_bytes(b"x")
+    assert MaskLossLoadLora.IS_CHANGED(path="a.safetensors") != before
+    with pytest.raises((PathError, PromptError), match=r"path: 'b\.safetensors' was not found"):
+        MaskLossLoadLora().run(path="b.safetensors")
