@@ -133,6 +133,35 @@ def test_the_walk_sees_what_it_forbids() -> None:
     ]
 
 
+def place_of_tests(source: Path) -> Path:
+    """core/a/b.py → tests/core/a/test_b.py."""
+    inside = source.relative_to(ROOT)
+    return ROOT / "tests" / inside.parent / f"test_{inside.name}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SOURCES if path.name != "__init__.py"],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_every_file_has_its_tests_in_its_place(path: Path) -> None:
+    place = place_of_tests(path)
+    assert place.is_file(), f"write {place.relative_to(ROOT)}, or move there what tests this file"
+    tree = ast.parse(place.read_text(encoding="utf-8"))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    assert found, f"{place.relative_to(ROOT)} tests nothing"
+
+
+def test_no_file_is_longer_than_can_be_read_at_once() -> None:
+    files = [path for room in (*ROOMS, "tests", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    long = {
+        path.relative_to(ROOT).as_posix(): count
+        for path in files
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > 300
+    }
+    assert not long, "split them along their subjects"
+
+
 def test_the_packages_of_pyproject_are_the_folders() -> None:
     listed = {line.strip(' ",') for line in (ROOT / "pyproject.toml").read_text().replace(", ", "\n").splitlines()}
     packages = {".".join(("maskloss", *path.relative_to(ROOT).parent.parts)) for path in SOURCES}

@@ -42,8 +42,8 @@ def test_summaries_and_warnings_go_to_stdout_and_the_rest_to_stderr(
     out, err = capsys.readouterr()
     assert "WARNING [load MaskLossLoadDataset]: 1 images have no caption: 1" in out.splitlines()
     assert out.splitlines()[-1] == f"Report: {prompt.parent / 'out/page/index.html'}"
-    assert "[latents MaskLossCacheLatents]" in err
-    assert "[latents MaskLossCacheLatents]" not in out
+    assert "[latents MaskLossCacheLatents] 2/2" in err
+    assert "2/2" not in out
     assert (prompt.parent / "out/page/index.html").is_file()
 
 

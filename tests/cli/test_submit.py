@@ -15,6 +15,7 @@ from .small_server import small_server
 
 NODES = {
     "LoadImage": {"input": {"required": {"image": ["STRING", {}]}}},
+    **{f"Other{number}": {"input": {}} for number in range(40)},
     "Grows": {"input": {"required": {"values": ["COMFY_AUTOGROW_V3", {}]}}},
 }
 

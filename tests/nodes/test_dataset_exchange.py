@@ -8,7 +8,7 @@ import pytest
 from maskloss.cli.prompt import parse_prompt
 from maskloss.cli.run import REGISTRY
 from maskloss.cli.runner import run_prompt
-from maskloss.core.errors import PromptError
+from maskloss.core.errors import DatasetError
 from maskloss.core.host import LocalHost, use_host
 from maskloss.nodes.dataset import MaskLossLoadDatasetConfig
 from maskloss.nodes.dataset_exchange import MaskLossDatasetItems, MaskLossDatasetSetMasks
@@ -60,9 +60,9 @@ def test_only_so_many_are_handed_out_and_masks_of_nothing_are_refused(host: Loca
         images, masks, names = MaskLossDatasetItems().run(dataset=dataset, offset=1, limit=2)
         assert (len(images), len(masks), names) == (2, 2, [dataset.items[1].name, dataset.items[2].name])
         given = {"dataset": [dataset], "output_directory": ["masks"]}
-        with pytest.raises(PromptError, match="nobody"):
+        with pytest.raises(DatasetError, match="nobody"):
             MaskLossDatasetSetMasks().run(names=["nobody"], masks=masks[:1], **given)
-        with pytest.raises(PromptError, match=r"2 names.*1 mask|1 mask.*2 names"):
+        with pytest.raises(DatasetError, match=r"2 names.*1 mask|1 mask.*2 names"):
             MaskLossDatasetSetMasks().run(names=names, masks=masks[:1], **given)
         # One per line, as people type them.
         changed, _ = MaskLossDatasetSetMasks().run(names=["\n".join(names)], masks=masks, **given)["result"]

@@ -67,7 +67,7 @@ def test_earlier_folders_are_those_of_the_same_photographs(output: Path, tmp_pat
     some = dataset(tmp_path / "in/ann", "a")
     one, two, three = (output_directory_for("", "masks", some, number) for number in range(3))
     assert earlier_directories(one) == []
-    for folder in (one, two, output / "maskloss/masks/ann-and-more", output / "maskloss/masks/bob-12345678"):
+    for folder in (one, two, output / "maskloss/masks/ann-and-more-of-her", output / "maskloss/masks/bob-12345678"):
         folder.mkdir(parents=True)
     three.parent.joinpath("ann-00000000").write_text("a file")
     assert earlier_directories(three) == sorted((one, two))

@@ -14,10 +14,17 @@ from maskloss.nodes.report import MaskLossReport
 LOSS = {"loss": [2.0, 1.0]}
 
 
+class InGraph(LocalHost):
+    """A host in which a node of a graph runs."""
+
+    def running_node(self) -> tuple[str, str]:
+        return "5", "prompt"
+
+
 @pytest.fixture
 def host(tmp_path: Path):
     (tmp_path / "in").mkdir()
-    with use_host(LocalHost(tmp_path / "in", tmp_path / "out")) as host:
+    with use_host(InGraph(tmp_path / "in", tmp_path / "out")) as host:
         yield host
 
 

@@ -45,6 +45,6 @@ def test_two_masks_beside_one_photograph_are_named() -> None:
 
 
 def test_photographs_that_look_like_masks_of_others() -> None:
-    names = ["p", "seg_p", "p_matte", "masks/p", "seg_q", "alphabet", "q.jpg", "mask_q"]
-    assert mask_like(names) == ["seg_p", "p_matte", "masks/p", "seg_q", "mask_q"]
+    names = ["p", "seg_p", "p_matte", "masks/p", "p.jpg", "seg_q", "alphabet"]
+    assert mask_like(names) == ["seg_p", "p_matte", "masks/p", "p.jpg"]
     assert mask_like(["seg_p", "masks/r"]) == [], "of nobody's"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from maskloss.core.dataset.buckets import bucket_for
-from maskloss.core.dataset.crop import Crop, CropKind, Rectangle
+from maskloss.core.dataset.crop import CropKind, Rectangle
 from maskloss.core.dataset.crops import (
     Figure,
     crop_of,
@@ -16,11 +16,10 @@ from maskloss.core.dataset.crops import (
     widened,
 )
 from maskloss.core.dataset.items import LoadSettings
-from maskloss.core.errors import ImageError, InternalError
 from maskloss.core.resample import fit_image
-from maskloss.core.video.clips import Clip
 
 SIZE = (400, 300)
+
 SETTINGS = LoadSettings((128, 128), bucket_step=16)
 
 
@@ -32,8 +31,11 @@ def _mask(*boxes: Rectangle) -> np.ndarray:
 
 
 NOTHING = _mask()
+
 FACE = Rectangle(180, 80, 40, 50)
+
 HAIR = Rectangle(170, 60, 60, 30)
+
 BODY = Rectangle(120, 130, 160, 170)
 
 
@@ -138,22 +140,3 @@ def test_weight_outside_is_the_sum_of_what_no_rectangle_holds() -> None:
     assert weight_outside(weights_HW, kept) == pytest.approx(25)
     assert weight_outside(weights_HW, []) == pytest.approx(100)
     assert weights_HW.min() == 0.5
-
-
-def test_a_rectangle_is_written_and_read() -> None:
-    assert Rectangle.parse(str(FACE)) == FACE
-    for text in ("", "1,2,3", "1,2,0x3", "-1,2,3x4"):
-        assert Rectangle.parse(text) is None
-    with pytest.raises(InternalError):
-        Rectangle(0, 0, 0, 1)
-    with pytest.raises(ImageError, match=r"40x50 px at 180,80, but its picture has only 200x200: it changed since"):
-        FACE.check_inside("anna~face", (200, 200))
-
-
-def test_a_clip_has_its_own_rectangle() -> None:
-    crop = Crop(CropKind.FACE, by_clip=(((0, 5), FACE), ((5, 5), HAIR)))
-    assert crop.of(Clip(5, (5, 6, 7, 8, 9))) == HAIR
-    assert crop.of(Clip(10, (10, 11, 12, 13, 14))) is None
-    assert crop.of(None) is None
-    assert crop.is_cut
-    assert not Crop(CropKind.FACE).is_cut

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,8 @@ from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.pictures import source_pictures
 from maskloss.core.cache.plan import OneFrame
 from maskloss.core.cache.store import open_cache
-from maskloss.core.dataset.crop import Rectangle
-from maskloss.core.dataset.items import Dataset, DatasetItem, LeftOut, LoadSettings
-from maskloss.core.dataset.load import load_clip, load_fitted, load_item, load_still
+from maskloss.core.dataset.items import Dataset, DatasetItem, LeftOut
+from maskloss.core.dataset.load import load_fitted, load_item
 from maskloss.core.dataset.merge import merge_datasets
 from maskloss.core.dataset.share import Share
 from maskloss.core.demo.encoders import DemoLatentEncoder
@@ -26,45 +25,15 @@ from maskloss.core.masks.crop_dataset import CropRules, captioned, crop_dataset
 from maskloss.core.masks.exchange import hand_out, set_masks
 from maskloss.core.masks.keep_person import keep_person
 from maskloss.core.masks.merge_alpha import merge_dataset_alpha
-from maskloss.core.people.identity import FaceScore, MatchRules, Outcome, PersonDecision
+from maskloss.core.people.identity import MatchRules
 from maskloss.core.report.crops_sheet import crops_sheet
-from maskloss.core.report.previews import cache_sheet, dataset_sheet
+from maskloss.core.report.previews import cache_sheet
 from maskloss.core.resample import fit_image, fit_mask, to_latent_grid
-from maskloss.core.video.clips import Clip, FrameExtraction, VideoSettings
-from maskloss.core.video.masks import MaskVideoWriter
-from maskloss.core.warning import collect_warnings
+from maskloss.core.video.clips import FrameExtraction, VideoSettings
 from PIL import Image
 
 from .colour_people import ColourRecognizer, ColumnSegmenter
-
-SIZE = (200, 160)
-SETTINGS = LoadSettings((64, 64), bucket_step=16)
-FACE = Rectangle(90, 40, 30, 36)
-FACES = CropRules(whole=1, face=2, margin=0.25)
-
-
-def tiers(face: Rectangle = FACE, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """A person with the usual tiers: hair of 6 px around the face, and a body below."""
-    mask_HW = np.zeros(size[::-1], np.uint8)
-    mask_HW[face.bottom :, face.left - 25 : face.right + 25] = 128
-    mask_HW[face.top - 6 : face.bottom, face.left - 6 : face.right + 6] = 80
-    mask_HW[face.top : face.bottom, face.left : face.right] = 255
-    return mask_HW
-
-
-@pytest.fixture
-def item(photograph: Callable[..., Path], mask: Callable[..., Path]) -> Callable[..., DatasetItem]:
-    def make(name: str = "anna", mask_HW: np.ndarray | None = None, **changes: object) -> DatasetItem:
-        media = photograph(f"set/{name}.png", SIZE, seed=len(name))
-        path = mask(f"masks/{name}.png", value=tiers() if mask_HW is None else mask_HW)
-        made = DatasetItem(name, media, SETTINGS, path, "anna, smiling")
-        return replace(made, **changes)  # pyright: ignore[reportArgumentType]
-
-    return make
-
-
-def cropped(*items: DatasetItem, rules: CropRules = FACES) -> tuple[Dataset, dict[str, object]]:
-    return crop_dataset(Dataset(items), rules)
+from .crop_items import FACES, FRAMES, SIZE, cropped, holds, tiers
 
 
 def test_a_crop_is_an_item_with_a_name_caption_and_repeats_of_its_own(item: Callable[..., DatasetItem]) -> None:
@@ -198,88 +167,6 @@ def test_a_mask_of_another_size_is_cut_at_the_same_place(item: Callable[..., Dat
     assert fitted.max() > 0.9
 
 
-@pytest.mark.parametrize("size", [(300, 240), (130, 104), (341, 273)])
-def test_tiers_of_another_size_are_told_apart(item: Callable[..., DatasetItem], size: tuple[int, int]) -> None:
-    rows = (np.arange(size[1]) * SIZE[1] / size[1]).astype(int)
-    columns = (np.arange(size[0]) * SIZE[0] / size[0]).astype(int)
-    dataset, report = cropped(item("odd", tiers()[rows][:, columns]))
-    assert report["items"][0]["state"] == "cropped", report["items"]
-    rectangle, exact = dataset.items[1].rectangle(), cropped(item())[0].items[1].rectangle()
-    assert rectangle is not None
-    assert exact is not None
-    for side in ("left", "top", "right", "bottom"):
-        assert abs(getattr(rectangle, side) - getattr(exact, side)) <= 6
-
-
-def test_what_a_crop_loses_is_said(item: Callable[..., DatasetItem]) -> None:
-    with collect_warnings(lambda _: None) as warnings:
-        _, report = cropped(item(), rules=CropRules(whole=0, face=1, margin=0.0))
-    (row,) = report["items"]
-    left, top, width, height = row["rectangle"]
-    assert row["weight_lost"] == pytest.approx(report["in_no_item"])
-    seen = tiers()[top : top + height, left : left + width].sum() / tiers().sum()
-    assert 0.5 < row["weight_lost"] == pytest.approx(1 - seen, abs=0.02)
-    assert any("of the weight is trained on in no crop" in text for text in warnings.texts)
-    assert any("1 face crops leave" in text and "(anna~face)" in text for text in report["messages"])
-    _, report = cropped(item())
-    assert report["in_no_item"] == 0
-
-
-def test_crops_that_cannot_be_made_are_left_out_and_named(item: Callable[..., DatasetItem]) -> None:
-    faceless = np.where(tiers() == 255, 0, tiers()).astype(np.uint8)
-    items = (
-        item(), item("binary", (tiers() > 0) * np.uint8(255)), item("bare", mask_path=None),
-        item("empty", np.zeros(SIZE[::-1], np.uint8), tiers_path=item().mask_path),
-        item("away", faceless, tiers_path=item().mask_path),
-    )  # fmt: skip
-    with collect_warnings(lambda _: None) as warnings:
-        dataset, report = cropped(*items)
-    assert len(dataset.items) == 6
-    reasons = {left.item.name: left.reason for left in dataset.left_out}
-    assert reasons == {
-        "binary~face": "its mask does not tell which part is the face",
-        "bare~face": "it has no mask",
-        "empty~face": "nothing in its mask has weight",
-        "away~face": "no face has weight in it",
-    }
-    assert report["counts"]["left_out"] == 4
-    assert any("4 face crops are left out: binary~face (its mask" in text for text in warnings.texts)
-    assert dataset_sheet(dataset, 4).ndim == 3
-
-
-@pytest.mark.parametrize(
-    ("settings", "rules", "reason"),
-    [
-        (SETTINGS, replace(FACES, min_face_px=31), "its face is 30 px, less than min_face_px 31"),
-        (
-            replace(SETTINGS, bucket_no_upscale=True, bucket_step=256, resolution=(256, 256)),
-            FACES,
-            "it is 62x70 px, smaller than its bucket 256x256, and bucket_no_upscale is on",
-        ),
-    ],
-)
-def test_small_ones_are_left_out(
-    item: Callable[..., DatasetItem], settings: LoadSettings, rules: CropRules, reason: str
-) -> None:
-    dataset, _ = cropped(item(settings=settings), rules=rules)
-    (left,) = dataset.left_out
-    found = left.reason if rules.min_face_px else f"it is 62x70{left.reason[left.reason.index(' px,') :]}"
-    assert found == reason
-
-
-def test_the_face_that_keep_person_chose_stands_in_for_tiers(item: Callable[..., DatasetItem]) -> None:
-    faces = (FaceScore(0, (10.0, 10, 20, 20), 0.1, False), FaceScore(1, (90.5, 40, 120, 76), 0.8, True))
-    decision = PersonDecision(faces, Outcome.MATCH, 1, "alike")
-    dataset, report = cropped(item(mask_HW=(tiers() > 0) * np.uint8(255), person=decision))
-    face = dataset.items[1]
-    rectangle = face.rectangle()
-    assert rectangle is not None
-    assert face.person is not None
-    assert rectangle.joined(FACE) == rectangle
-    assert face.person.faces[1].box == (90.5 - rectangle.left, 40 - rectangle.top, *face.person.faces[1].box[2:])
-    assert any("where Keep Person found it" in text for text in report["messages"])
-
-
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -372,41 +259,6 @@ def test_a_share_of_which_all_is_left_out_crops_nothing(item: Callable[..., Data
     assert crops_sheet(nobody, report, 4, 12).ndim == 3
 
 
-FRAMES = [Rectangle(40 + 10 * number, 40, 30, 36) for number in range(10)]
-
-
-@pytest.fixture
-def clips(tmp_path: Path, make_video: Callable[..., Path]) -> DatasetItem:
-    """Ten frames in which the person walks from left to right, as two clips of five."""
-    frames = [np.full((SIZE[1], SIZE[0], 3), 20 * number, np.uint8) for number in range(10)]
-    path = make_video(tmp_path / "set/walk.mkv", frames, fps=16, codec="ffv1", pix_fmt="bgr0")
-    with MaskVideoWriter(tmp_path / "walk.mkv", SIZE, [number / 16 for number in range(10)]) as writer:
-        for face in FRAMES:
-            writer.add(tiers(face))
-    video = VideoSettings((5,), FrameExtraction.CHUNK)
-    return DatasetItem("walk", path, replace(SETTINGS, video=video), tmp_path / "walk.mkv")
-
-
-def _holds(rectangle: Rectangle, faces: Sequence[Rectangle]) -> bool:
-    return all(rectangle.joined(face) == rectangle for face in faces)
-
-
-def test_each_clip_has_one_steady_rectangle_that_holds_the_person_in_every_frame(
-    clips: DatasetItem, tmp_path: Path
-) -> None:
-    dataset, report = cropped(clips, rules=CropRules(whole=0, face=1))
-    (face,) = dataset.items
-    assert face.crop is not None
-    (first, one), (second, other) = face.crop.by_clip
-    assert (first, second) == ((0, 5), (5, 5))
-    assert _holds(one, FRAMES[:5])
-    assert _holds(other, FRAMES[5:])
-    assert not _holds(one, FRAMES[5:])
-    assert [row["clip"] for row in report["items"]] == ["00000-005", "00005-005"]
-    assert load_still(face).rgb_HWC.shape[:2] == one.size[::-1]
-    assert dataset_sheet(dataset, 1).ndim == crops_sheet(Dataset((clips,)), report, 1, 1).ndim == 3
-
-
 def test_clips_are_cached_as_they_are_cut(clips: DatasetItem, tmp_path: Path) -> None:
     single = replace(clips, settings=replace(clips.settings, video=VideoSettings((1,), FrameExtraction.CHUNK)))
     dataset, _ = cropped(single, rules=CropRules(whole=0, face=1))
@@ -417,7 +269,7 @@ def test_clips_are_cached_as_they_are_cut(clips: DatasetItem, tmp_path: Path) ->
     for number, entry in enumerate(cache.entries):
         rectangle = entry.rectangle
         assert rectangle is not None
-        assert _holds(rectangle, [FRAMES[number]])
+        assert holds(rectangle, [FRAMES[number]])
         weights_HW = fit_mask(
             rectangle.cut(tiers(FRAMES[number]).astype(np.float32)) / 255, rectangle.size, entry.bucket
         )
@@ -426,35 +278,3 @@ def test_clips_are_cached_as_they_are_cut(clips: DatasetItem, tmp_path: Path) ->
         assert np.unique(source_pictures(cache, entry, (0,))[0]).tolist() == [20 * number]
     sheet_HWC, _ = cache_sheet(cache, None)
     assert sheet_HWC.ndim == 3
-
-
-def test_all_frames_of_a_clip_are_cut_alike(clips: DatasetItem) -> None:
-    dataset, _ = cropped(clips, rules=CropRules(whole=0, face=1))
-    (face,) = dataset.items
-    clip = Clip(5, (5, 6, 7, 8, 9))
-    rectangle = face.rectangle(clip)
-    assert rectangle is not None
-    loaded = load_clip(face, clip, rectangle.size)
-    assert loaded.weights_THW is not None
-    for place, number in enumerate(clip.frames):
-        expected_HW = rectangle.cut(tiers(FRAMES[number])).astype(np.float32) / np.float32(255)
-        np.testing.assert_array_equal(loaded.weights_THW[place], expected_HW)
-        assert np.unique(loaded.rgb_THWC[place]).tolist() == [20 * number]
-    handed = list(hand_out(Dataset((clips,)), 0, 1))
-    assert len(handed[0].pictures) == 10
-    with pytest.raises(DatasetError, match=r"connect Dataset Items before Crops \(Dataset\)"):
-        list(hand_out(dataset, 0, 1))
-
-
-def test_a_clip_without_a_face_is_left_out_alone(clips: DatasetItem, tmp_path: Path) -> None:
-    with MaskVideoWriter(tmp_path / "half.mkv", SIZE, [number / 16 for number in range(10)]) as writer:
-        for number, face in enumerate(FRAMES):
-            mask_HW = tiers(face)
-            writer.add(mask_HW if number < 5 else np.where(mask_HW > 128, 0, mask_HW).astype(np.uint8))
-    dataset, report = cropped(replace(clips, mask_path=tmp_path / "half.mkv"), rules=CropRules(whole=0, face=1))
-    (face,) = dataset.items
-    assert face.crop is not None
-    assert [clip for clip, _ in face.crop.by_clip] == [(0, 5)]
-    assert [(row["state"], row["reason"]) for row in report["items"]] == [
-        ("cropped", ""), ("left out", "no face has weight in it"),
-    ]  # fmt: skip

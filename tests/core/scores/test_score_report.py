@@ -79,4 +79,4 @@ def test_a_caption_has_what_was_measured() -> None:
 
 def test_no_picture_is_an_error() -> None:
     with pytest.raises(DatasetError, match="no picture to score"):
-        score_pictures([], PictureScorer(BundledFaceRecognizer(), Identity(np.ones((1, 128)), "x", ("x",))))
+        score_pictures([], PictureScorer(BundledFaceRecognizer(), Identity(np.ones((1, 128), np.float32), "x", ("x",))))

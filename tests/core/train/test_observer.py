@@ -33,10 +33,10 @@ class Notebook(SilentObserver):
 
 def test_it_begins_then_checks_before_every_step_and_an_evaluation_comes_before_its_steps_point(run, cache):
     watcher = Notebook()
-    run(watcher=watcher, steps=3, validation_cache=cache, validation_every=2)
+    run(watcher=watcher, steps=3, validation_cache=cache)
     assert watcher.told[0] == "begin"
     told = [each for each in watcher.told[1:] if each != "check"]
-    assert told.index("validation 2") == told.index("step 2 of 3") - 1
+    assert told.index("validation 3") == told.index("step 3 of 3") - 1
     assert [each for each in told if each.startswith("step")] == ["step 1 of 3", "step 2 of 3", "step 3 of 3"]
     for number in (1, 2, 3):
         before = watcher.told[: watcher.told.index(f"step {number} of 3")]
