@@ -6,6 +6,7 @@ masks are read whole, so that what they mean is known before anything is made fr
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -165,8 +166,9 @@ def scan_dataset(
 
 
 def read_caption(path: Path) -> str:
-    """A caption file's text, without the space around it, its lines ended as on Unix. DatasetError when it
-    cannot be read, is not UTF-8 or holds bytes of 0, as UTF-16 does and what a computer lost when its power failed."""
+    """A caption file's text, without the space around it, its lines ended as on Unix; empty where nothing in it is
+    seen. DatasetError when it cannot be read, is not UTF-8 or holds bytes of 0, as UTF-16 does and what a computer lost
+    when its power failed."""
     try:
         content = read_bytes(path)
         if b"\0" in content:
@@ -174,7 +176,9 @@ def read_caption(path: Path) -> str:
                 f"The caption {path} holds {content.count(0)} bytes of 0, so it is damaged or UTF-16; write it again, "
                 "as UTF-8."
             )
-        return content.decode("utf-8-sig").replace("\r\n", "\n").strip()
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").strip()
+        # Of spaces without width, or a second byte order mark, nobody sees that the file is not blank.
+        return text if any(unicodedata.category(letter)[0] not in "ZC" for letter in text) else ""
     except OSError as error:
         raise DatasetError(
             f"The caption {path} cannot be read ({error.strerror}); see that it may be read, or take it away."

@@ -99,3 +99,14 @@ def test_a_caption_of_zeros_is_no_caption(tmp_path: Path, photograph: Draw, cont
     (tmp_path / "set/a.txt").write_bytes(content)
     with pytest.raises(DatasetError, match=rf"a\.txt holds {content.count(0)} bytes of 0, so it is damaged or UTF-16"):
         scan_dataset(DatasetConfig(tmp_path / "set"))
+
+
+@pytest.mark.parametrize("text", ["", " \r\n\t", "\u3000", "\u200b", "\ufeff\ufeff", "\u00a0\u2060\n"])
+def test_a_caption_in_which_nothing_is_seen_is_blank(tmp_path: Path, photograph: Draw, text: str) -> None:
+    for name, caption in (("a", text), ("b", "\u200banna, \U0001f642")):
+        photograph(f"set/{name}.jpg")
+        (tmp_path / f"set/{name}.txt").write_text(caption, encoding="utf-8")
+    dataset, report = scan_dataset(DatasetConfig(tmp_path / "set"))
+    assert [item.caption for item in dataset.items] == ["", "\u200banna, \U0001f642"]
+    assert report.without_caption == ("a",)
+    assert "1 caption files are blank and count as no caption: a.txt" in report.warnings()
