@@ -223,4 +223,7 @@ def owned_copy(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _damage_error(path: Path, what: str) -> CacheError:
-    return CacheError(f"The cache file {path} cannot be used: {what}; run CacheLatents or CacheText again.")
+    return CacheError(
+        f"The cache file {path} cannot be used: {what}; run CacheLatents or CacheText again, or, where another trainer "
+        "wrote it, that trainer's own caching."
+    )

@@ -154,3 +154,11 @@ def test_nothing_is_cached_into_their_directory(tmp_path: Path, dataset: Dataset
     with pytest.raises(CacheError, match="is another trainer's cache, which is only read"):
         cache_latents(dataset, encoder, tmp_path / "theirs")
     assert encoder.batches == []
+
+
+def test_a_text_file_of_theirs_that_is_cut_off_is_named_with_who_makes_it_again(tmp_path: Path) -> None:
+    write(tmp_path)
+    text = tmp_path / "kyla001_wan_te.safetensors"
+    text.write_bytes(text.read_bytes()[:40])
+    with pytest.raises(CacheError, match=r"kyla001_wan_te\.safetensors cannot be used.*that trainer's own caching"):
+        open_cache(tmp_path)
