@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.dataset.items import Dataset, DatasetItem, LeftOut, LoadSettings
 from maskloss.core.errors import DatasetError
 from maskloss.core.masks.crop_dataset import CropRules, crop_dataset
 from maskloss.core.report.crops_sheet import CELL_PX, crops_sheet
@@ -60,6 +60,8 @@ def test_those_without_a_crop_come_first_and_the_rest_falls_off_the_limit(item: 
     assert one.shape[0] < all_three.shape[0]
 
 
-def test_an_empty_dataset_is_an_error() -> None:
-    with pytest.raises(DatasetError, match="nothing to crop"):
+def test_where_all_was_left_out_that_is_shown_and_nothing_at_all_is_an_error(item: Callable[..., DatasetItem]) -> None:
+    nobody = Dataset((), (LeftOut(item("a"), "nobody was recognised"),))
+    assert has(crops_sheet(nobody, {"items": []}, 2, 4), GREEN) == 0
+    with pytest.raises(DatasetError, match="there is nothing to show"):
         crops_sheet(Dataset(()), {"items": []}, 2, 4)
