@@ -31,16 +31,16 @@ def source_pictures(cache: LatentCache, entry: CacheEntry, frames: tuple[int, ..
     """
     path = entry.source_path
     if path.suffix.lower() not in VIDEO_SUFFIXES:
-        return [_fitted(entry, load_image(path)[0])] * len(frames)
+        return [_fit(entry, load_image(path)[0])] * len(frames)
     numbers = _clip_frames(cache, entry)
     stride = (len(numbers) - 1) // max(1, entry.latent_shape[1] - 1)
     # Of the frames that a latent frame joins, the middle one.
     wanted = [numbers[0 if frame == 0 else 1 + (frame - 1) * stride + stride // 2] for frame in frames]
-    found = {number: _fitted(entry, rgb_HWC) for number, rgb_HWC in read_frames(path, wanted)}
+    found = {number: _fit(entry, rgb_HWC) for number, rgb_HWC in read_frames(path, wanted)}
     return [found[number] for number in wanted]
 
 
-def _fitted(entry: CacheEntry, rgb_HWC: np.ndarray) -> np.ndarray:
+def _fit(entry: CacheEntry, rgb_HWC: np.ndarray) -> np.ndarray:
     cut = entry.rectangle
     if cut is not None:
         cut.check_inside(entry.name, (rgb_HWC.shape[1], rgb_HWC.shape[0]))

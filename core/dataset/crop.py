@@ -58,7 +58,7 @@ class Rectangle:
         """The part of an array (H, W, …) that holds the whole picture, as an array of its own."""
         return np.ascontiguousarray(array[self.top : self.bottom, self.left : self.right])
 
-    def joined(self, other: Rectangle) -> Rectangle:
+    def union(self, other: Rectangle) -> Rectangle:
         """The smallest rectangle that holds both."""
         left, top = min(self.left, other.left), min(self.top, other.top)
         return Rectangle(left, top, max(self.right, other.right) - left, max(self.bottom, other.bottom) - top)

@@ -63,7 +63,7 @@ def find_figure(face_HW: np.ndarray, hair_HW: np.ndarray, person_HW: np.ndarray)
     return None if head is None else Figure(face, head, _bust(face or head, head, person_HW), others)
 
 
-def widened(box: Rectangle, room_px: float, size: Size) -> Rectangle:
+def widen(box: Rectangle, room_px: float, size: Size) -> Rectangle:
     """The box with room on every side, as far as the picture goes."""
     left, top = max(0, int(box.left - room_px)), max(0, int(box.top - room_px))
     right, bottom = min(size[0], int(box.right + room_px)), min(size[1], int(box.bottom + room_px))
@@ -73,11 +73,11 @@ def widened(box: Rectangle, room_px: float, size: Size) -> Rectangle:
 def crop_of(figures: Sequence[Figure], kind: CropKind, margin: float, size: Size, settings: LoadSettings) -> Rectangle:
     """The rectangle that shows every one of `figures` (at least one; of a clip one for each frame) as `kind` says, with
     room of `margin` times the longer side of the head, grown to the shape of its bucket where the picture allows."""
-    boxes = (widened(figure.box(kind), margin * max(figure.head.size), size) for figure in figures)
-    return fitted(reduce(Rectangle.joined, boxes), size, settings)
+    boxes = (widen(figure.box(kind), margin * max(figure.head.size), size) for figure in figures)
+    return grow_to_bucket(reduce(Rectangle.union, boxes), size, settings)
 
 
-def fitted(rectangle: Rectangle, size: Size, settings: LoadSettings) -> Rectangle:
+def grow_to_bucket(rectangle: Rectangle, size: Size, settings: LoadSettings) -> Rectangle:
     """The rectangle grown, never shrunk, so that its bucket cuts as little off as possible: to the bucket's shape, or
     to its very size where it keeps its own. It stays inside the picture."""
     bucket = bucket_for(rectangle.size, settings)
@@ -88,12 +88,12 @@ def fitted(rectangle: Rectangle, size: Size, settings: LoadSettings) -> Rectangl
         wanted = -(-width // step) * step, -(-height // step) * step
     else:
         wanted = max(width, round(height * bucket[0] / bucket[1])), max(height, round(width * bucket[1] / bucket[0]))
-    left, width = _grown(rectangle.left, width, wanted[0], size[0])
-    top, height = _grown(rectangle.top, height, wanted[1], size[1])
+    left, width = _grow(rectangle.left, width, wanted[0], size[0])
+    top, height = _grow(rectangle.top, height, wanted[1], size[1])
     return Rectangle(left, top, width, height)
 
 
-def visible(rectangle: Rectangle, bucket: Size) -> Rectangle:
+def visible_part(rectangle: Rectangle, bucket: Size) -> Rectangle:
     """What of the rectangle is trained on: its bucket cuts off what does not have its shape, evenly on both sides."""
     width, height = rectangle.size
     scale = max(bucket[0] / width, bucket[1] / height)
@@ -128,7 +128,7 @@ def _face(face_HW: np.ndarray) -> tuple[Rectangle | None, int]:
     others = 0
     for piece_area, piece in rest:
         if piece_area >= _NOISE * area and _touch(piece, near):
-            face = face.joined(piece)
+            face = face.union(piece)
         elif piece_area >= _ANOTHER * area:
             others += 1
     return face, others
@@ -143,7 +143,7 @@ def _head(face: Rectangle, hair_HW: np.ndarray) -> Rectangle:
     for area, piece in _pieces(around.cut(hair_HW)):
         piece = replace(piece, left=piece.left + left, top=piece.top + top)
         if area >= _NOISE * face.width * face.height and _touch(piece, near):
-            head = head.joined(piece)
+            head = head.union(piece)
     return head
 
 
@@ -157,7 +157,7 @@ def _bust(face: Rectangle, head: Rectangle, person_HW: np.ndarray) -> Rectangle:
     box = _box(area.cut(person_HW))
     if box is None:
         return head
-    return head.joined(replace(box, left=box.left + area.left, top=box.top + area.top))
+    return head.union(replace(box, left=box.left + area.left, top=box.top + area.top))
 
 
 def _largest(mask_HW: np.ndarray) -> Rectangle | None:
@@ -188,7 +188,7 @@ def _touch(box: Rectangle, area: tuple[float, float, float, float]) -> bool:
     return box.left < area[2] and box.right > area[0] and box.top < area[3] and box.bottom > area[1]
 
 
-def _grown(start: int, length: int, wanted: int, room: int) -> tuple[int, int]:
+def _grow(start: int, length: int, wanted: int, room: int) -> tuple[int, int]:
     """A side grown to `wanted` about its middle, as far as there is room."""
     longer = min(max(length, wanted), room)
     return min(max(0, start - (longer - length) // 2), room - longer), longer

@@ -160,7 +160,7 @@ class _Building:
         if not self._overwrite:
             if state in (FileState.EDITED, FileState.FOREIGN):
                 return media, fingerprint, _kept_row(item, state, record, fingerprint)
-            edited = self._earlier.edited(item, media)
+            edited = self._earlier.find_edit(item, media)
             if edited is not None:
                 self._taken_over[item.name] = edited
                 reason = f"it was edited by hand in {edited.parent}, where other settings made it"

@@ -67,10 +67,10 @@ class CropRules:
     def caption(self, caption: str, kind: CropKind | None) -> str:
         """The caption of a crop, or with None of a whole photograph."""
         texts = {None: self.caption_whole, CropKind.BUST: self.caption_bust, CropKind.FACE: self.caption_face}
-        return captioned(texts[kind], caption)
+        return with_caption(texts[kind], caption)
 
 
-def captioned(text: str, caption: str) -> str:
+def with_caption(text: str, caption: str) -> str:
     """`text` before the caption with a space between, or with the caption in the place of [caption]. Where either is
     empty, the other alone."""
     text = text.strip()
@@ -155,7 +155,7 @@ def _crop(item: DatasetItem, kind: CropKind, places: Sequence[Place], rules: Cro
     )
     person = item.person
     if person is not None and rectangle is not None:
-        person = _moved(person, rectangle.left, rectangle.top)
+        person = _move_faces(person, rectangle.left, rectangle.top)
     return replace(
         item,
         name=crop_name(item.name, kind),
@@ -166,7 +166,7 @@ def _crop(item: DatasetItem, kind: CropKind, places: Sequence[Place], rules: Cro
     )
 
 
-def _moved(decision: PersonDecision, left: int, top: int) -> PersonDecision:
+def _move_faces(decision: PersonDecision, left: int, top: int) -> PersonDecision:
     """The decision about a photograph, with the faces where they are in a crop of it."""
     faces = tuple(
         replace(face, box=(face.box[0] - left, face.box[1] - top, face.box[2] - left, face.box[3] - top))

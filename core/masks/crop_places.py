@@ -18,7 +18,7 @@ import numpy as np
 from ..alpha import uint8_to_weights, weights_to_uint8
 from ..dataset.buckets import bucket_for
 from ..dataset.crop import CropKind, Rectangle
-from ..dataset.crops import Figure, crop_of, find_figure, visible, weight_outside
+from ..dataset.crops import Figure, crop_of, find_figure, visible_part, weight_outside
 from ..dataset.items import DatasetItem, MaskOrigin
 from ..dataset.load import expected_origin, load_item, media_size, read_weights
 from ..images import load_mask
@@ -194,7 +194,7 @@ class _Places:
                 for kind, some in places.items():
                     place = some[index]
                     if place.rectangle is not None:
-                        seen = visible(place.rectangle, place.bucket)
+                        seen = visible_part(place.rectangle, place.bucket)
                         outside[kind, index] += weight_outside(weights_HW, [seen])
                         kept += [seen] if place.is_kept else []
             total += weight

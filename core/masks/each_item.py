@@ -71,14 +71,14 @@ def each_item(
     rows: dict[str, Row] = {}
     pixels = Budget(MAX_PIXELS)
 
-    def bounded(item: DatasetItem) -> Row:
+    def run_bounded(item: DatasetItem) -> Row:
         width, height = image_size(item.media_path)
         with pixels.reserve(width * height), name_picture_in_errors(item.name):
             check_interrupted()
             return photograph(item)
 
     with set_interrupt_check(advance.check):
-        with closing(map_in_order(bounded, photographs, workers)) as results:
+        with closing(map_in_order(run_bounded, photographs, workers)) as results:
             for item, row in zip(photographs, results, strict=True):
                 rows[item.name] = row
                 advance(1, names[len(rows)])

@@ -16,7 +16,7 @@ class EarlierMasks:
     def __init__(self, directories: Sequence[Path], step: str) -> None:
         self._records: dict[Path, Mapping[str, Record]] = {each: records_in(each, step) for each in directories}
 
-    def edited(self, item: DatasetItem, photograph: str) -> Path | None:
+    def find_edit(self, item: DatasetItem, photograph: str) -> Path | None:
         """The mask of `item` that was edited since it was written for a file with the hash `photograph`; of several the
         one that was edited last."""
         found: list[tuple[int, Path]] = []

@@ -73,7 +73,7 @@ class Keeping:
         media = hash_of(item.media_path)
         sought = shared.search.fingerprint(item.name, media)
         self._sought = fingerprint_of(sought, *also) if also else sought
-        self._given = shared.instances.given(item, self._sought)
+        self._given = shared.instances.find_given(item, self._sought)
         made_from = (
             STEP, mask_digest(item, self._given, item.settings.mask_meaning) or self._sought, media,
             item.settings.alpha_mask, mask_digest(item, item.mask_path, item.mask_meaning), shared.margins_px,

@@ -80,7 +80,7 @@ class InstanceMasks:
             videos = NameIndex(directory, media, "instance mask", names, folders_of=IMAGE_SUFFIXES)
             self._found = {False: photographs, True: videos}
 
-    def given(self, item: DatasetItem, fingerprint: str) -> Path | None:
+    def find_given(self, item: DatasetItem, fingerprint: str) -> Path | None:
         """The mask of `item` that someone put there or edited, if there is one: by the name that ours has, or as a file
         of a `mask_directory` is found.
 

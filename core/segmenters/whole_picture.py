@@ -33,7 +33,7 @@ def _arrives_whole(processor: Any, height: int, width: int) -> bool:
     high, wide = height // _FRAME, width // _FRAME
     framed_HW[high:-high, wide:-wide] = _GREY
     grey, white, framed = (
-        _processed(processor, picture_HW)
+        _process(processor, picture_HW)
         for picture_HW in (np.full_like(framed_HW, _GREY), np.full_like(framed_HW, _WHITE), framed_HW)
     )
     if grey is None or white is None or framed is None or bool((white == grey).any()):
@@ -49,7 +49,7 @@ def _arrives_whole(processor: Any, height: int, width: int) -> bool:
     return all(float(end.mean()) > 1 - _INSIDE for end in ends) and float(inside_hw.mean()) < _INSIDE
 
 
-def _processed(processor: Any, grey_HW: np.ndarray) -> torch.Tensor | None:
+def _process(processor: Any, grey_HW: np.ndarray) -> torch.Tensor | None:
     """What the model would see of a grey picture, (h, w) float32; None when it would be several pictures."""
     pixels = processor(images=[np.repeat(grey_HW[:, :, None], 3, axis=2)], return_tensors="pt")["pixel_values"]
     return pixels[0].float().mean(dim=0) if pixels.ndim == 4 and len(pixels) == 1 else None

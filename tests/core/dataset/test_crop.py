@@ -39,8 +39,8 @@ def test_what_is_cut_out_is_an_array_of_its_own() -> None:
 
 
 def test_two_joined_are_held_whole_and_no_more() -> None:
-    assert Rectangle(2, 1, 5, 3).joined(Rectangle(4, 0, 6, 2)) == Rectangle(2, 0, 8, 4)
-    assert Rectangle(2, 1, 5, 3).joined(Rectangle(3, 2, 1, 1)) == Rectangle(2, 1, 5, 3)
+    assert Rectangle(2, 1, 5, 3).union(Rectangle(4, 0, 6, 2)) == Rectangle(2, 0, 8, 4)
+    assert Rectangle(2, 1, 5, 3).union(Rectangle(3, 2, 1, 1)) == Rectangle(2, 1, 5, 3)
 
 
 def test_a_picture_that_became_smaller_is_named_with_the_way_out() -> None:

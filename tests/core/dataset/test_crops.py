@@ -10,10 +10,10 @@ from maskloss.core.dataset.crops import (
     Figure,
     crop_of,
     find_figure,
-    fitted,
-    visible,
+    grow_to_bucket,
+    visible_part,
     weight_outside,
-    widened,
+    widen,
 )
 from maskloss.core.dataset.items import LoadSettings
 from maskloss.core.resample import fit_image
@@ -88,29 +88,29 @@ def test_a_head_turned_away_is_where_the_hair_is() -> None:
 
 
 def test_margin_is_in_heads_and_ends_where_the_picture_does() -> None:
-    assert widened(Rectangle(10, 20, 30, 40), 16, SIZE) == Rectangle(0, 4, 56, 72)
-    assert widened(Rectangle(380, 290, 20, 10), 16, SIZE) == Rectangle(364, 274, 36, 26)
+    assert widen(Rectangle(10, 20, 30, 40), 16, SIZE) == Rectangle(0, 4, 56, 72)
+    assert widen(Rectangle(380, 290, 20, 10), 16, SIZE) == Rectangle(364, 274, 36, 26)
 
 
 @pytest.mark.parametrize("size", [(61, 83), (100, 40), (400, 300), (17, 200)])
 def test_a_rectangle_only_grows_and_stays_inside(size: tuple[int, int]) -> None:
     rectangle = Rectangle(SIZE[0] - size[0], 0, *size)
     for settings in (SETTINGS, LoadSettings((128, 64), enable_bucket=False), LoadSettings((512, 512), True, True)):
-        grown = fitted(rectangle, SIZE, settings)
+        grown = grow_to_bucket(rectangle, SIZE, settings)
         grown.check_inside("a", SIZE)
-        assert grown.joined(rectangle) == grown
+        assert grown.union(rectangle) == grown
 
 
 def test_without_buckets_it_grows_to_the_shape_of_the_resolution() -> None:
     settings = LoadSettings((128, 64), enable_bucket=False)
-    grown = fitted(Rectangle(180, 80, 40, 50), SIZE, settings)
+    grown = grow_to_bucket(Rectangle(180, 80, 40, 50), SIZE, settings)
     assert grown == Rectangle(150, 80, 100, 50)
-    assert visible(grown, bucket_for(grown.size, settings)) == grown
+    assert visible_part(grown, bucket_for(grown.size, settings)) == grown
 
 
 def test_small_ones_that_keep_their_size_have_their_buckets_very_pixels() -> None:
     settings = LoadSettings((512, 512), bucket_no_upscale=True, bucket_step=16)
-    grown = fitted(Rectangle(180, 80, 41, 50), SIZE, settings)
+    grown = grow_to_bucket(Rectangle(180, 80, 41, 50), SIZE, settings)
     assert grown.size == (48, 64)
     assert bucket_for(grown.size, settings) == (48, 64)
 
@@ -121,7 +121,7 @@ def test_visible_is_what_the_bucket_shows() -> None:
     picture_HWC = np.zeros((100, 130, 3), np.uint8)
     picture_HWC[:, :, 0] = np.arange(130)
     columns_W = fit_image(picture_HWC, bucket)[32, :, 0]
-    seen = visible(rectangle, bucket)
+    seen = visible_part(rectangle, bucket)
     assert seen == Rectangle(55, 20, 100, 100)
     assert abs(int(columns_W[0]) - 15) <= 1
     assert abs(int(columns_W[-1]) - 114) <= 1
@@ -131,7 +131,7 @@ def test_a_crop_holds_the_person_in_every_frame() -> None:
     figures = [_found(_mask(Rectangle(left, 80, 40, 50))) for left in (100, 150, 220)]
     crop = crop_of(figures, CropKind.FACE, 0.2, SIZE, SETTINGS)
     for figure in figures:
-        assert crop.joined(widened(figure.head, 10, SIZE)) == crop
+        assert crop.union(widen(figure.head, 10, SIZE)) == crop
 
 
 def test_weight_outside_is_the_sum_of_what_no_rectangle_holds() -> None:

@@ -36,4 +36,4 @@ FRAMES = [Rectangle(40 + 10 * number, 40, 30, 36) for number in range(10)]
 
 def holds(rectangle: Rectangle, faces: Sequence[Rectangle]) -> bool:
     """Whether it holds each of them whole."""
-    return all(rectangle.joined(face) == rectangle for face in faces)
+    return all(rectangle.union(face) == rectangle for face in faces)

@@ -21,7 +21,7 @@ from maskloss.core.dataset.share import Share
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.errors import DatasetError, ImageError, SettingError
 from maskloss.core.masks.build_masks import build_masks
-from maskloss.core.masks.crop_dataset import CropRules, captioned, crop_dataset
+from maskloss.core.masks.crop_dataset import CropRules, crop_dataset, with_caption
 from maskloss.core.masks.exchange import hand_out, set_masks
 from maskloss.core.masks.keep_person import keep_person
 from maskloss.core.masks.merge_alpha import merge_dataset_alpha
@@ -183,10 +183,10 @@ def test_bad_settings_are_refused(values: dict[str, float], words: str) -> None:
 
 
 def test_captions_go_before_or_around() -> None:
-    assert captioned("", "anna") == "anna"
-    assert captioned(" close-up portrait of ", "anna, smiling") == "close-up portrait of anna, smiling"
-    assert captioned("[caption], close-up", "anna") == "anna, close-up"
-    assert captioned("[caption], close-up", "") == "close-up"
+    assert with_caption("", "anna") == "anna"
+    assert with_caption(" close-up portrait of ", "anna, smiling") == "close-up portrait of anna, smiling"
+    assert with_caption("[caption], close-up", "anna") == "anna, close-up"
+    assert with_caption("[caption], close-up", "") == "close-up"
 
 
 def test_without_any_mask_and_with_a_taken_name_it_is_refused(item: Callable[..., DatasetItem]) -> None:

@@ -63,7 +63,7 @@ def test_the_face_that_keep_person_chose_stands_in_for_tiers(item: Callable[...,
     rectangle = face.rectangle()
     assert rectangle is not None
     assert face.person is not None
-    assert rectangle.joined(FACE) == rectangle
+    assert rectangle.union(FACE) == rectangle
     assert face.person.faces[1].box == (90.5 - rectangle.left, 40 - rectangle.top, *face.person.faces[1].box[2:])
     assert any("where Keep Person found it" in text for text in report["messages"])
 
