@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--input", type=Path, metavar="DIR", help="where relative paths are read (default: here)")
     run.add_argument("--output", type=Path, metavar="DIR", help="where everything is written (default: here)")
     run.add_argument(
-        "--shard", metavar="I/N", help="cache share I of N, and stop there: one share for each machine or process"
+        "--shard", metavar="I/N", help="cache shard I of N, and stop there: one shard for each machine or process"
     )
     run.set_defaults(command=_run)
 

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..core.dataset.share import Share
+from ..core.dataset.shard import Shard
 from ..core.errors import PathError
 from ..core.host import LocalHost
 from ..nodes import NODE_CLASS_MAPPINGS
 from .builtin_nodes import BUILTIN_NODES
 from .prompt import PromptNode, Registry, override, read_prompt
 from .runner import NodeResult, run_prompt
-from .shares import until_cache
+from .shards import until_cache
 
 REGISTRY: Registry = {**BUILTIN_NODES, **NODE_CLASS_MAPPINGS}
 
@@ -26,21 +26,21 @@ def run_file(
     shard: str | None = None,
 ) -> None:
     """Run the prompt in `file` with the overrides `settings`; texts for people go to stdout, the rest to stderr. With
-    `shard`, such as "1/2", only that share is cached, and what stands behind the cache is left out."""
+    `shard`, such as "1/2", only that shard is cached, and what stands behind the cache is left out."""
     if input_directory is not None and not input_directory.is_dir():
         raise PathError(f"--input {input_directory} is not a directory; give the folder with your photographs")
     prompt = read_prompt(file)
     override(prompt, settings, REGISTRY)
-    share = None if shard is None else Share.parse(shard)
+    own = None if shard is None else Shard.parse(shard)
     behind: list[PromptNode] = []
-    if share is not None:
+    if own is not None:
         prompt, behind = until_cache(prompt, REGISTRY)
-    results = run_prompt(prompt, REGISTRY, LocalHost(input_directory, output_directory, share))
+    results = run_prompt(prompt, REGISTRY, LocalHost(input_directory, output_directory, own))
     for node_id, result in results.items():
         _tell(result, prompt[node_id])
     if behind:
         labels = ", ".join(node.label for node in behind)
-        print(f"not run in a share: {labels}; run this file without --shard when all shares are finished")
+        print(f"not run in a shard: {labels}; run this file without --shard when all shards are finished")
 
 
 def _tell(result: NodeResult, node: PromptNode) -> None:

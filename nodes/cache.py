@@ -94,7 +94,7 @@ class MaskLossCacheLatents(Node):
         storage = MaskStorage(mask_storage)
         encoder = latent_encoder(vae, architecture)
         cache, report = cache_latents(
-            dataset, encoder, directory, storage, batch_size, frames, host.progress(), host.share(), image_conditioning
+            dataset, encoder, directory, storage, batch_size, frames, host.progress(), host.shard(), image_conditioning
         )
         CACHES.note(directory)
         return with_report((cache, as_json(report)), report["messages"])

@@ -265,9 +265,9 @@ class MaskLossPreviewDataset(Node):
 
 
 def _take_shard(dataset: Dataset) -> Dataset:
-    """This machine's share, where several divide the work."""
-    share = current_host().share()
-    return dataset if share is None else share.take(dataset)
+    """This machine's shard, where several divide the work."""
+    shard = current_host().shard()
+    return dataset if shard is None else shard.take(dataset)
 
 
 def _masks_follow() -> bool:

@@ -199,7 +199,7 @@ def _find_hair(parts: tuple[PartMap, ...] | None, pictures: list[np.ndarray]) ->
 
 
 def _clickable(decision: PersonDecision, rgb_HWC: np.ndarray) -> dict[str, object]:
-    """The decision for the front end, which shows the picture at any size: boxes as shares of it, within [0, 1]."""
+    """The decision for the front end, which shows the picture at any size: boxes as fractions of it, within [0, 1]."""
     height, width = rgb_HWC.shape[:2]
     faces = [
         {

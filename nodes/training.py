@@ -89,7 +89,7 @@ class MaskLossTrainLora(Node):
                 "timestep_max": FLOAT(1.0, 0, 1, 0.001, "Greatest t."),
                 "gradient_checkpointing": BOOLEAN(True, "Less memory for some more time."),
                 "caption_dropout": FLOAT(0.0, 0, 1, 0.05, "How often the empty caption is trained instead."),
-                "validation_split": FLOAT(0.0, 0, 0.99, 0.05, "Share of photographs held back for validation."),
+                "validation_split": FLOAT(0.0, 0, 0.99, 0.05, "Fraction of photographs held back for validation."),
                 "save_every": INT(0, 0, MAX_STEPS, "A numbered LoRA every so many steps; 0 = only at the end."),
                 "output_name": STRING("loras/maskloss/lora", "Under output, without suffix."),
                 "on_existing": COMBO(

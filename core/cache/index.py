@@ -16,7 +16,7 @@ from .index_columns import EntryTable
 INDEX_FILE = "maskloss_index.json"
 INDEX_FORMAT = 2
 TEXT_DIRECTORY = "text"
-SHARES_DIRECTORY = "shares"
+SHARDS_DIRECTORY = "shares"  # its name on disk, as existing caches have it
 # The kinds of what stands before the entries, without a text encoder and with one.
 _HEADS = ([str, str, bool], [str, str, str, bool])
 # A file name that is no UTF-8 stands in a path as lone surrogates, which have to come back as they were.

@@ -14,7 +14,7 @@ from typing import Any
 from ..dataset.files import check_case
 from ..dataset.items import Dataset, MaskOrigin
 from ..dataset.load import check_required
-from ..dataset.share import Share
+from ..dataset.shard import Shard
 from ..errors import CacheError, DatasetError, PathError, SettingError
 from ..files import lock_directory, sweep
 from ..progress import SILENT, Progress
@@ -28,7 +28,7 @@ from .index import INDEX_FILE, CacheIndex, orphan_files, write_index
 from .index_columns import EntryTable
 from .plan import Action, CachingRules, ItemPlan, OneFrame, plan_item
 from .reference_files import holds_reference_files
-from .shares import begin_share, finish_share, forget_shares, index_before, share_job, share_messages
+from .shards import begin_shard, finish_shard, forget_shards, index_before, shard_job, shard_messages
 from .store import LatentCache, open_index
 
 
@@ -40,7 +40,7 @@ def cache_latents(
     batch_size: int = 1,
     one_frame: OneFrame | None = None,
     progress: Progress = SILENT,
-    share: Share | None = None,
+    shard: Shard | None = None,
     image_conditioning: bool = False,
 ) -> tuple[LatentCache, dict[str, Any]]:
     """Cache every photograph of `dataset`, and every clip of its videos, in `directory`; entries up to date are kept.
@@ -53,14 +53,14 @@ def cache_latents(
     With `image_conditioning`, what an image-to-video model is given goes along: the clip's first frame and grey, or
     with `one_frame` the control frames and grey in the target's place.
 
-    With `share`, `dataset` is that share of a dataset that several processes cache together. The cache opens when the
-    last one is finished; the cache that comes back holds this share's entries and is good for `cache_text` only.
+    With `shard`, `dataset` is that shard of a dataset that several processes cache together. The cache opens when the
+    last one is finished; the cache that comes back holds this shard's entries and is good for `cache_text` only.
 
     Returns the cache and the report {"items": [{"name", "state": encoded|weights rewritten|unchanged, "origin",
     "coverage", "bucket", "latent"}], "counts", "orphans": files of no item, "messages"}. MaskMissingError, ImageError
     and SettingError name the item.
     """
-    _check(dataset, directory, batch_size, share)
+    _check(dataset, directory, batch_size, shard)
     for item in dataset.items:
         check_required(item)
     sweep(directory)
@@ -70,26 +70,26 @@ def cache_latents(
         progress.update(0, len(dataset.items), f"looking at {item.name}")
         plans += plan_item(item, rules)
     _check_names(plans, directory)
-    job = "" if share is None else share_job(dataset, encoder.identity, mask_storage, one_frame, image_conditioning)
+    job = "" if shard is None else shard_job(dataset, encoder.identity, mask_storage, one_frame, image_conditioning)
     if any(plan.action is not Action.NOTHING for plan in plans):
         # Until the last file is written the cache must not open, or training would silently use half a dataset.
         _mark_unfinished(rules)
-        if share is not None:
-            begin_share(directory, share, job)
+        if shard is not None:
+            begin_shard(directory, shard, job)
     plans = encode_missing(plans, rules, batch_size, progress)
     entries = EntryTable.from_entries(_make_entry(plan, rules) for plan in sorted(plans, key=lambda plan: plan.name))
     index = CacheIndex(encoder.architecture, encoder.identity, entries)
-    if share is None:
+    if shard is None:
         index = _write_whole_index(directory, index)
         return open_index(directory, index), _report(plans, entries, orphan_files(directory, entries), directory)
-    missing = finish_share(directory, share, job, index)
+    missing = finish_shard(directory, shard, job, index)
     report = _report(plans, entries, (), directory)
-    report["messages"] = [*share_messages(share, len(entries), missing, directory), *report["messages"]]
-    return LatentCache(directory, index.architecture, index.encoder, entries, is_share=True), report
+    report["messages"] = [*shard_messages(shard, len(entries), missing, directory), *report["messages"]]
+    return LatentCache(directory, index.architecture, index.encoder, entries, is_shard=True), report
 
 
-def _check(dataset: Dataset, directory: Path, batch_size: int, share: Share | None) -> None:
-    if not dataset.items and (share is None or not dataset.left_out):
+def _check(dataset: Dataset, directory: Path, batch_size: int, shard: Shard | None) -> None:
+    if not dataset.items and (shard is None or not dataset.left_out):
         left = len(dataset.left_out)
         raise DatasetError(f"The dataset has no items ({left} were left out), so there is nothing to cache.")
     if batch_size < 1:
@@ -116,7 +116,7 @@ def _write_whole_index(directory: Path, index: CacheIndex) -> CacheIndex:
         whole = replace(index, text_encoder=None if before is None else before.text_encoder)
         if whole != before:
             write_index(directory, whole)
-    forget_shares(directory)
+    forget_shards(directory)
     return whole
 
 

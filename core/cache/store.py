@@ -24,7 +24,7 @@ from ..warning import warn
 from .entries import CacheEntry, StaleEntry
 from .entry_file import read_image, read_latent, read_tensor_names, read_tensors, read_weights
 from .image_conditioning import FRAMES, IMAGE, MASK_CHANNELS, frame_numbers
-from .index import INDEX_FILE, SHARES_DIRECTORY, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
+from .index import INDEX_FILE, SHARDS_DIRECTORY, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
 from .reference_files import ReferenceArchitecture, read_reference
 from .reference_text import holds_embeddings, read_reference_text
 from .sources import find_changed_sources
@@ -36,7 +36,7 @@ class LatentCache:
 
     `encoder` and `text_encoder` are identities (None: no text is cached). With `reference` the files are the reference
     system's, and `notes` say what is not known of them; `reference_text_files` maps captions to its files of
-    embeddings, where these are used. With `is_share` the entries are those of one shard of a dataset, of a cache that
+    embeddings, where these are used. With `is_shard` the entries are those of one shard of a dataset, of a cache that
     other processes may still be filling.
     """
 
@@ -47,7 +47,7 @@ class LatentCache:
     text_encoder: str | None = None
     reference: ReferenceArchitecture | None = None
     notes: tuple[str, ...] = ()
-    is_share: bool = False
+    is_shard: bool = False
     reference_text_files: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -175,10 +175,10 @@ def open_cache(directory: Path) -> LatentCache:
 def open_index(directory: Path, index: CacheIndex) -> LatentCache:
     """The cache in `directory` as `index` describes it. CacheError as `open_cache`."""
     if not index.complete:
-        shares = sorted(path.stem.partition("-")[2] for path in (directory / SHARES_DIRECTORY).glob("*.json"))
-        if shares:
+        shards = sorted(path.stem.partition("-")[2] for path in (directory / SHARDS_DIRECTORY).glob("*.json"))
+        if shards:
             raise CacheError(
-                f"Not all shares of the cache {directory} are finished (only {', '.join(shares)}); run the others, or "
+                f"Not all shards of the cache {directory} are finished (only {', '.join(shards)}); run the others, or "
                 "CacheLatents without --shard, it goes on from there."
             )
         raise CacheError(f"Caching into {directory} was broken off; run CacheLatents again, it goes on from there.")

@@ -24,7 +24,7 @@ def cache_text(
 ) -> tuple[LatentCache, dict[str, object]]:
     """Encode what is not there yet: each distinct caption, and always the empty one.
 
-    Of a share only that share's captions are encoded; the last share to finish makes the text known to the cache.
+    Of a shard only that shard's captions are encoded; the last shard to finish makes the text known to the cache.
 
     Returns the cache with its text, and the report {"items": [{"caption", "state": encoded|unchanged, "used_by":
     names}], "counts"}. CacheError when the encoder's values are not finite, with the caption's name, and when another
@@ -54,7 +54,7 @@ def cache_text(
 
 
 def _check_is_current(cache: LatentCache) -> None:
-    if cache.reference is not None or cache.is_share:
+    if cache.reference is not None or cache.is_shard:
         return
     index = read_index(cache.directory)
     # Unfinished means that another process is at work there, which does not change the captions of this one.
@@ -72,10 +72,10 @@ def _record_encoder(cache: LatentCache, identity: str) -> None:
         return
     with lock_directory(cache.directory):
         index = read_index(cache.directory)
-        if cache.is_share:
+        if cache.is_shard:
             whole = replace(cache, entries=index.entries, text_encoder=identity)
             if not index.complete or whole.missing_captions():
-                return  # another share is to come, and will find everything there
+                return  # another shard is to come, and will find everything there
         if index.text_encoder != identity:
             write_index(cache.directory, replace(index, text_encoder=identity))
 

@@ -32,7 +32,7 @@ TIER_VALUES = "tier_values"
 @dataclass(frozen=True)
 class MaskFacts:
     """How a mask was read. `layout`: what the file holds. `lowest`, `highest`: its values as stored; `full` counts
-    fully. `share`: of the picture, what has any weight. `key` is empty for a plain grey mask, and else differs for
+    fully. `fraction`: of the picture, what has any weight. `key` is empty for a plain grey mask, and else differs for
     readings that weigh differently. `levels`: those of a mask without loss, where they are few. `note`: a sentence for
     people, or empty."""
 
@@ -41,7 +41,7 @@ class MaskFacts:
     lowest: float
     highest: float
     full: float
-    share: float
+    fraction: float
     key: str
     levels: tuple[int, ...] = ()
     note: str = ""
@@ -49,7 +49,7 @@ class MaskFacts:
     @property
     def is_dark(self) -> bool:
         """Whether something has weight, and nothing more than next to none."""
-        return self.share > 0 and self.highest / self.full < DARK_BELOW / 255
+        return self.fraction > 0 and self.highest / self.full < DARK_BELOW / 255
 
     def to_json(self) -> dict[str, object]:
         """{"meaning", "layout", "values": [lowest, highest], "full", "share", "note" where there is one}."""
@@ -58,7 +58,7 @@ class MaskFacts:
             "layout": self.layout,
             "values": [round(self.lowest, 6), round(self.highest, 6)],
             "full": self.full,
-            "share": round(self.share, 6),
+            "share": round(self.fraction, 6),
             **({"note": self.note} if self.note else {}),
         }
 
@@ -154,7 +154,7 @@ def _facts(
     shown = sorted({0, info.frames // 2, info.frames - 1})
     reads = [_of(read) for _, read in read_frame_masks(path, info, shown, meaning, tiers)]
     # A frame in which nobody is seen tells nothing of the others.
-    telling = [each for each in reads if each.share > 0] or reads
+    telling = [each for each in reads if each.fraction > 0] or reads
     keys = sorted({each.key for each in telling} - {""})
     if path.suffix.lower() in VIDEO_SUFFIXES and probe(path).conversion:
         keys.append(probe(path).conversion)
@@ -164,7 +164,7 @@ def _facts(
         min(each.lowest for each in reads),
         max(each.highest for each in reads),
         telling[0].full,
-        sum(each.share for each in reads) / len(reads),
+        sum(each.fraction for each in reads) / len(reads),
         "/".join(keys).replace(" ", ""),
         (),
         telling[0].note,
@@ -173,5 +173,5 @@ def _facts(
 
 def _of(read: ReadMask) -> MaskFacts:
     return MaskFacts(
-        read.meaning, read.layout, read.lowest, read.highest, read.full, read.share, read.key, read.levels, read.note
+        read.meaning, read.layout, read.lowest, read.highest, read.full, read.fraction, read.key, read.levels, read.note
     )

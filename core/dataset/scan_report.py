@@ -246,7 +246,7 @@ class ScanReport:
         dark = [name for name, each in self.masks_read.items() if each.is_dark]
         if dark:
             lines.append(f"{len(dark)} masks have no weight above {DARK_BELOW} of 255: {named(dark)}")
-        empty = [name for name, each in self.masks_read.items() if each.share == 0]
+        empty = [name for name, each in self.masks_read.items() if each.fraction == 0]
         if empty:
             lines.append(f"{len(empty)} masks are empty, nothing in them has weight: {named(empty)}")
         unknown = [(name, each) for name, each in self.masks_read.items() if each.note and not each.key]

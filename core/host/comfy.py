@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..dataset.share import Share
+from ..dataset.shard import Shard
 from ..files import write_bytes
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
@@ -47,7 +47,7 @@ class ComfyHost:
         registered = [folder for name in kind.folder_names for folder in _list_registered(folder_paths, name)]
         return once([*registered, *standard, *own_model_folders(kind)])
 
-    def share(self) -> Share | None:
+    def shard(self) -> Shard | None:
         return None
 
     def progress(self) -> Progress:

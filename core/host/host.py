@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..bundled.registry import models_directory
-from ..dataset.share import Share
+from ..dataset.shard import Shard
 from ..paths import Folders
 from ..progress import Progress
 from .given import GivenWarning
@@ -50,8 +50,8 @@ class Host(Protocol):
         """Where weights of this kind are looked for, the first one first; not all of these folders need be there."""
         ...
 
-    def share(self) -> Share | None:
-        """Which share of its datasets this prompt works on, where several machines divide them; None for all."""
+    def shard(self) -> Shard | None:
+        """Which shard of its datasets this prompt works on, where several machines divide them; None for all."""
         ...
 
     def progress(self) -> Progress:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dataset.share import Share
+from ..dataset.shard import Shard
 from ..images import save_image
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
@@ -29,7 +29,7 @@ class LocalHost:
     """
 
     def __init__(
-        self, input_directory: Path | None = None, output_directory: Path | None = None, share: Share | None = None
+        self, input_directory: Path | None = None, output_directory: Path | None = None, shard: Shard | None = None
     ) -> None:
         self._folders = Folders(
             input=(input_directory or Path.cwd()).absolute(),
@@ -37,7 +37,7 @@ class LocalHost:
             roots=roots_from_environment(),
             absolute_allowed=True,
         )
-        self._share = share
+        self._shard = shard
         self.label = ""
         self.classes: frozenset[str] | None = None
         self._prompt: ApiPrompt | None = None
@@ -60,8 +60,8 @@ class LocalHost:
     def model_folders(self, kind: ModelKind) -> tuple[Path, ...]:
         return own_model_folders(kind)
 
-    def share(self) -> Share | None:
-        return self._share
+    def shard(self) -> Shard | None:
+        return self._shard
 
     def progress(self) -> Progress:
         return LineProgress(self.label)

@@ -70,7 +70,7 @@ def build_masks(
     edited by hand since are used where they lie, unless `overwrite`.
 
     Returns the dataset with these masks, and the report {"items": [{"name", "state": written|unchanged|kept, "reason",
-    "coverage", "tiers": {tier: share of the picture}, "faceless": regions of people without a face, "approximate",
+    "coverage", "tiers": {tier: fraction of the picture}, "faceless": regions of people without a face, "approximate",
     "mask_read": how its own mask is read, "video", "forbids_biometrics": the segmenter, where its licence does}],
     "counts", "segmented": pictures whose parts were not kept from before, "messages"}. Errors of reading, segmenting
     and writing name the photograph or the file.
@@ -222,7 +222,7 @@ def _report_row(details: Mapping[str, object]) -> Row:
 
 def _details(mask: TieredMask) -> Row:
     return {
-        "coverage": round(mask.coverage, 6), "tiers": mask.shares, "faceless": mask.faceless,
+        "coverage": round(mask.coverage, 6), "tiers": mask.fractions, "faceless": mask.faceless,
         "approximate": mask.approximate,
     }  # fmt: skip
 

@@ -128,7 +128,7 @@ def _check(
     choices: Mapping[str, int],
     rules: MatchRules,
 ) -> None:
-    # What another share of the dataset works on is left out here, and may be named all the same.
+    # What another shard of the dataset works on is left out here, and may be named all the same.
     names = [*(item.name for item in dataset.items), *(left.item.name for left in dataset.left_out)]
     for name in choices:
         if name not in names:

@@ -29,7 +29,7 @@ from .known_hair import read_seen_hair
 from .ledger import FileState, Ledger, Record
 from .person_report import LEFT_OUT, PersonRow, decision_from_json
 from .person_search import InstanceMasks, PersonSearch, read_instance
-from .video_person import cut_weights, read_shares, write_person
+from .video_person import cut_weights, read_coverage, write_person
 
 STEP = "KeepPerson"
 _FOLLOWING = 1  # raise when a video could give other masks
@@ -101,11 +101,11 @@ class Keeping:
                 f"{self._target} was not written for this person, photograph and setting by {STEP}; check it, then "
                 "move it away, choose another output_directory or set overwrite."
             )
-        share, coverage = self._read_shares()
-        return PersonRow(self._item.name, "kept", None, "the mask was drawn or edited by hand", share, coverage)
+        area, coverage = self._read_coverage()
+        return PersonRow(self._item.name, "kept", None, "the mask was drawn or edited by hand", area, coverage)
 
-    def _read_shares(self) -> tuple[float, float]:
-        """Of the mask that lies at the target: the share that has any weight, and the mean weight."""
+    def _read_coverage(self) -> tuple[float, float]:
+        """Of the mask that lies at the target: the fraction that has any weight, and the mean weight."""
         mask_HW = np.asarray(load_item(with_mask(self._item, self._target, None, by_hand=True)).weights_HW)
         return float((mask_HW > 0).mean()), float(mask_HW.mean(dtype=np.float64))
 
@@ -157,8 +157,8 @@ class KeepingInVideo(Keeping):
         super().__init__(item, target, shared, _FOLLOWING, shared.video_every)
         self._advance = advance
 
-    def _read_shares(self) -> tuple[float, float]:
-        return read_shares(self._item, self._target)
+    def _read_coverage(self) -> tuple[float, float]:
+        return read_coverage(self._item, self._target)
 
     def _make(self) -> dict[str, object]:
         shared, item = self._shared, self._item

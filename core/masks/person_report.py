@@ -15,8 +15,8 @@ LEFT_OUT = "left out"
 @dataclass(frozen=True)
 class PersonRow:
     """One photograph. `state`: written, unchanged, kept or left out. `decision` is None where the mask was given by
-    hand. `area` and `coverage`: share of the picture that is the person, and its mean weight after. `video`: how many
-    frames it has, were looked at, matched by the face, carried by overlap, and are without the person."""
+    hand. `area` and `coverage`: fraction of the picture that is the person, and its mean weight after. `video`: how
+    many frames it has, were looked at, matched by the face, carried by overlap, and are without the person."""
 
     name: str
     state: str

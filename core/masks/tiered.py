@@ -11,16 +11,16 @@ from ..parts.part_map import TIER_NAMES, PartMap
 from ..parts.tiers import TierWeights, weigh_parts
 
 # Smaller regions without a face are a hand at the edge, or too few pixels to mind.
-MIN_FACELESS_SHARE = 0.01
+MIN_FACELESS_FRACTION = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class TieredMask:
-    """weights_HW: float32, every value one of the tiers' / 255. `shares`: how much of the picture each tier is.
+    """weights_HW: float32, every value one of the tiers' / 255. `fractions`: how much of the picture each tier is.
     `faceless`: how many regions of people have no face in them, by `count_faceless`."""
 
     weights_HW: np.ndarray
-    shares: dict[str, float]
+    fractions: dict[str, float]
     approximate: bool
     faceless: int
 
@@ -32,8 +32,8 @@ class TieredMask:
 
 def tiered_mask(parts: PartMap, tiers: TierWeights) -> TieredMask:
     """The weights of everyone in a picture. Raises what `weigh_parts` raises."""
-    shares = {tier: round(float(parts.mask(parts.scheme.tier_ids(tier)).mean()), 6) for tier in TIER_NAMES}
-    return TieredMask(weigh_parts(tiers, parts), shares, parts.approximate, count_faceless(parts))
+    fractions = {tier: round(float(parts.mask(parts.scheme.tier_ids(tier)).mean()), 6) for tier in TIER_NAMES}
+    return TieredMask(weigh_parts(tiers, parts), fractions, parts.approximate, count_faceless(parts))
 
 
 def count_faceless(parts: PartMap) -> int:
@@ -47,5 +47,5 @@ def count_faceless(parts: PartMap) -> int:
     people_HW = parts.mask(identifier for tier in TIER_NAMES for identifier in scheme.tier_ids(tier))
     count, label_HW, stats, _ = cv2.connectedComponentsWithStats(people_HW.astype(np.uint8), connectivity=8)
     with_face = np.bincount(label_HW[parts.mask(scheme.tier_ids("face"))], minlength=count) > 0
-    large = stats[:, cv2.CC_STAT_AREA] >= MIN_FACELESS_SHARE * people_HW.size
+    large = stats[:, cv2.CC_STAT_AREA] >= MIN_FACELESS_FRACTION * people_HW.size
     return int(np.count_nonzero(large[1:] & ~with_face[1:]))

@@ -81,7 +81,7 @@ def cut_weights(
     """Write `target` (.mkv), the weights of the video where the masks of `instance_path`, which are read as
     `meaning` says, are from one half on, else 0.
 
-    Returns the mean share of a frame that is the person and the mean weight after. VideoError and ImageError where
+    Returns the mean fraction of a frame that is the person and the mean weight after. VideoError and ImageError where
     masks do not fit the video.
     """
     info = probe(item.media_path)
@@ -98,12 +98,12 @@ def cut_weights(
     return area, coverage
 
 
-def read_shares(item: DatasetItem, mask_path: Path) -> tuple[float, float]:
-    """Of a video's masks: the mean share of a frame that has any weight, and the mean weight."""
+def read_coverage(item: DatasetItem, mask_path: Path) -> tuple[float, float]:
+    """Of a video's masks: the mean fraction of a frame that has any weight, and the mean weight."""
     info = probe(item.media_path)
     masks = read_mask_frames(mask_path, info, range(info.frames))
-    shares = [((mask_HW > 0).mean(), mask_HW.mean(dtype=np.float64) / 255) for _, mask_HW in masks]
-    area, coverage = np.mean(shares, axis=0)
+    pairs = [((mask_HW > 0).mean(), mask_HW.mean(dtype=np.float64) / 255) for _, mask_HW in masks]
+    area, coverage = np.mean(pairs, axis=0)
     return float(area), float(coverage)
 
 

@@ -42,7 +42,7 @@ def write_video_tiers(
     wanted = segmented_frames(info.frames, every)
 
     coverage: list[float] = []
-    shares: list[dict[str, float]] = []
+    fractions: list[dict[str, float]] = []
     approximate = False
     with (
         MaskVideoWriter(target, info.size, info.times) as writer,
@@ -54,17 +54,17 @@ def write_video_tiers(
             for _ in range(number, following):
                 writer.add(mask_HW)
             coverage.append(mask.coverage)
-            shares.append(mask.shares)
+            fractions.append(mask.fractions)
             approximate = approximate or mask.approximate
             advance(1, f"{item.name}: frame {number + 1} of {info.frames}")
     return {
         "coverage": round(float(np.mean(coverage)), 6),
-        "tiers": {tier: round(float(np.mean([each[tier] for each in shares])), 6) for tier in TIER_NAMES},
+        "tiers": {tier: round(float(np.mean([each[tier] for each in fractions])), 6) for tier in TIER_NAMES},
         "approximate": approximate,
         "video": {
             "frames": info.frames,
             "segmented": len(wanted),
-            "without_face": sum(each["face"] == 0 for each in shares),
+            "without_face": sum(each["face"] == 0 for each in fractions),
         },
     }
 

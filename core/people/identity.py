@@ -101,7 +101,7 @@ class FaceScore:
 
 @dataclass(frozen=True)
 class PersonDecision:
-    """What was decided about a picture. `chosen` is a face's number; `area` the share of the picture that was kept;
+    """What was decided about a picture. `chosen` is a face's number; `area` the fraction of the picture that was kept;
     `needed` the similarity from which on a face was the person, where faces were compared."""
 
     faces: tuple[FaceScore, ...]

@@ -25,13 +25,13 @@ def with_read(row: Photograph, reads: Mapping[str, MaskFacts]) -> Photograph:
     if facts is None:
         return row
     values = f"values {facts.lowest:g} to {facts.highest:g}, {facts.full:g} is full weight"
-    told = f"{facts.meaning.value} ({facts.layout}; {values}; {facts.share:.0%} of the picture has weight)"
+    told = f"{facts.meaning.value} ({facts.layout}; {values}; {facts.fraction:.0%} of the picture has weight)"
     notes = (*row.notes, f"Its mask: {facts.note}.") if facts.note else row.notes
     return replace(row, facts=(*row.facts, ("mask file read by", told)), notes=notes)
 
 
 def read_table(reads: Mapping[str, MaskFacts]) -> tuple[tuple[str, str], ...]:
-    """Of each kind of mask file: how many there are, their share of all, their values, and how much has weight."""
+    """Of each kind of mask file: how many there are, their fraction of all, their values, and how much has weight."""
     kinds: dict[tuple[str, str], list[MaskFacts]] = {}
     for facts in reads.values():
         kinds.setdefault((facts.meaning.value, facts.layout), []).append(facts)
@@ -54,8 +54,8 @@ def _read(item: DatasetItem) -> MaskFacts | None:
 
 def _describe(facts: Sequence[MaskFacts], of: int) -> str:
     lowest, highest = min(each.lowest for each in facts), max(each.highest for each in facts)
-    share = sum(each.share for each in facts) / len(facts)
+    fraction = sum(each.fraction for each in facts) / len(facts)
     return (
-        f"{len(facts)} of {of} files ({len(facts) / of:.0%}), values {lowest:g} to {highest:g}, {share:.0%} of the "
+        f"{len(facts)} of {of} files ({len(facts) / of:.0%}), values {lowest:g} to {highest:g}, {fraction:.0%} of the "
         "picture has weight on average"
     )

@@ -230,7 +230,7 @@ def _settle_meaning(read: Callable[[int], ReadMask], numbers: Sequence[int], mea
         except ImageError as error:
             refused.append(error)
             continue
-        if mask.share > 0:
+        if mask.fraction > 0:
             found.add(mask.meaning)
     if MaskMeaning.BRIGHTNESS in found:
         return MaskMeaning.BRIGHTNESS

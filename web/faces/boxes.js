@@ -1,6 +1,6 @@
 /**
  * The faces of pictures as a node's result has them: one {faces, reason} per picture, a face being
- * {index, box: [x0, y0, x1, y1] as shares of the picture, similarity, chosen}.
+ * {index, box: [x0, y0, x1, y1] as fractions of the picture, similarity, chosen}.
  */
 
 /** Rectangles in pixels of a picture of `width` x `height`, the smaller ones later, so that they lie on top. */

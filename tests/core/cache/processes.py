@@ -21,7 +21,7 @@ from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.text import cache_text
 from maskloss.core.dataset.items import Dataset, LoadSettings
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
-from maskloss.core.dataset.share import Share
+from maskloss.core.dataset.shard import Shard
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from maskloss.core.files import write_text
 from maskloss.core.masks.build_masks import build_masks
@@ -54,11 +54,11 @@ def folder_dataset(root: Path, part: slice = slice(None)) -> Dataset:
     return Dataset(scan_dataset(config)[0].items[part])
 
 
-def cache_it(root: Path, directory: Path, seconds: float, share: Share | None, part: slice) -> None:
+def cache_it(root: Path, directory: Path, seconds: float, shard: Shard | None, part: slice) -> None:
     dataset = folder_dataset(root, part)
-    if share is not None:
-        dataset = share.take(dataset)
-    cache, _ = cache_latents(dataset, SlowEncoder(seconds), directory, share=share)
+    if shard is not None:
+        dataset = shard.take(dataset)
+    cache, _ = cache_latents(dataset, SlowEncoder(seconds), directory, shard=shard)
     cache_text(cache, DemoTextEncoder())
 
 

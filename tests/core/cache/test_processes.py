@@ -15,7 +15,7 @@ from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache, open_cache
 from maskloss.core.cache.text import cache_text
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
-from maskloss.core.dataset.share import Share
+from maskloss.core.dataset.shard import Shard
 from maskloss.core.demo.encoders import DemoTextEncoder
 from maskloss.core.errors import CacheError
 from maskloss.core.images import load_image, load_mask
@@ -96,14 +96,14 @@ def assert_all_whole(directory: Path) -> None:
         read_index(directory)
 
 
-@pytest.mark.parametrize("shares", [(None, None), (Share(1, 2), Share(2, 2)), (Share(1, 3), Share(2, 3), Share(3, 3))])
+@pytest.mark.parametrize("shards", [(None, None), (Shard(1, 2), Shard(2, 2)), (Shard(1, 3), Shard(2, 3), Shard(3, 3))])
 def test_processes_that_cache_together_make_what_one_makes(
-    root: Path, tmp_path: Path, undisturbed: LatentCache, shares: tuple[Share | None, ...]
+    root: Path, tmp_path: Path, undisturbed: LatentCache, shards: tuple[Shard | None, ...]
 ) -> None:
-    running = [started(cache_it, root, tmp_path, 0.01, share, WHOLE) for share in shares]
+    running = [started(cache_it, root, tmp_path, 0.01, shard, WHOLE) for shard in shards]
     for process in running:
         process.join(SECONDS)
-    assert [process.exitcode for process in running] == [0] * len(shares)
+    assert [process.exitcode for process in running] == [0] * len(shards)
     assert_equal(tmp_path, undisturbed)
 
 
@@ -123,11 +123,11 @@ def test_two_datasets_in_one_directory_leave_each_other_s_files_alone(
     assert_equal(tmp_path, undisturbed)
 
 
-def test_a_share_that_is_alone_does_not_make_a_cache(root: Path, tmp_path: Path, undisturbed: LatentCache) -> None:
-    cache_it(root, tmp_path, 0, Share(1, 2), WHOLE)
-    with pytest.raises(CacheError, match=r"Not all shares of the cache .* are finished \(only 1-of-2\)"):
+def test_a_shard_that_is_alone_does_not_make_a_cache(root: Path, tmp_path: Path, undisturbed: LatentCache) -> None:
+    cache_it(root, tmp_path, 0, Shard(1, 2), WHOLE)
+    with pytest.raises(CacheError, match=r"Not all shards of the cache .* are finished \(only 1-of-2\)"):
         open_cache(tmp_path)
-    cache_it(root, tmp_path, 0, Share(2, 2), WHOLE)
+    cache_it(root, tmp_path, 0, Shard(2, 2), WHOLE)
     assert_equal(tmp_path, undisturbed)
     report = cache_latents(folder_dataset(root), SlowEncoder(0), tmp_path)[1]
     assert report["counts"]["unchanged"] == COUNT, "a run of the whole has nothing left to do"

@@ -1,4 +1,4 @@
-"""What a share of a prompt runs: everything up to the cache, and nothing that needs it whole."""
+"""What a shard of a prompt runs: everything up to the cache, and nothing that needs it whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FILLS, _ADDS, _OPENS = "MaskLossCacheLatents", "MaskLossCacheText", "MaskLossLo
 
 
 def until_cache(prompt: Prompt, registry: Registry) -> tuple[Prompt, list[PromptNode]]:
-    """The nodes that a share runs, and those behind the cache, in the order in which they would run.
+    """The nodes that a shard runs, and those behind the cache, in the order in which they would run.
 
     Everything is checked first. PromptError where nothing in the prompt fills a cache.
     """

@@ -1,4 +1,4 @@
-"""One machine's share of a dataset, where several fill one cache together."""
+"""One machine's shard of a dataset, where several fill one cache together."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .items import Dataset, LeftOut
 
 
 @dataclass(frozen=True)
-class Share:
-    """Share `number` (from 1) `of` so many, written "2/4". Shares differ by one item at most."""
+class Shard:
+    """Shard `number` (from 1) `of` so many, written "2/4". Shards differ by one item at most."""
 
     number: int
     of: int
@@ -24,8 +24,8 @@ class Share:
         return f"{self.number}/{self.of}"
 
     @classmethod
-    def parse(cls, text: str) -> Share:
-        """ "2/4" to Share(2, 4). SettingError for anything else."""
+    def parse(cls, text: str) -> Shard:
+        """ "2/4" to Shard(2, 4). SettingError for anything else."""
         matched = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
         if matched is None:
             raise SettingError(f"--shard is {text!r}; write i/n, such as 1/2 on one machine and 2/2 on the other.")
@@ -34,7 +34,7 @@ class Share:
     def take(self, dataset: Dataset) -> Dataset:
         """Every n-th item; the others are left out, so that their names still count where names have to be unique."""
         others = tuple(
-            LeftOut(item, f"another share than {self} caches it")
+            LeftOut(item, f"another shard than {self} caches it")
             for position, item in enumerate(dataset.items)
             if position % self.of != self.number - 1
         )

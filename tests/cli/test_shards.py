@@ -50,19 +50,19 @@ def run(*arguments: str) -> int:
     return main(["run", "prompt.json", *arguments])
 
 
-def test_shares_make_the_cache_and_only_the_whole_run_trains(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shards_make_the_cache_and_only_the_whole_run_trains(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--shard", "1/2") == 0
     told = capsys.readouterr()
-    assert "Share 1/2: 3 entries are cached." in told.err
-    assert "opens when all shares of this dataset and these settings are finished; not yet: 2/2." in told.err
+    assert "Shard 1/2: 3 entries are cached." in told.err
+    assert "opens when all shards of this dataset and these settings are finished; not yet: 2/2." in told.err
     assert told.out.splitlines()[-1] == (
-        "not run in a share: train MaskLossTrainLora, preview MaskLossPreviewCache; run this file without --shard when "
-        "all shares are finished"
+        "not run in a shard: train MaskLossTrainLora, preview MaskLossPreviewCache; run this file without --shard when "
+        "all shards are finished"
     )
-    with pytest.raises(CacheError, match=r"Not all shares of the cache .* are finished \(only 1-of-2\)"):
+    with pytest.raises(CacheError, match=r"Not all shards of the cache .* are finished \(only 1-of-2\)"):
         open_cache(folder / "cache")
     assert run("--shard", "2/2") == 0
-    assert "All 2 shares are finished" in capsys.readouterr().err
+    assert "All 2 shards are finished" in capsys.readouterr().err
     cache = open_cache(folder / "cache")
     assert [entry.name for entry in cache.entries] == ["p0", "p1", "p2", "p3", "p4"]
     assert cache.missing_captions() == ()
@@ -72,7 +72,7 @@ def test_shares_make_the_cache_and_only_the_whole_run_trains(folder: Path, capsy
     assert open_cache(folder / "cache").fingerprint == cache.fingerprint
 
 
-def test_a_share_of_another_dataset_does_not_complete_the_cache(
+def test_a_shard_of_another_dataset_does_not_complete_the_cache(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("--shard", "1/2") == 0
@@ -83,13 +83,13 @@ def test_a_share_of_another_dataset_does_not_complete_the_cache(
     assert len(open_cache(folder / "cache").entries) == 6
 
 
-def test_more_shares_than_photographs(folder: Path) -> None:
+def test_more_shards_than_photographs(folder: Path) -> None:
     for number in range(1, 8):
         assert run("--shard", f"{number}/7") == 0
     assert len(open_cache(folder / "cache").entries) == 5
 
 
-def test_a_wrong_share_and_a_prompt_without_a_cache(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_shard_and_a_prompt_without_a_cache(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--shard", "3/2") == 2
     assert "--shard is 3/2; give i/n with i from 1 to n" in capsys.readouterr().err
     nodes = {name: PROMPT[name] for name in ("load",)}
