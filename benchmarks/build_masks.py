@@ -23,7 +23,8 @@ from maskloss.core.bundled.part_segmenter import BundledPartSegmenter
 from maskloss.core.bundled.registry import bundled_directory
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.images import load_image
-from maskloss.core.masks.build_masks import build_masks
+from maskloss.core.masks.build_masks import Reuse, build_masks
+from maskloss.core.masks.each_item import ItemWork
 from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.workers import worker_count
 from PIL import Image
@@ -77,7 +78,7 @@ def change_one_weight(folder: Path, dataset: Dataset, segmenter: BundledPartSegm
     for name, tiers in (("first", TierWeights()), ("hair 100 instead of 80", TierWeights(hair=100))):
         begun = time.perf_counter()
         _, report = build_masks(
-            dataset, segmenter, tiers, folder / f"masks {tiers.hair}", parts_directory=folder / "parts"
+            dataset, segmenter, tiers, folder / f"masks {tiers.hair}", reuse=Reuse(parts_directory=folder / "parts")
         )
         spent.append(time.perf_counter() - begun)
         print(f"| {name} | {report['segmented']} of {len(dataset.items)} | {spent[-1]:.1f} |", flush=True)
@@ -90,7 +91,7 @@ def interrupt(folder: Path, dataset: Dataset, segmenter: BundledPartSegmenter, a
     """Seconds from the interrupt to the end of Build Masks; None where it was done before."""
     progress = Interruptible(after_s)
     try:
-        build_masks(dataset, segmenter, TierWeights(), folder, progress=progress)
+        build_masks(dataset, segmenter, TierWeights(), folder, work=ItemWork(progress=progress))
     except Stop:
         assert progress.asked_at is not None
         return time.perf_counter() - progress.asked_at

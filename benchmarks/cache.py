@@ -30,6 +30,7 @@ from maskloss.core.cache.entries import CacheEntry, Source
 from maskloss.core.cache.entry_file import MaskStorage, entry_file_name, read_header, write_entry
 from maskloss.core.cache.index import CacheIndex, write_index
 from maskloss.core.cache.latents import cache_latents
+from maskloss.core.cache.plan import CacheSettings
 from maskloss.core.cache.store import open_cache
 from maskloss.core.dataset.items import Dataset, LoadSettings, MaskOrigin
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
@@ -102,7 +103,7 @@ def reading(directory: Path) -> list[tuple[str, str]]:
     dataset = photographs(directory, 8, 1024)
     rows: list[tuple[str, str]] = []
     for storage in (MaskStorage.FLOAT16, MaskStorage.UINT8):
-        cache, _ = cache_latents(dataset, DemoLatentEncoder(), directory / storage.value, storage)
+        cache, _ = cache_latents(dataset, DemoLatentEncoder(), directory / storage.value, CacheSettings(storage))
         height, width = cache.entries[0].latent_shape[2:]
         size = height * width * (2 if storage is MaskStorage.FLOAT16 else 1)
         less = f"{SD_SCRIPTS_BYTES / size:.0f} times less than sd-scripts' 4 MiB"

@@ -33,7 +33,9 @@ from maskloss.core.bundled.registry import bundled_directory
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.images import load_image, save_image
 from maskloss.core.masks.build_masks import build_masks
-from maskloss.core.masks.keep_person import keep_person
+from maskloss.core.masks.each_item import ItemWork
+from maskloss.core.masks.keep_person import PersonOutput, keep_person
+from maskloss.core.masks.person_search import PersonSearch
 from maskloss.core.parts.tiers import TierWeights, weigh_parts
 from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch
 from maskloss.core.people.instances import apply_instance, isolate_person
@@ -65,10 +67,11 @@ def measure(step: str, folder: Path, count: int, workers: int) -> dict[str, floa
     segmenter.segment(load_image(SAMPLES[0])[0])  # the nets are loaded
     begun = time.perf_counter()
     if step == "BuildMasks":
-        build_masks(dataset, segmenter, TierWeights(), folder / "masks", workers=workers)
+        build_masks(dataset, segmenter, TierWeights(), folder / "masks", work=ItemWork(workers=workers))
     else:
         rules = MatchRules(on_no_match=OnNoMatch.SKIP)
-        keep_person(dataset, recognizer, identity, people, rules, folder / "person", workers=workers)
+        search = PersonSearch(recognizer, identity, people, rules)
+        keep_person(dataset, search, PersonOutput(folder / "person"), ItemWork(workers=workers))
     seconds = time.perf_counter() - begun
     return {"seconds": seconds, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 

@@ -79,8 +79,8 @@ class ReadMask:
     note: str = ""
 
     @property
-    def share(self) -> float:
-        """The share of the picture that has any weight."""
+    def fraction(self) -> float:
+        """The fraction of the picture that has any weight."""
         return float((self.mask_HW > 0).mean())
 
 

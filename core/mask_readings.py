@@ -109,7 +109,7 @@ def read_alpha(stored: StoredMask, name: str) -> Reading:
 
 
 def read_colour(stored: StoredMask, name: str) -> Reading:
-    """How far a pixel is from grey, as a share of the file's strongest colour; 0 everywhere in a black picture."""
+    """How far a pixel is from grey, as a fraction of the file's strongest colour; 0 everywhere in a black picture."""
     pixels = stored.pixels
     if stored.is_grey:
         if stored.brightness_HW.max() > in_depth(pixels, GREY_WITHIN):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.cache.entry_file import MaskStorage
 from ..core.cache.latents import cache_latents
-from ..core.cache.plan import OneFrame
+from ..core.cache.plan import CacheSettings, OneFrame
 from ..core.cache.store import LatentCache, open_cache
 from ..core.cache.text import cache_text
 from ..core.dataset.items import Dataset
@@ -91,11 +91,9 @@ class MaskLossCacheLatents(Node):
         host = current_host()
         directory = resolve_write(host.folders(), cache_directory, "cache_directory")
         frames = OneFrame(target_index, parse_indices(control_indices)) if one_frame else None
-        storage = MaskStorage(mask_storage)
+        settings = CacheSettings(MaskStorage(mask_storage), frames, image_conditioning)
         encoder = latent_encoder(vae, architecture)
-        cache, report = cache_latents(
-            dataset, encoder, directory, storage, batch_size, frames, host.progress(), host.shard(), image_conditioning
-        )
+        cache, report = cache_latents(dataset, encoder, directory, settings, batch_size, host.progress(), host.shard())
         CACHES.note(directory)
         return with_report((cache, as_json(report)), report["messages"])
 

@@ -7,9 +7,10 @@ from typing import Any
 from ..core.dataset.items import Dataset
 from ..core.errors import SettingError
 from ..core.host import current_host
-from ..core.masks.build_masks import build_masks
-from ..core.masks.each_item import VIDEO_EVERY
-from ..core.masks.keep_person import keep_person
+from ..core.masks.build_masks import Reuse, build_masks
+from ..core.masks.each_item import VIDEO_EVERY, ItemWork
+from ..core.masks.keep_person import PersonOutput, keep_person
+from ..core.masks.person_search import PersonSearch
 from ..core.parts.part_map import PartSegmenter
 from ..core.parts.tiers import TierWeights, parse_class_weights
 from ..core.paths import resolve_read_or_write
@@ -100,12 +101,9 @@ class MaskLossDatasetBuildMasks(Node):
             segmenter,
             tiers,
             output,
-            overwrite,
-            host.progress(),
             person_segmenter,
-            video_every,
-            parts_directory=parts_directory(),
-            earlier=earlier,
+            Reuse(overwrite, parts_directory(), earlier),
+            ItemWork(video_every, progress=host.progress()),
         )
         OUTPUTS.note(output)
         sheet_HWC = masks_sheet(dataset, report, SHEET_COLUMNS, SHEET_LIMIT)
@@ -184,19 +182,9 @@ class MaskLossDatasetKeepPerson(Node):
         output = output_directory_for(output_directory, "person", dataset, *made_with)
         dataset, report = keep_person(
             dataset,
-            recognizer,
-            identity,
-            person_segmenter,
-            rules,
-            output,
-            dilate_px,
-            feather_px,
-            instances,
-            overwrite,
-            parse_choices(choices),
-            host.progress(),
-            video_every,
-            instances_writable=writable,
+            PersonSearch(recognizer, identity, person_segmenter, rules, parse_choices(choices)),
+            PersonOutput(output, dilate_px, feather_px, instances, writable, overwrite),
+            ItemWork(video_every, progress=host.progress()),
         )
         OUTPUTS.note(output)
         sheet_HWC = dataset_sheet(dataset, SHEET_COLUMNS, limit=SHEET_LIMIT)

@@ -120,7 +120,7 @@ def _rewrite_weights(plan: ItemPlan, rules: CachingRules) -> None:
     try:
         shape = read_header(plan.path).latent_shape
         latent_CThw = read_latent(plan.path, shape, plan.latent_fingerprint)
-        if rules.image_conditioning:
+        if rules.settings.image_conditioning:
             image_CThw = read_image(plan.path, (MASK_CHANNELS + shape[0], *shape[1:]), plan.latent_fingerprint)
     except CacheError:
         _encode_and_write([(plan, _load(plan))], rules)  # the header was whole, the latent is not
@@ -137,15 +137,15 @@ def _encode_and_write(loaded: Sequence[tuple[ItemPlan, LoadedClip]], rules: Cach
     plans = [plan for plan, _ in loaded]
     rgb_BTHWC = _stack_pixels([clip.rgb_THWC for _, clip in loaded])
     images_BCThw: torch.Tensor | None = None
-    if rules.one_frame is None:
+    if rules.settings.one_frame is None:
         latents_BCThw = _encode_pixels(rgb_BTHWC, plans, rules.encoder)
-        if rules.image_conditioning:
+        if rules.settings.image_conditioning:
             shown_BCThw = latents_BCThw
             if rgb_BTHWC.shape[1] > 1:
                 shown_BCThw = _encode_pixels(keep_first_frame(rgb_BTHWC), plans, rules.encoder)
             images_BCThw = prepend_mask(shown_BCThw, [frame == 0 for frame in range(shown_BCThw.shape[2])])
     else:
-        latents_BCThw, images_BCThw = _encode_one_frame(loaded, rgb_BTHWC, rules, rules.one_frame)
+        latents_BCThw, images_BCThw = _encode_one_frame(loaded, rgb_BTHWC, rules, rules.settings.one_frame)
     for index, (plan, clip) in enumerate(loaded):
         image_CThw = None if images_BCThw is None else images_BCThw[index]
         _write_entry(plan, rules, latents_BCThw[index], image_CThw, clip.weights_THW, clip.origin)
@@ -162,7 +162,7 @@ def _encode_one_frame(
     )
     learnt = [index == one_frame.target_index for index in one_frame.frames]
     latents_BCThw = torch.cat([target if own else control for own in learnt], dim=2)
-    if not rules.image_conditioning:
+    if not rules.settings.image_conditioning:
         return latents_BCThw, None
     grey = _encode_pixels(grey_like(rgb_BTHWC[:1]), plans[:1], rules.encoder).expand_as(control)
     shown_BCThw = torch.cat([grey if own else control for own in learnt], dim=2)
@@ -222,13 +222,14 @@ def _write_entry(
     weights_THW: np.ndarray | None,
     origin: MaskOrigin,
 ) -> None:
+    one_frame = rules.settings.one_frame
     weights_1Thw: torch.Tensor | None = None
     coverage = 1.0
     if weights_THW is not None:
         height, width = latent_CThw.shape[2:]
         stride = max(1, rules.encoder.temporal_stride)
         target_1Thw = to_latent_grid(torch.from_numpy(weights_THW)[None, None], (height, width), stride)[0]
-        weights_1Thw = target_1Thw if rules.one_frame is None else _add_control_weights(target_1Thw, rules.one_frame)
+        weights_1Thw = target_1Thw if one_frame is None else _add_control_weights(target_1Thw, one_frame)
         coverage = float(target_1Thw.double().mean())
     metadata = {
         "architecture": rules.encoder.architecture,
@@ -253,10 +254,10 @@ def _write_entry(
     if plan.clip is not None:
         metadata["frame_count"] = str(plan.frames)
         metadata[CLIP_FRAMES] = ",".join(str(number) for number in plan.clip.frames)
-    if rules.one_frame is not None:
-        metadata["maskloss_frames"] = ",".join(str(index) for index in rules.one_frame.frames)
-        metadata["maskloss_target_index"] = str(rules.one_frame.target_index)
-    write_entry(plan.path, latent_CThw, weights_1Thw, rules.storage, metadata, image_CThw)
+    if one_frame is not None:
+        metadata["maskloss_frames"] = ",".join(str(index) for index in one_frame.frames)
+        metadata["maskloss_target_index"] = str(one_frame.target_index)
+    write_entry(plan.path, latent_CThw, weights_1Thw, rules.settings.storage, metadata, image_CThw)
 
 
 def _add_control_weights(target_11hw: torch.Tensor, one_frame: OneFrame) -> torch.Tensor:

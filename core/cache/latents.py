@@ -22,11 +22,11 @@ from ..warning import warn
 from .encode_missing import encode_missing
 from .encoders import LatentEncoder
 from .entries import CacheEntry
-from .entry_file import COVERAGE, ORIGIN, MaskStorage, read_header
+from .entry_file import COVERAGE, ORIGIN, read_header
 from .image_conditioning import MASK_CHANNELS
 from .index import INDEX_FILE, CacheIndex, orphan_files, write_index
 from .index_columns import EntryTable
-from .plan import Action, CachingRules, ItemPlan, OneFrame, plan_item
+from .plan import DEFAULT_SETTINGS, Action, CacheSettings, CachingRules, ItemPlan, plan_item
 from .reference_files import holds_reference_files
 from .shards import begin_shard, finish_shard, forget_shards, index_before, shard_job, shard_messages
 from .store import LatentCache, open_index
@@ -36,12 +36,10 @@ def cache_latents(
     dataset: Dataset,
     encoder: LatentEncoder,
     directory: Path,
-    mask_storage: MaskStorage = MaskStorage.FLOAT16,
+    settings: CacheSettings = DEFAULT_SETTINGS,
     batch_size: int = 1,
-    one_frame: OneFrame | None = None,
     progress: Progress = SILENT,
     shard: Shard | None = None,
-    image_conditioning: bool = False,
 ) -> tuple[LatentCache, dict[str, Any]]:
     """Cache every photograph of `dataset`, and every clip of its videos, in `directory`; entries up to date are kept.
 
@@ -64,13 +62,14 @@ def cache_latents(
     for item in dataset.items:
         check_required(item)
     sweep(directory)
-    rules = CachingRules(encoder, directory, mask_storage, one_frame, image_conditioning)
+    rules = CachingRules(encoder, directory, settings)
     plans: list[ItemPlan] = []
     for item in dataset.items:
         progress.update(0, len(dataset.items), f"looking at {item.name}")
         plans += plan_item(item, rules)
     _check_names(plans, directory)
-    job = "" if shard is None else shard_job(dataset, encoder.identity, mask_storage, one_frame, image_conditioning)
+    job_of = (encoder.identity, settings.storage, settings.one_frame, settings.image_conditioning)
+    job = "" if shard is None else shard_job(dataset, *job_of)
     if any(plan.action is not Action.NOTHING for plan in plans):
         # Until the last file is written the cache must not open, or training would silently use half a dataset.
         _mark_unfinished(rules)
@@ -129,7 +128,7 @@ def _check_names(plans: Sequence[ItemPlan], directory: Path) -> None:
 
 def _make_entry(plan: ItemPlan, rules: CachingRules) -> CacheEntry:
     header = plan.header or read_header(plan.path)
-    one_frame = rules.one_frame
+    one_frame = rules.settings.one_frame
     return CacheEntry(
         name=plan.name,
         file=plan.file,
@@ -146,7 +145,7 @@ def _make_entry(plan: ItemPlan, rules: CachingRules) -> CacheEntry:
         sources=plan.sources,
         target_index=None if one_frame is None else one_frame.target_index,
         control_indices=() if one_frame is None else one_frame.control_indices,
-        image_channels=MASK_CHANNELS + header.latent_shape[0] if rules.image_conditioning else 0,
+        image_channels=MASK_CHANNELS + header.latent_shape[0] if rules.settings.image_conditioning else 0,
         crop=plan.crop,
     )
 

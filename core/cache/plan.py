@@ -76,18 +76,29 @@ class OneFrame:
 
 
 @dataclass(frozen=True)
+class CacheSettings:
+    """What is cached: weights in the dtype of `storage`; `one_frame`, None for plain images; and with
+    `image_conditioning` what an image-to-video model is given beside noise and text."""
+
+    storage: MaskStorage = MaskStorage.FLOAT16
+    one_frame: OneFrame | None = None
+    image_conditioning: bool = False
+
+
+DEFAULT_SETTINGS = CacheSettings()
+
+
+@dataclass(frozen=True)
 class CachingRules:
-    """What is cached, and how. `one_frame` is None for plain images. With `image_conditioning` what an image-to-video
-    model is given is cached as well. SettingError where the encoder is none of a video model."""
+    """What is cached, by which encoder and where. SettingError for `image_conditioning` where the encoder is none of a
+    video model."""
 
     encoder: LatentEncoder
     directory: Path
-    storage: MaskStorage
-    one_frame: OneFrame | None
-    image_conditioning: bool = False
+    settings: CacheSettings
 
     def __post_init__(self) -> None:
-        if self.image_conditioning and self.encoder.temporal_stride == 0:
+        if self.settings.image_conditioning and self.encoder.temporal_stride == 0:
             raise SettingError(
                 f"image_conditioning is for image-to-video models, but this VAE ({self.encoder.architecture}) is a "
                 "picture model's; turn it off, or connect a video model's VAE."
@@ -146,7 +157,7 @@ def plan_item(item: DatasetItem, rules: CachingRules) -> tuple[ItemPlan, ...]:
             _check_clip(item, len(clip.frames), rules)
     places = [_place(item, clip, whole, rules) for clip in clips]
     known = rules.directory / places[0].file if places else rules.directory
-    sources, seen = read_sources(_source_paths(item, rules.one_frame), known) if places else ((), "")
+    sources, seen = read_sources(_source_paths(item, rules.settings.one_frame), known) if places else ((), "")
     return tuple(_plan_entry(item, place, sources, seen, rules) for place in places)
 
 
@@ -178,7 +189,7 @@ def _place(item: DatasetItem, clip: Clip | None, whole: Size, rules: CachingRule
 
 def _check_clip(item: DatasetItem, frames: int, rules: CachingRules) -> None:
     stride = rules.encoder.temporal_stride
-    if rules.one_frame is not None:
+    if rules.settings.one_frame is not None:
         raise SettingError(
             f"{item.name} is a video, and one_frame is for photographs; turn it off or leave videos out."
         )
@@ -197,13 +208,13 @@ def _check_clip(item: DatasetItem, frames: int, rules: CachingRules) -> None:
 def _plan_entry(
     item: DatasetItem, place: _Place, sources: tuple[Source, ...], seen: str, rules: CachingRules
 ) -> ItemPlan:
-    clip, size, bucket, file = place.clip, place.size, place.bucket, place.file
+    clip, size, bucket, file, settings = place.clip, place.size, place.bucket, place.file, rules.settings
     hashes = {source.role: source.sha256 for source in sources}
     clip_frames = () if clip is None else (clip.frames,)
     crop = () if place.cut is None else (f"crop {place.cut}",)
-    given = ("image_conditioning",) if rules.image_conditioning else ()
+    given = ("image_conditioning",) if settings.image_conditioning else ()
     latent_fingerprint = fingerprint_of(
-        FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, rules.one_frame, hashes.get("control", ""),
+        FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, settings.one_frame, hashes.get("control", ""),
         *clip_frames, *given, *_conversions(item, sources), *crop,
     )  # fmt: skip
     path = rules.directory / file
@@ -212,8 +223,8 @@ def _plan_entry(
     mask_read = _describe_mask_read(item, hashes.get("mask", ""), header)
     read_key = mask_read.rpartition(" ")[2]
     mask_fingerprint = fingerprint_of(
-        FORMAT_VERSION, alpha, hashes.get("mask", ""), rules.storage.value, size, bucket, rules.one_frame, *clip_frames,
-        *((read_key,) if read_key else ()), *crop,
+        FORMAT_VERSION, alpha, hashes.get("mask", ""), settings.storage.value, size, bucket, settings.one_frame,
+        *clip_frames, *((read_key,) if read_key else ()), *crop,
     )  # fmt: skip
     action, kept = Action.ENCODE, None
     if header is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,17 @@ from ..mask_meaning import MaskMeaning
 from ..parts.part_map import PartMap, PartSegmenter
 from ..parts.tiers import TierWeights
 from ..people.instances import PersonSegmenter
-from ..progress import SILENT, Progress, check_interrupted
+from ..progress import check_interrupted
 from ..segmenters.bodies import with_bodies
 from ..warning import warn
-from ..workers import worker_count
-from .each_item import VIDEO_EVERY, Advance, each_item
+from .each_item import DEFAULT_WORK, Advance, ItemWork, each_item
 from .edited import EarlierMasks
 from .kept_parts import KeptParts
 from .known_hair import HAIR_VALUES, hair_values
 from .ledger import FileState, Ledger, Record, open_ledger, target_for
 from .licences import FORBIDS_BIOMETRICS
 from .part_values import PART_VALUES, part_values
-from .tiered import TieredMask, tiered_mask
+from .tiered import TieredMask, TierMaker, tiered_mask
 from .video_tiers import write_video_tiers
 
 STEP = "BuildMasks"
@@ -46,28 +45,34 @@ NAMED = 5  # so many are named in a message; the report has them all
 Row = dict[str, object]
 
 
+@dataclass(frozen=True)
+class Reuse:
+    """What of earlier runs is used.
+
+    An item that has a mask keeps it unless `overwrite`; so does a file that this step did not write or that was edited
+    since. What the segmenter finds is kept in `parts_directory`, and other tiers are made from it without segmenting
+    again. In the directories of `earlier` are masks by other settings: those that were edited by hand since are used
+    where they lie, unless `overwrite`.
+    """
+
+    overwrite: bool = False
+    parts_directory: Path | None = None
+    earlier: Sequence[Path] = ()
+
+
 def build_masks(
     dataset: Dataset,
     segmenter: PartSegmenter,
     tiers: TierWeights,
     output_directory: Path,
-    overwrite: bool = False,
-    progress: Progress = SILENT,
     person_segmenter: PersonSegmenter | None = None,
-    video_every: int = VIDEO_EVERY,
-    workers: int | None = None,
-    parts_directory: Path | None = None,
-    earlier: Sequence[Path] = (),
+    reuse: Reuse = Reuse(),
+    work: ItemWork = DEFAULT_WORK,
 ) -> tuple[Dataset, dict[str, Any]]:
     """Write `<output_directory>/<name>.png` (8-bit, the photograph's size, exact tier values) for each item.
 
-    A video's are in one `<name>.mkv`, one mask per frame; every `video_every`-th is segmented, the others have the mask
-    of the one before. What `person_segmenter` finds and the parts call background counts as body. An item that has a
-    mask keeps it unless `overwrite`; so does a file there that this step did not write or that was edited since.
-    Unchanged work is skipped. `workers`: photographs at a time, None for as many as the cores and models allow; the
-    masks are the same for any number. What the segmenter finds is kept in `parts_directory`, and other tiers are made
-    from it without segmenting again. In the directories of `earlier` are masks by other settings: those that were
-    edited by hand since are used where they lie, unless `overwrite`.
+    A video's are in one `<name>.mkv`, one mask per frame; every n-th is segmented, the others have the mask of the one
+    before. What `person_segmenter` finds and the parts call background counts as body. Unchanged work is skipped.
 
     Returns the dataset with these masks, and the report {"items": [{"name", "state": written|unchanged|kept, "reason",
     "coverage", "tiers": {tier: fraction of the picture}, "faceless": regions of people without a face, "approximate",
@@ -77,16 +82,14 @@ def build_masks(
     """
     refuse_crops(dataset, "Build Masks")
     segmenter = segmenter if person_segmenter is None else with_bodies(segmenter, person_segmenter)
-    workers = worker_count(segmenter) if workers is None else workers
+    workers = work.worker_count(segmenter)
     dataset = _knowing_tiers(dataset, tiers)
     check_case((item.name for item in dataset.items), output_directory)
     targets = {item.name: target_for(item, output_directory) for item in dataset.items}
     with open_ledger(output_directory, STEP) as ledger:
-        kept = KeptParts(parts_directory)
-        building = _Building(
-            segmenter, tiers, targets, ledger, overwrite, video_every, workers, kept, EarlierMasks(earlier, STEP)
-        )
-        rows = each_item(dataset.items, building.photograph, building.video, video_every, workers, progress)
+        maker = TierMaker(segmenter, tiers, KeptParts(reuse.parts_directory), work.video_every, workers)
+        building = _Building(maker, targets, ledger, reuse)
+        rows = each_item(dataset.items, building.photograph, building.video, work.video_every, workers, work.progress)
     items = tuple(
         item if row.pop("own", False) else _with_mask(item, building.mask_of(item), row["state"] == "kept")
         for item, row in zip(dataset.items, rows, strict=True)
@@ -94,20 +97,16 @@ def build_masks(
     messages = _messages(rows)
     for row in rows:
         row.pop("edited", None)
-    report = {"items": rows, "counts": _counts(rows), "segmented": kept.segmented, "messages": messages}
+    report = {"items": rows, "counts": _counts(rows), "segmented": maker.kept.segmented, "messages": messages}
     return replace(dataset, items=items), report
 
 
 class _Building:
     """What the work on every item shares."""
 
-    def __init__(
-        self, segmenter: PartSegmenter, tiers: TierWeights, targets: Mapping[str, Path], ledger: Ledger,
-        overwrite: bool, video_every: int, workers: int, kept: KeptParts, earlier: EarlierMasks,
-    ) -> None:  # fmt: skip
-        self._segmenter, self._tiers, self._targets, self._ledger = segmenter, tiers, targets, ledger
-        self._overwrite, self._video_every, self._workers = overwrite, video_every, workers
-        self._kept, self._earlier = kept, earlier
+    def __init__(self, maker: TierMaker, targets: Mapping[str, Path], ledger: Ledger, reuse: Reuse) -> None:
+        self._maker, self._targets, self._ledger = maker, targets, ledger
+        self._overwrite, self._earlier = reuse.overwrite, EarlierMasks(reuse.earlier, STEP)
         self._taken_over: dict[str, Path] = {}
 
     def mask_of(self, item: DatasetItem) -> Path:
@@ -123,11 +122,11 @@ class _Building:
         def segment() -> PartMap:
             rgb_HWC = load_image(item.media_path)[0]
             check_interrupted()
-            return self._segmenter.segment(rgb_HWC)
+            return self._maker.segmenter.segment(rgb_HWC)
 
-        parts = self._kept.get(segment, media, self._segmenter.identity)
+        parts = self._maker.kept.get(segment, media, self._maker.segmenter.identity)
         check_interrupted()
-        mask = tiered_mask(parts, self._tiers)
+        mask = tiered_mask(parts, self._maker.tiers)
         check_interrupted()
         self._ledger.begin(item.name, fingerprint)
         save_image(self._targets[item.name], weights_to_uint8(mask.weights_HW))
@@ -135,14 +134,11 @@ class _Building:
 
     def video(self, item: DatasetItem, advance: Advance) -> Row:
         """Make the masks of a video, or find that there is nothing to do."""
-        media, fingerprint, row = self._look(item, (self._video_every,))
+        media, fingerprint, row = self._look(item, (self._maker.video_every,))
         if row is not None:
             return row
         self._ledger.begin(item.name, fingerprint)
-        details = write_video_tiers(
-            item, self._segmenter, self._kept, (media, self._segmenter.identity), self._tiers,
-            self._targets[item.name], self._video_every, self._workers, advance,
-        )  # fmt: skip
+        details = write_video_tiers(item, media, self._maker, self._targets[item.name], advance)
         return self._finish(item, media, fingerprint, details)
 
     def _look(self, item: DatasetItem, also: tuple[object, ...]) -> tuple[str, str, Row | None]:
@@ -154,7 +150,7 @@ class _Building:
             read = {} if facts is None else {"mask_read": facts.to_json()}
             return "", "", {"name": item.name, "state": "kept", "reason": own, "own": True, **read}
         media = hash_of(item.media_path)
-        fingerprint = fingerprint_of(STEP, media, self._segmenter.identity, self._tiers, *also)
+        fingerprint = fingerprint_of(STEP, media, self._maker.segmenter.identity, self._maker.tiers, *also)
         state = self._ledger.state(item.name, target, fingerprint)
         record = self._ledger.record(item.name)
         if not self._overwrite:
@@ -174,15 +170,19 @@ class _Building:
         return media, fingerprint, None
 
     def _finish(self, item: DatasetItem, media: str, fingerprint: str, details: Mapping[str, object]) -> Row:
-        if getattr(self._segmenter, "forbids_biometrics", False):
-            details = {**details, FORBIDS_BIOMETRICS: self._segmenter.name}
+        if getattr(self._maker.segmenter, "forbids_biometrics", False):
+            details = {**details, FORBIDS_BIOMETRICS: self._maker.segmenter.name}
         noted = {**details, PHOTOGRAPH: media, **self._values(item)}
         self._ledger.finish(item.name, fingerprint, self._targets[item.name], noted)
         return {"name": item.name, "state": "written", **details}
 
     def _values(self, item: DatasetItem) -> dict[str, object]:
-        hair = hair_values(self._tiers, self._video_every if item.is_video else None)
-        return {HAIR_VALUES: hair, TIER_VALUES: list(self._tiers.values), PART_VALUES: part_values(self._tiers)}
+        hair = hair_values(self._maker.tiers, self._maker.video_every if item.is_video else None)
+        return {
+            HAIR_VALUES: hair,
+            TIER_VALUES: list(self._maker.tiers.values),
+            PART_VALUES: part_values(self._maker.tiers),
+        }
 
 
 def _knowing_tiers(dataset: Dataset, tiers: TierWeights) -> Dataset:

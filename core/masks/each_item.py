@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeVar
 
@@ -11,14 +12,31 @@ from ..dataset.items import DatasetItem
 from ..errors import SettingError
 from ..images import image_size
 from ..model_runs import name_picture_in_errors
-from ..progress import Progress, check_interrupted, set_interrupt_check
+from ..progress import SILENT, Progress, check_interrupted, set_interrupt_check
 from ..video.reader import probe
-from ..workers import MAX_PIXELS, Budget, map_in_order
+from ..workers import MAX_PIXELS, Budget, map_in_order, worker_count
 
 Row = TypeVar("Row")
 
 # Of a video every n-th frame is looked at, unless told otherwise.
 VIDEO_EVERY = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ItemWork:
+    """How a dataset is worked on: of a video every n-th frame is looked at, and `workers` photographs are in work at a
+    time, None for as many as the cores and models allow; the results are the same for any number."""
+
+    video_every: int = VIDEO_EVERY
+    workers: int | None = None
+    progress: Progress = SILENT
+
+    def worker_count(self, *models: object) -> int:
+        """How many threads work with `models`."""
+        return worker_count(*models) if self.workers is None else self.workers
+
+
+DEFAULT_WORK = ItemWork()
 
 
 class Advance:

@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ..dataset.crops import refuse_crops
 from ..dataset.files import check_case
 from ..dataset.items import Dataset, DatasetItem, LeftOut
 from ..errors import DatasetError, SettingError
-from ..people.faces import FaceRecognizer
-from ..people.identity import Identity, MatchRules, OnNoMatch, Outcome
-from ..people.instances import PersonSegmenter
-from ..progress import SILENT, Progress
+from ..people.identity import MatchRules, OnNoMatch, Outcome
 from ..warning import warn
-from ..workers import worker_count
 from .build_masks import STEP as BUILD_STEP
-from .each_item import VIDEO_EVERY, Advance, each_item
+from .each_item import DEFAULT_WORK, Advance, ItemWork, each_item
 from .keeping import STEP, Keeping, KeepingInVideo, Shared, with_mask
 from .known_hair import known_hair_values
 from .ledger import open_ledger, target_for
@@ -33,30 +28,31 @@ from .person_report import LEFT_OUT, PersonRow, person_report
 from .person_search import PersonSearch, open_instances
 
 
-def keep_person(
-    dataset: Dataset,
-    recognizer: FaceRecognizer,
-    identity: Identity | None,
-    person_segmenter: PersonSegmenter,
-    rules: MatchRules,
-    output_directory: Path,
-    dilate_px: int = 0,
-    feather_px: int = 0,
-    instance_directory: Path | None = None,
-    overwrite: bool = False,
-    choices: Mapping[str, int] = MappingProxyType({}),
-    progress: Progress = SILENT,
-    video_every: int = VIDEO_EVERY,
-    workers: int | None = None,
-    instances_writable: bool = True,
-) -> tuple[Dataset, dict[str, Any]]:
-    """Write `<output_directory>/<name>.png`, the weights where the person is and 0 elsewhere, for every item.
+@dataclass(frozen=True)
+class PersonOutput:
+    """Where the masks of the one person go, and how they are cut.
 
-    A video's are in one `<name>.mkv`, one mask per frame; every `video_every`-th is looked at. An item without a mask
-    counts fully where the person is. `choices` maps a photograph's name to the number of the face to keep. Binary masks
-    of the person are written to `instance_directory`, where `instances_writable`; one that someone put or edited there
-    is used as it is, found by name as a mask file is. Unchanged work is skipped. `workers`: photographs at a time, None
-    for as many as the cores and models allow; the masks are the same for any number.
+    The person's mask grows by `dilate_px`, and outside of it the weights fall off over `feather_px`. Binary masks of
+    the person are written to `instance_directory`, where `instances_writable`; one that someone put or edited there is
+    used as it is, found by name as a mask file is. With `overwrite` files in `directory` that were edited by hand are
+    replaced.
+    """
+
+    directory: Path
+    dilate_px: int = 0
+    feather_px: int = 0
+    instance_directory: Path | None = None
+    instances_writable: bool = True
+    overwrite: bool = False
+
+
+def keep_person(
+    dataset: Dataset, search: PersonSearch, output: PersonOutput, work: ItemWork = DEFAULT_WORK
+) -> tuple[Dataset, dict[str, Any]]:
+    """Write `<output.directory>/<name>.png`, the weights where the person is and 0 elsewhere, for every item.
+
+    A video's are in one `<name>.mkv`, one mask per frame; every n-th is looked at. An item without a mask counts fully
+    where the person is. Unchanged work is skipped.
 
     Returns the dataset without the items that are left out (they are in `left_out`), and the report {"items": [{"name",
     "state": written|unchanged|kept|left out, "faces", "decision", "reason", "area", "coverage", "video"}], doubtful
@@ -64,36 +60,35 @@ def keep_person(
     DatasetError say what does not fit.
     """
     refuse_crops(dataset, "Keep Person")
-    _check(dataset, output_directory, instance_directory if instances_writable else None, choices, rules)
-    search = PersonSearch(recognizer, identity, person_segmenter, rules, choices)
+    _check(dataset, output, search.choices, search.rules)
     known = known_hair_values(dataset.items, BUILD_STEP)
-    workers = worker_count(recognizer, person_segmenter) if workers is None else workers
+    workers, margins_px = work.worker_count(search.recognizer, search.segmenter), (output.dilate_px, output.feather_px)
     with (
-        open_ledger(output_directory, STEP) as ledger,
-        open_instances(instance_directory, dataset.items, instances_writable) as instances,
+        open_ledger(output.directory, STEP) as ledger,
+        open_instances(output.instance_directory, dataset.items, output.instances_writable) as instances,
     ):
-        shared = Shared(search, ledger, instances, (dilate_px, feather_px), overwrite, video_every, workers, known)
+        shared = Shared(search, ledger, instances, margins_px, output.overwrite, work.video_every, workers, known)
 
         def photograph(item: DatasetItem) -> PersonRow:
-            return Keeping(item, target_for(item, output_directory), shared).run()
+            return Keeping(item, target_for(item, output.directory), shared).run()
 
         def video(item: DatasetItem, advance: Advance) -> PersonRow:
-            return KeepingInVideo(item, target_for(item, output_directory), shared, advance).run()
+            return KeepingInVideo(item, target_for(item, output.directory), shared, advance).run()
 
-        rows = each_item(dataset.items, photograph, video, video_every, workers, progress)
+        rows = each_item(dataset.items, photograph, video, work.video_every, workers, work.progress)
     items: list[DatasetItem] = []
     left_out: list[LeftOut] = []
     for item, row in zip(dataset.items, rows, strict=True):
         if row.state == LEFT_OUT:
             left_out.append(LeftOut(replace(item, person=row.decision), row.reason))
         else:
-            items.append(with_mask(item, target_for(item, output_directory), row.decision, row.state == "kept"))
+            items.append(with_mask(item, target_for(item, output.directory), row.decision, row.state == "kept"))
     warnings = [warn(text) for text in biometrics_warnings(dataset, BUILD_STEP)]
     made = sum(row.decision is not None for row in rows)
-    if instance_directory is not None and not instances_writable and made:
+    if output.instance_directory is not None and not output.instances_writable and made:
         warnings.append(
             warn(
-                f"{instance_directory} has no masks of {made} items and is only read, so what was found is not "
+                f"{output.instance_directory} has no masks of {made} items and is only read, so what was found is not "
                 "written there."
             )
         )
@@ -121,13 +116,9 @@ def _nobody(rows: Sequence[PersonRow]) -> str:
     )
 
 
-def _check(
-    dataset: Dataset,
-    output_directory: Path,
-    instance_directory: Path | None,
-    choices: Mapping[str, int],
-    rules: MatchRules,
-) -> None:
+def _check(dataset: Dataset, output: PersonOutput, choices: Mapping[str, int], rules: MatchRules) -> None:
+    output_directory = output.directory
+    instance_directory = output.instance_directory if output.instances_writable else None
     # What another shard of the dataset works on is left out here, and may be named all the same.
     names = [*(item.name for item in dataset.items), *(left.item.name for left in dataset.left_out)]
     for name in choices:

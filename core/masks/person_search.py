@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,14 @@ INSTANCE_STEP = "KeepPerson (instance masks)"
 
 @dataclass(frozen=True, eq=False)
 class PersonSearch:
-    """Who is looked for, with what, and by which rules. `choices` names the face to keep in single photographs."""
+    """Who is looked for, with what, and by which rules. `choices` maps a photograph's name to the number of the
+    face to keep."""
 
     recognizer: FaceRecognizer
     identity: Identity | None
     segmenter: PersonSegmenter
     rules: MatchRules
-    choices: Mapping[str, int]
+    choices: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def fingerprint(self, name: str, photograph: str) -> str:
         """Hex; differs whenever another person, or another mask of the person, could come out of the item `name`, the

@@ -7,11 +7,24 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..parts.part_map import TIER_NAMES, PartMap
+from ..parts.part_map import TIER_NAMES, PartMap, PartSegmenter
 from ..parts.tiers import TierWeights, weigh_parts
+from .kept_parts import KeptParts
 
 # Smaller regions without a face are a hand at the edge, or too few pixels to mind.
 MIN_FACELESS_FRACTION = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class TierMaker:
+    """How tiered masks are made: from the parts that `segmenter` finds, or that are `kept` from before, by `tiers`; of
+    a video every n-th frame, several `workers` at a time."""
+
+    segmenter: PartSegmenter
+    tiers: TierWeights
+    kept: KeptParts
+    video_every: int
+    workers: int
 
 
 @dataclass(frozen=True, eq=False)

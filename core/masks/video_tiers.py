@@ -12,44 +12,34 @@ import numpy as np
 from ..alpha import weights_to_uint8
 from ..dataset.items import DatasetItem
 from ..parts.part_map import TIER_NAMES, PartMap, PartSegmenter
-from ..parts.tiers import TierWeights
 from ..video.masks import MaskVideoWriter
 from ..video.reader import probe, read_frames
 from ..workers import map_in_order
 from .each_item import Advance, segmented_frames
-from .kept_parts import KeptParts
-from .tiered import tiered_mask
+from .tiered import TierMaker, tiered_mask
 
 
 def write_video_tiers(
-    item: DatasetItem,
-    segmenter: PartSegmenter,
-    kept: KeptParts,
-    made_from: tuple[object, ...],
-    tiers: TierWeights,
-    target: Path,
-    every: int,
-    workers: int,
-    advance: Advance,
+    item: DatasetItem, media: str, maker: TierMaker, target: Path, advance: Advance
 ) -> dict[str, object]:
     """Write `target` (.mkv), one mask per frame of the video; between segmented frames the one before holds.
-    Frames whose parts are `kept`, by `made_from` and their number, are not segmented again.
+    Frames whose parts are kept, by `media` (the hash of the video file), segmenter and number, are not segmented again.
 
     Returns what a report says: {"coverage", "tiers", "approximate", "video": {"frames", "segmented", "without_face"}},
     the first two as means over the segmented frames. VideoError names the file and the frame.
     """
     info = probe(item.media_path)
-    wanted = segmented_frames(info.frames, every)
+    wanted = segmented_frames(info.frames, maker.video_every)
 
     coverage: list[float] = []
     fractions: list[dict[str, float]] = []
     approximate = False
     with (
         MaskVideoWriter(target, info.size, info.times) as writer,
-        closing(_parts_of_frames(item, segmenter, kept, made_from, wanted, workers)) as parts_of_frames,
+        closing(_parts_of_frames(item, media, maker, wanted)) as parts_of_frames,
     ):
         for (number, parts), following in zip(parts_of_frames, [*wanted[1:], info.frames], strict=True):
-            mask = tiered_mask(parts, tiers)
+            mask = tiered_mask(parts, maker.tiers)
             mask_HW = weights_to_uint8(mask.weights_HW)
             for _ in range(number, following):
                 writer.add(mask_HW)
@@ -70,14 +60,11 @@ def write_video_tiers(
 
 
 def _parts_of_frames(
-    item: DatasetItem,
-    segmenter: PartSegmenter,
-    kept: KeptParts,
-    made_from: tuple[object, ...],
-    wanted: list[int],
-    workers: int,
+    item: DatasetItem, media: str, maker: TierMaker, wanted: list[int]
 ) -> Generator[tuple[int, PartMap]]:
     """Number and parts of each wanted frame, in order; a video of which all are kept is not decoded."""
+    segmenter, kept = maker.segmenter, maker.kept
+    made_from = (media, segmenter.identity)
 
     def work(frame: tuple[int, np.ndarray]) -> tuple[int, PartMap]:
         number, rgb_HWC = frame
@@ -85,7 +72,7 @@ def _parts_of_frames(
 
     missing = [number for number in wanted if not kept.has(*made_from, number)]
     made_here = frozenset(missing)
-    with closing(map_in_order(work, read_frames(item.media_path, missing), workers)) as made:
+    with closing(map_in_order(work, read_frames(item.media_path, missing), maker.workers)) as made:
         for number in wanted:
             if number in made_here:
                 yield next(made)

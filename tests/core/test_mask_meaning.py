@@ -90,7 +90,7 @@ def test_the_shape_counts_fully_and_nothing_else(
     assert read.mask_HW.dtype == np.uint8
     assert read.mask_HW[INSIDE] >= (255 if Path(name).suffix not in (".jpg", ".webp") else 253)
     assert read.mask_HW[OUTSIDE] <= (0 if Path(name).suffix not in (".jpg", ".webp") else 2)
-    assert read.share == pytest.approx(0.25, abs=0 if Path(name).suffix not in (".jpg", ".webp") else 0.1)
+    assert read.fraction == pytest.approx(0.25, abs=0 if Path(name).suffix not in (".jpg", ".webp") else 0.1)
 
 
 several_colours = colour(RED)

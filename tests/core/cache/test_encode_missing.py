@@ -9,7 +9,7 @@ import pytest
 import torch
 from maskloss.core.cache.entry_file import MaskStorage, read_header, write_entry
 from maskloss.core.cache.latents import cache_latents
-from maskloss.core.cache.plan import OneFrame
+from maskloss.core.cache.plan import CacheSettings, OneFrame
 from maskloss.core.dataset.items import Dataset, DatasetItem
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.errors import (
@@ -39,7 +39,7 @@ def test_weights_are_the_areas_mean_on_the_latent_grid(
 ) -> None:
     mask_HW = np.random.default_rng(5).integers(0, 256, (64, 64), dtype=np.uint8)
     cache, report = cache_latents(
-        Dataset((item("a", size=(64, 64), mask=mask_HW),)), encoder, tmp_path / "cache", storage
+        Dataset((item("a", size=(64, 64), mask=mask_HW),)), encoder, tmp_path / "cache", CacheSettings(storage)
     )
     weights = cache.weights(cache.entries[0])
     expected_hw = torch.from_numpy(mask_HW).double().reshape(8, 8, 8, 8).mean(dim=(1, 3)) / 255
@@ -89,7 +89,7 @@ def test_one_frame_gives_control_frames_full_weight_and_the_target_its_mask(
     with_control = Dataset((replace(dataset.items[0], control_path=control), *dataset.items[1:]))
     frames = OneFrame(target_index=1, control_indices=(0, 5))
     plain, _ = cache_latents(with_control, encoder, tmp_path / "plain")
-    cache, _ = cache_latents(with_control, encoder, tmp_path / "cache", one_frame=frames)
+    cache, _ = cache_latents(with_control, encoder, tmp_path / "cache", CacheSettings(one_frame=frames))
     first, second = cache.entries[:2]
     assert first.latent_shape == (16, 3, 8, 8)
     assert (first.target_index, first.control_indices) == (1, (0, 5))
@@ -109,7 +109,7 @@ def test_one_frame_gives_control_frames_full_weight_and_the_target_its_mask(
     with safe_open(tmp_path / "cache" / first.file, "pt") as file:
         assert (file.metadata()["maskloss_frames"], file.metadata()["maskloss_target_index"]) == ("0,1,5", "1")
     item("control", 8)
-    report = cache_latents(with_control, encoder, tmp_path / "cache", one_frame=frames)[1]
+    report = cache_latents(with_control, encoder, tmp_path / "cache", CacheSettings(one_frame=frames))[1]
     assert states(report) == {"a": "encoded", "sub/b": "unchanged", "wide": "unchanged"}
 
 

@@ -9,7 +9,7 @@ import torch
 from maskloss.core.cache.entry_file import MaskStorage
 from maskloss.core.cache.export import export_reference
 from maskloss.core.cache.latents import cache_latents
-from maskloss.core.cache.plan import OneFrame
+from maskloss.core.cache.plan import CacheSettings, OneFrame
 from maskloss.core.cache.store import LatentCache, open_cache
 from maskloss.core.dataset.items import Dataset
 from maskloss.core.errors import CacheError, SettingError
@@ -19,7 +19,7 @@ from safetensors import safe_open
 @pytest.fixture
 def cache(tmp_path: Path, dataset: Dataset, encoder) -> LatentCache:
     encoder.architecture = "wan"
-    return cache_latents(dataset, encoder, tmp_path / "cache", MaskStorage.UINT8)[0]
+    return cache_latents(dataset, encoder, tmp_path / "cache", CacheSettings(MaskStorage.UINT8))[0]
 
 
 def test_names_keys_and_metadata(cache: LatentCache, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_normalised_for_wan_and_raw_for_hunyuan_video(cache: LatentCache, tmp_pa
 
 def test_hunyuan_videos_clips_and_masks_go_both_ways_key_for_key(tmp_path: Path, dataset: Dataset, encoder) -> None:
     encoder.architecture = "hv"
-    cache, _ = cache_latents(dataset, encoder, tmp_path / "cache", MaskStorage.FLOAT32)
+    cache, _ = cache_latents(dataset, encoder, tmp_path / "cache", CacheSettings(MaskStorage.FLOAT32))
     export_reference(cache, tmp_path / "one")
     name = "a_0040x0040_hv.safetensors"
     with safe_open(tmp_path / "one" / name, framework="pt") as file:
@@ -111,7 +111,7 @@ def test_what_cannot_be_exported(cache: LatentCache, tmp_path: Path, dataset: Da
         export_reference(cache, tmp_path / "out", "sdxl")
     with pytest.raises(CacheError, match="made for wan and cannot be exported as hv"):
         export_reference(cache, tmp_path / "out", "hv")
-    one_frame, _ = cache_latents(dataset, encoder, tmp_path / "one", one_frame=OneFrame())
+    one_frame, _ = cache_latents(dataset, encoder, tmp_path / "one", CacheSettings(one_frame=OneFrame()))
     with pytest.raises(CacheError, match="one-frame training"):
         export_reference(one_frame, tmp_path / "out")
     export_reference(cache, tmp_path / "out")

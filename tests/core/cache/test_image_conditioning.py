@@ -10,7 +10,7 @@ import torch
 from maskloss.core.cache.export import export_reference
 from maskloss.core.cache.image_conditioning import FRAMES, IMAGE, keep_first_frame
 from maskloss.core.cache.latents import cache_latents
-from maskloss.core.cache.plan import OneFrame
+from maskloss.core.cache.plan import CacheSettings, OneFrame
 from maskloss.core.cache.store import open_cache
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder
@@ -36,7 +36,7 @@ def film(tmp_path: Path, make_video: Callable[..., Path]) -> DatasetItem:
 
 def test_a_clip_is_given_its_first_frame_and_grey(tmp_path: Path, film: DatasetItem) -> None:
     encoder = JoiningEncoder()
-    cache, report = cache_latents(Dataset((film,)), encoder, tmp_path / "cache", image_conditioning=True)
+    cache, report = cache_latents(Dataset((film,)), encoder, tmp_path / "cache", CacheSettings(image_conditioning=True))
     (entry,) = cache.entries
     assert (entry.latent_shape, entry.image_channels) == ((16, 2, 6, 8), 20)
     given = cache.conditioning(entry)
@@ -67,7 +67,9 @@ def test_one_frame_entries_are_given_the_control_frames_and_grey_for_the_target(
 ) -> None:
     dataset = Dataset((replace(item("a", 0), control_path=item("control", 7).media_path),))
     frames = OneFrame(target_index=3, control_indices=(0, 6))
-    cache, _ = cache_latents(dataset, encoder, tmp_path / "cache", one_frame=frames, image_conditioning=True)
+    cache, _ = cache_latents(
+        dataset, encoder, tmp_path / "cache", CacheSettings(one_frame=frames, image_conditioning=True)
+    )
     (entry,) = cache.entries
     given, latent = cache.conditioning(entry), cache.latent(entry)
     assert given[FRAMES].tolist() == [0, 3, 6]
@@ -80,12 +82,16 @@ def test_one_frame_entries_are_given_the_control_frames_and_grey_for_the_target(
 
 def test_another_mask_keeps_what_is_given(tmp_path: Path, item: Make, encoder) -> None:
     masked = item("a", mask=np.full((40, 40), 90, np.uint8))
-    cache, report = cache_latents(Dataset((masked,)), encoder, tmp_path / "cache", image_conditioning=True)
+    cache, report = cache_latents(
+        Dataset((masked,)), encoder, tmp_path / "cache", CacheSettings(image_conditioning=True)
+    )
     assert any("only has to copy them" in message for message in report["messages"])
     before = cache.conditioning(cache.entries[0])[IMAGE]
     assert masked.mask_path is not None
     Image.fromarray(np.full((40, 40), 200, np.uint8)).save(masked.mask_path)
-    cache, report = cache_latents(Dataset((masked,)), encoder, tmp_path / "cache", image_conditioning=True)
+    cache, report = cache_latents(
+        Dataset((masked,)), encoder, tmp_path / "cache", CacheSettings(image_conditioning=True)
+    )
     assert states(report) == {"a": "weights rewritten"}
     assert torch.equal(cache.conditioning(cache.entries[0])[IMAGE], before)
 
@@ -93,13 +99,15 @@ def test_another_mask_keeps_what_is_given(tmp_path: Path, item: Make, encoder) -
 def test_a_picture_models_vae_has_nothing_to_give(tmp_path: Path, item: Make, encoder) -> None:
     encoder.temporal_stride = 0
     with pytest.raises(SettingError, match=r"image_conditioning is for image-to-video models, but this VAE \(demo\)"):
-        cache_latents(Dataset((item("a"),)), encoder, tmp_path / "cache", image_conditioning=True)
+        cache_latents(Dataset((item("a"),)), encoder, tmp_path / "cache", CacheSettings(image_conditioning=True))
 
 
 def test_what_is_given_survives_the_way_to_the_reference_systems_files_and_back(
     tmp_path: Path, film: DatasetItem
 ) -> None:
-    cache, _ = cache_latents(Dataset((film,)), JoiningEncoder(), tmp_path / "cache", image_conditioning=True)
+    cache, _ = cache_latents(
+        Dataset((film,)), JoiningEncoder(), tmp_path / "cache", CacheSettings(image_conditioning=True)
+    )
     report = export_reference(cache, tmp_path / "wan")
     assert any("CLIP vision features" in message for message in report["messages"])
     back = open_cache(tmp_path / "wan")

@@ -14,7 +14,7 @@ import torch
 from maskloss.core.cache.entry_file import CLIP_FRAMES, read_header
 from maskloss.core.cache.export import export_reference
 from maskloss.core.cache.latents import cache_latents
-from maskloss.core.cache.plan import OneFrame
+from maskloss.core.cache.plan import CacheSettings, OneFrame
 from maskloss.core.cache.store import open_cache
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
 from maskloss.core.demo.encoders import DemoLatentEncoder
@@ -263,7 +263,7 @@ def test_clips_that_do_not_fit_are_refused(tmp_path: Path, video: Callable[..., 
     with pytest.raises(SettingError, match=r"joins 8 at a time after the first; give target_frames of 1 \+ n·8"):
         cache_latents(Dataset((video("a", target_frames=(5,)),)), Eight(), tmp_path / "cache")
     with pytest.raises(SettingError, match="a is a video, and one_frame is for photographs"):
-        cache_latents(Dataset((video("a"),)), joining, tmp_path / "cache", one_frame=OneFrame())
+        cache_latents(Dataset((video("a"),)), joining, tmp_path / "cache", CacheSettings(one_frame=OneFrame()))
     with pytest.raises(VideoError, match="has 11 frames"):
         cache_latents(Dataset((video("a", mask=growing_mask(tmp_path / "a.mkv", 11)),)), joining, tmp_path / "cache")
 

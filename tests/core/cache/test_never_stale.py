@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from maskloss.core.cache.entry_file import MaskStorage
 from maskloss.core.cache.latents import cache_latents
+from maskloss.core.cache.plan import CacheSettings
 from maskloss.core.cache.store import LatentCache, open_cache
 from maskloss.core.dataset.items import LoadSettings
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
@@ -76,7 +77,9 @@ class World:
         """The cache of this state, and what had to be done for each photograph."""
         load = LoadSettings((self.resolution, self.resolution), bucket_step=16, alpha_mask=self.alpha)
         config = DatasetConfig(root / "set", root / "masks", recursive=True, settings=load)
-        cache, report = cache_latents(scan_dataset(config)[0], DemoLatentEncoder(), directory, self.storage)
+        cache, report = cache_latents(
+            scan_dataset(config)[0], DemoLatentEncoder(), directory, CacheSettings(self.storage)
+        )
         return cache, {row["name"]: row["state"] for row in report["items"]}
 
     def latent_of(self, name: str) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from maskloss.core.cache.entry_file import COVERAGE, ORIGIN, MaskStorage, read_header, write_entry
 from maskloss.core.cache.latents import cache_latents
-from maskloss.core.cache.plan import OneFrame
+from maskloss.core.cache.plan import CacheSettings, OneFrame
 from maskloss.core.cache.store import open_cache
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
 from maskloss.core.errors import (
@@ -62,7 +62,7 @@ def test_what_concerns_the_weights_alone_calls_no_encoder(tmp_path: Path, item: 
         picture = replace(picture, mask_path=None)
     else:
         picture = replace(picture, settings=LoadSettings((64, 64), alpha_mask=True))
-    cache, report = cache_latents(Dataset((picture,)), encoder, tmp_path / "cache", storage)
+    cache, report = cache_latents(Dataset((picture,)), encoder, tmp_path / "cache", CacheSettings(storage))
     assert encoder.batches == []
     assert states(report) == {"a": "weights rewritten"}
     origin, coverage = cache.entries[0].origin, cache.entries[0].coverage

@@ -10,7 +10,8 @@ from maskloss.core.dataset.load import load_item
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
 from maskloss.core.errors import DatasetError
 from maskloss.core.images import load_mask
-from maskloss.core.masks.build_masks import build_masks
+from maskloss.core.masks.build_masks import Reuse, build_masks
+from maskloss.core.masks.each_item import ItemWork
 from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.video.masks import read_mask_frames
 from maskloss.core.video.reader import probe
@@ -71,7 +72,9 @@ def test_masks_that_are_there_are_kept_unless_overwrite(tmp_path: Path, photogra
     assert built.items[3].mask_path == foreign
     assert foreign.read_bytes() == content
     assert report["items"][3]["reason"] == "a file lies there that this step did not write"
-    built, report = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", overwrite=True)
+    built, report = build_masks(
+        dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", reuse=Reuse(overwrite=True)
+    )
     assert states(report) == ["written", "written", "unchanged", "written"]
     assert foreign.read_bytes() != content
     assert {load_item(item).origin for item in built.items} == {MaskOrigin.FILE}
@@ -85,7 +88,7 @@ def test_an_interrupt_loses_nothing(tmp_path: Path, photograph: Draw) -> None:
 
     dataset = dataset_of(photograph("set/a.png"), photograph("set/b.png", seed=1))
     with pytest.raises(KeyboardInterrupt):
-        build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", progress=Impatient())
+        build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", work=ItemWork(progress=Impatient()))
     segmenter = QuarterSegmenter()
     assert states(build_masks(dataset, segmenter, TierWeights(), tmp_path / "out")[1]) == ["unchanged", "written"]
     assert segmenter.calls == 1
@@ -103,9 +106,16 @@ def test_an_interrupt_while_a_photograph_is_worked_on_stops_before_its_mask_and_
 
     dataset, kept = dataset_of(photograph("set/a.png")), tmp_path / "parts"
     with pytest.raises(KeyboardInterrupt):
-        build_masks(dataset, segmenter, TierWeights(), tmp_path / "out", progress=Impatient(), parts_directory=kept)
+        build_masks(
+            dataset,
+            segmenter,
+            TierWeights(),
+            tmp_path / "out",
+            reuse=Reuse(parts_directory=kept),
+            work=ItemWork(progress=Impatient()),
+        )
     assert not list((tmp_path / "out").glob("*.png"))
-    report = build_masks(dataset, segmenter, TierWeights(), tmp_path / "out", parts_directory=kept)[1]
+    report = build_masks(dataset, segmenter, TierWeights(), tmp_path / "out", reuse=Reuse(parts_directory=kept))[1]
     assert (states(report), report["segmented"], segmenter.calls) == (["written"], 0, 1)
 
 
@@ -113,7 +123,7 @@ def test_the_photographs_are_never_overwritten(tmp_path: Path, photograph: Draw)
     path = photograph("set/a.png")
     content = path.read_bytes()
     with pytest.raises(DatasetError, match="would lie beside the photographs"):
-        build_masks(dataset_of(path), QuarterSegmenter(), TierWeights(), tmp_path / "set", overwrite=True)
+        build_masks(dataset_of(path), QuarterSegmenter(), TierWeights(), tmp_path / "set", reuse=Reuse(overwrite=True))
     assert path.read_bytes() == content
 
 
@@ -134,7 +144,7 @@ def test_any_number_of_workers_gives_the_same_masks_and_report(tmp_path: Path, p
     results = []
     for workers in (1, 3):
         out = tmp_path / f"out{workers}"
-        report = build_masks(dataset, QuarterSegmenter(), TierWeights(), out, workers=workers)[1]
+        report = build_masks(dataset, QuarterSegmenter(), TierWeights(), out, work=ItemWork(workers=workers))[1]
         ledger = (out / ".maskloss_masks.json").read_bytes()
         results.append((report, ledger, [(out / f"{number}.png").read_bytes() for number in range(7)]))
     assert results[0] == results[1]
@@ -148,10 +158,12 @@ def test_several_at_once_are_interrupted_and_go_on(tmp_path: Path, photograph: D
 
     dataset = dataset_of(*(photograph(f"set/{number}.png", seed=number) for number in range(20)))
     with pytest.raises(KeyboardInterrupt):
-        build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", progress=Impatient(), workers=2)
+        build_masks(
+            dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", work=ItemWork(workers=2, progress=Impatient())
+        )
     done = len(list((tmp_path / "out").glob("*.png")))
     assert 2 <= done <= 8, "what was under way is finished, and nothing else"
-    report = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", workers=2)[1]
+    report = build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "out", work=ItemWork(workers=2))[1]
     assert report["counts"] == {"items": 20, "written": 20 - done, "unchanged": done, "kept": 0}
 
 
@@ -174,7 +186,12 @@ def test_other_weights_are_made_from_kept_parts(tmp_path: Path, photograph: Draw
 
     def build(directory: str, tiers: TierWeights, kept: Path | None = parts) -> dict:
         return build_masks(
-            dataset, segmenter, tiers, tmp_path / directory, video_every=3, workers=1, parts_directory=kept
+            dataset,
+            segmenter,
+            tiers,
+            tmp_path / directory,
+            reuse=Reuse(parts_directory=kept),
+            work=ItemWork(video_every=3, workers=1),
         )[1]
 
     assert build("one", TierWeights())["segmented"] == segmenter.calls == 5  # two photographs, frames 0, 3 and 6

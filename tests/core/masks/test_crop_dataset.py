@@ -12,12 +12,12 @@ import torch
 from maskloss.core.cache.entry_file import MaskStorage, read_metadata
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.pictures import source_pictures
-from maskloss.core.cache.plan import OneFrame
+from maskloss.core.cache.plan import CacheSettings, OneFrame
 from maskloss.core.cache.store import open_cache
 from maskloss.core.dataset.items import Dataset, DatasetItem, LeftOut
 from maskloss.core.dataset.load import load_fitted, load_item
 from maskloss.core.dataset.merge import merge_datasets
-from maskloss.core.dataset.share import Share
+from maskloss.core.dataset.shard import Shard
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.errors import DatasetError, ImageError, SettingError
 from maskloss.core.masks.build_masks import build_masks
@@ -78,7 +78,7 @@ def test_weights_on_the_latent_grid_are_those_of_the_arrays_that_were_cut(
 ) -> None:
     dataset, _ = cropped(item(), rules=CropRules(whole=0, face=1))
     face = dataset.items[0]
-    cache, _ = cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache", MaskStorage.FLOAT32)
+    cache, _ = cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache", CacheSettings(MaskStorage.FLOAT32))
     (entry,) = cache.entries
     rectangle = face.rectangle()
     assert rectangle is not None
@@ -128,7 +128,7 @@ def test_another_rectangle_is_encoded_again_and_another_mask_rewrites_weights(
     assert {row["name"]: row["state"] for row in report["items"]} == {"anna": "unchanged", "anna~face": "encoded"}
     Image.fromarray((tiers() > 0) * np.uint8(255)).save(str(face.mask_path))
     again = Dataset((dataset.items[0], moved))
-    cache, report = cache_latents(again, DemoLatentEncoder(), tmp_path / "cache", MaskStorage.FLOAT32)
+    cache, report = cache_latents(again, DemoLatentEncoder(), tmp_path / "cache", CacheSettings(MaskStorage.FLOAT32))
     assert {row["state"] for row in report["items"]} == {"weights rewritten"}
     fitted = load_fitted(moved, cache.entries[1].bucket).weights_THW
     assert fitted is not None
@@ -145,13 +145,15 @@ def test_control_images_are_cut_alike(
     control = tmp_path / "control.png"
     picture.save(control)
     dataset, _ = cropped(replace(anna, control_path=control), rules=CropRules(whole=0, face=1))
-    cache, _ = cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache", one_frame=OneFrame(1, (0,)))
+    cache, _ = cache_latents(
+        dataset, DemoLatentEncoder(), tmp_path / "cache", CacheSettings(one_frame=OneFrame(1, (0,)))
+    )
     latent_CThw = cache.latent(cache.entries[0])
     torch.testing.assert_close(latent_CThw[:, 0], latent_CThw[:, 1], rtol=0, atol=1e-5)
     wrong = photograph("wrong.png", (100, 100))
     odd = Dataset((replace(dataset.items[0], control_path=wrong),))
     with pytest.raises(ImageError, match=r"wrong.png is 100x100 and the photograph of the crop anna~face 200x160"):
-        cache_latents(odd, DemoLatentEncoder(), tmp_path / "odd", one_frame=OneFrame(1, (0,)))
+        cache_latents(odd, DemoLatentEncoder(), tmp_path / "odd", CacheSettings(one_frame=OneFrame(1, (0,))))
 
 
 def test_a_mask_of_another_size_is_cut_at_the_same_place(item: Callable[..., DatasetItem]) -> None:
@@ -240,14 +242,14 @@ def test_crops_of_several_datasets_keep_their_names(item: Callable[..., DatasetI
     assert merged.items[1].whole_name == "set-1/sub/anna"
 
 
-def test_shares_with_crops_make_one_cache(item: Callable[..., DatasetItem], tmp_path: Path) -> None:
+def test_shards_with_crops_make_one_cache(item: Callable[..., DatasetItem], tmp_path: Path) -> None:
     # Only one of the two photographs gives a crop, which the other machine does not know.
     whole = Dataset((item(), item("bob", mask_path=None)))
     for number in (1, 2):
-        share = Share(number, 2)
-        part = share.take(whole)
+        shard = Shard(number, 2)
+        part = shard.take(whole)
         rules = FACES if number == 1 else CropRules()
-        cache_latents(crop_dataset(part, rules)[0], DemoLatentEncoder(), tmp_path / "cache", share=share)
+        cache_latents(crop_dataset(part, rules)[0], DemoLatentEncoder(), tmp_path / "cache", shard=shard)
     assert [entry.name for entry in open_cache(tmp_path / "cache").entries] == ["anna", "anna~face", "bob"]
 
 
@@ -262,7 +264,7 @@ def test_a_share_of_which_all_is_left_out_crops_nothing(item: Callable[..., Data
 def test_clips_are_cached_as_they_are_cut(clips: DatasetItem, tmp_path: Path) -> None:
     single = replace(clips, settings=replace(clips.settings, video=VideoSettings((1,), FrameExtraction.CHUNK)))
     dataset, _ = cropped(single, rules=CropRules(whole=0, face=1))
-    cache, _ = cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache", MaskStorage.FLOAT32)
+    cache, _ = cache_latents(dataset, DemoLatentEncoder(), tmp_path / "cache", CacheSettings(MaskStorage.FLOAT32))
     assert len(cache.entries) == 10
     assert cache.entries[3].name == "walk~face_00003-001"
     assert cache.entries[3].item_name == "walk~face"

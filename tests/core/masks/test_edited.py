@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from maskloss.core.images import load_mask, save_image
-from maskloss.core.masks.build_masks import build_masks
+from maskloss.core.masks.build_masks import Reuse, build_masks
 from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.warning import collect_warnings
 
@@ -36,7 +36,11 @@ def test_edited_masks_are_kept_and_named_when_the_weights_change(tmp_path: Path,
     for directory in ("one", "two"):  # in the same folder, and in that which other weights have
         with collect_warnings(lambda _: None) as warnings:
             changed, report = build_masks(
-                dataset, QuarterSegmenter(), TierWeights(hair=5), tmp_path / directory, earlier=[tmp_path / "one"]
+                dataset,
+                QuarterSegmenter(),
+                TierWeights(hair=5),
+                tmp_path / directory,
+                reuse=Reuse(earlier=[tmp_path / "one"]),
             )
         assert states(report) == ["written", "kept", "written"]
         assert changed.items[1].mask_path == edited
@@ -44,7 +48,11 @@ def test_edited_masks_are_kept_and_named_when_the_weights_change(tmp_path: Path,
         assert "kept as they are: b." in warnings.texts[0]
         assert "b" not in [path.stem for path in (tmp_path / "two").glob("*.png")]
     overwritten, _ = build_masks(
-        dataset, QuarterSegmenter(), TierWeights(hair=5), tmp_path / "two", overwrite=True, earlier=[tmp_path / "one"]
+        dataset,
+        QuarterSegmenter(),
+        TierWeights(hair=5),
+        tmp_path / "two",
+        reuse=Reuse(overwrite=True, earlier=[tmp_path / "one"]),
     )
     assert overwritten.items[1].mask_path == tmp_path / "two/b.png"
 
@@ -54,5 +62,7 @@ def test_an_edited_mask_of_another_photograph_of_that_name_is_not_taken_over(tmp
     build_masks(dataset, QuarterSegmenter(), TierWeights(), tmp_path / "one")
     save_image(tmp_path / "one/a.png", np.full((30, 40), 7, np.uint8))
     other = dataset_of(photograph("other/a.png", seed=9))
-    built, _ = build_masks(other, QuarterSegmenter(), TierWeights(), tmp_path / "two", earlier=[tmp_path / "one"])
+    built, _ = build_masks(
+        other, QuarterSegmenter(), TierWeights(), tmp_path / "two", reuse=Reuse(earlier=[tmp_path / "one"])
+    )
     assert built.items[0].mask_path == tmp_path / "two/a.png"

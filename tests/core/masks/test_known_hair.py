@@ -14,9 +14,10 @@ from maskloss.core.bundled.recognizer import BundledFaceRecognizer
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.images import load_mask
 from maskloss.core.masks.build_masks import STEP, build_masks
-from maskloss.core.masks.keep_person import keep_person
+from maskloss.core.masks.keep_person import PersonOutput, keep_person
 from maskloss.core.masks.known_hair import hair_values, known_hair_values, read_seen_hair, seen_in
 from maskloss.core.masks.ledger import open_ledger, records_in
+from maskloss.core.masks.person_search import PersonSearch
 from maskloss.core.parts.part_map import PartMap, PartScheme
 from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.people.identity import Identity, MatchRules
@@ -109,7 +110,8 @@ def test_from_photograph_to_the_one_person_her_hair_stays(
     assert "hair_values" not in report["items"][0]
 
     def kept() -> np.ndarray:
-        keep_person(masked, recognizer, identity, BundledPersonSegmenter(), MatchRules(), tmp_path / "person")
+        search = PersonSearch(recognizer, identity, BundledPersonSegmenter(), MatchRules())
+        keep_person(masked, search, PersonOutput(tmp_path / "person"))
         return load_mask(tmp_path / "person/three.png")
 
     with_HW = kept()

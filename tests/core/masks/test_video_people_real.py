@@ -18,8 +18,10 @@ from maskloss.core.bundled.person_segmenter import BundledPersonSegmenter
 from maskloss.core.bundled.recognizer import BundledFaceRecognizer
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.masks.build_masks import STEP, build_masks
-from maskloss.core.masks.keep_person import keep_person
+from maskloss.core.masks.each_item import ItemWork
+from maskloss.core.masks.keep_person import PersonOutput, keep_person
 from maskloss.core.masks.ledger import open_ledger, records_in
+from maskloss.core.masks.person_search import PersonSearch
 from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.people.identity import MatchRules, OnNoMatch
 from maskloss.core.people.instances import isolate_person
@@ -81,10 +83,8 @@ def test_she_is_kept_through_the_film_and_nobody_else(
 ) -> None:
     recognizer = BundledFaceRecognizer()
     identity, _, _ = reference_identity(recognizer, [("sample3", sample_photograph(3))], 1)
-    dataset, report = keep_person(
-        Dataset((film.item,)), recognizer, identity, BundledPersonSegmenter(), RULES, tmp_path / "person",
-        video_every=EVERY,
-    )  # fmt: skip
+    search = PersonSearch(recognizer, identity, BundledPersonSegmenter(), RULES)
+    dataset, report = keep_person(Dataset((film.item,)), search, PersonOutput(tmp_path / "person"), ItemWork(EVERY))
     counts = report["items"][0]["video"]
     assert counts["segmented"] == 17
     assert counts["matched"] >= 5
@@ -105,7 +105,7 @@ def test_she_is_kept_through_the_film_and_nobody_else(
 
 def test_everyone_has_tiers_in_every_frame(film: Film, tmp_path: Path) -> None:
     dataset, report = build_masks(
-        Dataset((film.item,)), BundledPartSegmenter(), TierWeights(), tmp_path / "masks", video_every=16
+        Dataset((film.item,)), BundledPartSegmenter(), TierWeights(), tmp_path / "masks", work=ItemWork(video_every=16)
     )
     row = report["items"][0]
     assert row["video"]["frames"] == 65
@@ -125,14 +125,15 @@ def test_her_long_hair_stays_where_it_is_known(
     item = DatasetItem("short", make_video(tmp_path / "short.mp4", frames, options={"crf": "16"}), LoadSettings())
     recognizer = BundledFaceRecognizer()
     identity, _, _ = reference_identity(recognizer, [("sample3", sample_photograph(3))], 1)
-    masked, _ = build_masks(Dataset((item,)), BundledPartSegmenter(), TierWeights(), tmp_path / "masks", video_every=6)
+    masked, _ = build_masks(
+        Dataset((item,)), BundledPartSegmenter(), TierWeights(), tmp_path / "masks", work=ItemWork(video_every=6)
+    )
     info = probe(item.media_path)
 
     def kept(name: str) -> list[np.ndarray]:
-        _, report = keep_person(
-            masked, recognizer, identity, BundledPersonSegmenter(), RULES, tmp_path / name,
-            instance_directory=tmp_path / f"{name} instances", video_every=6,
-        )  # fmt: skip
+        search = PersonSearch(recognizer, identity, BundledPersonSegmenter(), RULES)
+        output = PersonOutput(tmp_path / name, instance_directory=tmp_path / f"{name} instances")
+        _, report = keep_person(masked, search, output, ItemWork(6))
         assert report["items"][0]["video"] == {"frames": 13, "segmented": 3, "matched": 2, "carried": 1, "without": 0}
         path = tmp_path / f"{name} instances/short.mkv"
         return [mask_HW > 0 for _, mask_HW in read_mask_frames(path, info, (0, 6, 12))]

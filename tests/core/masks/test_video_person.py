@@ -8,8 +8,10 @@ import pytest
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.errors import DatasetError, MaskMissingError, PersonError, SettingError
 from maskloss.core.masks.build_masks import STEP as BUILD_STEP
-from maskloss.core.masks.keep_person import keep_person
+from maskloss.core.masks.each_item import ItemWork
+from maskloss.core.masks.keep_person import PersonOutput, keep_person
 from maskloss.core.masks.ledger import open_ledger
+from maskloss.core.masks.person_search import PersonSearch
 from maskloss.core.people import follow
 from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch
 from maskloss.core.video.masks import MaskVideoWriter, read_mask_frames
@@ -41,7 +43,9 @@ class Step:
 
     def __call__(self, *items: DatasetItem, rules: MatchRules = SKIP, **options) -> tuple[Dataset, dict]:
         identity = Identity(np.array([RED], np.float32), "colours-1", ("reference",))
-        return keep_person(Dataset(items), self.recognizer, identity, self.segmenter, rules, self.out, **options)
+        search = PersonSearch(self.recognizer, identity, self.segmenter, rules, options.pop("choices", {}))
+        work = {key: options.pop(key) for key in ("video_every", "workers", "progress") if key in options}
+        return keep_person(Dataset(items), search, PersonOutput(self.out, **options), ItemWork(**work))
 
     def masks(self, item: DatasetItem, folder: str = "out") -> list[np.ndarray]:
         info = probe(item.media_path)

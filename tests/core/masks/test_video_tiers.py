@@ -9,7 +9,8 @@ from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.dataset.load import read_weights
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
 from maskloss.core.errors import SettingError
-from maskloss.core.masks.build_masks import build_masks
+from maskloss.core.masks.build_masks import Reuse, build_masks
+from maskloss.core.masks.each_item import ItemWork
 from maskloss.core.parts.tiers import TierWeights
 from maskloss.core.video.masks import read_mask_frames
 from maskloss.core.video.reader import probe, read_frames
@@ -21,7 +22,9 @@ Draw = Callable[..., Path]
 
 def test_a_video_gets_one_mask_per_frame(tmp_path: Path, video: Draw) -> None:
     item = DatasetItem("film", video("set/film.mkv", 7), LoadSettings())
-    dataset, report = build_masks(Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out", workers=2)
+    dataset, report = build_masks(
+        Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out", work=ItemWork(workers=2)
+    )
     assert dataset.items[0].mask_path == tmp_path / "out/film.mkv"
     info = probe(item.media_path)
     masks = dict(read_mask_frames(tmp_path / "out/film.mkv", info, range(7)))
@@ -34,10 +37,12 @@ def test_a_video_gets_one_mask_per_frame(tmp_path: Path, video: Draw) -> None:
     assert row["coverage"] == pytest.approx(np.mean([masks[number] for number in (0, 4, 6)]) / 255, abs=1e-5)
     again = build_masks(Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out")[1]
     assert again["items"][0] == {**row, "state": "unchanged"}
-    changed = build_masks(Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out", video_every=1)[1]
+    changed = build_masks(
+        Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out", work=ItemWork(video_every=1)
+    )[1]
     assert changed["items"][0]["video"]["segmented"] == 7
     with pytest.raises(SettingError, match="video_every must be at least 1 frame, got 0"):
-        build_masks(Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out", video_every=0)
+        build_masks(Dataset((item,)), QuarterSegmenter(), TierWeights(), tmp_path / "out", work=ItemWork(video_every=0))
 
 
 def test_a_mask_video_saved_with_loss_is_brought_back_to_the_tiers_it_was_built_with(
@@ -68,12 +73,33 @@ def test_a_mask_video_saved_with_loss_is_brought_back_to_the_tiers_it_was_built_
 def test_a_video_with_some_frames_kept_segments_the_others_alone(tmp_path: Path, video: Draw) -> None:
     dataset = Dataset((DatasetItem("film", video("set/film.mkv", 7), LoadSettings()),))
     parts, segmenter = tmp_path / "parts", QuarterSegmenter()
-    build_masks(dataset, segmenter, TierWeights(), tmp_path / "a", video_every=3, parts_directory=parts)
-    report = build_masks(dataset, segmenter, TierWeights(), tmp_path / "b", video_every=2, parts_directory=parts)[1]
+    build_masks(
+        dataset,
+        segmenter,
+        TierWeights(),
+        tmp_path / "a",
+        reuse=Reuse(parts_directory=parts),
+        work=ItemWork(video_every=3),
+    )
+    report = build_masks(
+        dataset,
+        segmenter,
+        TierWeights(),
+        tmp_path / "b",
+        reuse=Reuse(parts_directory=parts),
+        work=ItemWork(video_every=2),
+    )[1]
     assert report["segmented"] == 2  # of 0, 2, 4 and 6 the second and the third
     for path in parts.rglob("*.parts"):
         path.write_bytes(b"damaged")
-    again = build_masks(dataset, segmenter, TierWeights(), tmp_path / "c", video_every=2, parts_directory=parts)[1]
+    again = build_masks(
+        dataset,
+        segmenter,
+        TierWeights(),
+        tmp_path / "c",
+        reuse=Reuse(parts_directory=parts),
+        work=ItemWork(video_every=2),
+    )[1]
     assert again["segmented"] == 4
     info = probe(dataset.items[0].media_path)
     frames = [

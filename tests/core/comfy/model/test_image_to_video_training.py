@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from maskloss.core.cache.latents import cache_latents
-from maskloss.core.cache.plan import OneFrame
+from maskloss.core.cache.plan import CacheSettings, OneFrame
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.cache.text import cache_text
 from maskloss.core.comfy.encoders import ComfyLatentEncoder
@@ -44,7 +44,7 @@ class MadeUpText:
 def filled(item: DatasetItem, directory: Path, **settings: Any) -> LatentCache:
     """A cache of one item, through ComfyUI's VAE."""
     encoder = ComfyLatentEncoder(tiny.load_vae("wan"))
-    cache, _ = cache_latents(Dataset((item,)), encoder, directory, **settings)
+    cache, _ = cache_latents(Dataset((item,)), encoder, directory, CacheSettings(CacheSettings(**settings)))
     return cache_text(cache, MadeUpText())[0]
 
 
