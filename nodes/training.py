@@ -99,7 +99,7 @@ class MaskLossTrainLora(Node):
                 "lora_dtype": COMBO(LoraDtype, "Dtype of the trained weights."),
                 "min_snr_gamma": FLOAT(0.0, 0, 100, 0.5, "Min-SNR weighting of eps and v models; 0 = off."),
                 "guidance": FLOAT(
-                    0.0, 0, 100, 0.1, "Told to a guidance-distilled model; 0 = as sampled: Flux 3.5, HunyuanVideo 6."
+                    0.0, 0, 100, 0.1, "Given to a guidance-distilled model; 0 = as sampled: Flux 3.5, HunyuanVideo 6."
                 ),
             },
         }
@@ -172,13 +172,15 @@ class MaskLossTrainLora(Node):
             initial_lora,
         )
         with HostObserver(host, steps, output_name) as watched:
-            told = guidance or None
-            identity = identity_of(model, told)
-            if told is not None and identity == identity_of(model, None):
+            effective_guidance = guidance or None
+            identity = identity_of(model, effective_guidance)
+            if effective_guidance is not None and identity == identity_of(model, None):
                 warn(f"guidance is {guidance:g}, but {identity} takes none and ignores it.")
             result = finished_run(identity, recipe, output, watched, sampling)
             if result is None:
-                with open_model(model, cache, config.training_dtype, told, recipe.lora.dropout > 0) as denoiser:
+                with open_model(
+                    model, cache, config.training_dtype, effective_guidance, recipe.lora.dropout > 0
+                ) as denoiser:
                     result = train(denoiser, recipe, output, watched, sampling)
         OUTPUTS.note(result.path)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}

@@ -18,7 +18,7 @@ SECONDS_BETWEEN_NEWS = 0.25
 
 class HostObserver:
     """A TrainObserver: progress with the loss inside and outside the mask, every text said to the user, and the
-    course for the graph editor's panel. To be used in a `with` block, whose end says how the run ended.
+    history for the graph editor's panel. To be used in a `with` block, whose end says how the run ended.
 
     `said` keeps the texts in order, `shown` the newest sample picture, in a list as `ui` results hold it. The host's
     interrupt comes through `check`, `step` and `sampled`.

@@ -1,4 +1,4 @@
-"""What a training run is told. Every class refuses to exist (SettingError) when a value is outside its range."""
+"""The settings of a training run. Every class refuses to exist (SettingError) when a value is outside its range."""
 
 from __future__ import annotations
 

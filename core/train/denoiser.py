@@ -62,7 +62,7 @@ class Denoiser(Protocol):
 
     @property
     def guidance(self) -> float | None:
-        """What a guidance-distilled model is told in place of its own default; None: nothing, or it takes none."""
+        """Effective guidance of a guidance-distilled model; None: its default, or it takes none."""
         ...
 
     @property

@@ -56,7 +56,7 @@ export class TrainingPanels {
     else this.#ask();
   }
 
-  /** The whole course of every run; one question at a time. */
+  /** The whole history of every run; one question at a time. */
   async #ask() {
     this.#asked ??= this.#api.fetchApi(ROUTE).then((answer) => (answer.ok ? answer.json() : { runs: [] }));
     const { runs } = await this.#asked.finally(() => (this.#asked = null));

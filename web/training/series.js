@@ -45,7 +45,7 @@ export class Runs {
 
   /**
    * Take in a message of the websocket, which has only the new points.
-   * Returns false when the server has to be asked for the whole course: what the message continues is not known here,
+   * Returns false when the server has to be asked for the whole history: what the message continues is not known here,
    * or there is more of it than is kept.
    */
   add(message) {

@@ -23,8 +23,9 @@ from maskloss.core.errors import DatasetError, ImageError, SettingError
 from maskloss.core.masks.build_masks import build_masks
 from maskloss.core.masks.crop_dataset import CropRules, crop_dataset, with_caption
 from maskloss.core.masks.exchange import hand_out, set_masks
-from maskloss.core.masks.keep_person import keep_person
+from maskloss.core.masks.keep_person import PersonOutput, keep_person
 from maskloss.core.masks.merge_alpha import merge_dataset_alpha
+from maskloss.core.masks.person_search import PersonSearch
 from maskloss.core.people.identity import MatchRules
 from maskloss.core.report.crops_sheet import crops_sheet
 from maskloss.core.report.previews import cache_sheet
@@ -205,7 +206,8 @@ def test_steps_that_need_whole_photographs_say_the_order(item: Callable[..., Dat
     with pytest.raises(DatasetError, match=r"connect Set Masks before Crops \(Dataset\)"):
         set_masks(dataset, ["anna"], [np.ones(SIZE[::-1], np.float32)], tmp_path / "set")
     with pytest.raises(DatasetError, match=r"connect Keep Person before Crops \(Dataset\)"):
-        keep_person(dataset, ColourRecognizer(), None, ColumnSegmenter(), MatchRules(), tmp_path / "person")
+        search = PersonSearch(ColourRecognizer(), None, ColumnSegmenter(), MatchRules())
+        keep_person(dataset, search, PersonOutput(tmp_path / "person"))
     with pytest.raises(DatasetError, match=r"connect Build Masks before Crops \(Dataset\)"):
         build_masks(dataset, None, None, tmp_path / "masks2")  # pyright: ignore[reportArgumentType]
     handed = list(hand_out(dataset, 0, 9))

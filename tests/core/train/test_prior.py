@@ -58,7 +58,7 @@ def adapter_after(run, tmp_path, steps: int, settings: MaskLossSettings) -> list
 def test_the_ema_teacher_answers_with_the_average_of_the_adapters_so_far(run, tmp_path):
     denoiser = Recording()
     run("whole", EMA, steps=4, optimizer=FAST, denoiser=denoiser)
-    # The teacher is asked first: the average takes the place of the parameters that the way back needs.
+    # The teacher's forward pass comes first: it swaps the average in for the parameters that the backward pass needs.
     teacher_calls, learning = denoiser.calls[::2], denoiser.calls[1::2]
     assert all(torch.equal(mine[0][1], its[0][1]) for mine, its in zip(learning, teacher_calls, strict=True))
     first, second, third = (adapter_after(run, tmp_path, steps, EMA) for steps in (1, 2, 3))

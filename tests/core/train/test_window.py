@@ -49,11 +49,11 @@ def test_any_cut_into_micro_batches_gives_the_loss_of_one_batch(cache, normaliza
     losses = []
     for batches in ([[0, 1, 2, 3]], [[0], [1], [2], [3]], [[3, 1], [0, 2]]):
         planned = window(cache, batches, settings)
-        share = sum(
+        numerator = sum(
             unnormalised_loss(error, micro.weights_B1Thw, normalization, micro.scale_B)
             for error, micro in zip(errors(planned), planned.micro_batches, strict=True)
         )
-        losses.append(share / planned.normaliser)
+        losses.append(numerator / planned.normaliser)
     one = window(cache, [[0, 1, 2, 3]], settings)
     micro = one.micro_batches[0]
     assert torch.allclose(losses[0], masked_loss(errors(one)[0], micro.weights_B1Thw, normalization, micro.scale_B))
@@ -66,11 +66,11 @@ def test_gradcheck_of_the_windowed_loss(cache, normalization):
     planned = window(cache, [[0, 3], [1]], MaskLossSettings(normalization=normalization))
 
     def loss(*differences: torch.Tensor) -> torch.Tensor:
-        shares = [
+        numerators = [
             unnormalised_loss(difference**2, micro.weights_B1Thw, normalization, micro.scale_B)
             for difference, micro in zip(differences, planned.micro_batches, strict=True)
         ]
-        return torch.stack(shares).sum() / planned.normaliser
+        return torch.stack(numerators).sum() / planned.normaliser
 
     # Two channels are enough, and keep the numeric Jacobian small.
     inputs = [micro.noise_BCThw[:, :2].double().requires_grad_(True) for micro in planned.micro_batches]
@@ -163,11 +163,11 @@ def test_timestep_distributions():
     assert normal.std() == pytest.approx(1.0, abs=0.05)
     shifted = sampled(timestep_sampling=TimestepSampling.SHIFT)
     assert torch.allclose(shifted, denoiser.shift(torch.sigmoid(normal)), atol=1e-5)
-    squeezed = sampled(timestep_min=0.2, timestep_max=0.6)
-    assert torch.allclose(squeezed, 0.2 + 0.4 * uniform, atol=1e-6)
+    rescaled = sampled(timestep_min=0.2, timestep_max=0.6)
+    assert torch.allclose(rescaled, 0.2 + 0.4 * uniform, atol=1e-6)
 
 
-def test_caption_dropout_drops_its_share(cache):
+def test_caption_dropout_drops_its_fraction(cache):
     batches = [[Occurrence(epoch, 0, 0)] for epoch in range(400)]
     planned = plan_window(batches, cache, cache.entries, PLAIN, TrainConfig(caption_dropout=0.25), DemoDenoiser())
     empty = cache.empty_text()["tokens"]
