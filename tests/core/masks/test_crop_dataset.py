@@ -205,8 +205,8 @@ def test_steps_that_need_whole_photographs_say_the_order(item: Callable[..., Dat
         crop_dataset(dataset, FACES)
     with pytest.raises(DatasetError, match=r"connect Set Masks before Crops \(Dataset\)"):
         set_masks(dataset, ["anna"], [np.ones(SIZE[::-1], np.float32)], tmp_path / "set")
+    search = PersonSearch(ColourRecognizer(), None, ColumnSegmenter(), MatchRules())
     with pytest.raises(DatasetError, match=r"connect Keep Person before Crops \(Dataset\)"):
-        search = PersonSearch(ColourRecognizer(), None, ColumnSegmenter(), MatchRules())
         keep_person(dataset, search, PersonOutput(tmp_path / "person"))
     with pytest.raises(DatasetError, match=r"connect Build Masks before Crops \(Dataset\)"):
         build_masks(dataset, None, None, tmp_path / "masks2")  # pyright: ignore[reportArgumentType]

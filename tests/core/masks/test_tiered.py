@@ -50,7 +50,7 @@ def test_every_pixel_weighs_what_its_tier_says() -> None:
     assert mask.weights_HW.dtype == np.float32
     for columns, value in ((slice(0, 5), 250), (slice(5, 7), 100), (slice(7, 10), 50), (slice(10, 20), 10)):
         assert (mask.weights_HW[:, columns] == np.float32(value / 255)).all()
-    assert mask.shares == {"face": 0.25, "hair": 0.1, "body": 0.15}
+    assert mask.fractions == {"face": 0.25, "hair": 0.1, "body": 0.15}
     assert mask.coverage == pytest.approx((250 * 5 + 100 * 2 + 50 * 3 + 10 * 10) / 20 / 255)
     assert mask.approximate
     assert mask.faceless == 0
