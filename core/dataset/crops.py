@@ -20,10 +20,10 @@ from .items import Dataset, LoadSettings
 
 STEP = "Crops (Dataset)"
 # A face may be in pieces, by hair, glasses or a hand: what lies this near to its largest piece, in parts of its size,
-# belongs to it. Smaller pieces than the other share of it are noise.
+# belongs to it. Smaller pieces than the other fraction of it are noise.
 _NEAR = 0.25
 _NOISE = 0.01
-# A piece of this share of the largest is another face.
+# A piece of this fraction of the largest is another face.
 _ANOTHER = 0.25
 # Head and shoulders, in parts of the face's longer side: how far they reach below the chin, and to each side of the
 # face's middle.

@@ -57,7 +57,7 @@ class Wanted:
 @dataclass(frozen=True)
 class Place:
     """One crop, of a photograph or of a clip. `face_px`: the shorter side of the face, of a clip in half of its frames
-    more. `lost`: the share of the weight that is not trained on in it. `reason` is why it is left out, or empty;
+    more. `lost`: the fraction of the weight that is not trained on in it. `reason` is why it is left out, or empty;
     `rectangle` is None where there is nothing to crop."""
 
     clip: Clip | None
@@ -81,7 +81,7 @@ class Place:
 
 @dataclass(frozen=True)
 class ItemCrops:
-    """All crops of one item by their kind. `in_none`: the share of its weight that lies in none of those kept, None
+    """All crops of one item by their kind. `in_none`: the fraction of its weight that lies in none of those kept, None
     where it has no weight. `others`: further faces in its mask."""
 
     item: DatasetItem
@@ -179,7 +179,7 @@ class _Places:
         return Place(clip, rectangle, reason, bucket, face_px)
 
     def _measure(self, places: Mapping[CropKind, list[Place]]) -> float:
-        """Fills in what each place loses; returns the share of the weight that is in none of those kept."""
+        """Fills in what each place loses; returns the fraction of the weight that is in none of those kept."""
         outside: defaultdict[tuple[CropKind, int], float] = defaultdict(float)
         in_frames: defaultdict[int, float] = defaultdict(float)
         total = in_none = 0.0

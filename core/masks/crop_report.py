@@ -26,7 +26,7 @@ _FINDING = {
 def crop_report(rows: Sequence[ItemCrops], cropped: Dataset, has_whole: bool) -> dict[str, Any]:
     """{"items": [{"name", "photograph", "kind", "state": cropped|left out, "reason", "clip" of a video, "rectangle":
     [left, top, width, height], "bucket", "enlarged", "face_px", "weight_lost": 0 to 1}], "counts", "in_no_item": the
-    share of the weight that is trained on in nothing, mean of all items, "messages"}. `has_whole`: the whole
+    fraction of the weight that is trained on in nothing, mean of all items, "messages"}. `has_whole`: the whole
     photographs are there too."""
     places = [(row, kind, place) for row in rows for kind, some in row.places.items() for place in some]
     kinds = Counter("whole" if item.crop is None else item.crop.kind.value for item in cropped.items)

@@ -1,4 +1,4 @@
-"""One picture's weights, the shares of its tiers, and people without a face."""
+"""One picture's weights, the fractions of its tiers, and people without a face."""
 
 from collections.abc import Callable
 from pathlib import Path
