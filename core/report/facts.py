@@ -22,7 +22,7 @@ from ..errors import PathError
 from ..mask_weights import LossKind, MaskLossSettings, Normalization
 from ..people.identity import PersonDecision
 from ..tensor_files import open_tensors
-from ..train.metrics import INSIDE, LOSS, OUTSIDE, STEP_METRICS, VALIDATION, Metric
+from ..train.metrics import INSIDE, LOSS, OUTSIDE, STEP_METRICS, VALIDATION, Drawn, Metric
 from .page import Checkpoints, Legend, Page, Photograph
 
 _LORA_FACTS = (
@@ -94,7 +94,7 @@ class RunFacts:
         return Page(
             tiles=self._tiles(),
             warnings=self._warnings(),
-            loss_chart=line_chart(self._curves(), "optimizer step", "loss"),
+            loss_chart=line_chart(self._curves(), "optimizer step", "loss") + self._strips(),
             loss_legend=self._loss_legend(),
             loss_text="Every step is drawn faint, the moving mean strong. " + " ".join(self._loss_lines()),
             coverage_chart=histogram(coverage, "coverage") if coverage else "",
@@ -179,6 +179,12 @@ class RunFacts:
             steps, values = [step for step, _ in validation], [value for _, value in validation]
             curves.append(Curve(VALIDATION.title, VALIDATION.tone, steps, values, dots=True))
         return curves
+
+    def _strips(self) -> str:
+        """A chart for each figure that has a scale of its own."""
+        apart = [metric for metric in STEP_METRICS if metric.drawn is Drawn.STRIP and metric.unit != LOSS.unit]
+        curves = [_curve(metric, (self.loss or {})[metric.name]) for metric in apart if self._ends(metric)]
+        return "".join(line_chart([curve], "optimizer step", curve.name) for curve in curves)
 
     def _loss_legend(self) -> tuple[Legend, ...]:
         return tuple(Legend(f"var(--{curve.tone})", curve.name) for curve in self._curves())

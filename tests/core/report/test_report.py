@@ -28,7 +28,8 @@ def test_the_page_tells_everything(dataset: Dataset, cache: LatentCache, tmp_pat
         "photographs found", "filled with full weight", "Loss inside the mask: 1.0000 at first, 0.5000 at last",
     ):  # fmt: skip
         assert words in page.words, words
-    assert page.tags.count("svg") == 2
+    # Losses and coverage of the photographs; of the steps, what has a scale of its own.
+    assert page.tags.count("svg") == 4
     assert "script" not in page.tags
     # Photograph, tiers of everyone, faces, the person, training; photograph, tiers, training; photograph, faces.
     assert len(page.pictures) == 5 + 3 + 3
