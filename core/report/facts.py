@@ -174,9 +174,8 @@ class RunFacts:
         drawn = (INSIDE, OUTSIDE) if self._ends(INSIDE) or self._ends(OUTSIDE) else (LOSS,)
         more = [metric for metric in STEP_METRICS if metric.unit == LOSS.unit and metric not in (LOSS, INSIDE, OUTSIDE)]
         curves = [_curve(metric, self.loss[metric.name]) for metric in (*drawn, *more) if self._ends(metric)]
-        validation = self.loss.get(VALIDATION.name)
-        if validation:
-            steps, values = [step for step, _ in validation], [value for _, value in validation]
+        if validation := self.loss.get(VALIDATION.name):
+            steps, values = zip(*validation, strict=True)
             curves.append(Curve(VALIDATION.title, VALIDATION.tone, steps, values, dots=True))
         return curves
 
