@@ -44,7 +44,7 @@ class MadeUpText:
 def filled(item: DatasetItem, directory: Path, **settings: Any) -> LatentCache:
     """A cache of one item, through ComfyUI's VAE."""
     encoder = ComfyLatentEncoder(tiny.load_vae("wan"))
-    cache, _ = cache_latents(Dataset((item,)), encoder, directory, CacheSettings(CacheSettings(**settings)))
+    cache, _ = cache_latents(Dataset((item,)), encoder, directory, CacheSettings(**settings))
     return cache_text(cache, MadeUpText())[0]
 
 
