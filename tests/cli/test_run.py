@@ -50,7 +50,7 @@ def test_summaries_and_warnings_go_to_stdout_and_the_rest_to_stderr(
 def test_a_share_caches_its_own_and_says_what_it_did_not_run(prompt: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(prompt, shard="1/2")
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "not run in a share: report MaskLossReport; run this file without --shard when all shares are finished"
+        "not run in a shard: report MaskLossReport; run this file without --shard when all shards are finished"
     )
     assert len(list((prompt.parent / "out/cache").rglob("*.safetensors"))) == 1
     assert not (prompt.parent / "out/maskloss/report").exists()
