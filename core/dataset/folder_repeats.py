@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from ..errors import DatasetError
+from ..first_names import first_names
 
 _NAMED = re.compile(r"(\d{1,9})_.+")
 # Larger numbers are years and dates, more likely than repeats; they are honoured where repeats are asked for.
@@ -52,7 +53,7 @@ def hinted_repeats(directory: Path, names: Iterable[str], num_repeats: int) -> s
     likely = [(folder, repeats) for folder, repeats in found if 1 <= repeats <= _MOST_HINTED]
     if not likely:
         return ""
-    folders = ", ".join(folder for folder, _ in likely[:5]) + (f" and {len(likely) - 5} more" if likely[5:] else "")
+    folders = first_names([folder for folder, _ in likely])
     times = ", ".join(str(repeats * num_repeats) for _, repeats in likely[:5])
     return (
         f"{len(likely)} folders are named like kohya's repeats ({folders}), and folder_repeats is off, so that their "

@@ -9,12 +9,12 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from ..errors import DatasetError, ImageError, PathError, UserError
+from ..first_names import NAMED, first_names
 from ..photo.formats import IMAGE_SUFFIXES, why_not_readable
 from ..video.reader import VIDEO_SUFFIXES
 from .beside import MASK_LABEL, SHOWN
 from .files import FoundFile
 
-_NAMED = 5
 _PAIR = 2
 
 
@@ -44,11 +44,11 @@ class Unusable:
             return
         if len(errors) == 1:
             raise errors[0][1]
-        told = "; ".join(str(error).rstrip(".") for _, error in errors[:_NAMED])
-        more = f"; and {len(errors) - _NAMED} more: {named([name for name, _ in errors[_NAMED:]])}"
+        told = "; ".join(str(error).rstrip(".") for _, error in errors[:NAMED])
+        more = f"; and {len(errors) - NAMED} more: {first_names([name for name, _ in errors[NAMED:]])}"
         raise type(errors[0][1])(
             f"{len(errors)} items of {self._directory} cannot be used, and none is left out in silence: {told}"
-            + (more if len(errors) > _NAMED else "")
+            + (more if len(errors) > NAMED else "")
         ) from errors[0][1]
 
 
@@ -57,13 +57,7 @@ def unread_lines(names: Sequence[str]) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for name in names:
         reasons.setdefault(_reason(name), []).append(name)
-    return [f"{len(some)} files were not read ({reason}): {named(some)}" for reason, some in reasons.items()]
-
-
-def named(names: Sequence[str], limit: int = _NAMED) -> str:
-    """The first names, and how many more."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return [f"{len(some)} files were not read ({reason}): {first_names(some)}" for reason, some in reasons.items()]
 
 
 def refuse_equal_names(files: Sequence[FoundFile]) -> None:
@@ -77,7 +71,7 @@ def refuse_equal_names(files: Sequence[FoundFile]) -> None:
         found = f"Two files share the name {one.name}: {one.path} and {other.path}"
     else:
         kinds = Counter(" and ".join(sorted({file.path.suffix for file in some})) for some in shared)
-        told = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common(_NAMED))
+        told = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common(NAMED))
         found = (
             f"{len(shared)} names are shared by several files ({told}), the first of them {one.name}: {one.path} and "
             f"{other.path}"

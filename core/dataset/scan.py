@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import DatasetError, PathError, SettingError
 from ..files import read_bytes
+from ..first_names import first_names
 from ..images import IMAGE_SUFFIXES, PictureFacts, is_picture, picture_facts
 from ..photo.formats import why_not_readable
 from ..video.masks import numbered_pictures
@@ -28,7 +29,7 @@ from .found_video import FoundVideo, look_at_video
 from .items import Dataset, DatasetItem, LeftOut, LoadSettings
 from .load import checked_size, expected_origin, has_unused_alpha
 from .mask_facts import look_at_masks
-from .not_read import Unusable, named, refuse_equal_names
+from .not_read import Unusable, refuse_equal_names
 from .scan_report import ScanReport
 from .turned import undecided_turns
 
@@ -231,7 +232,7 @@ def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[Path, ...], di
     if not media:
         kinds = " or ".join(kind for kind, read in (("images", config.images), ("videos", config.videos)) if read)
         unread_names = [path.relative_to(config.directory).as_posix() for path in not_read]
-        unread = f" ({len(not_read)} files there are not read: {named(unread_names)})" if not_read else ""
+        unread = f" ({len(not_read)} files there are not read: {first_names(unread_names)})" if not_read else ""
         below = "" if config.recursive or missing else "; set recursive for those in subfolders"
         why = "".join(f"; {text}" for text in missing)
         raise DatasetError(f"The image directory {config.directory} holds no {kinds}{unread}{why}{below}.")

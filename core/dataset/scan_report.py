@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from ..first_names import first_names
 from ..images import PictureFacts
 from ..photo.colour_profile import ProfileUse
 from ..video.colour import Transfer
@@ -15,7 +16,7 @@ from .found_files import SAID, FileKind, FoundFiles
 from .found_video import FoundVideo
 from .items import Found, MaskOrigin
 from .mask_facts import DARK_BELOW, MaskFacts, mask_counts
-from .not_read import named, unread_lines
+from .not_read import unread_lines
 from .turned import TURN_THEM
 
 
@@ -110,15 +111,15 @@ class ScanReport:
         """Those of the messages that tell of something that is perhaps not meant so."""
         lines: list[str] = []
         for kind, names in self._by_kind(self.unmatched if self.mask_directory is not None else ()):
-            lines.append(f"{len(names)} {kind} have no matching mask file: {named(names)}")
+            lines.append(f"{len(names)} {kind} have no matching mask file: {first_names(names)}")
         lines += self._orphans(FileKind.MASKS_UNUSED, "mask files have")
         for kind, names in self._by_kind(self.without_caption):
-            lines.append(f"{len(names)} {kind} have no caption: {named(names)}")
+            lines.append(f"{len(names)} {kind} have no caption: {first_names(names)}")
         if blank := self.files.of(FileKind.CAPTIONS_BLANK):
-            lines.append(f"{len(blank)} caption files are blank and count as no caption: {named(blank)}")
+            lines.append(f"{len(blank)} caption files are blank and count as no caption: {first_names(blank)}")
         lines += self._orphans(FileKind.CAPTIONS_UNUSED, "caption files have")
         for kind, names in self._by_kind(self.without_control):
-            lines.append(f"{len(names)} {kind} have no control image: {named(names)}")
+            lines.append(f"{len(names)} {kind} have no control image: {first_names(names)}")
         lines += self._orphans(FileKind.CONTROLS_UNUSED, "control images have")
         lines += [self.repeats_hint] if self.repeats_hint else []
         lines += unread_lines(self.not_read)
@@ -126,12 +127,12 @@ class ScanReport:
             lines.append(
                 f"{len(self.undecided_turns)} images are turned by EXIF, and their masks have no orientation and fit "
                 f"either way: they are taken as upright; if they were made of the unturned pixels, {TURN_THEM}: "
-                f"{named(self.undecided_turns)}"
+                f"{first_names(self.undecided_turns)}"
             )
         if self.unused_alpha:
             lines.append(
                 f"{len(self.unused_alpha)} images have alpha, not used because alpha_mask is off; what it hides is "
-                f"trained on: {named(self.unused_alpha)}"
+                f"trained on: {first_names(self.unused_alpha)}"
             )
         return (*lines, *self._about_pictures(), *self._about_masks(), *self._about_videos())
 
@@ -200,7 +201,7 @@ class ScanReport:
 
     def _orphans(self, kind: FileKind, which: str) -> list[str]:
         told = self._near_names(kind)
-        return [f"{len(told)} {which} the name of no photograph or video: {named(told)}"] if told else []
+        return [f"{len(told)} {which} the name of no photograph or video: {first_names(told)}"] if told else []
 
     def _amounts(self, name: str) -> dict[str, int]:
         video = self.videos.get(name)
@@ -221,7 +222,7 @@ class ScanReport:
             if each.key:
                 kinds.setdefault((each.layout, each.meaning.value), []).append(name)
         lines = [
-            f"{len(names)} masks ({layout}) are read by {meaning}: {named(names)}"
+            f"{len(names)} masks ({layout}) are read by {meaning}: {first_names(names)}"
             for (layout, meaning), names in sorted(kinds.items())
         ]
         lines += [
@@ -229,14 +230,16 @@ class ScanReport:
         ]
         _, converted = self._named["converted_colours"]
         if converted:
-            lines.append(f"{len(converted)} images are converted to sRGB by their colour profile: {named(converted)}")
+            lines.append(
+                f"{len(converted)} images are converted to sRGB by their colour profile: {first_names(converted)}"
+            )
         if self.beside:
-            lines.append(f"{len(self.beside)} images have their mask beside them: {named(self.beside)}")
+            lines.append(f"{len(self.beside)} images have their mask beside them: {first_names(self.beside)}")
         for transfer in (Transfer.PQ, Transfer.HLG):
             if bright := [name for name, video in self.videos.items() if video.transfer is transfer]:
                 lines.append(
                     f"{len(bright)} videos are HDR ({transfer.value}); their reference white of 203 cd/m² becomes "
-                    f"white, and what is brighter is clipped: {named(bright)}"
+                    f"white, and what is brighter is clipped: {first_names(bright)}"
                 )
         return lines
 
@@ -245,10 +248,10 @@ class ScanReport:
         lines: list[str] = []
         dark = [name for name, each in self.masks_read.items() if each.is_dark]
         if dark:
-            lines.append(f"{len(dark)} masks have no weight above {DARK_BELOW} of 255: {named(dark)}")
+            lines.append(f"{len(dark)} masks have no weight above {DARK_BELOW} of 255: {first_names(dark)}")
         empty = [name for name, each in self.masks_read.items() if each.fraction == 0]
         if empty:
-            lines.append(f"{len(empty)} masks are empty, nothing in them has weight: {named(empty)}")
+            lines.append(f"{len(empty)} masks are empty, nothing in them has weight: {first_names(empty)}")
         unknown = [(name, each) for name, each in self.masks_read.items() if each.note and not each.key]
         return [*lines, *(f"the mask of {name}: {each.note}" for name, each in unknown)]
 
@@ -262,7 +265,7 @@ class ScanReport:
         found = {text: self._named[key][1] for key, text in said.items()}
         like_masks = "look like masks of others and are trained on as photographs (masks belong into mask_directory)"
         found[like_masks] = mask_like(list(self.pictures))
-        return [f"{len(names)} images {text}: {named(names)}" for text, names in found.items() if names]
+        return [f"{len(names)} images {text}: {first_names(names)}" for text, names in found.items() if names]
 
     def _by_kind(self, names: Sequence[str]) -> list[tuple[str, list[str]]]:
         images = [name for name in names if name not in self.videos]
@@ -279,13 +282,13 @@ class ScanReport:
             return []
         lines: list[str] = []
         if gone := self.left_out:
-            lines.append(f"{len(gone)} videos give no clip and are left out: {named(list(gone))}")
+            lines.append(f"{len(gone)} videos give no clip and are left out: {first_names(list(gone))}")
         if short := [name for name, video in self.videos.items() if video.clips and video.missing]:
-            lines.append(f"{len(short)} videos are too short for some of target_frames: {named(short)}")
+            lines.append(f"{len(short)} videos are too short for some of target_frames: {first_names(short)}")
         if slow := [name for name, video in self.videos.items() if video.slower]:
             lines.append(
                 f"{len(slow)} videos have fewer than {self.target_fps:g} frames per second; theirs are taken as they "
-                f"are and run faster: {named(slow)}"
+                f"are and run faster: {first_names(slow)}"
             )
         if self.alpha_mask:
             lines.append(f"alpha_mask does not act on the {len(self.videos)} videos; they use mask files.")

@@ -18,6 +18,7 @@ from ..dataset.items import Dataset, DatasetItem
 from ..dataset.load import uses_mask_file
 from ..dataset.mask_facts import MOST_TIERS, TIER_VALUES, mask_facts
 from ..fingerprints import fingerprint_of
+from ..first_names import first_names
 from ..images import has_alpha, load_image, save_image
 from ..mask_meaning import MaskMeaning
 from ..parts.part_map import PartMap, PartSegmenter
@@ -40,7 +41,6 @@ STEP = "BuildMasks"
 
 # Of what a photograph's ledger entry holds, and its row in the report does not.
 PHOTOGRAPH = "photograph"
-NAMED = 5  # so many are named in a message; the report has them all
 
 Row = dict[str, object]
 
@@ -243,26 +243,21 @@ def _messages(rows: Sequence[Row]) -> list[str]:
         messages.append(
             warn(
                 f"In {len(faceless)} photographs somebody's mask has no face, so a face there has the body's weight: "
-                f"{_join_names(faceless)}. Look at them; where a face is seen, draw its mask or use another segmenter."
+                f"{first_names(faceless)}. Look at them; where a face is seen, draw its mask or use another segmenter."
             )
         )
     edited = [str(row["name"]) for row in rows if row.get("edited") == "now"]
     if edited:
-        messages.append(f"{len(edited)} masks were edited by hand and are kept: {_join_names(edited)}.")
+        messages.append(f"{len(edited)} masks were edited by hand and are kept: {first_names(edited)}.")
     older = [str(row["name"]) for row in rows if row.get("edited") == "before"]
     if older:
         messages.append(
             warn(
                 f"{len(older)} masks were edited by hand before the photograph or the settings changed, and are kept "
-                f"as they are: {_join_names(older)}. Set overwrite to have them made again."
+                f"as they are: {first_names(older)}. Set overwrite to have them made again."
             )
         )
     return messages
-
-
-def _join_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..dataset.crop import CropKind
 from ..dataset.items import Dataset, crop_name
-from ..dataset.scan_report import named
+from ..first_names import first_names
 from ..warning import warn
 from .crop_places import FoundBy, ItemCrops, Place
 
@@ -88,7 +88,7 @@ def _messages(rows: Sequence[ItemCrops], repeats: Counter[str]) -> Iterator[str]
                 f"{worst.lost:.1%} ({worst_name})."
             )
         if gone := [f"{name} ({place.reason})" for name, place in made if not place.is_kept]:
-            yield warn(f"{len(gone)} {kind.value} crops are left out: {named(gone)}.")
+            yield warn(f"{len(gone)} {kind.value} crops are left out: {first_names(gone)}.")
         if large := [(place.enlarged, name) for name, place in kept if place.enlarged > _MUCH_ENLARGED]:
             factor, name = max(large)
             yield warn(
@@ -97,12 +97,12 @@ def _messages(rows: Sequence[ItemCrops], repeats: Counter[str]) -> Iterator[str]
             )
     if several := [row.item.name for row in rows if row.others]:
         yield warn(
-            f"{len(several)} masks show several faces, and the largest is cropped: {named(several)}. Connect Keep "
-            "Person before Crops (Dataset), so that it is the right one."
+            f"{len(several)} masks show several faces, and the largest is cropped: {first_names(several)}. Connect "
+            "Keep Person before Crops (Dataset), so that it is the right one."
         )
     for found_by, text in _FINDING.items():
         if found := [row.item.name for row in rows if row.found_by is found_by]:
-            yield f"{len(found)} {text}: {named(found)}."
+            yield f"{len(found)} {text}: {first_names(found)}."
 
 
 def _in_none(lost: float) -> str:

@@ -33,7 +33,7 @@ def crops_sheet(
 ) -> np.ndarray:
     """`limit` items of the dataset that was cropped, each with its crops, of a video the first clip that has one: first
     those of which a crop is left out, then those whose crops leave the most weight out. `report` is `crop_report`'s.
-    Where nothing is left to crop, as in a share of a dataset, what was left out; DatasetError where that is nothing."""
+    Where nothing is left to crop, as in a shard of a dataset, what was left out; DatasetError where that is nothing."""
     if not dataset.items:
         return dataset_sheet(dataset, columns, limit=limit, progress=progress)
     rows: dict[str, list[Row]] = {item.name: [] for item in dataset.items}

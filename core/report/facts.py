@@ -19,12 +19,14 @@ from ..dataset.items import Dataset, MaskOrigin
 from ..draw.charts import Curve, histogram, line_chart
 from ..draw.overlay import weight_colours
 from ..errors import PathError
+from ..first_names import first_names
 from ..mask_weights import LossKind, MaskLossSettings, Normalization
 from ..people.identity import PersonDecision
 from ..tensor_files import open_tensors
 from ..train.metrics import INSIDE, LOSS, OUTSIDE, STEP_METRICS, VALIDATION, Drawn, Metric
 from .page import Checkpoints, Legend, Page, Photograph
 
+_NAMED = 6
 _LORA_FACTS = (
     ("modelspec.architecture", "architecture"),
     ("ss_network_dim", "rank"),
@@ -115,8 +117,8 @@ class RunFacts:
             kept, gone = self.dataset.photographs
             crops = f"; crops: {self.dataset.crops}" if self.dataset.crops else ""
             lines.append(f"Photographs: {kept + gone} found, {kept} kept, {gone} left out{crops}")
-            lines += [f"  kept: {_few(self._kept_words())}"] if kept else []
-            lines += [f"  left out: {_few(self._left_out_words())}"] if self.dataset.left_out else []
+            lines += [f"  kept: {first_names(self._kept_words(), _NAMED)}"] if kept else []
+            lines += [f"  left out: {first_names(self._left_out_words(), _NAMED)}"] if self.dataset.left_out else []
         if self.cache is not None:
             lines.append(self._sources_line())
             lines.append(self._coverage_line())
@@ -280,11 +282,6 @@ def _best(decision: PersonDecision) -> str:
         similarity = decision.faces[decision.chosen].similarity
         return f"face {decision.chosen}" + ("" if similarity is None else f" {similarity:.2f}")
     return f"best {max(known):.2f}" if known else "no face"
-
-
-def _few(words: Sequence[str]) -> str:
-    """The first six, and how many more there are."""
-    return ", ".join(words[:6]) + (f" and {len(words) - 6} more" if len(words) > 6 else "")
 
 
 def _word(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .copies import agreement
-from .picture_scores import PictureScore, PictureScorer, mean_likeness
+from .picture_scores import PictureScore, PictureScorer, mean_likeness, round_score
 
 POSITIVE, BLEED, PLAIN = "positive", "bleed", "plain"
 
@@ -64,10 +64,10 @@ def score_checkpoint(
         step=step,
         pictures=len(own[POSITIVE]),
         faces=sum(score.likeness.faces > 0 for score in own[POSITIVE]),
-        likeness=_round(mean_likeness(own[POSITIVE])),
-        base_likeness=_round(mean_likeness(others[POSITIVE])),
+        likeness=round_score(mean_likeness(own[POSITIVE])),
+        base_likeness=round_score(mean_likeness(others[POSITIVE])),
         bleed=_mean_rise(own[BLEED], others[BLEED], lambda score: score.likeness.best),
-        copy_risk=None if risky is None else _round(risky.copy_risk),
+        copy_risk=None if risky is None else round_score(risky.copy_risk),
         copy_of=None if risky is None else risky.copy_of,
         background_leak=_mean_rise(_all(own), _all(others), lambda score: score.background),
         drift=_drift(drawn.get(PLAIN, ()), base.get(PLAIN, ())),
@@ -98,13 +98,9 @@ def _mean_rise(
     """The mean of own minus other over the pairs in which both are known."""
     pairs = [(figure(one), figure(other)) for one, other in zip(own, others, strict=True)]
     rises = [one - other for one, other in pairs if one is not None and other is not None]
-    return _round(float(np.mean(rises))) if rises else None
+    return round_score(float(np.mean(rises))) if rises else None
 
 
 def _drift(own: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float | None:
     differences = [1.0 - agreement(one, other) for one, other in zip(own, others, strict=True)]
-    return _round(float(np.mean(differences))) if differences else None
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+    return round_score(float(np.mean(differences))) if differences else None

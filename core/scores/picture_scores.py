@@ -36,11 +36,11 @@ class PictureScore:
         "background"}."""
         return {
             "faces": self.likeness.faces,
-            "likeness": _round(self.likeness.best),
+            "likeness": round_score(self.likeness.best),
             "similarities": [round(each, 4) for each in self.likeness.similarities],
             "copy_of": self.copy_of,
-            "copy_risk": _round(self.copy_risk),
-            "background": _round(self.background),
+            "copy_risk": round_score(self.copy_risk),
+            "background": round_score(self.background),
         }
 
 
@@ -72,5 +72,6 @@ def mean_likeness(scores: Sequence[PictureScore]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _round(value: float | None) -> float | None:
+def round_score(value: float | None) -> float | None:
+    """A figure as logs and reports have it: four decimals, None where it was not measured."""
     return None if value is None else round(value, 4)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..draw.sheet import contact_sheet, shrink
 from ..errors import DatasetError
+from ..first_names import first_names
 from ..progress import SILENT, Progress
 from .best_checkpoint import MOST_COPY_RISK
 from .picture_scores import PictureScore, PictureScorer, mean_likeness
@@ -101,21 +102,19 @@ def _warnings(scored: Sequence[tuple[str, PictureScore]], scorer: PictureScorer)
     warnings: list[str] = []
     without = [name for name, score in scored if score.likeness.faces == 0]
     if without:
-        warnings.append(f"No face was found in {len(without)} of {len(scored)} pictures ({_few(without)}).")
+        warnings.append(f"No face was found in {len(without)} of {len(scored)} pictures ({first_names(without)}).")
     copies = [f"{name} of {s.copy_of}" for name, s in scored if (s.copy_risk or 0.0) > MOST_COPY_RISK]
     if copies:
-        warnings.append(f"{len(copies)} pictures are close to being copies of training photographs ({_few(copies)}).")
+        warnings.append(
+            f"{len(copies)} pictures are close to being copies of training photographs ({first_names(copies)})."
+        )
     if scorer.training is not None:
         unreadable = scorer.training.unreadable
         if unreadable:
-            warnings.append(f"{len(unreadable)} training photographs could not be read ({_few(unreadable)}).")
+            warnings.append(f"{len(unreadable)} training photographs could not be read ({first_names(unreadable)}).")
         if not scorer.training.backgrounds:
             warnings.append("No training photograph has a mask with a background, so backgrounds are not compared.")
     return warnings
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _figure(value: float | None) -> str:

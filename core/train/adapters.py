@@ -17,6 +17,7 @@ from torch import nn
 
 from ..autograd.tensors import is_linear
 from ..errors import TrainingError
+from ..first_names import first_names
 from .algorithms import AdaptedLayer, Adapter, AdapterPlan, build_adapter, supported_convolution
 from .config import LoraConfig
 from .lora_layers import PARTS
@@ -225,5 +226,4 @@ def _copy(values: Sequence[torch.Tensor], parameters: Sequence[nn.Parameter]) ->
 
 
 def _listing(layers: Mapping[str, nn.Module]) -> str:
-    names = list(layers)
-    return ", ".join(names[:_EXAMPLES]) + (f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else "")
+    return first_names(list(layers), _EXAMPLES)

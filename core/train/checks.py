@@ -12,6 +12,7 @@ from ..cache.image_conditioning import frame_numbers
 from ..cache.store import LatentCache
 from ..dataset.items import MaskOrigin
 from ..errors import CacheError, MaskMissingError, TrainingError
+from ..first_names import first_names
 from ..mask_weights import MaskLossSettings, Normalization
 from ..warning import warn
 from .config import TrainConfig
@@ -22,7 +23,6 @@ from .recipe import TrainingRecipe
 
 _RULE = "=" * 60
 _LOW_COVERAGE = 0.02
-_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ def _check_masks(entries: Sequence[CacheEntry], masked: Sequence[CacheEntry], se
     missing = [entry.name for entry in entries if entry.origin is MaskOrigin.NONE]
     if settings.strict and missing:
         raise MaskMissingError(
-            f"strict is on and {len(missing)} of {len(entries)} cached items have no mask: {_listing(missing)}. "
+            f"strict is on and {len(missing)} of {len(entries)} cached items have no mask: {first_names(missing)}. "
             "Give them masks and cache again, or turn strict off."
         )
 
@@ -184,7 +184,7 @@ def _check_something_counts(entries: Sequence[CacheEntry], settings: MaskLossSet
         kind = "white everywhere, and invert is on" if settings.invert else f"black everywhere, and {floor}"
         raise TrainingError(
             f"There is nothing to train on: the masks of all {len(entries)} cached items are {kind} "
-            f"({_listing([entry.name for entry in entries])}). White is what is learnt: look at the masks with "
+            f"({first_names([entry.name for entry in entries])}). White is what is learnt: look at the masks with "
             "MaskLossPreviewCache, build or correct them and cache the latents again, or give the background some "
             "weight with min_weight (and area_beta 0)."
         )
@@ -195,7 +195,7 @@ def refuse_nothing_learnt(points: Sequence[LossPoint]) -> None:
     if points and all(point.loss == 0 and point.grad_norm == 0 for point in points):
         names = sorted({name for point in points for name in point.near_zero})
         why = (
-            f"the masks of all that was trained are empty on the latent grid ({_listing(names)})"
+            f"the masks of all that was trained are empty on the latent grid ({first_names(names)})"
             if names
             else ("no gradient came from the loss")
         )
@@ -212,7 +212,7 @@ def _check_cache(denoiser: Denoiser, cache: LatentCache, caption_dropout: float 
     if stale := cache.stale_entries or cache.find_stale_entries():
         raise CacheError(
             f"{len(stale)} items of the cache {cache.directory} changed after they were cached: "
-            f"{_listing([f'{entry.name} ({entry.reason})' for entry in stale])}. Cache the dataset again."
+            f"{first_names([f'{entry.name} ({entry.reason})' for entry in stale])}. Cache the dataset again."
         )
     if cache.text_encoder is None:
         raise CacheError(f"The cache {cache.directory} has no captions; run MaskLossCacheText on it first.")
@@ -226,7 +226,7 @@ def _check_cache(denoiser: Denoiser, cache: LatentCache, caption_dropout: float 
     if missing := [caption for caption in missing if caption in captions]:
         raise CacheError(
             f"The cache {cache.directory} has no text for {len(missing)} captions: "
-            f"{_listing([repr(caption) for caption in missing])}. Run MaskLossCacheText on it again."
+            f"{first_names([repr(caption) for caption in missing])}. Run MaskLossCacheText on it again."
         )
     channels = {entry.latent_shape[0] for entry in cache.entries}
     if channels != {denoiser.latent_channels}:
@@ -241,16 +241,16 @@ def _check_image_conditioning(denoiser: Denoiser, cache: LatentCache) -> None:
     one_frame = [entry for entry in cache.entries if entry.target_index is not None]
     if one_frame and not denoiser.image_channels:
         raise CacheError(
-            f"The cache {cache.directory} is for one-frame training ({_listing([entry.name for entry in one_frame])}), "
-            "which takes an image-to-video model, and this one is given text alone; connect such a model, or cache "
+            f"The cache {cache.directory} is for one-frame training ({first_names([entry.name for entry in one_frame])}"
+            "), which takes an image-to-video model, and this one is given text alone; connect such a model, or cache "
             "the dataset with one_frame off."
         )
     bare = [entry.name for entry in cache.entries if entry.image_channels != denoiser.image_channels]
     if denoiser.image_channels and bare:
         raise CacheError(
             f"The model takes {denoiser.image_channels} channels beside its latent, a first frame and its mask, and "
-            f"the cache {cache.directory} has none for {len(bare)} entries ({_listing(bare)}); cache the dataset again "
-            "with image_conditioning on, or train a text-to-video model on it."
+            f"the cache {cache.directory} has none for {len(bare)} entries ({first_names(bare)}); cache the dataset "
+            "again with image_conditioning on, or train a text-to-video model on it."
         )
     for indices in sorted({frame_numbers(entry) for entry in one_frame}):
         if not denoiser.can_place(indices):
@@ -259,10 +259,6 @@ def _check_image_conditioning(denoiser: Denoiser, cache: LatentCache) -> None:
                 "frames, or of more that are evenly spaced (by a ComfyUI that has the ScaleROPE node); choose other "
                 "target_index or control_indices, such as 1 and 0, 2."
             )
-
-
-def _listing(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _source(entry: CacheEntry) -> str:

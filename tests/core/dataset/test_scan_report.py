@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
-from maskloss.core.dataset.scan_report import named
 
 from .small_files import SMALL, draw, write
 
@@ -38,13 +37,6 @@ def test_a_blank_caption_is_no_caption(tmp_path: Path) -> None:
     names = {found.what: found.names for found in dataset.found}
     assert names["blank captions"] == ("a.txt",)
     assert names["items without a caption"] == ("a",)
-
-
-def test_five_names_are_told_and_how_many_more() -> None:
-    assert named([]) == ""
-    assert named(list("abcde")) == "a, b, c, d, e"
-    assert named(list("abcdefg")) == "a, b, c, d, e and 2 more"
-    assert named(list("abc"), limit=2) == "a, b and 1 more"
 
 
 def test_messages_hold_the_warnings_and_json_holds_both(tmp_path: Path) -> None:
