@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,33 +74,17 @@ def test_a_mask_video_saved_with_loss_is_brought_back_to_the_tiers_it_was_built_
 def test_a_video_with_some_frames_kept_segments_the_others_alone(tmp_path: Path, video: Draw) -> None:
     dataset = Dataset((DatasetItem("film", video("set/film.mkv", 7), LoadSettings()),))
     parts, segmenter = tmp_path / "parts", QuarterSegmenter()
-    build_masks(
-        dataset,
-        segmenter,
-        TierWeights(),
-        tmp_path / "a",
-        reuse=Reuse(parts_directory=parts),
-        work=ItemWork(video_every=3),
-    )
-    report = build_masks(
-        dataset,
-        segmenter,
-        TierWeights(),
-        tmp_path / "b",
-        reuse=Reuse(parts_directory=parts),
-        work=ItemWork(video_every=2),
-    )[1]
+
+    def build(folder: str, every: int) -> tuple[Dataset, dict[str, Any]]:
+        reuse, work = Reuse(parts_directory=parts), ItemWork(video_every=every)
+        return build_masks(dataset, segmenter, TierWeights(), tmp_path / folder, reuse=reuse, work=work)
+
+    build("a", 3)
+    report = build("b", 2)[1]
     assert report["segmented"] == 2  # of 0, 2, 4 and 6 the second and the third
     for path in parts.rglob("*.parts"):
         path.write_bytes(b"damaged")
-    again = build_masks(
-        dataset,
-        segmenter,
-        TierWeights(),
-        tmp_path / "c",
-        reuse=Reuse(parts_directory=parts),
-        work=ItemWork(video_every=2),
-    )[1]
+    again = build("c", 2)[1]
     assert again["segmented"] == 4
     info = probe(dataset.items[0].media_path)
     frames = [
