@@ -70,7 +70,8 @@ def test_a_person_in_one_frame_keeps_no_token_of_another() -> None:
     weights = person(frames=3)
     weights[:, :, 0] = 0.0
     kept = always_kept(weights, PATCH, RoutingSettings(0.1)).reshape(3, 16, 16)
-    assert kept[0].sum() == 0 and kept[1].sum() == kept[2].sum() == 36
+    assert kept[0].sum() == 0
+    assert kept[1].sum() == kept[2].sum() == 36
 
 
 def test_weights_up_to_low_weight_are_background() -> None:
@@ -85,8 +86,10 @@ def test_incomplete_patches_are_tokens_too() -> None:
     weights = torch.zeros(1, 1, 1, 5, 7)
     weights[..., 4, 6] = 1.0
     kept = choose_tokens(weights, PATCH, RoutingSettings(0.1, margin=0), [0])
-    assert kept.tokens == 12 and 11 in kept.indices_BK[0].tolist()
-    assert kept.factor_B1Thw.shape == weights.shape and kept.factor_B1Thw[..., 4, 6] == 1.0
+    assert kept.tokens == 12
+    assert 11 in kept.indices_BK[0].tolist()
+    assert kept.factor_B1Thw.shape == weights.shape
+    assert kept.factor_B1Thw[..., 4, 6] == 1.0
 
 
 @pytest.mark.parametrize("drawing", DRAWINGS)
@@ -95,7 +98,8 @@ def test_a_fraction_of_the_background_is_kept_and_counts_for_all_of_it(drawing: 
     background = 256 - 36
     drawn = kept.count - 36
     assert background * 0.1 <= drawn < background * 0.1 + 4  # rounded up to a 64th of all tokens
-    assert kept.skips and kept.tokens == 256
+    assert kept.skips
+    assert kept.tokens == 256
     assert torch.equal(kept.indices_BK, kept.indices_BK.sort(dim=1).values)
     assert len(kept.indices_BK[0].unique()) == kept.count
     factors = kept.factor_B1Thw[0, 0, 0, ::2, ::2]
@@ -111,7 +115,9 @@ def test_in_patches_every_place_is_kept_by_equally_many_of_the_shifts(
     available: int, wanted: int, patch_tokens: int
 ) -> None:
     pattern = patch_pattern(available, wanted, patch_tokens)
-    assert len(pattern) == wanted and 0 <= int(pattern.min()) and int(pattern.max()) < available
+    assert len(pattern) == wanted
+    assert int(pattern.min()) >= 0
+    assert int(pattern.max()) < available
     times = torch.zeros(available, dtype=torch.int64)
     for shift in range(available):
         places = (pattern + shift) % available
@@ -129,7 +135,8 @@ def test_the_shift_of_patches_and_the_subset_of_scattered_tokens_take_every_valu
             drawn = draw(6, 2, settings, 1, torch.Generator().manual_seed(seed))
             found[tuple(sorted(drawn.tolist()))] = found.get(tuple(sorted(drawn.tolist())), 0) + 1
         assert len(found) == ways
-        assert max(found.values()) < 1.2 * 3000 / ways and min(found.values()) > 0.8 * 3000 / ways
+        assert max(found.values()) < 1.2 * 3000 / ways
+        assert min(found.values()) > 0.8 * 3000 / ways
 
 
 @pytest.mark.parametrize("drawing", DRAWINGS)
@@ -224,7 +231,8 @@ def test_nothing_is_skipped_where_everything_has_weight_or_all_background_is_kep
 
 def test_an_empty_mask_keeps_a_fraction_of_everything() -> None:
     kept = choose_tokens(torch.zeros(1, 1, 1, 32, 32), PATCH, RoutingSettings(0.25), [0])
-    assert kept.count == 64 and float(kept.factor_B1Thw.max()) == 4.0
+    assert kept.count == 64
+    assert float(kept.factor_B1Thw.max()) == 4.0
 
 
 def test_tokens_gathered_and_scattered_come_back_and_gradients_reach_both_ways() -> None:
@@ -237,7 +245,8 @@ def test_tokens_gathered_and_scattered_come_back_and_gradients_reach_both_ways()
     assert torch.equal(gather_tokens(x[:1], indices), torch.stack([x[0, [0, 2, 5]], x[0, [1, 2, 3]]]))
     assert torch.equal(gather_tokens(x[:1], indices[:1]), x[:1, [0, 2, 5]])
     result = scatter_tokens(x, 3.0 * part, indices)
-    assert torch.equal(result[0, 1], x[0, 1]) and torch.equal(result[0, 2], 3.0 * x[0, 2])
+    assert torch.equal(result[0, 1], x[0, 1])
+    assert torch.equal(result[0, 2], 3.0 * x[0, 2])
     result.sum().backward()
     expected = torch.ones(2, 6, dtype=torch.float64)
     expected.scatter_(1, indices, 3.0)
