@@ -16,10 +16,9 @@ from .denoiser import Denoiser
 from .finished import TrainResult, is_finished, refuse_nothing, result_from_disk
 from .lora_file import LoraWeights, load_lora, save_lora
 from .metadata import lora_metadata
-from .metrics import LossPoint
 from .observer import SilentObserver, TrainObserver
+from .optimizer_step import optimizer_step
 from .order import TrainingOrder
-from .prior import prior_weight_at
 from .read_ahead import ReadAhead
 from .recipe import TrainingRecipe
 from .recorder import Recorder
@@ -27,9 +26,8 @@ from .run import RunFiles, choose_run, run_identity, warn_of_broken_off
 from .run_samples import RunSamples
 from .sampling import PictureSampler
 from .state import Identity, TrainState
-from .step import MicroResult, RegionSums, TrainedModel, micro_batch_loss, refuse_non_finite
 from .validation import validation_loss
-from .window import MicroBatch, Window, plan_window
+from .window import Window, plan_window
 
 SECONDS_BETWEEN_SAVES = 300.0
 
@@ -120,7 +118,8 @@ class _Run:
         with ReadAhead(lambda step: self._window(order, step), state.step, config.steps) as windows:
             while state.step < config.steps:
                 window = windows.take(self.observer.check)
-                recorder.record_step(self._optimizer_step(state, window))
+                point = optimizer_step(self.denoiser, state, window, self.settings, config, self.observer.check)
+                recorder.record_step(point)
                 self._name_empty(window.near_zero)
                 self._measure(state, order, recorder)
                 recorder.announce(config.steps)
@@ -148,33 +147,6 @@ class _Run:
         per_step = self.config.gradient_accumulation_steps
         batches = [order.batch(position) for position in range(step * per_step, (step + 1) * per_step)]
         return plan_window(batches, self.recipe.cache, self.split.training, self.settings, self.config, self.denoiser)
-
-    def _optimizer_step(self, state: TrainState, window: Window) -> LossPoint:
-        # More than once only where fp16's loss scale was too large.
-        while True:
-            state.zero_grad()
-            loss, sums, priors = 0.0, RegionSums(), list[float]()
-            for micro in window.micro_batches:
-                self.observer.check()
-                result = self._backward(state, window, micro)
-                loss, sums = loss + float(result.loss.detach()), sums + result.sums
-                priors += [] if result.prior is None else [result.prior]
-            grad_norm = state.clip()
-            if grad_norm is not None:
-                prior = sum(priors) if priors else None
-                return state.update(loss, *sums.means, window.coverage, grad_norm, window.near_zero, prior)
-
-    def _backward(self, state: TrainState, window: Window, micro: MicroBatch) -> MicroResult:
-        config, settings = self.config, self.settings
-        prior_weight = prior_weight_at(settings, state.step, config.steps) if settings else 0.0
-        model = TrainedModel(
-            self.denoiser, state.adapters, state.teacher, config.training_dtype, config.gradient_checkpointing
-        )
-        with self.denoiser.autograd_context(model.checkpoint):
-            result = micro_batch_loss(micro, window, model, settings, prior_weight)
-            refuse_non_finite(result, micro, state.step + 1)
-            state.scale_loss(result.loss).backward()
-        return result
 
     def _samples(self, files: RunFiles, recorder: Recorder) -> RunSamples | None:
         if self.sampling is None:

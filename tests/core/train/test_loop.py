@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -65,26 +63,6 @@ def test_checkpointing_changes_nothing_but_memory(run):
     checkpointed = run("checkpointed", lora=lora, denoiser=Recording(), gradient_checkpointing=True)
     assert asked == [False] * 4 + [True] * 4
     assert_same(plain, checkpointed)
-
-
-def test_forward_and_backward_run_inside_the_models_recording(run):
-    events: list[str] = []
-
-    class Recording(DemoDenoiser):
-        @contextmanager
-        def autograd_context(self, checkpoint: bool) -> Iterator[None]:
-            events.append(f"in {checkpoint}")
-            yield
-            events.append("out")
-
-        def predict(self, *arguments: object) -> torch.Tensor:
-            difference = super().predict(*arguments)
-            difference.register_hook(lambda _: events.append("backward"))
-            events.append("forward")
-            return difference
-
-    run(denoiser=Recording(), steps=1, gradient_accumulation_steps=2, gradient_checkpointing=True)
-    assert events == ["in True", "forward", "backward", "out"] * 2
 
 
 def test_save_every_leaves_numbered_loras_of_their_step(run, tmp_path):

@@ -1,0 +1,56 @@
+"""One optimizer step: the forward and backward passes of an accumulation window, clipping, and the update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..mask_weights import MaskLossSettings
+from .config import TrainConfig
+from .denoiser import Denoiser
+from .metrics import LossPoint
+from .prior import prior_weight_at
+from .state import TrainState
+from .step import MicroResult, RegionSums, TrainedModel, micro_batch_loss, refuse_non_finite
+from .window import MicroBatch, Window
+
+
+def optimizer_step(
+    denoiser: Denoiser,
+    state: TrainState,
+    window: Window,
+    settings: MaskLossSettings | None,
+    config: TrainConfig,
+    check: Callable[[], object],
+) -> LossPoint:
+    """Train on an accumulation window; the state's adapters must be attached. `check` is called before each micro-batch
+    and may raise. NonFiniteLossError before anything is updated."""
+    # More than once only where fp16's loss scale was too large.
+    while True:
+        state.zero_grad()
+        loss, sums, priors = 0.0, RegionSums(), list[float]()
+        for micro in window.micro_batches:
+            check()
+            result = _backward(denoiser, state, window, micro, settings, config)
+            loss, sums = loss + float(result.loss.detach()), sums + result.sums
+            priors += [] if result.prior is None else [result.prior]
+        grad_norm = state.clip()
+        if grad_norm is not None:
+            prior = sum(priors) if priors else None
+            return state.update(loss, *sums.means, window.coverage, grad_norm, window.near_zero, prior)
+
+
+def _backward(
+    denoiser: Denoiser,
+    state: TrainState,
+    window: Window,
+    micro: MicroBatch,
+    settings: MaskLossSettings | None,
+    config: TrainConfig,
+) -> MicroResult:
+    prior_weight = prior_weight_at(settings, state.step, config.steps) if settings else 0.0
+    model = TrainedModel(denoiser, state.adapters, state.teacher, config.training_dtype, config.gradient_checkpointing)
+    with denoiser.autograd_context(model.checkpoint):
+        result = micro_batch_loss(micro, window, model, settings, prior_weight)
+        refuse_non_finite(result, micro, state.step + 1)
+        state.scale_loss(result.loss).backward()
+    return result
