@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..model.architectures import TextRule
+from ..model.token_layout import TokenLayout, token_layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +85,9 @@ def pad_together(
 
     `noise` is the latent with the model's own axes, (B,C,h,w) or (B,C,T,h,w).
     """
-    # Z-Image's number of text and of picture tokens is a multiple of 32.
-    multiple = int(getattr(network, "pad_tokens_multiple", None) or 1)
-    picture = _round_up(_count_picture_tokens(network, noise), multiple)
+    layout = token_layout(network) or TokenLayout((1, 1, 1))
+    multiple = layout.multiple
+    picture = layout.padded_count([1, *noise.shape[2:]][-3:])
     # PixelDiT takes no more.
     most = getattr(network, "txt_max_length", None)
     text_B1LD = [text[:, :most] for text in text_B1LD]
@@ -119,11 +120,3 @@ def _fill_with_token(where_BS: torch.Tensor, token: Any) -> Callable[..., torch.
 
 def _round_up(tokens: int, multiple: int) -> int:
     return math.ceil(tokens / multiple) * multiple
-
-
-def _count_picture_tokens(network: nn.Module, noise: torch.Tensor) -> int:
-    # Krea 2 names it `patch`.
-    patch: Any = getattr(network, "patch_size", getattr(network, "patch", 1))
-    sides = noise.shape[2:]
-    patches = [patch] * len(sides) if isinstance(patch, int) else list(patch)[-len(sides) :]
-    return math.prod(math.ceil(side / size) for side, size in zip(sides, patches, strict=True))
