@@ -47,7 +47,15 @@ class PriorSchedule(str, Enum):
     FALL = "fall"
 
 
-_Choice = TypeVar("_Choice", Normalization, LossKind, PriorTeacher, PriorSchedule)
+class PriorDecay(str, Enum):
+    """The weight of prior preservation below `prior_decay_start`: constant, or falling to 0 at t = 0."""
+
+    CONSTANT = "constant"
+    LINEAR = "linear"
+    COSINE = "cosine"
+
+
+_Choice = TypeVar("_Choice", Normalization, LossKind, PriorTeacher, PriorSchedule, PriorDecay)
 
 
 def resolve_normalization(value: Normalization | str) -> Normalization:
@@ -82,6 +90,10 @@ class MaskLossSettings:
                    adapter's moving average.
     prior_schedule the schedule of prior_weight over the run's steps.
     prior_ema_decay  of the ema teacher, per optimizer step.                                 [0, 1)
+    prior_min_t    prior preservation acts in samples of t above this alone, 0 = in all.     [0, 1)
+    prior_decay    how its weight falls in t, from t = prior_decay_start (0 to 1, not 0) to 0 at t = 0.
+    prior_warmup_steps  of a linear rise of prior_weight from 0 in the first step; 0 = off.
+    prior_exclusive  with prior_threshold: where prior preservation acts, the loss itself has no weight.
     """
 
     gamma: float = 1.0
@@ -99,6 +111,11 @@ class MaskLossSettings:
     prior_teacher: PriorTeacher = PriorTeacher.BASE
     prior_schedule: PriorSchedule = PriorSchedule.CONSTANT
     prior_ema_decay: float = 0.999
+    prior_min_t: float = 0.0
+    prior_decay: PriorDecay = PriorDecay.CONSTANT
+    prior_decay_start: float = 0.3
+    prior_warmup_steps: int = 0
+    prior_exclusive: bool = False
 
     def __post_init__(self) -> None:
         # By value too: a plain "batch" or "huber" would otherwise act as another choice without a word.
@@ -106,6 +123,7 @@ class MaskLossSettings:
         object.__setattr__(self, "loss", _parse_choice(LossKind, "loss", self.loss))
         object.__setattr__(self, "prior_teacher", _parse_choice(PriorTeacher, "prior_teacher", self.prior_teacher))
         object.__setattr__(self, "prior_schedule", _parse_choice(PriorSchedule, "prior_schedule", self.prior_schedule))
+        object.__setattr__(self, "prior_decay", _parse_choice(PriorDecay, "prior_decay", self.prior_decay))
         # `not (a < b)` instead of `a >= b`, so that NaN is refused too.
         if not 0 < self.gamma < math.inf:
             raise SettingError(f"mask_gamma must be > 0; found {self.gamma}")
@@ -125,6 +143,12 @@ class MaskLossSettings:
             raise SettingError(f"prior_threshold must be in range [0, 1], 0 = off; found {self.prior_threshold}")
         if not 0 <= self.prior_ema_decay < 1:
             raise SettingError(f"prior_ema_decay must be in range [0, 1); found {self.prior_ema_decay}")
+        if not 0 <= self.prior_min_t < 1:
+            raise SettingError(f"prior_min_t must be in range [0, 1), 0 = off; found {self.prior_min_t}")
+        if not 0 < self.prior_decay_start <= 1:
+            raise SettingError(f"prior_decay_start must be in range (0, 1]; found {self.prior_decay_start}")
+        if self.prior_warmup_steps < 0:
+            raise SettingError(f"prior_warmup_steps must be 0 (off) or positive; found {self.prior_warmup_steps}")
         if self.probability == 0:
             raise SettingError("probability 0 would never use the mask; leave mask_loss unconnected for plain training")
 
@@ -135,12 +159,23 @@ class MaskLossSettings:
         if self.huber_delta != defaults.huber_delta and self.loss is not LossKind.HUBER:
             idle.append(f"huber_delta={self.huber_delta} has no effect while loss is {self.loss.value}")
         if self.prior_weight == 0:
-            for name in ("prior_threshold", "prior_teacher", "prior_schedule", "prior_ema_decay"):
+            for name in _OF_THE_PRIOR:
                 if getattr(self, name) != getattr(defaults, name):
                     idle.append(f"{name}={_plain_value(getattr(self, name))} has no effect while prior_weight is 0")
-        elif self.prior_ema_decay != defaults.prior_ema_decay and self.prior_teacher is not PriorTeacher.EMA:
+            return tuple(idle)
+        if self.prior_ema_decay != defaults.prior_ema_decay and self.prior_teacher is not PriorTeacher.EMA:
             idle.append(f"prior_ema_decay={self.prior_ema_decay} has no effect while prior_teacher is base")
+        if self.prior_decay is PriorDecay.CONSTANT and self.prior_decay_start != defaults.prior_decay_start:
+            idle.append(f"prior_decay_start={self.prior_decay_start} has no effect while prior_decay is constant")
+        if self.prior_exclusive and self.prior_threshold == 0:
+            idle.append("prior_exclusive=True has no effect while prior_threshold is 0")
         return tuple(idle)
+
+
+_OF_THE_PRIOR = (
+    "prior_threshold", "prior_teacher", "prior_schedule", "prior_ema_decay", "prior_min_t", "prior_decay",
+    "prior_decay_start", "prior_warmup_steps", "prior_exclusive",
+)  # fmt: skip
 
 
 def _plain_value(value: object) -> object:
@@ -151,7 +186,13 @@ PRESETS: dict[str, MaskLossSettings] = {
     "person": MaskLossSettings(gamma=0.7, min_weight=0.05),
     "face": MaskLossSettings(gamma=1.5, min_weight=0.0),
     "style": MaskLossSettings(gamma=0.5, min_weight=0.1),
+    "person_prior": MaskLossSettings(gamma=0.7, prior_weight=1.0, prior_threshold=0.1, prior_exclusive=True),
+    "person_prior_gated": MaskLossSettings(
+        gamma=0.7, prior_weight=1.0, prior_threshold=0.1, prior_exclusive=True, prior_min_t=0.3
+    ),
 }
+"""Settings by name. `person_prior` is what the reference system's guide of February 2026 recommends for a person with
+prior preservation; `person_prior_gated` that with the timestep gate where it says to start, at timestep 300."""
 
 
 def transform_weights(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:

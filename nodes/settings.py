@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import mask_weights
-from ..core.mask_weights import LossKind, Normalization, PriorSchedule, PriorTeacher
+from ..core.mask_weights import LossKind, Normalization, PriorDecay, PriorSchedule, PriorTeacher
 from ..core.train.config import Algorithm, LoraConfig, OptimizerConfig, Schedule
 from ..core.train.optimizers import OptimizerName, parse_optimizer_args
 from .checks import verdict
@@ -42,6 +42,11 @@ class MaskLossSettings(Node):
                 "prior_teacher": COMBO(PriorTeacher, "The base model, or the LoRA's own moving average."),
                 "prior_schedule": COMBO(PriorSchedule, "prior_weight as it is, rising to it, or falling from it to 0."),
                 "prior_ema_decay": FLOAT(0.999, 0, 0.99999, 0.00001, "How slowly the ema teacher follows, per step."),
+                "prior_min_t": FLOAT(0.0, 0, 0.99, 0.01, "Prior preservation acts above this t alone; 0 = at every t."),
+                "prior_decay": COMBO(PriorDecay, "How prior_weight falls to 0 at t = 0, below prior_decay_start."),
+                "prior_decay_start": FLOAT(0.3, 0.01, 1, 0.01, "The t below which prior_decay lets it fall."),
+                "prior_warmup_steps": INT(0, 0, 1_000_000, "Steps in which prior_weight rises from 0; 0 = off."),
+                "prior_exclusive": BOOLEAN(False, "With prior_threshold: what is held outside is not learnt."),
             }
         }
 
@@ -73,6 +78,11 @@ class MaskLossSettings(Node):
         prior_teacher: str = "base",
         prior_schedule: str = "constant",
         prior_ema_decay: float = 0.999,
+        prior_min_t: float = 0.0,
+        prior_decay: str = "constant",
+        prior_decay_start: float = 0.3,
+        prior_warmup_steps: int = 0,
+        prior_exclusive: bool = False,
     ) -> tuple[mask_weights.MaskLossSettings]:
         return (
             mask_weights.MaskLossSettings(
@@ -91,6 +101,11 @@ class MaskLossSettings(Node):
                 prior_teacher=PriorTeacher(prior_teacher),
                 prior_schedule=PriorSchedule(prior_schedule),
                 prior_ema_decay=prior_ema_decay,
+                prior_min_t=prior_min_t,
+                prior_decay=PriorDecay(prior_decay),
+                prior_decay_start=prior_decay_start,
+                prior_warmup_steps=prior_warmup_steps,
+                prior_exclusive=prior_exclusive,
             ),
         )
 
@@ -98,7 +113,10 @@ class MaskLossSettings(Node):
 class MaskLossSettingsPreset(Node):
     TITLE = "Mask Loss Preset"
     CATEGORY = "MaskLoss/Train"
-    DESCRIPTION = "person: gamma 0.7, floor 0.05. face: 1.5 and 0. style: 0.5 and 0.1."
+    DESCRIPTION = (
+        "person: gamma 0.7, floor 0.05. face: 1.5 and 0. style: 0.5 and 0.1. person_prior: 0.7 and 0, with the "
+        "background held to the base model."
+    )
     SEARCH_ALIASES = ("masked loss", "mask weighted loss", "masked training")
     RETURN_TYPES = (LOSS_SETTINGS,)
     RETURN_NAMES = ("mask_loss",)

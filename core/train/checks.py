@@ -20,6 +20,7 @@ from .denoiser import Denoiser, Family
 from .metrics import LossPoint
 from .order import stream_seed
 from .recipe import TrainingRecipe
+from .window import timesteps
 
 _RULE = "=" * 60
 _LOW_COVERAGE = 0.02
@@ -84,7 +85,19 @@ def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> 
     _check_masks(split.training, masked, settings)
     _check_something_counts(split.training, settings)
     _warn_of_masks(split.training, settings)
-    return [banner(split.training, settings)]
+    return [banner(split.training, settings), *_prior_note(denoiser, settings, config)]
+
+
+def _prior_note(denoiser: Denoiser, settings: MaskLossSettings, config: TrainConfig) -> list[str]:
+    """How often a gated teacher is run, which is what prior preservation costs."""
+    if settings.prior_weight == 0 or settings.prior_min_t == 0:
+        return []
+    t = timesteps((torch.arange(1000, dtype=torch.float64) + 0.5) / 1000, config, denoiser)
+    fraction = float((t > settings.prior_min_t).float().mean())
+    note = f"Prior preservation: the teacher is run for {fraction:.0%} of samples (t above {settings.prior_min_t:g})."
+    if fraction == 0:
+        warn(f"{note} It does nothing so: lower prior_min_t, or set prior_weight to 0.")
+    return [note]
 
 
 def banner(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> str:
@@ -104,6 +117,9 @@ def banner(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> str:
         f"  prior_threshold: {settings.prior_threshold:g}",
         f"  prior_teacher: {settings.prior_teacher.value}  prior_schedule: {settings.prior_schedule.value}"
         f"  prior_ema_decay: {settings.prior_ema_decay:g}",
+        f"  prior_min_t: {settings.prior_min_t:g}  prior_decay: {settings.prior_decay.value}"
+        f" (start {settings.prior_decay_start:g})  prior_warmup_steps: {settings.prior_warmup_steps}"
+        f"  prior_exclusive: {settings.prior_exclusive}",
         "-" * 60,
         f"  Mask sources: alpha={alpha}, file={file}, none={none}",
         f"  coverage: {coverage(entries):.1%} (mean weight of all items)",

@@ -1,4 +1,4 @@
-"""Prior preservation in time: who the teacher is, and how much it counts in a step.
+"""Prior preservation in time: who the teacher is, and how much it counts in a step and at a timestep.
 
 What lies outside the mask is held to the teacher's prediction for the same noise and timestep. The base model is the
 model without the adapter. The ema teacher is the model with the moving average of the adapter, which starts as the base
@@ -7,11 +7,13 @@ model and follows slowly: it holds back what changes fast, and lets the outside 
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, ExitStack
 
 import torch
 
-from ..mask_weights import MaskLossSettings, PriorSchedule, PriorTeacher
+from ..errors import unhandled_choice
+from ..mask_weights import MaskLossSettings, PriorDecay, PriorSchedule, PriorTeacher
 from .adapters import LoraAdapters
 from .updates import MovingAverage
 
@@ -60,4 +62,20 @@ def prior_weight_at(settings: MaskLossSettings, step: int, steps: int) -> float:
         PriorSchedule.RISE: (step + 1) / steps,
         PriorSchedule.FALL: 1.0 - step / steps,
     }[settings.prior_schedule]
-    return settings.prior_weight * factor
+    warm_up = min(1.0, step / settings.prior_warmup_steps) if settings.prior_warmup_steps > 0 else 1.0
+    return settings.prior_weight * factor * warm_up
+
+
+def prior_factors(settings: MaskLossSettings, t_B: torch.Tensor) -> torch.Tensor:
+    """(B,) float32 in [0, 1]: by what prior preservation's weight is multiplied in samples of t: 0 up to `prior_min_t`,
+    else, with s = min(t / prior_decay_start, 1): 1 (constant), s (linear), or (1 − cos πs) / 2 (cosine)."""
+    risen_B = (t_B.float() / settings.prior_decay_start).clamp(0.0, 1.0)
+    if settings.prior_decay is PriorDecay.CONSTANT:
+        factors_B = torch.ones_like(risen_B)
+    elif settings.prior_decay is PriorDecay.LINEAR:
+        factors_B = risen_B
+    elif settings.prior_decay is PriorDecay.COSINE:
+        factors_B = 0.5 - 0.5 * torch.cos(math.pi * risen_B)
+    else:
+        raise unhandled_choice(settings.prior_decay)
+    return torch.where(t_B > settings.prior_min_t, factors_B, 0.0) if settings.prior_min_t > 0 else factors_B

@@ -27,6 +27,14 @@ LORA_SUFFIX = ".safetensors"
 _SAMPLE = re.compile(r"step_(\d{6,})\.png")
 
 
+_ADDED_LATER = frozenset(
+    f"mask_loss.{name}"
+    for name in ("prior_min_t", "prior_decay", "prior_decay_start", "prior_warmup_steps", "prior_exclusive")
+)
+"""Settings that older runs do not have: part of a run's identity only where they are not at their default, so that
+those runs go on."""
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """The files of one run, all beside each other: `<output>.safetensors`, `.state`, `.jsonl`, numbered LoRAs, sample
@@ -109,9 +117,10 @@ def run_identity(model: str, recipe: TrainingRecipe) -> Identity:
     groups: list[tuple[str, Any]] = [("mask_loss", recipe.settings)] if recipe.settings else []
     groups += [("lora", recipe.lora), ("optimizer", recipe.optimizer), ("train", recipe.config)]
     for group, values in groups:
-        for name, value in dataclasses.asdict(values).items():
-            if (group, name) not in {("train", "steps"), ("train", "on_existing")}:
-                identity[f"{group}.{name}"] = value.value if isinstance(value, Enum) else value
+        for field in dataclasses.fields(values):
+            key, value = f"{group}.{field.name}", getattr(values, field.name)
+            if key not in {"train.steps", "train.on_existing"} and not (key in _ADDED_LATER and value == field.default):
+                identity[key] = value.value if isinstance(value, Enum) else value
     return identity
 
 

@@ -94,10 +94,12 @@ def micro_batch_loss(
     rules = settings or MaskLossSettings()
     clean = denoiser.normalise(micro.raw_BCThw.to(device))
     noise, t = micro.noise_BCThw.to(device), micro.t_B.to(device)
+    taught = _taught_samples(micro) if prior_weight > 0 else []
     teacher_residual = prior = None
-    if prior_weight > 0:
+    if taught:
+        text = [micro.text[index] for index in taught]
         with model.teacher.forward_context(), autocast_context(denoiser, model.dtype):
-            teacher_residual = denoiser.predict(clean, noise, t, micro.text, False)
+            teacher_residual = denoiser.predict(clean[taught], noise[taught], t[taught], text, False)
     model.adapters.set_dropout_seeds(micro.dropout_seeds)
     with autocast_context(denoiser, model.dtype):
         residual = denoiser.predict(clean, noise, t, micro.text, model.checkpoint)
@@ -106,15 +108,20 @@ def micro_batch_loss(
     loss = numerator / float(window.normaliser)  # a number, because the normaliser is float64, which Apple GPUs lack
     if teacher_residual is not None:
         # Both residuals are against the same target, so their difference is that of the two predictions.
-        drift = elementwise_error(residual - teacher_residual, rules)
-        prior = unnormalised_loss(drift, micro.prior_B1Thw.to(device), Normalization.PER_SAMPLE) / float(
-            window.prior_normaliser
-        )
+        drift = elementwise_error(residual[taught] - teacher_residual, rules)
+        region, scale = micro.prior_B1Thw[taught].to(device), micro.prior_scale_B[taught].to(device)
+        # Samples in which it does not act stay in the count, so that the others weigh no more beside them.
+        prior = unnormalised_loss(drift, region, Normalization.PER_SAMPLE, scale) / float(window.prior_normaliser)
         loss = loss + prior_weight * prior
     finite = torch.isfinite(error.detach().sum(dim=(1, 2, 3, 4))).tolist()
     non_finite = tuple(entry.name for entry, good in zip(micro.entries, finite, strict=True) if not good)
     drifted = None if prior is None else float(prior.detach())
     return MicroResult(loss, region_sums(error, micro.mask_B1Thw.to(device)), non_finite, drifted)
+
+
+def _taught_samples(micro: MicroBatch) -> list[int]:
+    """Which samples have something that prior preservation acts on; the teacher is run on them alone."""
+    return (micro.prior_B1Thw.flatten(1).any(dim=1) & (micro.prior_scale_B > 0)).nonzero().flatten().tolist()
 
 
 def region_sums(error_BCThw: torch.Tensor, mask_B1Thw: torch.Tensor) -> RegionSums:

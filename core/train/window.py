@@ -23,6 +23,7 @@ from ..mask_weights import MaskLossSettings, Normalization, area_scale, prior_re
 from .config import TimestepSampling, TrainConfig
 from .denoiser import Denoiser, Family
 from .order import Occurrence, stream_seed
+from .prior import prior_factors
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,8 @@ class MicroBatch:
 
     `raw` are the unnormalised latents, `text` each sample's caption or the empty one, and what an image-to-video model
     is given. `mask` is the cached mask (after invert), `weights` what the loss uses, `prior` the
-    region held to the base model (all zero when prior preservation is off), `scale_B` a factor of each sample's loss.
+    region held to the base model (all zero when prior preservation is off), `scale_B` a factor of each sample's loss,
+    `prior_scale_B` one of its prior loss.
     """
 
     entries: tuple[CacheEntry, ...]
@@ -44,6 +46,7 @@ class MicroBatch:
     weights_B1Thw: torch.Tensor
     prior_B1Thw: torch.Tensor
     scale_B: torch.Tensor
+    prior_scale_B: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +120,7 @@ def plan_micro_batch(
     )
     return MicroBatch(
         chosen, latents, text, noise, t_B, seeds,
-        weighed.mask_B1Thw, weighed.weights_B1Thw, weighed.prior_B1Thw, weighed.scale_B,
+        weighed.mask_B1Thw, weighed.weights_B1Thw, weighed.prior_B1Thw, weighed.scale_B, weighed.prior_scale_B,
     )  # fmt: skip
 
 
@@ -129,6 +132,7 @@ class SampleWeights:
     weights_B1Thw: torch.Tensor
     prior_B1Thw: torch.Tensor
     scale_B: torch.Tensor
+    prior_scale_B: torch.Tensor
 
 
 def weigh_samples(
@@ -146,6 +150,7 @@ def weigh_samples(
     `settings` every weight is 1.
     """
     ones = torch.ones_like(cached_B1Thw)
+    prior_scale = torch.ones(len(cached_B1Thw))
     if settings is None:
         mask, weights, prior, scale = cached_B1Thw, ones, torch.zeros_like(cached_B1Thw), torch.ones(len(cached_B1Thw))
     else:
@@ -155,11 +160,14 @@ def weigh_samples(
         weights = torch.where(masked, transform_weights(cached_B1Thw, settings), ones)
         nothing = torch.zeros_like(cached_B1Thw)
         region = prior_region(cached_B1Thw, weights, settings) if settings.prior_weight > 0 else nothing
-        prior = torch.where(masked, region, nothing)
+        prior_scale = prior_factors(settings, t_B)
+        prior = torch.where(masked & (prior_scale > 0).reshape(-1, 1, 1, 1, 1), region, nothing)
+        if settings.prior_exclusive and settings.prior_threshold > 0:
+            weights = weights * (1.0 - prior)
         scale = torch.where(masked_B, area_scale(cached_B1Thw, settings), torch.ones(len(cached_B1Thw)))
     if config.min_snr_gamma > 0:
         scale = scale * min_snr_weight(denoiser, t_B, config.min_snr_gamma)
-    return SampleWeights(mask, weights, prior, scale)
+    return SampleWeights(mask, weights, prior, scale, prior_scale)
 
 
 def load_conditioning(

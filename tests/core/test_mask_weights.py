@@ -171,4 +171,11 @@ def test_presets_are_the_recommended_values():
         "person": (0.7, 0.05),
         "face": (1.5, 0.0),
         "style": (0.5, 0.1),
+        "person_prior": (0.7, 0.0),
+        "person_prior_gated": (0.7, 0.0),
     }
+    held = PRESETS["person_prior"]
+    # The reference system's guide: weight 1.0, mask threshold 0.1, per-sample normalisation; its code adds that target
+    # and prior do not overlap.
+    assert (held.prior_weight, held.prior_threshold, held.prior_exclusive) == (1.0, 0.1, True)
+    assert held.normalization is Normalization.PER_SAMPLE

@@ -93,7 +93,8 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "",
         "gamma=1.0 min_weight=0.0 blur=0 invert=False probability=1.0 normalization='per_sample' loss='mse' "
         "huber_delta=1.0 area_beta=0.0 prior_weight=0.0 prior_threshold=0.0 strict=False "
-        "prior_teacher='base' prior_schedule='constant' prior_ema_decay=0.999",
+        "prior_teacher='base' prior_schedule='constant' prior_ema_decay=0.999 prior_min_t=0.0 prior_decay='constant' "
+        "prior_decay_start=0.3 prior_warmup_steps=0 prior_exclusive=False",
         ("MASKLOSS_LOSS",),
     ),
     "MaskLossSettingsPreset": ("", "preset*='person'", ("MASKLOSS_LOSS",)),

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OptimizerConfig
 from maskloss.core.train.loop import TrainResult
@@ -47,6 +48,19 @@ class Watcher(SilentObserver):
         self.points.append(point)
         if point.step == self._stop_after:
             raise Stop
+
+
+class Recording(DemoDenoiser):
+    """Keeps what it is asked and what it answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[tuple[object, ...], torch.Tensor]] = []
+
+    def predict(self, clean, noise, t, text, checkpoint):
+        difference = super().predict(clean, noise, t, text, checkpoint)
+        self.calls.append(((clean, noise, t, text, False), difference.detach()))
+        return difference
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import pytest
 import torch
@@ -16,23 +17,10 @@ from maskloss.core.train.order import stream_seed
 from maskloss.core.train.prior import Teacher, prior_weight_at
 from maskloss.core.train.state import load_state
 
-from .runs import LORA, SIZE, Stop, Watcher, assert_same, distance, half
+from .runs import LORA, SIZE, Recording, Stop, Watcher, assert_same, distance, half
 
 EMA = MaskLossSettings(prior_weight=2.0, prior_teacher=PriorTeacher.EMA, prior_ema_decay=0.75)
 FAST = OptimizerConfig(learning_rate=1e-2)
-
-
-class Recording(DemoDenoiser):
-    """Keeps what it is asked and what it answers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[tuple[object, ...], torch.Tensor]] = []
-
-    def predict(self, clean, noise, t, text, checkpoint):
-        difference = super().predict(clean, noise, t, text, checkpoint)
-        self.calls.append(((clean, noise, t, text, False), difference.detach()))
-        return difference
 
 
 def adapters_at_the_start(denoiser: DemoDenoiser | None = None) -> LoraAdapters:
@@ -55,7 +43,8 @@ def adapter_after(run, tmp_path, steps: int, settings: MaskLossSettings) -> list
     return load_state(tmp_path / f"after-{steps}.state").adapter
 
 
-def test_the_ema_teacher_answers_with_the_average_of_the_adapters_so_far(run, tmp_path):
+def test_the_ema_teacher_answers_with_the_average_of_the_adapters_so_far(run, make_cache, tmp_path):
+    run = functools.partial(run, on=make_cache([("a", SIZE, half()), ("b", SIZE, half())]))
     denoiser = Recording()
     run("whole", EMA, steps=4, optimizer=FAST, denoiser=denoiser)
     # The teacher's forward pass comes first: it swaps the average in for the parameters that the backward pass needs.

@@ -126,7 +126,7 @@ def test_black_and_white_masks_with_prior_preservation(run, make_cache, normaliz
     assert distance(one, two) == 0
 
 
-def test_prior_asks_the_base_with_the_same_noise_and_time(run):
+def test_prior_asks_the_base_with_the_same_noise_and_time(run, make_cache):
     calls: list[tuple[tuple[torch.Tensor, ...], torch.Tensor, bool]] = []
 
     class Recording(DemoDenoiser):
@@ -135,7 +135,8 @@ def test_prior_asks_the_base_with_the_same_noise_and_time(run):
             calls.append(((clean, noise, t), difference.detach(), difference.requires_grad))
             return difference
 
-    run(settings=MaskLossSettings(prior_weight=1.0), denoiser=Recording(), steps=3)
+    masked = make_cache([("a", SIZE, half()), ("b", SIZE, half())])
+    run(settings=MaskLossSettings(prior_weight=1.0), denoiser=Recording(), steps=3, on=masked)
     assert len(calls) == 6
     for base, student in zip(calls[::2], calls[1::2], strict=True):
         assert all(torch.equal(mine, its) for mine, its in zip(student[0], base[0], strict=True))
