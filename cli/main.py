@@ -1,4 +1,4 @@
-"""The `maskloss` command: run, submit, doctor, models, scores, cache, lora."""
+"""The `maskloss` command: run, submit, doctor, models, scores, cache, lora, corrections."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..core.errors import UserError
 from ..core.warning import collect_warnings
+from .corrections_parser import add_corrections
 
 EXIT_OK, EXIT_OURS, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -133,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="NAME",
             help="what the LoRA is for, such as flux-2, where it does not say",
         )
+    add_corrections(commands)
     return parser
 
 

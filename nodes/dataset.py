@@ -18,6 +18,7 @@ from ..core.report.previews import dataset_sheet
 from ..core.video.clips import FrameExtraction, VideoSettings, parse_target_frames
 from ..core.warning import given_warnings
 from .checks import verdict
+from .corrections import corrected, digest_corrections
 from .node import Node
 from .results import as_json, digest_folders, with_pictures, with_report
 from .sockets import (
@@ -93,7 +94,8 @@ class MaskLossLoadDataset(Node):
     ) -> str:
         # Subfolders of the other three are always read.
         beside = digest_folders((mask_directory, caption_directory, control_directory))
-        return digest_folders((directory,), recursive is not False) + beside
+        by_hand = digest_corrections(directory, recursive)
+        return digest_folders((directory,), recursive is not False) + beside + by_hand
 
     def run(
         self,
@@ -138,7 +140,8 @@ class MaskLossLoadDataset(Node):
             folder_repeats=folder_repeats,
         )
         dataset, report = scan_dataset(config, _masks_follow())
-        return with_report((_take_shard(dataset), as_json(report.to_json())), report.messages())
+        dataset, messages = corrected(dataset)
+        return with_report((_take_shard(dataset), as_json(report.to_json())), [*report.messages(), *messages])
 
 
 class MaskLossLoadDatasetConfig(Node):
@@ -161,13 +164,14 @@ class MaskLossLoadDatasetConfig(Node):
         except UserError as error:
             # The run will say so; here it only has to differ from a file that is right.
             return str(error)
-        return listing_digest(list(config.sources))
+        return listing_digest(list(config.sources)) + digest_corrections(None, None)
 
     def run(self, path: str) -> dict[str, Any]:
         folders = current_host().folders()
         config = read_config(resolve_read(folders, path, "path", PathKind.FILE), folders)
         dataset, report = scan_config(config, _masks_follow())
-        return with_report((_take_shard(dataset), as_json(report)), report["messages"])
+        dataset, messages = corrected(dataset)
+        return with_report((_take_shard(dataset), as_json(report)), [*report["messages"], *messages])
 
 
 class MaskLossMergeDatasets(Node):

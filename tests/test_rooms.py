@@ -16,7 +16,8 @@ COMFYUI = {"comfy", "comfy_execution", "comfy_extras", "comfy_api", "folder_path
 # Rooms of core that know fewer than the others: all that each may import of this pack, beside itself.
 NARROW = {
     "autograd": set(),
-    "dataset": {"people", "photo", "video"},
+    "corrections": set(),
+    "dataset": {"corrections", "people", "photo", "video"},
     "masks": {"dataset", "parts", "people", "segmenters", "video"},
     "people": set(),
     "photo": set(),

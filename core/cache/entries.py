@@ -18,7 +18,7 @@ _CLIP = re.compile(r"_\d{5}-\d{3,}$")
 @dataclass(frozen=True)
 class Source:
     """A file that an entry was made from, as it was then; a mask may be a folder. `role` is image (or video), mask,
-    caption or control."""
+    correction, caption or control."""
 
     role: str
     path: Path

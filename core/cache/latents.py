@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..dataset.corrected import correction_messages
 from ..dataset.files import check_case
 from ..dataset.items import Dataset, MaskOrigin
 from ..dataset.load import check_required
@@ -63,6 +64,7 @@ def cache_latents(
         check_required(item)
     sweep(directory)
     rules = CachingRules(encoder, directory, settings)
+    corrected = correction_messages(dataset.items)
     plans: list[ItemPlan] = []
     for item in dataset.items:
         progress.update(0, len(dataset.items), f"looking at {item.name}")
@@ -80,10 +82,12 @@ def cache_latents(
     index = CacheIndex(encoder.architecture, encoder.identity, entries)
     if shard is None:
         index = _write_whole_index(directory, index)
-        return open_index(directory, index), _report(plans, entries, orphan_files(directory, entries), directory)
+        report = _report(plans, entries, orphan_files(directory, entries), directory)
+        report["messages"] += corrected
+        return open_index(directory, index), report
     missing = finish_shard(directory, shard, job, index)
     report = _report(plans, entries, (), directory)
-    report["messages"] = [*shard_messages(shard, len(entries), missing, directory), *report["messages"]]
+    report["messages"] = [*shard_messages(shard, len(entries), missing, directory), *report["messages"], *corrected]
     return LatentCache(directory, index.architecture, index.encoder, entries, is_shard=True), report
 
 

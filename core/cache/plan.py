@@ -212,6 +212,7 @@ def _plan_entry(
     hashes = {source.role: source.sha256 for source in sources}
     clip_frames = () if clip is None else (clip.frames,)
     crop = () if place.cut is None else (f"crop {place.cut}",)
+    corrected = (f"correction {hashes['correction']}",) if "correction" in hashes else ()
     given = ("image_conditioning",) if settings.image_conditioning else ()
     latent_fingerprint = fingerprint_of(
         FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, settings.one_frame, hashes.get("control", ""),
@@ -224,7 +225,7 @@ def _plan_entry(
     read_key = mask_read.rpartition(" ")[2]
     mask_fingerprint = fingerprint_of(
         FORMAT_VERSION, alpha, hashes.get("mask", ""), settings.storage.value, size, bucket, settings.one_frame,
-        *clip_frames, *((read_key,) if read_key else ()), *crop,
+        *clip_frames, *((read_key,) if read_key else ()), *crop, *corrected,
     )  # fmt: skip
     action, kept = Action.ENCODE, None
     if header is not None:
@@ -270,13 +271,11 @@ def _trim_header(header: EntryHeader) -> EntryHeader:
 
 def _read_kept_header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
     """The header of the existing file, None if its latent cannot be kept."""
-    if not path.exists():
-        return None
     try:
-        header = read_header(path)
+        header = read_header(path) if path.exists() else None
     except CacheError:
         return None  # damaged: it is made again
-    return header if header.metadata.get(LATENT_FINGERPRINT) == latent_fingerprint else None
+    return header if header is not None and header.metadata.get(LATENT_FINGERPRINT) == latent_fingerprint else None
 
 
 def has_mask_facts(metadata: Mapping[str, str]) -> bool:
@@ -289,10 +288,11 @@ def has_mask_facts(metadata: Mapping[str, str]) -> bool:
 
 
 def _source_paths(item: DatasetItem, one_frame: OneFrame | None) -> dict[str, Path]:
-    """The item's files by their role."""
+    """By their role."""
     paths = {
         "image": item.media_path,
         "mask": item.mask_path,
+        "correction": item.correction_path,
         "caption": item.caption_path,
         "control": None if one_frame is None else item.control_path,
     }

@@ -70,7 +70,8 @@ class DatasetItem:
     `tiers_path` is the mask of everyone in the picture, from before one person was kept; `person` says who was kept.
     `mask_meaning` and `tiers_meaning` are how these two files are read: brightness where a step of ours wrote them.
     `tier_values` are those that the dataset's masks are known to have; a lossy mask video is brought back to them.
-    With `crop` it is a part of its files, and its name ends in what that shows: "anna~face".
+    With `crop` it is a part of its files, and its name ends in what that shows: "anna~face". `correction_path` is what
+    somebody painted over its mask, of all of its photograph; the weights that are trained with have it in them.
     """
 
     name: str
@@ -87,6 +88,7 @@ class DatasetItem:
     tiers_meaning: MaskMeaning = MaskMeaning.AUTO
     tier_values: tuple[int, ...] = USUAL_TIERS
     crop: Crop | None = None
+    correction_path: Path | None = None
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.name).parts

@@ -1,8 +1,8 @@
 """Reading one item: its pixels, and its weights by the mask policy.
 
 Photographs: alpha → file → none. An all-opaque alpha yields to a mask file; where there is none, it counts as full
-weight from alpha. Videos: file → none, their alpha is not used. `_HW`, `_HWC`, `_THWC` pixel grid. Sizes are
-(width, height).
+weight from alpha. Over each lies what was corrected by hand. Videos: file → none, their alpha is not used. `_HW`,
+`_HWC`, `_THWC` pixel grid. Sizes are (width, height).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..alpha import uint8_to_weights
+from ..corrections.override import read_correction
 from ..errors import MaskMissingError
 from ..images import has_alpha, image_size, load_image, load_mask
 from ..mask_meaning import MaskMeaning
@@ -100,6 +101,19 @@ def _read_photograph(item: DatasetItem, least: Size | None) -> LoadedItem:
 
 
 def _read_whole(item: DatasetItem, least: Size | None) -> LoadedItem:
+    read = _read_uncorrected(item, least)
+    if item.correction_path is None:
+        return read
+    correction = read_correction(item.correction_path)
+    if read.weights_HW is None:
+        weights_HW = np.ones(correction.size[::-1], np.float32)
+    else:
+        weights_HW = fit_mask(read.weights_HW, correction.size, correction.size)
+    origin = MaskOrigin.FILE if read.origin is MaskOrigin.NONE else read.origin
+    return replace(read, weights_HW=correction.apply(weights_HW), origin=origin)
+
+
+def _read_uncorrected(item: DatasetItem, least: Size | None) -> LoadedItem:
     rgb_HWC, alpha_HW = load_image(item.media_path, least)
     opaque = alpha_HW is not None and bool((alpha_HW == 255).all())
     unused_alpha = alpha_HW is not None and not opaque and not item.settings.alpha_mask
@@ -111,9 +125,14 @@ def _read_whole(item: DatasetItem, least: Size | None) -> LoadedItem:
         weights_HW = uint8_to_weights(load_mask(item.mask_path, item.mask_meaning))
         check_mask_fits(item, image_size, (weights_HW.shape[1], weights_HW.shape[0]))
         return LoadedItem(rgb_HWC, weights_HW, MaskOrigin.FILE, unused_alpha)
-    if item.settings.require_mask:
+    if item.settings.require_mask and not _is_painted_everywhere(item):
         raise _mask_missing(item)
     return LoadedItem(rgb_HWC, None, MaskOrigin.NONE, unused_alpha)
+
+
+def _is_painted_everywhere(item: DatasetItem) -> bool:
+    """Whether a correction leaves nothing of a mask to be seen, so that none is missing."""
+    return item.correction_path is not None and bool(read_correction(item.correction_path).painted_HW.all())
 
 
 def load_clip(item: DatasetItem, clip: Clip, bucket: Size) -> LoadedClip:
@@ -239,7 +258,7 @@ def expected_origin(item: DatasetItem) -> MaskOrigin:
     """Where the weights will come from, by the headers alone; an alpha that turns out to be opaque yields to a file."""
     if item.settings.alpha_mask and not item.is_video and has_alpha(item.media_path):
         return MaskOrigin.ALPHA
-    return MaskOrigin.NONE if item.mask_path is None else MaskOrigin.FILE
+    return MaskOrigin.NONE if item.mask_path is None and item.correction_path is None else MaskOrigin.FILE
 
 
 def uses_mask_file(item: DatasetItem) -> bool:
@@ -262,7 +281,8 @@ def has_unused_alpha(item: DatasetItem) -> bool:
 
 def check_required(item: DatasetItem) -> None:
     """MaskMissingError when the item requires a mask and has no source of one; reads the header at most."""
-    if item.settings.require_mask and expected_origin(item) is MaskOrigin.NONE:
+    bare = expected_origin(replace(item, correction_path=None)) is MaskOrigin.NONE
+    if item.settings.require_mask and bare and not _is_painted_everywhere(item):
         raise _mask_missing(item)
 
 

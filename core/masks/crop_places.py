@@ -234,7 +234,8 @@ def _frames(clip: Clip | None) -> Sequence[int]:
 
 def _still(item: DatasetItem, tiers_path: Path | None, size: Size) -> tuple[np.ndarray, np.ndarray]:
     """Tiers and weights of a photograph at its size, which is decoded only where they are in its alpha."""
-    if item.mask_path is not None and expected_origin(item) is MaskOrigin.FILE:
+    is_file = item.mask_path is not None and expected_origin(item) is MaskOrigin.FILE
+    if is_file and item.mask_path is not None and item.correction_path is None:
         tiers_HW = load_mask(item.mask_path, item.mask_meaning)
         weights_HW = fit_mask(uint8_to_weights(tiers_HW), size, size)
     else:

@@ -106,11 +106,13 @@ class Keeping:
 
     def _read_coverage(self) -> tuple[float, float]:
         """Of the mask that lies at the target: the fraction that has any weight, and the mean weight."""
-        mask_HW = np.asarray(load_item(with_mask(self._item, self._target, None, by_hand=True)).weights_HW)
+        bare = replace(self._item, correction_path=None)
+        mask_HW = np.asarray(load_item(with_mask(bare, self._target, None, by_hand=True)).weights_HW)
         return float((mask_HW > 0).mean()), float(mask_HW.mean(dtype=np.float64))
 
     def _make(self) -> dict[str, object]:
-        loaded = load_item(self._item)
+        # What was corrected by hand lies over the result, not under it.
+        loaded = load_item(replace(self._item, correction_path=None))
         decision: PersonDecision | None = None
         if self._given is not None:
             instance_HW = read_instance(self._given, self._item, loaded.size)

@@ -100,6 +100,7 @@ def _plan(item: DatasetItem, output_directory: Path, ledger: Ledger, skip_existi
         STEP, hash_of(item.media_path), item.settings.alpha_mask,
         mask_digest(item, item.mask_path, item.mask_meaning), item.caption,
         *conversion_of(item.media_path), *(() if (cut := item.rectangle()) is None else (f"crop {cut}",)),
+        *(() if item.correction_path is None else (f"correction {hash_of(item.correction_path)}",)),
     )  # fmt: skip
     state = ledger.state(item.name, target, fingerprint)
     if skip_existing and target.exists():
@@ -171,6 +172,7 @@ def _merged_item(plan: _Plan) -> DatasetItem:
         item,
         media_path=plan.target,
         mask_path=None,
+        correction_path=None,
         settings=replace(plan.item.settings, alpha_mask=True),
         caption_path=plan.caption_target if there else plan.item.caption_path,
     )

@@ -182,7 +182,7 @@ def _dataset_cell(item: DatasetItem, left_out: str | None) -> tuple[np.ndarray, 
     if left_out is not None:
         # Nothing of its mask counts any more.
         bare = replace(item.settings, alpha_mask=False, require_mask=False)
-        item = replace(item, mask_path=None, settings=bare)
+        item = replace(item, mask_path=None, correction_path=None, settings=bare)
     shown = _clip_ends(item) if item.is_video else [load_item(item)]
     cell_HWC = side_by_side([_draw_weights(loaded) for loaded in shown], len(shown))
     lines = [item.name]

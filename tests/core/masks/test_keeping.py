@@ -1,10 +1,12 @@
 """What is there already is found out, and only what is missing is made."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from maskloss.core.corrections.override import Correction, write_correction
 from maskloss.core.dataset.items import DatasetItem, LoadSettings, MaskOrigin
 from maskloss.core.dataset.load import load_item
 from maskloss.core.errors import DatasetError
@@ -164,3 +166,20 @@ def test_a_mask_edited_before_hair_was_noted_stays(step: Step, apart: DatasetIte
     Image.fromarray(edited).save(step.out / "apart.png")
     assert step(_with_hair(apart))[1]["items"][0]["state"] == "kept"
     assert (load_mask(step.out / "apart.png") == 7).all()
+
+
+def test_a_correction_lies_over_what_is_kept_and_not_under_it(step: Step, group: DatasetItem, tmp_path: Path) -> None:
+    size = load_item(group).size
+    step(group)
+    before = load_mask(step.out / f"{group.name}.png")
+    painted_HW = np.zeros(size[::-1], bool)
+    painted_HW[:10] = True
+    write_correction(tmp_path / "hand.png", Correction(np.full(size[::-1], 80, np.uint8), painted_HW))
+    corrected = replace(group, correction_path=tmp_path / "hand.png")
+    dataset, report = step(corrected)
+    assert [row["state"] for row in report["items"]] == ["unchanged"]
+    assert np.array_equal(load_mask(step.out / f"{group.name}.png"), before)
+    step(corrected, rules=MatchRules(face_index=1))
+    weights_HW = load_item(dataset.items[0]).full_weights_HW
+    assert np.unique(weights_HW[:10]).tolist() == [np.float32(80 / 255)]
+    assert not np.isin(np.uint8(80), load_mask(step.out / f"{group.name}.png"))

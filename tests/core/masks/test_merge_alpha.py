@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from maskloss.core.corrections.override import Correction, write_correction
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
 from maskloss.core.dataset.load import load_item
 from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
@@ -188,3 +189,15 @@ def test_videos_pass_through_with_their_masks(tmp_path: Path, pair: DatasetItem,
     assert report["counts"]["passed through"] == 1
     assert report["messages"] == ["1 videos pass through as they are: alpha is for pictures, their masks stay files."]
     assert not list((tmp_path / "rgba").glob("clip*"))
+
+
+def test_a_correction_goes_into_the_alpha_once(tmp_path: Path, pair: DatasetItem) -> None:
+    merge_dataset_alpha(Dataset((pair,)), tmp_path / "rgba")
+    painted_HW = np.zeros((30, 40), bool)
+    painted_HW[:5] = True
+    write_correction(tmp_path / "hand.png", Correction(np.full((30, 40), 9, np.uint8), painted_HW))
+    corrected = replace(pair, correction_path=tmp_path / "hand.png")
+    merged, report = merge_dataset_alpha(Dataset((corrected,)), tmp_path / "rgba")
+    assert report["counts"]["written"] == 1
+    assert merged.items[0].correction_path is None
+    assert np.array_equal(load_item(merged.items[0]).full_weights_HW, load_item(corrected).full_weights_HW)

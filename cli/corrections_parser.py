@@ -1,0 +1,57 @@
+"""The arguments of `maskloss corrections`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_corrections(commands: Any) -> None:
+    """Add the command to the subparsers of `maskloss`."""
+    corrections = commands.add_parser("corrections", help="list, revert, export or import masks corrected by hand")
+    actions = corrections.add_subparsers(required=True, metavar="ACTION")
+    listed = actions.add_parser("list", help="say which photographs have one, and how much of them is painted")
+    listed.set_defaults(command=_list)
+    revert = actions.add_parser("revert", help="take corrections away: the masks under them count again")
+    revert.add_argument("photographs", type=Path, nargs="+", metavar="PHOTOGRAPH", help="as `list` names them")
+    revert.set_defaults(command=_revert)
+    export = actions.add_parser("export", help="copy all of them as PNG files: grey is the weight, alpha what counts")
+    export.add_argument("folder", type=Path, help="a new folder for the files")
+    export.set_defaults(command=_export)
+    imported = actions.add_parser("import", help="keep exported ones for the same photographs, also elsewhere")
+    imported.add_argument("folder", type=Path, help="the files")
+    imported.add_argument("photographs", type=Path, help="the folder of their photographs")
+    imported.add_argument("--replace", action="store_true", help="in place of corrections that are there")
+    imported.set_defaults(command=_import)
+    for action in (listed, revert, export, imported):
+        action.add_argument(
+            "--output", type=Path, default=Path(), metavar="DIR", help="ComfyUI's output folder, or that of `run`"
+        )
+
+
+# The imports are late, as in `main`.
+
+
+def _list(options: argparse.Namespace) -> None:
+    from .corrections import print_corrections
+
+    print_corrections(options.output)
+
+
+def _revert(options: argparse.Namespace) -> None:
+    from .corrections import revert
+
+    revert(options.output, options.photographs)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from .corrections import export
+
+    export(options.output, options.folder)
+
+
+def _import(options: argparse.Namespace) -> None:
+    from .corrections import import_
+
+    import_(options.output, options.folder, options.photographs, options.replace)

@@ -1,0 +1,93 @@
+"""Items find the corrections that were painted over their masks, and what was decided about them by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ..corrections.override import PaintedOver, note_of
+from ..corrections.store import CorrectionStore, Marks
+from ..first_names import first_names
+from ..warning import warn
+from .files import hash_of
+from .items import Dataset, DatasetItem, LeftOut, MaskOrigin
+from .load import expected_origin
+from .mask_facts import mask_digest
+
+LEFT_OUT_BY_HAND = "it was left out by hand"
+_ALPHA = "alpha"
+
+
+def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset, list[str]]:
+    """The dataset whose photographs have their corrections, without those that were left out by hand; and what is said
+    of them. A correction of another photograph of that name is not used, which is warned of. Videos have none.
+
+    ImageError and DatasetError where what is kept is damaged.
+    """
+    marks: dict[Path, Mapping[str, Marks]] = {}
+    items: list[DatasetItem] = []
+    left_out: list[LeftOut] = []
+    changed: list[str] = []
+    corrected = 0
+    for item in dataset.items:
+        folder = item.media_path.parent
+        if folder not in marks:
+            marks[folder] = store.marks(folder)
+        if marks[folder].get(item.media_path.name, Marks()).left_out:
+            left_out.append(LeftOut(item, LEFT_OUT_BY_HAND))
+            continue
+        path = None if item.is_video else store.find(item.media_path)
+        if path is not None:
+            note = note_of(path)
+            if note is not None and note.photograph != hash_of(item.media_path):
+                changed.append(item.name)
+            else:
+                item = replace(item, correction_path=path)
+                corrected += 1
+        items.append(item)
+    messages = [f"{corrected} masks are corrected by hand."] if corrected else []
+    if left_out:
+        messages.append(
+            f"{len(left_out)} items are left out by hand: {first_names([left.item.name for left in left_out])}."
+        )
+    if changed:
+        messages.append(
+            warn(
+                f"{len(changed)} photographs are others than those whose masks were corrected under these names, so "
+                f"the corrections are not used: {first_names(changed)}. Paint them again, or revert them."
+            )
+        )
+    return replace(dataset, items=tuple(items), left_out=(*dataset.left_out, *left_out)), messages
+
+
+def painted_over(item: DatasetItem) -> PaintedOver:
+    """What a correction of the item lies over now. Errors as `mask_facts`."""
+    photograph = hash_of(item.media_path)
+    origin = expected_origin(replace(item, correction_path=None))
+    base = _ALPHA if origin is MaskOrigin.ALPHA else mask_digest(item, item.mask_path, item.mask_meaning)
+    return PaintedOver(photograph, base, str(item.media_path.absolute()))
+
+
+def has_other_base(item: DatasetItem) -> bool:
+    """Whether the mask under the item's correction is another one than it was painted over. Errors as
+    `painted_over`."""
+    note = None if item.correction_path is None else note_of(item.correction_path)
+    return note is not None and note.base != painted_over(item).base
+
+
+def correction_messages(items: Iterable[DatasetItem]) -> list[str]:
+    """What is said of a dataset's corrections where their masks are used; crops share that of their photograph."""
+    corrected = {item.media_path: item for item in items if item.correction_path is not None}
+    if not corrected:
+        return []
+    messages = [f"{len(corrected)} masks are corrected by hand."]
+    other = [item.name for item in corrected.values() if has_other_base(item)]
+    if other:
+        messages.append(
+            warn(
+                f"Under {len(other)} corrections lies another mask than they were painted over: {first_names(other)}. "
+                "They are used; look at them in the viewer, or revert them with `maskloss corrections revert`."
+            )
+        )
+    return messages

@@ -1,0 +1,102 @@
+"""`maskloss corrections` as a user types it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from maskloss.cli.main import EXIT_USER, main
+from maskloss.core.corrections.override import NO_REVISION, Correction, read_correction, write_correction
+from maskloss.core.corrections.store import CorrectionStore, Patch
+from maskloss.core.dataset.corrected import painted_over
+from maskloss.core.dataset.items import DatasetItem, LoadSettings
+from maskloss.core.images import save_image
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """a.png is corrected, in the output folder `out`; b.png is not."""
+    for seed, name in enumerate("ab"):
+        pixels = np.random.default_rng(seed).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+        save_image(tmp_path / f"photos/{name}.png", pixels)
+    path = tmp_path / "photos/a.png"
+    patch = Patch(0, 0, np.full((8, 6), 80, np.uint8), np.ones((8, 6), bool))
+    over = painted_over(DatasetItem("a", path, LoadSettings()))
+    store(tmp_path).paint(path, (12, 8), patch, over, NO_REVISION)
+    return tmp_path / "photos"
+
+
+def store(folder: Path, output: str = "out") -> CorrectionStore:
+    return CorrectionStore(folder / output / "maskloss/corrections")
+
+
+def run(folder: Path, *words: object, output: str = "out") -> int:
+    return main(["corrections", *map(str, words), "--output", str(folder / output)])
+
+
+def test_they_are_listed_and_reverted_one_by_one(
+    tmp_path: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "list") == 0
+    assert f"{photographs / 'a.png'}  50.0% painted\n1 corrections in" in capsys.readouterr().out
+    assert run(tmp_path, "revert", photographs / "b.png") == EXIT_USER
+    assert "b.png has no correction" in capsys.readouterr().err
+    assert run(tmp_path, "revert", photographs / "a.png") == 0
+    assert run(tmp_path, "list") == 0
+    assert "0 corrections in" in capsys.readouterr().out
+
+
+def test_a_photograph_that_is_gone_is_told(
+    tmp_path: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photographs / "a.png").unlink()
+    assert run(tmp_path, "list") == 0
+    assert "(the photograph is gone)" in capsys.readouterr().out
+
+
+def test_exported_ones_find_their_photographs_in_another_folder_under_other_names(
+    tmp_path: Path, photographs: Path
+) -> None:
+    assert run(tmp_path, "export", tmp_path / "files") == 0
+    shutil.copytree(photographs, tmp_path / "moved")
+    (tmp_path / "moved/a.png").rename(tmp_path / "moved/renamed.png")
+    assert run(tmp_path, "import", tmp_path / "files", tmp_path / "moved", output="other") == 0
+    found = store(tmp_path, "other").find(tmp_path / "moved/renamed.png")
+    assert found is not None
+    before, after = read_correction(store(tmp_path).path_of(photographs / "a.png")), read_correction(found)
+    assert np.array_equal(before.painted_HW, after.painted_HW)
+    assert np.array_equal(before.values_HW, after.values_HW)
+    assert after.over == before.over
+
+
+def test_nothing_is_imported_where_one_does_not_fit(
+    tmp_path: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fits = Correction(np.zeros((8, 12), np.uint8), np.ones((8, 12), bool))
+    write_correction(tmp_path / "files/b.png.png", fits)
+    write_correction(tmp_path / "files/z.png.png", fits)
+    assert run(tmp_path, "import", tmp_path / "files", photographs) == EXIT_USER
+    assert "z.png.png belongs to none of the 2 photographs" in capsys.readouterr().err
+    (tmp_path / "files/z.png.png").unlink()
+    write_correction(tmp_path / "files/a.png.png", fits)
+    assert run(tmp_path, "import", tmp_path / "files", photographs) == EXIT_USER
+    assert "a.png has a correction already" in capsys.readouterr().err
+    turned = Correction(np.zeros((12, 8), np.uint8), np.ones((12, 8), bool))
+    write_correction(tmp_path / "files/a.png.png", turned)
+    assert run(tmp_path, "import", tmp_path / "files", photographs, "--replace") == EXIT_USER
+    assert "is 8x12 and" in capsys.readouterr().err
+    assert store(tmp_path).find(photographs / "b.png") is None
+    write_correction(tmp_path / "files/a.png.png", fits)
+    assert run(tmp_path, "import", tmp_path / "files", photographs, "--replace") == 0
+    assert store(tmp_path).find(photographs / "b.png") is not None
+
+
+def test_folders_that_do_not_fit_are_refused(
+    tmp_path: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "export", photographs) == EXIT_USER
+    assert "is not empty" in capsys.readouterr().err
+    assert run(tmp_path, "import", tmp_path / "nowhere", photographs) == EXIT_USER
+    assert "is no folder" in capsys.readouterr().err
