@@ -6,6 +6,7 @@ from ..core.host import serve_routes
 from . import (
     cache,
     dataset,
+    dataset_config,
     dataset_crops,
     dataset_exchange,
     dataset_masks,
@@ -25,6 +26,7 @@ _MODULES = (
     weights,
     person,
     dataset,
+    dataset_config,
     dataset_masks,
     dataset_crops,
     dataset_exchange,

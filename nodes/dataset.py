@@ -1,19 +1,17 @@
-"""Load Dataset (also by config file), Merge Datasets, Merge Alpha (Dataset), Preview Dataset."""
+"""Load Dataset, Merge Datasets, Merge Alpha (Dataset), Preview Dataset."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from ..core.dataset.config_file import read_config, scan_config
 from ..core.dataset.items import Dataset, LoadSettings
 from ..core.dataset.merge import merge_datasets
 from ..core.dataset.scan import DatasetConfig, scan_dataset
-from ..core.errors import UserError
 from ..core.host import current_host
 from ..core.mask_meaning import MaskMeaning
 from ..core.masks.merge_alpha import merge_dataset_alpha
-from ..core.paths import PathKind, listing_digest, resolve_read, resolve_write
+from ..core.paths import PathKind, resolve_read, resolve_write
 from ..core.report.previews import dataset_sheet
 from ..core.video.clips import FrameExtraction, VideoSettings, parse_target_frames
 from ..core.warning import given_warnings
@@ -75,6 +73,7 @@ class MaskLossLoadDataset(Node):
                 "target_fps": FLOAT(16.0, 0, 240, 0.001, "Frames per second: WAN 16, HunyuanVideo 24; 0 = all frames."),
                 "mask_meaning": COMBO(MaskMeaning, "What of a mask file is the weight; auto chooses by what it holds."),
                 "folder_repeats": BOOLEAN(False, "A folder named 10_me gives its photographs 10 times num_repeats."),
+                "caption_file": STRING("", "One .json or .jsonl with many captions; empty = text files alone."),
             },
         }
 
@@ -90,10 +89,11 @@ class MaskLossLoadDataset(Node):
         caption_directory: str | None = None,
         control_directory: str | None = None,
         recursive: bool | None = None,
+        caption_file: str | None = None,
         **_: object,
     ) -> str:
         # Subfolders of the other three are always read.
-        beside = digest_folders((mask_directory, caption_directory, control_directory))
+        beside = digest_folders((mask_directory, caption_directory, control_directory, caption_file))
         by_hand = digest_corrections(directory, recursive)
         return digest_folders((directory,), recursive is not False) + beside + by_hand
 
@@ -123,6 +123,7 @@ class MaskLossLoadDataset(Node):
         target_fps: float = 16.0,
         mask_meaning: str = "auto",
         folder_repeats: bool = False,
+        caption_file: str = "",
     ) -> dict[str, Any]:
         resolution = (resolution_width, resolution_height)
         buckets = (enable_bucket, bucket_no_upscale, bucket_step, min_bucket, max_bucket)
@@ -138,40 +139,11 @@ class MaskLossLoadDataset(Node):
             num_repeats=num_repeats,
             settings=LoadSettings(resolution, *buckets, alpha_mask, require_mask, video, MaskMeaning(mask_meaning)),
             folder_repeats=folder_repeats,
+            caption_file=_optional_file(caption_file, "caption_file"),
         )
-        dataset, report = scan_dataset(config, _masks_follow())
+        dataset, report = scan_dataset(config, masks_follow())
         dataset, messages = corrected(dataset)
-        return with_report((_take_shard(dataset), as_json(report.to_json())), [*report.messages(), *messages])
-
-
-class MaskLossLoadDatasetConfig(Node):
-    TITLE = "Load Dataset (Config File)"
-    CATEGORY = "MaskLoss/Dataset"
-    DESCRIPTION = "The datasets of a TOML file as musubi-tuner and blissful-tuner read it, each with its own settings."
-    SEARCH_ALIASES = ("toml", "musubi", "blissful", "dataset config")
-    RETURN_TYPES = (DATASET, "STRING")
-    RETURN_NAMES = ("dataset", "report")
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"path": STRING("", "The TOML file, under input or output; its paths count from there.")}}
-
-    @classmethod
-    def IS_CHANGED(cls, path: str | None = None, **_: object) -> str:
-        folders = current_host().folders()
-        try:
-            config = read_config(resolve_read(folders, path or "", "path", PathKind.FILE), folders)
-        except UserError as error:
-            # The run will say so; here it only has to differ from a file that is right.
-            return str(error)
-        return listing_digest(list(config.sources)) + digest_corrections(None, None)
-
-    def run(self, path: str) -> dict[str, Any]:
-        folders = current_host().folders()
-        config = read_config(resolve_read(folders, path, "path", PathKind.FILE), folders)
-        dataset, report = scan_config(config, _masks_follow())
-        dataset, messages = corrected(dataset)
-        return with_report((_take_shard(dataset), as_json(report)), [*report["messages"], *messages])
+        return with_report((take_shard(dataset), as_json(report.to_json())), [*report.messages(), *messages])
 
 
 class MaskLossMergeDatasets(Node):
@@ -268,13 +240,13 @@ class MaskLossPreviewDataset(Node):
         return with_pictures((image_from_pictures([sheet_HWC]),), [sheet_HWC], "dataset")
 
 
-def _take_shard(dataset: Dataset) -> Dataset:
+def take_shard(dataset: Dataset) -> Dataset:
     """This machine's shard, where several divide the work."""
     shard = current_host().shard()
     return dataset if shard is None else shard.take(dataset)
 
 
-def _masks_follow() -> bool:
+def masks_follow() -> bool:
     """Whether a later node may still give the items their masks."""
     running = current_host().running_classes()
     return running is None or bool(running & MASK_BUILDERS)
@@ -288,9 +260,12 @@ def _optional_directory(text: str, name: str) -> Path | None:
     return _read_directory(text, name) if text.strip() else None
 
 
+def _optional_file(text: str, name: str) -> Path | None:
+    return resolve_read(current_host().folders(), text, name, PathKind.FILE) if text.strip() else None
+
+
 NODES = (
     MaskLossLoadDataset,
-    MaskLossLoadDatasetConfig,
     MaskLossMergeDatasets,
     MaskLossDatasetMergeAlpha,
     MaskLossPreviewDataset,

@@ -1,4 +1,4 @@
-"""Dataset Items, Set Masks (Dataset): photographs for other packs' nodes, and the masks that come back from them."""
+"""Dataset Items, Set Masks (Dataset), Set Captions (Dataset): photographs for others' nodes, and what comes back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,24 @@ from typing import Any
 import torch
 
 from ..core.dataset.items import Dataset
+from ..core.dataset.set_captions import CaptionRules, set_captions
 from ..core.host import current_host
 from ..core.masks.exchange import hand_out, set_masks
 from .node import Node
 from .output_folders import output_directory_for
 from .results import as_json, with_report
-from .sockets import DATASET, INT, MASK, SOCKET, STRING, image_from_pictures, mask_from_masks, masks_from_mask, only
+from .sockets import (
+    BOOLEAN,
+    DATASET,
+    INT,
+    MASK,
+    SOCKET,
+    STRING,
+    image_from_pictures,
+    mask_from_masks,
+    masks_from_mask,
+    only,
+)
 from .written import OUTPUTS
 
 
@@ -79,7 +91,7 @@ class MaskLossDatasetSetMasks(Node):
         output_directory: list[str] | str = "",
     ) -> dict[str, Any]:
         given = only(dataset, "dataset")
-        lines = [line.strip() for text in names for line in text.splitlines() if line.strip()]
+        lines = _lines(names)
         weights = [mask_HW for mask in masks for mask_HW in masks_from_mask(mask, "masks")]
         output = output_directory_for(only(output_directory, "output_directory"), "set_masks", given)
         changed, report = set_masks(given, lines, weights, output, current_host().progress())
@@ -87,4 +99,54 @@ class MaskLossDatasetSetMasks(Node):
         return with_report((changed, as_json(report)))
 
 
-NODES = (MaskLossDatasetItems, MaskLossDatasetSetMasks)
+class MaskLossDatasetSetCaptions(Node):
+    TITLE = "Set Captions (Dataset)"
+    CATEGORY = "MaskLoss/Dataset"
+    DESCRIPTION = "Captions from any node become those of the items named; a trigger word is put into every caption."
+    SEARCH_ALIASES = ("caption", "tagger", "trigger word", "class token")
+    RETURN_TYPES = (DATASET, "STRING")
+    RETURN_NAMES = ("dataset", "report")
+    OUTPUT_NODE = True
+    INPUT_IS_LIST = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "dataset": SOCKET(DATASET, "The one that the names are from."),
+                "names": STRING("", "From Dataset Items, one for each caption; or one per line.", multiline=True),
+                "captions": STRING("", "One for each name; typed, one per line.", multiline=True),
+            },
+            "optional": {
+                "write_sidecars": BOOLEAN(False, "Write them into text files beside the photographs too."),
+                "trigger": STRING("", "Put into every caption that lacks it; empty = none."),
+                "class_noun": STRING("", "What the trigger is, such as woman: it goes before that word."),
+            },
+        }
+
+    def run(
+        self,
+        dataset: list[Dataset],
+        names: list[str],
+        captions: list[str],
+        write_sidecars: list[bool] | bool = False,
+        trigger: list[str] | str = "",
+        class_noun: list[str] | str = "",
+    ) -> dict[str, Any]:
+        named = _lines(names)
+        # Typed into one widget they are lines; from nodes each is a text of its own, whatever lines it has.
+        texts = captions[0].splitlines() if len(captions) == 1 and len(named) != 1 else captions
+        if not named and not any(text.strip() for text in texts):
+            texts = []
+        rules = CaptionRules(
+            only(trigger, "trigger"), only(class_noun, "class_noun"), only(write_sidecars, "write_sidecars")
+        )
+        changed, report = set_captions(only(dataset, "dataset"), named, texts, rules)
+        return with_report((changed, as_json(report)))
+
+
+def _lines(texts: list[str]) -> list[str]:
+    return [line.strip() for text in texts for line in text.splitlines() if line.strip()]
+
+
+NODES = (MaskLossDatasetItems, MaskLossDatasetSetMasks, MaskLossDatasetSetCaptions)

@@ -6,19 +6,18 @@ Settings that are left out are the reference system's too, so that a file means 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from ..errors import DatasetError, unhandled_choice
+from ..errors import DatasetError
 from ..mask_meaning import MaskMeaning
 from ..paths import Folders, PathKind, resolve_beside
 from ..video.clips import FrameExtraction, VideoSettings
 from ..warning import warn
+from .config_values import Kind, fits
 from .foreign_keys import about_unknown_key
 from .items import Dataset, LoadSettings
 from .merge import join_datasets
@@ -28,38 +27,25 @@ from .scan import DatasetConfig, ScanReport, scan_dataset
 REFERENCE_RESOLUTION = (960, 544)
 
 
-class _Kind(str, Enum):
-    TEXT = "a text"
-    SWITCH = "true or false"
-    BOUND = "a whole number of at least 0"
-    COUNT = "a whole number above 0"
-    SIZE = "a whole number above 0 or [width, height]"
-    COUNTS = "a list of whole numbers above 0, such as [1, 25, 45]"
-    RATE = "a number above 0"
-    MEANING = "one of " + ", ".join(meaning.value for meaning in MaskMeaning)
-    EXTRACTION = "one of " + ", ".join(extraction.value for extraction in FrameExtraction)
-
-
 _DIRECTORIES = ("image_directory", "video_directory")
+_BESIDE = ("mask_directory", "caption_directory", "control_directory", "caption_file")
 _VIDEO = {
-    "target_frames": _Kind.COUNTS,
-    "frame_extraction": _Kind.EXTRACTION,
-    **dict.fromkeys(("frame_stride", "frame_sample", "max_frames"), _Kind.COUNT),
-    **dict.fromkeys(("source_fps", "target_fps"), _Kind.RATE),
+    "target_frames": Kind.COUNTS,
+    "frame_extraction": Kind.EXTRACTION,
+    **dict.fromkeys(("frame_stride", "frame_sample", "max_frames"), Kind.COUNT),
+    **dict.fromkeys(("source_fps", "target_fps"), Kind.RATE),
 }
 _ACTING = {
-    **dict.fromkeys(
-        (*_DIRECTORIES, "mask_directory", "caption_directory", "control_directory", "caption_extension"), _Kind.TEXT
-    ),
+    **dict.fromkeys((*_DIRECTORIES, *_BESIDE, "caption_extension"), Kind.TEXT),
     **_VIDEO,
     **dict.fromkeys(
         ("alpha_mask", "require_mask", "enable_bucket", "bucket_no_upscale", "recursive", "folder_repeats"),
-        _Kind.SWITCH,
+        Kind.SWITCH,
     ),
-    **dict.fromkeys(("min_bucket_reso", "max_bucket_reso"), _Kind.BOUND),
-    **dict.fromkeys(("bucket_reso_steps", "num_repeats"), _Kind.COUNT),
-    "resolution": _Kind.SIZE,
-    "mask_meaning": _Kind.MEANING,
+    **dict.fromkeys(("min_bucket_reso", "max_bucket_reso"), Kind.BOUND),
+    **dict.fromkeys(("bucket_reso_steps", "num_repeats"), Kind.COUNT),
+    "resolution": Kind.SIZE,
+    "mask_meaning": Kind.MEANING,
 }
 # What stands in such files but is decided elsewhere here, or can have no effect.
 _ELSEWHERE = {
@@ -86,11 +72,11 @@ class ConfigFile:
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """The file itself, and every folder that is read because of it."""
+        """The file itself, and every folder and file that is read because of it."""
         folders = [
             folder
             for one in self.datasets
-            for folder in (one.directory, one.mask_directory, one.caption_directory, one.control_directory)
+            for folder in (one.directory, *(getattr(one, name) for name in _BESIDE))
             if folder is not None
         ]
         return (self.path, *dict.fromkeys(folders))
@@ -162,7 +148,7 @@ def _table(table: object, path: Path, where: str) -> Mapping[str, Any]:
             continue
         if name not in _ACTING:
             raise DatasetError(f"{where} of {path} has {about_unknown_key(name, (*_ACTING, *_ELSEWHERE))}")
-        if not _fits(value, _ACTING[name]):
+        if not fits(value, _ACTING[name]):
             raise DatasetError(f"{where} of {path} has {name} = {value!r}; it must be {_ACTING[name].value}.")
     return table
 
@@ -184,9 +170,9 @@ def _dataset(values: Mapping[str, Any], path: Path, number: int, folders: Folder
     (kind,) = (name for name in _DIRECTORIES if name in values)
     where = f"{kind} of [[datasets]] number {number}"
 
-    def folder(key: str, name: str) -> Path | None:
-        text = values.get(key, "")
-        return resolve_beside(folders, path.parent, text, name, PathKind.DIRECTORY) if text.strip() else None
+    def read(key: str, what: PathKind = PathKind.DIRECTORY) -> Path | None:
+        text, name = values.get(key, ""), f"{key} of [[datasets]] number {number}"
+        return resolve_beside(folders, path.parent, text, name, what) if text.strip() else None
 
     size = values.get("resolution", REFERENCE_RESOLUTION)
     settings = LoadSettings(
@@ -203,16 +189,17 @@ def _dataset(values: Mapping[str, Any], path: Path, number: int, folders: Folder
     )
     return DatasetConfig(
         directory=resolve_beside(folders, path.parent, values[kind], where, PathKind.DIRECTORY),
-        mask_directory=folder("mask_directory", f"mask_directory of [[datasets]] number {number}"),
-        caption_directory=folder("caption_directory", f"caption_directory of [[datasets]] number {number}"),
+        mask_directory=read("mask_directory"),
+        caption_directory=read("caption_directory"),
         caption_extension=values.get("caption_extension", DatasetConfig.caption_extension),
-        control_directory=folder("control_directory", f"control_directory of [[datasets]] number {number}"),
+        control_directory=read("control_directory"),
         recursive=values.get("recursive", False),
         num_repeats=values.get("num_repeats", 1),
         settings=settings,
         images=kind == "image_directory",
         videos=kind == "video_directory",
         folder_repeats=values.get("folder_repeats", False),
+        caption_file=read("caption_file", PathKind.FILE),
     )
 
 
@@ -228,26 +215,6 @@ def _video(values: Mapping[str, Any]) -> VideoSettings:
         target_fps=values.get("target_fps", VideoSettings.target_fps if rated else 0.0),
         source_fps=values.get("source_fps", 0.0),
     )
-
-
-def _fits(value: object, kind: _Kind) -> bool:
-    if kind is _Kind.TEXT:
-        return isinstance(value, str)
-    if kind is _Kind.SWITCH:
-        return isinstance(value, bool)
-    if kind is _Kind.EXTRACTION:
-        return value in {extraction.value for extraction in FrameExtraction}
-    if kind is _Kind.MEANING:
-        return value in {meaning.value for meaning in MaskMeaning}
-    if kind is _Kind.RATE:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
-    if kind is _Kind.COUNTS:
-        return isinstance(value, list) and bool(value) and all(_fits(number, _Kind.COUNT) for number in value)
-    if kind not in (_Kind.SIZE, _Kind.BOUND, _Kind.COUNT):
-        raise unhandled_choice(kind)
-    numbers = value if kind is _Kind.SIZE and isinstance(value, list) and len(value) == 2 else [value]
-    least = 0 if kind is _Kind.BOUND else 1
-    return all(isinstance(number, int) and not isinstance(number, bool) and number >= least for number in numbers)
 
 
 def _messages(general: Mapping[str, Any], tables: list[Mapping[str, Any]], path: Path) -> tuple[str, ...]:

@@ -6,14 +6,12 @@ masks are read whole, so that what they mean is known before anything is made fr
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DatasetError, PathError, SettingError
-from ..files import read_bytes
 from ..first_names import first_names
 from ..images import IMAGE_SUFFIXES, PictureFacts, is_picture, picture_facts
 from ..photo.formats import why_not_readable
@@ -22,6 +20,7 @@ from ..video.reader import VIDEO_SUFFIXES, probe
 from ..warning import warn
 from .beside import split_masks
 from .buckets import bucket_for
+from .captions import Captions
 from .files import FoundFile, NameIndex, list_files, need_directory
 from .folder_repeats import hinted_repeats, repeats_in, told_repeats
 from .found_files import FileKind, Root, sort_files
@@ -38,7 +37,8 @@ from .turned import undecided_turns
 class DatasetConfig:
     """Where a dataset's files lie. Directories that are None are not used; captions then lie beside the images. Without
     `images` or `videos`, files of that kind are passed by. `folder_repeats`: what lies in a folder named
-    `<number>_<name>` comes that many times `num_repeats`."""
+    `<number>_<name>` comes that many times `num_repeats`. `caption_file` has many captions (see
+    `core.dataset.caption_file`); what it has none for has a text file's."""
 
     directory: Path
     mask_directory: Path | None = None
@@ -51,6 +51,7 @@ class DatasetConfig:
     images: bool = True
     videos: bool = True
     folder_repeats: bool = False
+    caption_file: Path | None = None
 
     def __post_init__(self) -> None:
         if self.num_repeats < 1:
@@ -90,7 +91,9 @@ def scan_dataset(
     names = [file.name for file in media]
     masks, video_masks = _mask_indexes(config, media, names)
     controls = _index(config.control_directory, "control_directory", "control", names)
-    captions = _caption_index(config, names)
+    captions = Captions(
+        names, config.directory, config.recursive, config.caption_suffix, config.caption_directory, config.caption_file
+    )
     unusable = Unusable(config.directory)
     items: list[DatasetItem] = []
     for file in media:
@@ -159,36 +162,13 @@ def scan_dataset(
         pictures=pictures,
         without_control=tuple(item.name for item in kept if config.control_directory and not item.control_path),
         repeats=_repeats(config, names),
+        captions_from=captions.message(),
+        captions_unknown=captions.warning(),
         repeats_hint="" if config.folder_repeats else hinted_repeats(config.directory, names, config.num_repeats),
     )
     for text in report.warnings():
         warn(named_in_warnings + text)
     return Dataset(kept, left_out, report.found()), report
-
-
-def read_caption(path: Path) -> str:
-    """A caption file's text, without the space around it, its lines ended as on Unix; empty where nothing in it is
-    seen. DatasetError when it cannot be read, is not UTF-8 or holds bytes of 0, as UTF-16 does and what a computer lost
-    when its power failed."""
-    try:
-        content = read_bytes(path)
-        if b"\0" in content:
-            raise DatasetError(
-                f"The caption {path} holds {content.count(0)} bytes of 0, so it is damaged or UTF-16; write it again, "
-                "as UTF-8."
-            )
-        text = content.decode("utf-8-sig").replace("\r\n", "\n").strip()
-        # Of spaces without width, or a second byte order mark, nobody sees that the file is not blank.
-        return text if any(unicodedata.category(letter)[0] not in "ZC" for letter in text) else ""
-    except OSError as error:
-        raise DatasetError(
-            f"The caption {path} cannot be read ({error.strerror}); see that it may be read, or take it away."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"The caption {path} is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x}); "
-            "save it again as UTF-8."
-        ) from error
 
 
 def _roots(config: DatasetConfig) -> list[Root]:
@@ -257,23 +237,16 @@ def _index(directory: Path | None, setting: str, kind: str, names: Sequence[str]
     return NameIndex(directory, IMAGE_SUFFIXES, kind, names)
 
 
-def _caption_index(config: DatasetConfig, names: Sequence[str]) -> NameIndex:
-    if config.caption_directory is not None:
-        need_directory(config.caption_directory, "caption_directory")
-        return NameIndex(config.caption_directory, (config.caption_suffix,), "caption", names)
-    return NameIndex(config.directory, (config.caption_suffix,), "caption", names, config.recursive)
-
-
 def _item(
     config: DatasetConfig,
     file: FoundFile,
     masks: NameIndex | None,
     video_masks: NameIndex | None,
     controls: NameIndex | None,
-    captions: NameIndex,
+    captions: Captions,
     beside: Mapping[str, FoundFile],
 ) -> DatasetItem:
-    caption_path = captions.find(file.name)
+    caption, caption_path = captions.find(file.name)
     lies_beside = beside.get(file.name)
     masks = video_masks if file.path.suffix.lower() in VIDEO_SUFFIXES else masks
     return DatasetItem(
@@ -281,7 +254,7 @@ def _item(
         media_path=file.path,
         settings=config.settings,
         mask_path=(masks.find(file.name) if masks else None) or (lies_beside.path if lies_beside else None),
-        caption=read_caption(caption_path) if caption_path else "",
+        caption=caption,
         control_path=controls.find(file.name) if controls else None,
         repeats=config.num_repeats * (repeats_in(config.directory, file.name) if config.folder_repeats else 1),
         caption_path=caption_path,

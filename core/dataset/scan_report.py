@@ -13,7 +13,7 @@ from ..photo.colour_profile import ProfileUse
 from ..video.colour import Transfer
 from .beside import mask_like, near_names
 from .found_files import SAID, FileKind, FoundFiles
-from .found_video import FoundVideo
+from .found_video import FoundVideo, about_videos, clips_line
 from .items import Found, MaskOrigin
 from .mask_facts import DARK_BELOW, MaskFacts, mask_counts
 from .not_read import unread_lines
@@ -27,7 +27,9 @@ class ScanReport:
     `masks_read`: how mask files are read; `unused_alpha`: photographs whose alpha hides something while `alpha_mask` is
     off; `beside`: photographs whose mask lies beside them; `without_control`: items without a control image where a
     folder of them is given; `repeats`: sentences about folders that say how often their items come, and `repeats_hint`
-    one about those that would; `undecided_turns`: photographs that EXIF turns, whose masks fit either way."""
+    one about those that would; `undecided_turns`: photographs that EXIF turns, whose masks fit either way;
+    `captions_from` says how many items have the caption of one file for many, `captions_unknown` which of its entries
+    belong to none."""
 
     masks: Mapping[str, MaskOrigin]
     buckets: Mapping[tuple[int, int], int]
@@ -45,6 +47,8 @@ class ScanReport:
     repeats: tuple[str, ...] = ()
     repeats_hint: str = ""
     undecided_turns: tuple[str, ...] = ()
+    captions_from: str = ""
+    captions_unknown: str = ""
 
     @property
     def not_read(self) -> tuple[str, ...]:
@@ -105,7 +109,9 @@ class ScanReport:
 
     def messages(self) -> tuple[str, ...]:
         """What a person has to know, one sentence each."""
-        return (*self.warnings(), *self._clips_line(), *self._how_read(), *self.repeats, self.files.line())
+        captions = [self.captions_from] if self.captions_from else []
+        read = (*clips_line(self.videos), *self._how_read(), *self.repeats, *captions)
+        return (*self.warnings(), *read, self.files.line())
 
     def warnings(self) -> tuple[str, ...]:
         """Those of the messages that tell of something that is perhaps not meant so."""
@@ -118,6 +124,7 @@ class ScanReport:
         if blank := self.files.of(FileKind.CAPTIONS_BLANK):
             lines.append(f"{len(blank)} caption files are blank and count as no caption: {first_names(blank)}")
         lines += self._orphans(FileKind.CAPTIONS_UNUSED, "caption files have")
+        lines += [self.captions_unknown] if self.captions_unknown else []
         for kind, names in self._by_kind(self.without_control):
             lines.append(f"{len(names)} {kind} have no control image: {first_names(names)}")
         lines += self._orphans(FileKind.CONTROLS_UNUSED, "control images have")
@@ -134,7 +141,12 @@ class ScanReport:
                 f"{len(self.unused_alpha)} images have alpha, not used because alpha_mask is off; what it hides is "
                 f"trained on: {first_names(self.unused_alpha)}"
             )
-        return (*lines, *self._about_pictures(), *self._about_masks(), *self._about_videos())
+        return (
+            *lines,
+            *self._about_pictures(),
+            *self._about_masks(),
+            *about_videos(self.videos, self.target_fps, self.alpha_mask),
+        )
 
     def to_json(self) -> dict[str, object]:
         """{"items": [{"name", "mask", "caption", "frames", "clips", "mask_read": `MaskFacts.to_json` where there is a
@@ -271,26 +283,3 @@ class ScanReport:
         images = [name for name in names if name not in self.videos]
         videos = [name for name in names if name in self.videos]
         return [(kind, some) for kind, some in (("images", images), ("videos", videos)) if some]
-
-    def _clips_line(self) -> list[str]:
-        lengths = [length for video in self.videos.values() for length in video.clips]
-        clips = f"{len(self.videos)} videos give {len(lengths)} clips of {sum(lengths)} frames."
-        return [clips] if self.videos else []
-
-    def _about_videos(self) -> list[str]:
-        if not self.videos:
-            return []
-        lines: list[str] = []
-        if gone := self.left_out:
-            lines.append(f"{len(gone)} videos give no clip and are left out: {first_names(list(gone))}")
-        if short := [name for name, video in self.videos.items() if video.clips and video.missing]:
-            lines.append(f"{len(short)} videos are too short for some of target_frames: {first_names(short)}")
-        if slow := [name for name, video in self.videos.items() if video.slower]:
-            lines.append(
-                f"{len(slow)} videos have fewer than {self.target_fps:g} frames per second; theirs are taken as they "
-                f"are and run faster: {first_names(slow)}"
-            )
-        if self.alpha_mask:
-            lines.append(f"alpha_mask does not act on the {len(self.videos)} videos; they use mask files.")
-        lines += [f"{name}: {video.note}" for name, video in self.videos.items() if video.note]
-        return lines

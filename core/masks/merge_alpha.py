@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from ..alpha import merge_alpha, weights_to_uint8
+from ..dataset.caption_file import CAPTION_FILE_SUFFIXES
+from ..dataset.captions import read_caption
 from ..dataset.crop import Crop
 from ..dataset.files import check_case, hash_of
 from ..dataset.items import Dataset, DatasetItem
 from ..dataset.load import check_required, load_item
 from ..dataset.mask_facts import mask_digest
-from ..dataset.scan import read_caption
 from ..dataset.turned import check_mask_fits
 from ..errors import DatasetError
 from ..files import read_bytes, write_bytes, write_text
@@ -147,7 +148,8 @@ def _merge(plan: _Plan, ledger: Ledger) -> dict[str, object]:
 def _copy_caption(plan: _Plan) -> None:
     if plan.caption_target is None:
         return
-    if plan.item.caption_path is not None and read_caption(plan.item.caption_path) == plan.item.caption:
+    of_many = plan.item.caption_path is not None and plan.item.caption_path.suffix.lower() in CAPTION_FILE_SUFFIXES
+    if plan.item.caption_path is not None and not of_many and read_caption(plan.item.caption_path) == plan.item.caption:
         write_bytes(plan.caption_target, read_bytes(plan.item.caption_path))
     else:
         write_text(plan.caption_target, plan.item.caption + "\n")
@@ -179,7 +181,9 @@ def _merged_item(plan: _Plan) -> DatasetItem:
 
 
 def _caption_suffix(item: DatasetItem) -> str:
-    return ".txt" if item.caption_path is None else item.caption_path.suffix
+    """Of the text file beside the RGBA picture; a file of many captions is not written again."""
+    suffix = ".txt" if item.caption_path is None else item.caption_path.suffix
+    return ".txt" if suffix.lower() in CAPTION_FILE_SUFFIXES else suffix
 
 
 def _report(rows: list[dict[str, object]], dry_run: bool) -> dict[str, object]:

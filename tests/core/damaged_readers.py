@@ -22,9 +22,9 @@ from maskloss.core.cache.entry_file import (
 )
 from maskloss.core.cache.index import INDEX_FILE, CacheIndex, read_index, write_index
 from maskloss.core.cache.reference_files import TEXT_MARK, read_text_mark
+from maskloss.core.dataset.captions import read_caption
 from maskloss.core.dataset.items import MaskOrigin
 from maskloss.core.dataset.read_toml import read_toml
-from maskloss.core.dataset.scan import read_caption
 from maskloss.core.masks.kept_parts import KeptParts
 from maskloss.core.masks.ledger import open_ledger
 from maskloss.core.parts.part_map import PartMap, PartScheme

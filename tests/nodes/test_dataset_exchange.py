@@ -10,8 +10,12 @@ from maskloss.cli.run import REGISTRY
 from maskloss.cli.runner import run_prompt
 from maskloss.core.errors import DatasetError
 from maskloss.core.host import LocalHost, use_host
-from maskloss.nodes.dataset import MaskLossLoadDatasetConfig
-from maskloss.nodes.dataset_exchange import MaskLossDatasetItems, MaskLossDatasetSetMasks
+from maskloss.nodes.dataset_config import MaskLossLoadDatasetConfig
+from maskloss.nodes.dataset_exchange import (
+    MaskLossDatasetItems,
+    MaskLossDatasetSetCaptions,
+    MaskLossDatasetSetMasks,
+)
 
 
 def test_any_nodes_work_becomes_the_masks(host: LocalHost) -> None:
@@ -67,3 +71,39 @@ def test_only_so_many_are_handed_out_and_masks_of_nothing_are_refused(host: Loca
         # One per line, as people type them.
         changed, _ = MaskLossDatasetSetMasks().run(names=["\n".join(names)], masks=masks, **given)["result"]
     assert [item.mask_path is not None for item in changed.items] == [False, True, True, False]
+
+
+def test_captions_come_back_by_name_from_nodes_and_as_typed(host: LocalHost) -> None:
+    with use_host(host):
+        dataset = MaskLossLoadDatasetConfig().run(path="set.toml")["result"][0]
+        names = [item.name for item in dataset.items]
+        set_captions = MaskLossDatasetSetCaptions()
+        listed = set_captions.run(dataset=[dataset], names=names[:2], captions=["one\nline", "two"])["result"][0]
+        assert [item.caption for item in listed.items] == ["one\nline", "two", "", ""]
+        single = set_captions.run(dataset=[dataset], names=names[:1], captions=["one\nline"])["result"][0]
+        assert single.items[0].caption == "one\nline"
+        typed = {
+            "names": ["\n".join(names[2:])],
+            "captions": ["three\nfour"],
+            "trigger": ["ohwx"],
+            "class_noun": ["man"],
+        }
+        changed, report = set_captions.run(dataset=[listed], write_sidecars=[True], **typed)["result"]
+    told = ["ohwx man, one\nline", "ohwx man, two", "ohwx man, three", "ohwx man, four"]
+    assert [item.caption for item in changed.items] == told
+    assert json.loads(report)["counts"] == {"items": 4, "set": 4, "unchanged": 0, "written": 4}
+    texts = [host.folders().input / path for path in ("ann/a.txt", "ann/b.txt", "bob/a.txt", "bob/c.txt")]
+    assert [path.read_text() for path in texts] == [f"{caption}\n" for caption in told]
+
+
+def test_a_trigger_alone_needs_no_names_in_a_prompt(host: LocalHost) -> None:
+    prompt = {
+        "load": {"class_type": "MaskLossLoadDatasetConfig", "inputs": {"path": "set.toml"}},
+        "set": {
+            "class_type": "MaskLossDatasetSetCaptions",
+            "inputs": {"dataset": ["load", 0], "names": "", "captions": "", "trigger": "ohwx"},
+        },
+    }
+    results = run_prompt(parse_prompt(prompt), REGISTRY, host)
+    assert {row["caption"] for row in json.loads(results["set"].ui["text"][0])["items"]} == {"ohwx"}
+    assert not list(host.folders().input.rglob("*.txt"))
