@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,8 @@ def prepare(directory: Path, text: Text) -> Material:
     return Material(checkpoint, cache_text(cache, text)[0], directory)
 
 
-def random_weights() -> dict[str, torch.Tensor]:
-    configuration = comfy.supported_models.WAN21_T2V(dict(WAN))
+def random_weights(wan: Mapping[str, Any] = WAN) -> dict[str, torch.Tensor]:
+    configuration = comfy.supported_models.WAN21_T2V(dict(wan))
     configuration.set_inference_dtype(torch.float32, None)
     generator = torch.Generator().manual_seed(0)
     weights = {}

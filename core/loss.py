@@ -53,14 +53,18 @@ def unnormalised_loss(
     weights_B1Thw: torch.Tensor,
     normalization: Normalization | str,
     scale_B: torch.Tensor | None = None,
+    factor_B1Thw: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The unnormalised loss (numerator) of a batch, a scalar with a graph.
 
     An accumulation window's loss is the sum of its batches' unnormalised losses, divided by the sum of their
-    `loss_normaliser`s. `scale_B` multiplies each sample's loss (see `core.mask_weights.area_scale`).
+    `loss_normaliser`s. `scale_B` multiplies each sample's loss (see `core.mask_weights.area_scale`), `factor` each
+    cell's weighted error but not the weights that it is divided by (see `core.train.token_routing`).
     """
     normalization = resolve_normalization(normalization)
     numerator, denominator = weighted_sums(error_BCThw, weights_B1Thw)
+    if factor_B1Thw is not None:
+        numerator, _ = weighted_sums(error_BCThw, weights_B1Thw * factor_B1Thw)
     silent = is_near_zero(weights_B1Thw)
     if normalization is Normalization.PER_SAMPLE:
         contribution = numerator / torch.where(silent, torch.ones_like(denominator), denominator)

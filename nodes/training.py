@@ -101,15 +101,25 @@ class MaskLossTrainLora(Node):
                 "guidance": FLOAT(
                     0.0, 0, 100, 0.1, "Given to a guidance-distilled model; 0 = as sampled: Flux 3.5, HunyuanVideo 6."
                 ),
+                "background_tokens": FLOAT(
+                    1.0, 0.01, 1, 0.01, "Fraction of the background's tokens in the middle blocks; 1 = all."
+                ),
             },
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, timestep_min: float | None = 0.0, timestep_max: float | None = 1.0) -> bool | str:
+    def VALIDATE_INPUTS(
+        cls,
+        timestep_min: float | None = 0.0,
+        timestep_max: float | None = 1.0,
+        background_tokens: float | None = 1.0,
+    ) -> bool | str:
         # A linked value comes as None; the run checks it.
-        if timestep_min is None or timestep_max is None:
-            return True
-        return verdict(lambda: TrainConfig(timestep_min=timestep_min, timestep_max=timestep_max))
+        given = {"background_tokens": background_tokens}
+        if timestep_min is not None and timestep_max is not None:
+            given |= {"timestep_min": timestep_min, "timestep_max": timestep_max}
+        known = {name: value for name, value in given.items() if value is not None}
+        return verdict(lambda: TrainConfig(**known))  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def IS_CHANGED(cls, **_: object) -> str:
@@ -142,6 +152,7 @@ class MaskLossTrainLora(Node):
         lora_dtype: str = "fp32",
         min_snr_gamma: float = 0.0,
         guidance: float = 0.0,
+        background_tokens: float = 1.0,
     ) -> dict[str, Any]:
         config = TrainConfig(
             steps=steps,
@@ -159,6 +170,7 @@ class MaskLossTrainLora(Node):
             training_dtype=TrainingDtype(training_dtype),
             lora_dtype=LoraDtype(lora_dtype),
             min_snr_gamma=min_snr_gamma,
+            background_tokens=background_tokens,
         )
         host = current_host()
         output = resolve_write(host.folders(), output_name, "output_name")

@@ -5,15 +5,16 @@ Shapes: B batch, C = 16 channels, T frames, h, w latent grid.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
 from ..errors import TrainingError
-from ..train.denoiser import Family
+from ..train.denoiser import Family, RoutedBlocks
+from ..train.token_routing import KeptTokens, routed_blocks
 from .encoders import LATENT_CHANNELS
-from .network import DemoTransformer
+from .network import PATCH, DemoTransformer
 
 # Mean and standard deviation of the demo autoencoder's channels over photographs (four of scikit-image's and
 # insightface's samples); normalised latents have about unit variance.
@@ -44,6 +45,7 @@ class DemoDenoiser:
             self.module = DemoTransformer(seed)
         self.identity = f"maskloss-demo-flow-1-seed{seed}"
         self.device = torch.device("cpu")
+        self._kept: KeptTokens | None = None
 
     def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
         """(raw − mean) / std per channel. TrainingError when there are not 16 channels."""
@@ -67,6 +69,20 @@ class DemoDenoiser:
         """Never: it knows nothing of the order of frames."""
         return False
 
+    def routed_blocks(self) -> RoutedBlocks:
+        """All but the first and the last."""
+        depth = len(self.module.blocks)
+        return RoutedBlocks((1, PATCH, PATCH), *routed_blocks(depth), depth)
+
+    @contextmanager
+    def route(self, kept: KeptTokens) -> Generator[None]:
+        """Inside, `predict` runs the middle blocks on the kept tokens alone."""
+        self._kept = kept if kept.skips else None
+        try:
+            yield
+        finally:
+            self._kept = None
+
     def autograd_context(self, checkpoint: bool) -> AbstractContextManager[object]:
         """Nothing: no block of the demo model changes its inputs in place."""
         return nullcontext()
@@ -83,5 +99,5 @@ class DemoDenoiser:
         t = t_B.reshape(-1, 1, 1, 1, 1)
         noised = (1 - t) * clean_BCThw + t * noise_BCThw
         guess = (2 * t - 1) / ((1 - t) ** 2 + t**2) * noised
-        velocity = guess + self.module(noised, t_B, text, checkpoint).float()
+        velocity = guess + self.module(noised, t_B, text, checkpoint, self._kept).float()
         return velocity - (noise_BCThw - clean_BCThw)

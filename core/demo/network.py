@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint as run_checkpointed
 
 from ..errors import CacheError
+from ..train.token_routing import KeptTokens, gather_tokens, routed_blocks, scatter_tokens
 from .encoders import LATENT_CHANNELS, TEXT_WIDTH
 
 WIDTH = 128
@@ -89,20 +90,26 @@ class DemoTransformer(nn.Module):
         t_B: torch.Tensor,
         text: Sequence[Mapping[str, torch.Tensor]],
         checkpoint: bool,
+        kept: KeptTokens | None = None,
     ) -> torch.Tensor:
-        """Returns the velocity that the network adds to what the noise level alone implies."""
+        """Returns the velocity that the network adds to what the noise level alone implies; the middle blocks run on
+        the kept tokens alone."""
         height, width = x_BCThw.shape[-2:]
         padded = F.pad(x_BCThw, (0, -width % PATCH, 0, -height % PATCH))
         tokens_BND = self.patch(_patchify(padded)) + _positions(padded).to(x_BCThw)
         time_BD = self.time_out(F.silu(self.time_in(_sinusoids(t_B * 1000.0, WIDTH, 1000.0).to(x_BCThw))))
         text_BLD, text_mask = _pad_text(text, x_BCThw)
         text_BLD = self.text(text_BLD)
-        for block in self.blocks:
+        first, end = routed_blocks(len(self.blocks))
+        for index, block in enumerate(self.blocks):
+            routed = kept.indices_BK if kept is not None and first <= index < end else None
+            taken = tokens_BND if routed is None else gather_tokens(tokens_BND, routed)
+            arguments = (taken, time_BD, text_BLD, text_mask)
             if checkpoint:
-                arguments = (tokens_BND, time_BD, text_BLD, text_mask)
-                tokens_BND = cast(torch.Tensor, run_checkpointed(block, *arguments, use_reentrant=False))
+                given = cast(torch.Tensor, run_checkpointed(block, *arguments, use_reentrant=False))
             else:
-                tokens_BND = block(tokens_BND, time_BD, text_BLD, text_mask)
+                given = block(*arguments)
+            tokens_BND = given if routed is None else scatter_tokens(tokens_BND, given, routed)
         return _unpatchify(self.final(_norm(tokens_BND) * _FEATURE_GAIN), padded)[..., :height, :width]
 
 

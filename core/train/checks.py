@@ -20,6 +20,7 @@ from .denoiser import Denoiser, Family
 from .metrics import LossPoint
 from .order import stream_seed
 from .recipe import TrainingRecipe
+from .routed_window import routing_note
 from .window import timesteps
 
 _RULE = "=" * 60
@@ -81,11 +82,12 @@ def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> 
                 f"{len(masked)} of {len(split.training)} cached items have a mask, but no mask_loss is connected: this "
                 "is plain training in which the masks do nothing."
             )
-        return []
+        return routing_note(recipe.cache, split.training, None, config, denoiser)
     _check_masks(split.training, masked, settings)
     _check_something_counts(split.training, settings)
     _warn_of_masks(split.training, settings)
-    return [banner(split.training, settings), *_prior_note(denoiser, settings, config)]
+    routing = routing_note(recipe.cache, split.training, settings, config, denoiser)
+    return [banner(split.training, settings), *_prior_note(denoiser, settings, config), *routing]
 
 
 def _prior_note(denoiser: Denoiser, settings: MaskLossSettings, config: TrainConfig) -> list[str]:

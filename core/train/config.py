@@ -140,6 +140,7 @@ class TrainConfig:
 
     The drawn t is rescaled to [`timestep_min`, `timestep_max`]. `validation_split` is a fraction of the source
     photographs. `save_every` 0 = only at the end. `min_snr_gamma` 0 = off, for eps and v models only.
+    `background_tokens` is the fraction of the background's tokens that pass through the middle blocks; 1 = off.
     """
 
     steps: int = 1000
@@ -157,6 +158,7 @@ class TrainConfig:
     training_dtype: TrainingDtype = TrainingDtype.AUTO
     lora_dtype: LoraDtype = LoraDtype.FP32
     min_snr_gamma: float = 0.0
+    background_tokens: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "gradient_accumulation_steps"):
@@ -173,6 +175,16 @@ class TrainConfig:
         _not_negative("seed", self.seed)
         _not_negative("save_every", self.save_every)
         _not_negative("min_snr_gamma", self.min_snr_gamma)
+        check_background_tokens(self.background_tokens)
+
+
+def check_background_tokens(fraction: float) -> None:
+    """SettingError for a fraction outside (0, 1]."""
+    if not 0 < fraction <= 1:
+        raise SettingError(
+            f"background_tokens must be in range (0, 1], 1 = off; found {fraction}. It is the fraction of the "
+            "background's tokens that pass through the middle blocks in a step, such as 0.1."
+        )
 
 
 def _positive(name: str, value: float) -> None:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
+
+from ..errors import TrainingError
+from .token_routing import KeptTokens
 
 
 class Family(str, Enum):
@@ -110,3 +114,36 @@ class Denoiser(Protocol):
         With `checkpoint` the activations of each block are computed again in the backward pass instead of kept.
         """
         ...
+
+
+@dataclass(frozen=True)
+class RoutedBlocks:
+    """patch: the cells (T,h,w) of one token. Blocks `first` to `end` − 1 (0-based) of `depth` run on kept tokens."""
+
+    patch: tuple[int, int, int]
+    first: int
+    end: int
+    depth: int
+
+
+@runtime_checkable
+class TokenRouting(Protocol):
+    """What a denoiser has beside, whose model can route tokens around its middle blocks."""
+
+    def routed_blocks(self) -> RoutedBlocks:
+        """Which blocks can be routed. TrainingError, by name, where this model's cannot."""
+        ...
+
+    def route(self, kept: KeptTokens) -> AbstractContextManager[object]:
+        """Inside, `predict` of the batch that these tokens were kept of runs the middle blocks on them alone."""
+        ...
+
+
+def token_routing(denoiser: Denoiser) -> TokenRouting:
+    """The denoiser as one that routes tokens. TrainingError, by name, where it cannot."""
+    if isinstance(denoiser, TokenRouting):
+        return denoiser
+    raise TrainingError(
+        f"background_tokens: {denoiser.identity} cannot skip tokens; set it to 1.0, or crop the photographs around the "
+        "person (MaskLossDatasetCrops)."
+    )

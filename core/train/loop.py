@@ -121,6 +121,7 @@ class _Run:
                 point = optimizer_step(self.denoiser, state, window, self.settings, config, self.observer.check)
                 recorder.record_step(point)
                 self._name_empty(window.near_zero)
+                self._name_covered(window.covered)
                 self._measure(state, order, recorder)
                 recorder.announce(config.steps)
                 self._sample_and_save(state, samples, files, identity)
@@ -174,6 +175,13 @@ class _Run:
             if name not in self.named:
                 self.named.add(name)
                 warn(f"The mask of {name} is (almost) empty on the latent grid; it adds nothing.")
+
+    def _name_covered(self, names: tuple[str, ...]) -> None:
+        if names and not any(text.startswith("background_tokens ") for text in self.warnings.texts):
+            warn(
+                f"background_tokens saves nothing at {names[0]}: the mask, with the cells around it, covers the whole "
+                "picture. Of other items it is not said again; the log has under `tokens` what ran."
+            )
 
     def _lora(self, state: TrainState, files: RunFiles) -> LoraWeights:
         tensors = state.adapters.state_dict(state.result_values)

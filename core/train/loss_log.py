@@ -43,12 +43,17 @@ def loss_map(history: History) -> LossMap:
 
 def points_to_json(points: Iterable[LossPoint]) -> list[dict[str, Any]]:
     """As the log writes them; an empty region is null, and so is the drift from a teacher that was not asked."""
-    return [asdict(point) for point in points]
+    return [_to_json(point) for point in points]
 
 
 def points_from_json(values: Iterable[dict[str, Any]]) -> list[LossPoint]:
     """The opposite of `points_to_json`."""
     return [replace(LossPoint(**value), near_zero=tuple(value["near_zero"])) for value in values]
+
+
+def _to_json(point: LossPoint) -> dict[str, Any]:
+    # Runs without token routing are written as they were before there was any.
+    return {name: value for name, value in asdict(point).items() if name != "tokens" or value is not None}
 
 
 def last_step(path: Path) -> int:
@@ -81,7 +86,7 @@ class LossLog:
 
     def add(self, point: LossPoint) -> None:
         """Append an optimizer step. DiskError when the disk is full or refuses."""
-        self._append(json.dumps(asdict(point), allow_nan=False))
+        self._append(json.dumps(_to_json(point), allow_nan=False))
 
     def add_validation(self, step: int, value: float) -> None:
         """Append an evaluation."""

@@ -17,6 +17,7 @@ from .config import Algorithm, LoraConfig, TrainConfig
 from .denoiser import Denoiser, Family
 from .order import TrainingOrder
 from .recipe import TrainingRecipe
+from .routed_window import routing_settings
 from .step import resolve_dtype
 
 # `ss_base_model_version`, by which kohya's trainers and web UIs tell what a LoRA is for; for others the architecture.
@@ -89,11 +90,18 @@ def lora_metadata(
         "maskloss.mask_loss": json.dumps(dataclasses.asdict(settings)) if settings else "off",
         "maskloss.coverage": f"{coverage(entries):.6f}",
         "maskloss.crops": _crops(entries),
+        "maskloss.background_tokens": _routing(recipe),
         "maskloss.cache": recipe.cache.fingerprint,
         "maskloss.model": denoiser.identity,
         "maskloss.scores": None if scores is None else json.dumps(scores.to_json()),
     }
     return {key: str(value) for key, value in values.items() if value is not None}
+
+
+def _routing(recipe: TrainingRecipe) -> str | None:
+    """The fraction of the background's tokens that ran, and how they were chosen; None where all did."""
+    routing = routing_settings(recipe.settings, recipe.config)
+    return None if routing is None else json.dumps(dataclasses.asdict(routing))
 
 
 def _crops(entries: Sequence[CacheEntry]) -> str | None:

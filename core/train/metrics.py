@@ -66,7 +66,8 @@ class Metric:
 class LossPoint:
     """One optimizer step. `inside` and `outside` are the mean error weighted by the mask (after invert) and by what
     it leaves out; None where that region is empty. `near_zero` names samples whose mask was too empty to say anything.
-    `prior` is the mean drift from the teacher before its weight; None where prior preservation did not act.
+    `prior` is the mean drift from the teacher before its weight; None where prior preservation did not act. `tokens` is
+    the fraction of the pictures' tokens that ran through the middle blocks; None without token routing.
     """
 
     step: int
@@ -78,6 +79,7 @@ class LossPoint:
     grad_norm: float
     near_zero: tuple[str, ...] = ()
     prior: float | None = None
+    tokens: float | None = None
 
 
 _LOSS_UNIT = "mean weighted error"
@@ -101,6 +103,16 @@ STEP_METRICS = (
     INSIDE,
     OUTSIDE,
     PRIOR,
+    Metric(
+        "tokens",
+        "tokens",
+        "fraction",
+        Drawn.STRIP,
+        ("#4d7c0f", "#a3e635"),
+        "tokens in the middle blocks",
+        averaged=True,
+        optional=True,
+    ),
 )
 """Of every optimizer step, fields of `LossPoint`, in the order of a LOSS_MAP."""
 

@@ -36,7 +36,7 @@ def optimizer_step(
         grad_norm = state.clip()
         if grad_norm is not None:
             prior = sum(priors) if priors else None
-            return state.update(loss, *sums.means, window.coverage, grad_norm, window.near_zero, prior)
+            return state.update(loss, *sums.means, window.coverage, grad_norm, window.near_zero, prior, window.tokens)
 
 
 def _backward(

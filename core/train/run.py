@@ -28,8 +28,13 @@ _SAMPLE = re.compile(r"step_(\d{6,})\.png")
 
 
 _ADDED_LATER = frozenset(
-    f"mask_loss.{name}"
-    for name in ("prior_min_t", "prior_decay", "prior_decay_start", "prior_warmup_steps", "prior_exclusive")
+    {
+        "train.background_tokens",
+        *(
+            f"mask_loss.{name}"
+            for name in ("prior_min_t", "prior_decay", "prior_decay_start", "prior_warmup_steps", "prior_exclusive")
+        ),
+    }
 )
 """Settings that older runs do not have: part of a run's identity only where they are not at their default, so that
 those runs go on."""

@@ -5,7 +5,8 @@ Shapes: B batch, C channels, T latent frames, h, w latent grid. Sums are float32
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ from ..loss import elementwise_error, unnormalised_loss, weighted_sums
 from ..mask_weights import MaskLossSettings, Normalization
 from .adapters import LoraAdapters
 from .config import TrainingDtype
-from .denoiser import Denoiser
+from .denoiser import Denoiser, token_routing
 from .prior import Teacher
 from .window import MicroBatch, Window
 
@@ -98,25 +99,37 @@ def micro_batch_loss(
     teacher_residual = prior = None
     if taught:
         text = [micro.text[index] for index in taught]
-        with model.teacher.forward_context(), autocast_context(denoiser, model.dtype):
+        with model.teacher.forward_context(), autocast_context(denoiser, model.dtype), _routed(micro, denoiser, taught):
             teacher_residual = denoiser.predict(clean[taught], noise[taught], t[taught], text, False)
     model.adapters.set_dropout_seeds(micro.dropout_seeds)
-    with autocast_context(denoiser, model.dtype):
+    with autocast_context(denoiser, model.dtype), _routed(micro, denoiser, range(len(clean))):
         residual = denoiser.predict(clean, noise, t, micro.text, model.checkpoint)
     error = elementwise_error(residual, rules)
-    numerator = unnormalised_loss(error, micro.weights_B1Thw.to(device), rules.normalization, micro.scale_B.to(device))
+    factor = None if micro.kept is None else micro.kept.factor_B1Thw.to(device)
+    weights, scale = micro.weights_B1Thw.to(device), micro.scale_B.to(device)
+    numerator = unnormalised_loss(error, weights, rules.normalization, scale, factor)
     loss = numerator / float(window.normaliser)  # a number, because the normaliser is float64, which Apple GPUs lack
     if teacher_residual is not None:
         # Both residuals are against the same target, so their difference is that of the two predictions.
         drift = elementwise_error(residual[taught] - teacher_residual, rules)
         region, scale = micro.prior_B1Thw[taught].to(device), micro.prior_scale_B[taught].to(device)
         # Samples in which it does not act stay in the count, so that the others weigh no more beside them.
-        prior = unnormalised_loss(drift, region, Normalization.PER_SAMPLE, scale) / float(window.prior_normaliser)
+        drawn = None if factor is None else factor[taught]
+        prior = unnormalised_loss(drift, region, Normalization.PER_SAMPLE, scale, drawn)
+        prior = prior / float(window.prior_normaliser)
         loss = loss + prior_weight * prior
     finite = torch.isfinite(error.detach().sum(dim=(1, 2, 3, 4))).tolist()
     non_finite = tuple(entry.name for entry, good in zip(micro.entries, finite, strict=True) if not good)
     drifted = None if prior is None else float(prior.detach())
-    return MicroResult(loss, region_sums(error, micro.mask_B1Thw.to(device)), non_finite, drifted)
+    return MicroResult(loss, region_sums(error, micro.mask_B1Thw.to(device), factor), non_finite, drifted)
+
+
+def _routed(micro: MicroBatch, denoiser: Denoiser, samples: Sequence[int]) -> AbstractContextManager[object]:
+    """A forward pass with these samples of the micro-batch, the student's or the teacher's: with equal tokens, so that
+    their difference is not that of the routing."""
+    if micro.kept is None:
+        return nullcontext()
+    return token_routing(denoiser).route(micro.kept.of(samples))
 
 
 def _taught_samples(micro: MicroBatch) -> list[int]:
@@ -124,10 +137,12 @@ def _taught_samples(micro: MicroBatch) -> list[int]:
     return (micro.prior_B1Thw.flatten(1).any(dim=1) & (micro.prior_scale_B > 0)).nonzero().flatten().tolist()
 
 
-def region_sums(error_BCThw: torch.Tensor, mask_B1Thw: torch.Tensor) -> RegionSums:
-    """Error sums where the mask is and where it is not."""
-    error = error_BCThw.detach()
-    sums = [*weighted_sums(error, mask_B1Thw), *weighted_sums(error, 1.0 - mask_B1Thw)]
+def region_sums(
+    error_BCThw: torch.Tensor, mask_B1Thw: torch.Tensor, factor_B1Thw: torch.Tensor | None = None
+) -> RegionSums:
+    """Error sums where the mask is and where it is not; each cell counts `factor` times in both."""
+    error, factor = error_BCThw.detach(), 1.0 if factor_B1Thw is None else factor_B1Thw
+    sums = [*weighted_sums(error, mask_B1Thw * factor), *weighted_sums(error, (1.0 - mask_B1Thw) * factor)]
     return RegionSums(*torch.stack([value.sum() for value in sums]).tolist())
 
 

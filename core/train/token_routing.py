@@ -33,6 +33,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import SettingError
+from .config import check_background_tokens
 from .order import stream_seed
 
 # Of the blocks, before the first and after the last routed one.
@@ -65,7 +66,7 @@ class RoutingSettings:
     patch_side: int = 4
 
     def __post_init__(self) -> None:
-        check_fraction(self.fraction)
+        check_background_tokens(self.fraction)
         object.__setattr__(self, "drawing", Drawing(self.drawing))
         if self.margin < 0:
             raise SettingError(f"margin must be at least 0 cells; found {self.margin}.")
@@ -73,15 +74,6 @@ class RoutingSettings:
             raise SettingError(f"low_weight must be in range [0, 1]; found {self.low_weight}.")
         if self.patch_side < 1:
             raise SettingError(f"patch_side must be at least 1 token; found {self.patch_side}.")
-
-
-def check_fraction(fraction: float) -> None:
-    """SettingError for a `background_tokens` outside (0, 1]."""
-    if not 0 < fraction <= 1:
-        raise SettingError(
-            f"background_tokens must be in range (0, 1], 1 = off; found {fraction}. It is the fraction of the "
-            "background's tokens that pass through the middle blocks in a step, such as 0.1."
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +99,10 @@ class KeptTokens:
         """The weights of the loss's numerator, (B,1,T,h,w): on average over the draws those that are given."""
         return weights_B1Thw * self.factor_B1Thw.to(weights_B1Thw)
 
-    def rows(self, positions: Sequence[int]) -> torch.Tensor:
-        """(len(positions), K): the indices of some samples of the batch."""
-        return self.indices_BK[list(positions)]
+    def of(self, positions: Sequence[int]) -> KeptTokens:
+        """Those of some samples of the batch."""
+        rows = list(positions)
+        return KeptTokens(self.indices_BK[rows], self.factor_B1Thw[rows], self.tokens)
 
 
 def routed_blocks(depth: int) -> tuple[int, int]:

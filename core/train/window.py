@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -24,6 +24,8 @@ from .config import TimestepSampling, TrainConfig
 from .denoiser import Denoiser, Family
 from .order import Occurrence, stream_seed
 from .prior import prior_factors
+from .routed_window import keep_tokens
+from .token_routing import KeptTokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class MicroBatch:
     `raw` are the unnormalised latents, `text` each sample's caption or the empty one, and what an image-to-video model
     is given. `mask` is the cached mask (after invert), `weights` what the loss uses, `prior` the
     region held to the base model (all zero when prior preservation is off), `scale_B` a factor of each sample's loss,
-    `prior_scale_B` one of its prior loss.
+    `prior_scale_B` one of its prior loss, `kept` the tokens that run through the middle blocks; None: all.
     """
 
     entries: tuple[CacheEntry, ...]
@@ -47,19 +49,23 @@ class MicroBatch:
     prior_B1Thw: torch.Tensor
     scale_B: torch.Tensor
     prior_scale_B: torch.Tensor
+    kept: KeptTokens | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
     """An accumulation window: everything between two optimizer steps. The loss is divided by `normaliser`, prior
     preservation by `prior_normaliser`, both summed over its micro-batches. `near_zero` names samples whose weights are
-    too small to say anything."""
+    too small to say anything. `tokens` is the share of picture tokens in the middle blocks, None without routing;
+    `covered` names samples of which none can be skipped."""
 
     micro_batches: tuple[MicroBatch, ...]
     normaliser: torch.Tensor
     prior_normaliser: torch.Tensor
     near_zero: tuple[str, ...]
     coverage: float
+    tokens: float | None = None
+    covered: tuple[str, ...] = ()
 
 
 def plan_window(
@@ -75,6 +81,11 @@ def plan_window(
     CacheError naming a file that cannot be read.
     """
     micro_batches = tuple(plan_micro_batch(batch, cache, entries, settings, config, denoiser) for batch in batches)
+    weights, seeds = ([getattr(micro, name) for micro in micro_batches] for name in ("weights_B1Thw", "dropout_seeds"))
+    routed = keep_tokens(weights, seeds, settings, config, denoiser)
+    if routed is not None:
+        pairs = zip(micro_batches, routed.kept, strict=True)
+        micro_batches = tuple(replace(micro, kept=kept) for micro, kept in pairs)
     normalization = settings.normalization if settings else Normalization.PER_SAMPLE
     normaliser = torch.zeros((), dtype=torch.float64)
     prior_normaliser = torch.zeros((), dtype=torch.float64)
@@ -94,6 +105,12 @@ def plan_window(
             if silent
         ),
         sum(float(micro.mask_B1Thw.sum()) for micro in micro_batches) / cells,
+        None if routed is None else routed.share,
+        ()
+        if routed is None
+        else tuple(
+            micro.entries[row].name for micro, rows in zip(micro_batches, routed.covered, strict=True) for row in rows
+        ),
     )
 
 

@@ -29,6 +29,7 @@ from .fingerprint import patcher_fingerprint
 from .image_to_video import can_place, position_options, training_notes
 from .loading import disable_dynamic_memory, load, sampling_dtype, set_compute_dtype
 from .predictions import prediction_family, supported_image_channels
+from .token_routing import TokenRouter
 
 # Dividing the error of the clean estimate by a smaller sigma would amplify rounding.
 _MIN_SIGMA = 1e-3
@@ -73,6 +74,8 @@ class ComfyDenoiser:
         self.family = prediction_family(self._sampling)
         self.kind = type(self._model).__name__
         self.module: torch.nn.Module = self._model.diffusion_model
+        self._router = TokenRouter(self.module, self.kind)
+        self.routed_blocks, self.route = self._router.blocks, self._router.keep
         self.device = torch.device(patcher.load_device)
         self.latent_channels = int(self._model.latent_format.latent_channels)
         self.image_channels = image_channels
@@ -154,7 +157,8 @@ class ComfyDenoiser:
                 **({} if group.padding is None else {OVERRIDE: differentiable_attention(group.padding.attention)}),
                 **position_options(self._options, group.frames),
             }
-            with nullcontext() if group.padding is None else group.padding.apply_to(self.module):
+            padded = nullcontext() if group.padding is None else group.padding.apply_to(self.module)
+            with padded, self._router.forward_pass(group.positions, noised, group.padding):
                 results = self._model.apply_model(noised[where], sigmas, transformer_options=options, **group.arguments)
             for position, result in zip(group.positions, results, strict=True):
                 rows[position] = result

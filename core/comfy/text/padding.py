@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,6 +33,10 @@ class HiddenPadding:
     picture_tokens: int
     ahead: int | None = 0
     filled_BS: torch.Tensor | None = None
+
+    def with_fewer(self, tokens: int) -> HiddenPadding:
+        """The same texts beside a picture of so many tokens fewer."""
+        return replace(self, picture_tokens=self.picture_tokens - tokens)
 
     def attention(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Stands for ComfyUI's `optimized_attention`, by the option `optimized_attention_override`."""

@@ -162,7 +162,9 @@ def test_identity_covers_every_setting_but_steps_and_on_existing(cache):
     now = run_identity(DemoDenoiser().identity, dataclasses.replace(recipe, settings=changed))
     assert {now[f"mask_loss.{name}"] for name in later} == {0.2, "linear", 0.5, 3, True}
     missing = {field.name for field in dataclasses.fields(config) if f"train.{field.name}" not in identity}
-    assert missing == {"steps", "on_existing"}
+    assert missing == {"steps", "on_existing", "background_tokens"}
+    routed = dataclasses.replace(recipe, config=dataclasses.replace(config, background_tokens=0.5))
+    assert run_identity(DemoDenoiser().identity, routed)["train.background_tokens"] == 0.5
     assert identity["model"] == "maskloss-demo-flow-1-seed0"
     assert identity["cache"] == identity["validation_cache"] == cache.fingerprint
     assert identity["initial_lora"] == tensors_hash(start)

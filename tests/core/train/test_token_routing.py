@@ -217,7 +217,8 @@ def test_samples_of_one_batch_keep_equally_many_and_each_counts_by_its_own_chanc
     assert kept.factor_B1Thw.sum(dim=(1, 2, 3, 4)).tolist() == pytest.approx([1024, 1024])
     small_alone = choose_tokens(person(), PATCH, settings, [0], kept.count)
     assert torch.equal(small_alone.indices_BK[0], kept.indices_BK[0])
-    assert torch.equal(kept.rows([1]), kept.indices_BK[1:])
+    assert torch.equal(kept.of([1]).indices_BK, kept.indices_BK[1:])
+    assert torch.equal(kept.of([1]).factor_B1Thw, kept.factor_B1Thw[1:])
 
 
 @pytest.mark.parametrize("fraction", [0.1, 1.0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -242,4 +242,23 @@ CONDITIONED = {
         },
     ),
 }  # fmt: skip
-NETWORKS = {**MAIN, **FURTHER, **CONDITIONED}
+
+
+def _with_blocks(name: str, **blocks: Any) -> TinyNetwork:
+    network = {**MAIN, **FURTHER}[name]
+    return replace(network, config={**network.config, **blocks}, detected=False)
+
+
+# With blocks between the first and the last: of these the middle ones can be skipped by some tokens.
+DEEP = {
+    **{f"{name}_deep": _with_blocks(name, num_layers=4) for name in ("wan", "wan22_5b", "qwen_image", "mage_flow")},
+    **{f"{name}_deep": _with_blocks(name, n_layers=4) for name in ("z_image", "lumina2")},
+    "sd3_deep": _with_blocks("sd3", num_blocks=4, x_block_self_attn_layers=[0, 1]),
+    **{
+        f"{name}_deep": _with_blocks(name)  # two of each of their two kinds of blocks
+        for name in (
+            "flux", "flux_schnell", "flux2", "longcat", "chroma", "hunyuan_video", "hunyuan_video15", "hunyuan_image",
+        )
+    },
+}  # fmt: skip
+NETWORKS = {**MAIN, **FURTHER, **CONDITIONED, **DEEP}
