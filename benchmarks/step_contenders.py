@@ -30,12 +30,14 @@ from maskloss.core.cache.text import cache_text  # noqa: E402
 from maskloss.core.comfy.model.denoiser import open_denoiser  # noqa: E402
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings  # noqa: E402
 from maskloss.core.demo.encoders import DemoLatentEncoder  # noqa: E402
+from maskloss.core.frozen.config import BaseConfig  # noqa: E402
 from maskloss.core.images import save_image  # noqa: E402
 from maskloss.core.mask_weights import MaskLossSettings  # noqa: E402
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype  # noqa: E402
 from maskloss.core.train.loop import train  # noqa: E402
 from maskloss.core.train.observer import SilentObserver  # noqa: E402
 from maskloss.core.train.recipe import TrainingRecipe  # noqa: E402
+from maskloss.core.train.step import resolve_dtype  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from .turns import Pause  # noqa: E402
@@ -76,8 +78,8 @@ class Material:
     cache: LatentCache
     directory: Path
 
-    def model(self) -> Any:
-        return comfy.sd.load_diffusion_model(str(self.checkpoint), model_options={"dtype": torch.float32})
+    def model(self, dtype: torch.dtype = torch.float32) -> Any:
+        return comfy.sd.load_diffusion_model(str(self.checkpoint), model_options={"dtype": dtype})
 
 
 def prepare(directory: Path, text: Text) -> Material:
@@ -110,9 +112,14 @@ def random_weights(wan: Mapping[str, Any] = WAN) -> dict[str, torch.Tensor]:
 
 
 def ours(
-    material: Material, batch: int = 1, settings: MaskLossSettings | None = MASKS, checkpoint: bool = False
+    material: Material,
+    batch: int = 1,
+    settings: MaskLossSettings | None = MASKS,
+    checkpoint: bool = False,
+    dtype: TrainingDtype = TrainingDtype.FP32,
+    base: BaseConfig | None = None,
 ) -> Run:
-    """The pack's trainer as its node runs it."""
+    """The pack's trainer as its node runs it, on weights in `dtype`."""
 
     def run(pause: Pause) -> None:
         class Watch(SilentObserver):
@@ -120,10 +127,9 @@ def ours(
                 pause()
 
         output = material.directory / f"lora-{os.getpid()}"
-        config = TrainConfig(
-            steps=FOREVER, batch_size=batch, gradient_checkpointing=checkpoint, training_dtype=TrainingDtype.FP32
-        )
-        with open_denoiser(material.model(), material.cache.empty_text()) as denoiser:
+        config = TrainConfig(steps=FOREVER, batch_size=batch, gradient_checkpointing=checkpoint, training_dtype=dtype)
+        model = material.model(resolve_dtype(dtype, torch.device("cpu")))
+        with open_denoiser(model, material.cache.empty_text(), dtype=dtype, base=base) as denoiser:
             lora = LoraConfig(rank=RANK, alpha=RANK)
             recipe = TrainingRecipe(material.cache, settings, lora, OptimizerConfig(), config)
             train(denoiser, recipe, output, Watch())

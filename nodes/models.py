@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ..core.cache.encoders import LatentEncoder, TextEncoder
@@ -12,6 +12,7 @@ from ..core.comfy.model.denoiser import model_identity, open_denoiser
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from ..core.errors import CacheError
+from ..core.frozen.config import BaseConfig
 from ..core.train.config import TrainingDtype
 from ..core.train.denoiser import Denoiser
 
@@ -34,18 +35,26 @@ def text_encoder(clip: Any) -> TextEncoder:
     return clip if isinstance(clip, DemoTextEncoder) else ComfyTextEncoder(clip)
 
 
-def identity_of(model: Any, guidance: float | None) -> str:
+def identity_of(model: Any, guidance: float | None, base: BaseConfig | None = None) -> str:
     """The `identity` of what `opened` will give."""
-    return model.identity if isinstance(model, DemoDenoiser) else model_identity(model, guidance)
+    if isinstance(model, DemoDenoiser):
+        return model.identity + (base or BaseConfig()).identity
+    return model_identity(model, guidance, base)
 
 
 def open_model(
-    model: Any, cache: LatentCache, dtype: TrainingDtype, guidance: float | None, dropout: bool = False
+    model: Any,
+    cache: LatentCache,
+    dtype: TrainingDtype,
+    guidance: float | None,
+    dropout: bool = False,
+    base: BaseConfig | None = None,
 ) -> AbstractContextManager[Denoiser]:
     """A MODEL socket's model, ready to be trained on `cache` inside of the context, and as it was after it.
 
-    Its `guidance` is the given one, or None where the model takes none. `dropout`: its adapters will have some.
+    Its `guidance` is the given one, or None where the model takes none. `dropout`: its adapters will have some. `base`:
+    how its frozen weights are kept.
     """
     if isinstance(model, DemoDenoiser):
-        return nullcontext(model)
-    return open_denoiser(model, cache.example_text(), guidance, dtype, dropout)
+        return model.held(base or BaseConfig())
+    return open_denoiser(model, cache.example_text(), guidance, dtype, dropout, base)

@@ -11,6 +11,7 @@ from ..core.cache.store import LatentCache
 from ..core.comfy.model.sampling import ComfySampling
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
+from ..core.frozen.config import BaseConfig, BasePrecision
 from ..core.host import current_host
 from ..core.host.observer import HostObserver
 from ..core.mask_weights import MaskLossSettings
@@ -104,6 +105,10 @@ class MaskLossTrainLora(Node):
                 "background_tokens": FLOAT(
                     1.0, 0.01, 1, 0.01, "Fraction of the background's tokens in the middle blocks; 1 = all."
                 ),
+                "base_precision": COMBO(
+                    BasePrecision,
+                    "How the frozen weights are kept in training; int8 = half the memory of bf16.",
+                ),
             },
         }
 
@@ -153,6 +158,7 @@ class MaskLossTrainLora(Node):
         min_snr_gamma: float = 0.0,
         guidance: float = 0.0,
         background_tokens: float = 1.0,
+        base_precision: str = "as_loaded",
     ) -> dict[str, Any]:
         config = TrainConfig(
             steps=steps,
@@ -172,6 +178,7 @@ class MaskLossTrainLora(Node):
             min_snr_gamma=min_snr_gamma,
             background_tokens=background_tokens,
         )
+        base = BaseConfig(BasePrecision(base_precision))
         host = current_host()
         output = resolve_write(host.folders(), output_name, "output_name")
         recipe = TrainingRecipe(
@@ -185,13 +192,13 @@ class MaskLossTrainLora(Node):
         )
         with HostObserver(host, steps, output_name) as watched:
             effective_guidance = guidance or None
-            identity = identity_of(model, effective_guidance)
-            if effective_guidance is not None and identity == identity_of(model, None):
+            identity = identity_of(model, effective_guidance, base)
+            if effective_guidance is not None and identity == identity_of(model, None, base):
                 warn(f"guidance is {guidance:g}, but {identity} takes none and ignores it.")
             result = finished_run(identity, recipe, output, watched, sampling)
             if result is None:
                 with open_model(
-                    model, cache, config.training_dtype, effective_guidance, recipe.lora.dropout > 0
+                    model, cache, config.training_dtype, effective_guidance, recipe.lora.dropout > 0, base
                 ) as denoiser:
                     result = train(denoiser, recipe, output, watched, sampling)
         OUTPUTS.note(result.path)

@@ -18,6 +18,7 @@ NARROW = {
     "autograd": set(),
     "corrections": set(),
     "dataset": {"corrections", "people", "photo", "video"},
+    "frozen": {"autograd"},
     "masks": {"dataset", "parts", "people", "segmenters", "video"},
     "people": set(),
     "photo": set(),

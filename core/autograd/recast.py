@@ -15,24 +15,30 @@ from .checkpointing import autocast_state
 
 Run = Callable[[torch.Tensor], torch.Tensor]
 CastWeight = Callable[[torch.Tensor], torch.Tensor]
+InputGradient = Callable[[torch.Tensor, torch.Size], torch.Tensor]
 
 
-def recast(value: torch.Tensor, run: Run, cast_weight: CastWeight | None = None) -> torch.Tensor:
+def recast(
+    value: torch.Tensor, run: Run, cast_weight: CastWeight | None = None, input_gradient: InputGradient | None = None
+) -> torch.Tensor:
     """`run(value)` without keeping its graph; only `value` gets a gradient.
 
     Where the result is `value` times a weight (plus a bias), `cast_weight(gradient)` returns that weight (out, in) in
-    the dtype and on the device of its argument; without it the backward pass calls `run` again.
+    the dtype and on the device of its argument; where it is linear in `value` otherwise, `input_gradient(gradient,
+    shape)` returns the gradient of `value`, which has that shape. Without either the backward pass calls `run` again.
     """
-    result: torch.Tensor = _Recast.apply(value, run, cast_weight)
+    if cast_weight is not None:
+        input_gradient = lambda gradient, _shape: gradient @ cast_weight(gradient)  # noqa: E731
+    result: torch.Tensor = _Recast.apply(value, run, input_gradient)
     return result
 
 
 class _Recast(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: torch.Tensor, run: Run, cast_weight: CastWeight | None) -> torch.Tensor:
-        ctx.run, ctx.cast_weight = run, cast_weight
-        ctx.dtype, ctx.autocast = value.dtype, autocast_state([value])
-        if cast_weight is None:
+    def forward(ctx: Any, value: torch.Tensor, run: Run, input_gradient: InputGradient | None) -> torch.Tensor:
+        ctx.run, ctx.input_gradient = run, input_gradient
+        ctx.dtype, ctx.shape, ctx.autocast = value.dtype, value.shape, autocast_state([value])
+        if input_gradient is None:
             ctx.save_for_backward(value)
         result = run(value)
         # A 3D product may be a view of a 2D one. Models write into results, and nothing else uses the base tensor.
@@ -41,8 +47,8 @@ class _Recast(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (gradient,) = gradients
-        if ctx.cast_weight is not None:
-            return (gradient @ ctx.cast_weight(gradient)).to(ctx.dtype), None, None
+        if ctx.input_gradient is not None:
+            return ctx.input_gradient(gradient, ctx.shape).to(ctx.dtype), None, None
         (value,) = ctx.saved_tensors
         with torch.enable_grad(), torch.autocast(**ctx.autocast):
             again = value.detach().requires_grad_(True)

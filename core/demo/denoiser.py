@@ -5,12 +5,15 @@ Shapes: B batch, C = 16 channels, T frames, h, w latent grid.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
 from ..errors import TrainingError
+from ..frozen.config import BaseConfig
+from ..frozen.held_base import BaseLayer, HeldBase, is_product
 from ..train.denoiser import Family, RoutedBlocks
 from ..train.token_routing import KeptTokens, routed_blocks
 from .encoders import LATENT_CHANNELS
@@ -46,6 +49,19 @@ class DemoDenoiser:
         self.identity = f"maskloss-demo-flow-1-seed{seed}"
         self.device = torch.device("cpu")
         self._kept: KeptTokens | None = None
+
+    @contextmanager
+    def held(self, base: BaseConfig) -> Generator[DemoDenoiser]:
+        """The same model with the weights of its blocks held as `base` says, inside of the context."""
+        layers = [
+            BaseLayer(name, layer, lambda layer=layer: (layer.weight, layer.bias))
+            for name, layer in self.module.blocks.named_modules(prefix="blocks")
+            if base.holds_weights and is_product(layer)
+        ]
+        other = copy.copy(self)
+        other.identity += base.identity
+        with HeldBase(layers, base):
+            yield other
 
     def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
         """(raw − mean) / std per channel. TrainingError when there are not 16 channels."""

@@ -5,6 +5,7 @@ from maskloss.core.cache.store import LatentCache
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from maskloss.core.errors import CacheError
+from maskloss.core.frozen.config import BaseConfig, BasePrecision
 from maskloss.core.train.config import TrainingDtype
 from maskloss.nodes.models import ARCHITECTURES, AUTO, identity_of, latent_encoder, open_model, text_encoder
 
@@ -41,4 +42,8 @@ def test_the_demo_models_go_through_as_they_are(tmp_path) -> None:
     assert identity_of(DemoDenoiser(4), None) != model.identity
     cache = LatentCache(tmp_path, "demo", "demo", ())
     with open_model(model, cache, TrainingDtype.AUTO, None) as opened:
-        assert opened is model
+        assert opened.module is model.module
+        assert opened.identity == model.identity
+    int8 = BaseConfig(BasePrecision.INT8)
+    with open_model(model, cache, TrainingDtype.AUTO, None, base=int8) as opened:
+        assert opened.identity == identity_of(model, None, int8) == f"{model.identity}-int8"

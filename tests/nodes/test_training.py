@@ -12,7 +12,7 @@ from maskloss.core.cache.store import LatentCache
 from maskloss.core.cache.text import cache_text
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
-from maskloss.core.errors import PathError, PromptError
+from maskloss.core.errors import PathError, PromptError, TrainingError
 from maskloss.core.host import LocalHost, use_host
 from maskloss.core.images import save_image
 from maskloss.core.train.config import LoraConfig
@@ -70,6 +70,17 @@ def test_a_run_goes_on_where_it_stopped_and_a_finished_one_is_found(cache: Laten
     found = train(cache, 4)
     assert found["result"][2] == 4
     assert any("nothing to train" in text for text in found["ui"]["text"])
+
+
+def test_another_base_precision_is_another_run(cache: LatentCache) -> None:
+    plain = train(cache, 2)["result"][0]
+    with pytest.raises(TrainingError, match="differs in model"):
+        train(cache, 2, base_precision="int8")
+    held = train(cache, 2, "loras/y", base_precision="int8")["result"][0]
+    assert held.keys() == plain.keys()
+    assert not all(torch.equal(held[key], plain[key]) for key in plain)
+    again = train(cache, 2, "loras/y", base_precision="int8")["result"][0]
+    assert all(torch.equal(held[key], again[key]) for key in held)
 
 
 def test_guidance_that_a_model_does_not_take_is_said(cache: LatentCache) -> None:

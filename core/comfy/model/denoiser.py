@@ -16,6 +16,7 @@ from ...autograd.checkpointing import BlockCheckpointing, mutation_allowed
 from ...autograd.gradient_check import check_gradients
 from ...autograd.inference_parameters import DifferentiableParameters
 from ...errors import MaskLossError, TrainingError
+from ...frozen.config import BaseConfig
 from ...train.config import TrainingDtype
 from ...train.denoiser import Family
 from ..backward.attention import OVERRIDE, differentiable_attention
@@ -26,8 +27,9 @@ from ..text.collapsed_padding import TextAttention, watch_text_attention
 from ..text.conditioning import condition, effective_guidance
 from .architectures import TextRule, architecture_of, repeated_blocks
 from .fingerprint import patcher_fingerprint
+from .held_model import HeldModel
 from .image_to_video import can_place, position_options, training_notes
-from .loading import disable_dynamic_memory, load, sampling_dtype, set_compute_dtype
+from .loading import disable_dynamic_memory, lend_model, load, sampling_dtype, set_compute_dtype
 from .predictions import prediction_family, supported_image_channels
 from .token_routing import TokenRouter
 
@@ -192,9 +194,10 @@ class ComfyDenoiser:
         return latents if latents.ndim == 5 else latents[:, :, None]
 
 
-def model_identity(model: Any, guidance: float | None = None) -> str:
+def model_identity(model: Any, guidance: float | None = None, base: BaseConfig | None = None) -> str:
     """The `identity` that a MODEL's denoiser will have; loads nothing."""
-    return _identity(model, model.get_model_object("model_sampling"), effective_guidance(model.model, guidance))
+    own = _identity(model, model.get_model_object("model_sampling"), effective_guidance(model.model, guidance))
+    return own + (base or BaseConfig()).identity
 
 
 @contextmanager
@@ -204,6 +207,7 @@ def open_denoiser(
     guidance: float | None = None,
     dtype: TrainingDtype | None = None,
     dropout: bool = False,
+    base: BaseConfig | None = None,
 ) -> Generator[ComfyDenoiser]:
     """Load a ComfyUI MODEL for training; on exit, also after an exception, it is restored and samples the same.
 
@@ -211,14 +215,16 @@ def open_denoiser(
     `guidance` conditions a guidance-distilled model where the embeddings bring none; None = ComfyUI's default. Models
     that are not guidance-distilled have a `guidance` of None whatever is given. A model that samples in a 16-bit dtype
     other than `dtype` computes in fp32 (under autocast where `dtype` is one); None = as in sampling. With `dropout` in
-    the adapters padding tokens are not collapsed, because each is dropped independently. TrainingError, by name, for a
-    prediction type or an input that is not supported, and for wrong gradients.
+    the adapters padding tokens are not collapsed, because each is dropped independently. `base`: how the frozen weights
+    are kept. TrainingError, by name, for a prediction type or an input that is not supported, for wrong gradients, and
+    where the weights cannot be kept so.
     """
+    base = base or BaseConfig()
     management: Any = importlib.import_module("comfy.model_management")
     image_channels = supported_image_channels(model)
     with ExitStack() as stack:
         patcher = set_compute_dtype(dtype, disable_dynamic_memory(model, management, stack), management, stack)
-        load(patcher, management)
+        load(patcher, management, base.holds_weights)
         patcher.pre_run()
         stack.callback(patcher.cleanup)
         stack.callback(setattr, management, "in_training", getattr(management, "in_training", False))
@@ -229,10 +235,11 @@ def open_denoiser(
         stack.enter_context(torch.inference_mode(False))
         weights = stack.enter_context(DifferentiableParameters(patcher.model, is_casting_layer))
         stack.enter_context(recast_layers(patcher.model.diffusion_model))
+        held = stack.enter_context(HeldModel(patcher.model, torch.device(patcher.load_device), base))
         checkpointing = BlockCheckpointing(repeated_blocks(patcher.model.diffusion_model))
         stack.enter_context(checkpointing.install())
-        identity = model_identity(model, guidance)
-        lend = lambda: _lend_model(patcher, weights, management)  # noqa: E731
+        identity = model_identity(model, guidance, base)
+        lend = lambda: lend_model(patcher, weights, held, management)  # noqa: E731
         effective = effective_guidance(patcher.model, guidance)
         counting = stack.enter_context(watch_text_attention(patcher.model.diffusion_model))
         denoiser = ComfyDenoiser(
@@ -240,18 +247,6 @@ def open_denoiser(
         )
         check_gradients(checkpointing, _small_pass(denoiser, example))
         yield denoiser
-
-
-@contextmanager
-def _lend_model(patcher: Any, weights: DifferentiableParameters, management: Any) -> Generator[Any]:
-    """Give the patcher back to ComfyUI's samplers, which may unload it; ready for training again on exit."""
-    with ExitStack() as stack:
-        stack.callback(patcher.pre_run)
-        stack.callback(setattr, management, "in_training", management.in_training)
-        stack.enter_context(weights.suspend())
-        stack.callback(load, patcher, management)
-        management.in_training = False
-        yield patcher
 
 
 def _small_pass(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> Callable[[], object]:

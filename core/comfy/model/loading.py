@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
+from ...autograd.inference_parameters import DifferentiableParameters
 from ...errors import TrainingError
 from ...train.config import TrainingDtype
 from ...train.step import resolve_dtype
+from .held_model import HeldModel
 
 # Of a device's memory, kept free of weights for activations, gradients and the optimizer.
 _FREE_FRACTION = 0.3
@@ -50,13 +53,30 @@ def sampling_dtype(patcher: Any) -> torch.dtype:
     return patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()
 
 
-def load(patcher: Any, management: Any) -> None:
-    """Load all weights onto the device, or as many as leave room to train; layers fetch the rest as they run."""
+def load(patcher: Any, management: Any, held: bool = False) -> None:
+    """Load all weights onto the device, or as many as leave room to train; layers fetch the rest as they run. With
+    `held` as few as ComfyUI may: they are held otherwise."""
     device = patcher.load_device
     if management.is_device_cpu(device):
         management.load_models_gpu([patcher], force_full_load=True)
+        return
+    if held:
+        management.load_models_gpu([patcher], memory_required=management.get_total_memory(device))
         return
     room = management.get_total_memory(device) * _FREE_FRACTION
     free = management.get_free_memory(device) + patcher.loaded_size()
     fits = patcher.model_size() + room <= free
     management.load_models_gpu([patcher], memory_required=room, force_full_load=fits)
+
+
+@contextmanager
+def lend_model(patcher: Any, weights: DifferentiableParameters, held: HeldModel, management: Any) -> Generator[Any]:
+    """Give the patcher back to ComfyUI's samplers, which may unload it; ready for training again on exit."""
+    with ExitStack() as stack:
+        stack.callback(patcher.pre_run)
+        stack.callback(setattr, management, "in_training", management.in_training)
+        stack.enter_context(held.suspend())
+        stack.enter_context(weights.suspend())
+        stack.callback(load, patcher, management, held.holds_weights)
+        management.in_training = False
+        yield patcher

@@ -3,6 +3,7 @@ import torch
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from maskloss.core.errors import CacheError, TrainingError
+from maskloss.core.frozen.config import BaseConfig, BasePrecision
 from maskloss.core.train.denoiser import Family
 from skimage import data
 
@@ -117,3 +118,14 @@ def test_text_of_another_model_is_said() -> None:
     for text in ({"cross_attn": torch.zeros(1, 4, 8)}, {"tokens": torch.zeros(64)}):
         with pytest.raises(CacheError, match="run CacheText on it again"):
             denoiser.predict(x, x, torch.tensor([0.5]), [text], False)
+
+
+def test_held_in_int8_it_is_nearly_the_same_model_and_afterwards_the_very_same() -> None:
+    denoiser, text = awake(DemoDenoiser()), texts("a", "b")
+    before = denoiser.predict(*inputs(), text, False)
+    with denoiser.held(BaseConfig(BasePrecision.INT8)) as held, denoiser.held(BaseConfig()):
+        assert held.identity != denoiser.identity
+        found = held.predict(*inputs(), text, False)
+        assert not torch.equal(found, before)
+        assert (found - before).norm() < 0.02 * before.norm()
+    assert torch.equal(denoiser.predict(*inputs(), text, False), before)

@@ -1,0 +1,154 @@
+"""A loaded ComfyUI model whose large weights are held otherwise while it is trained."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeGuard
+
+import torch
+from torch import nn
+
+from ...autograd.tensors import is_plain
+from ...errors import TrainingError
+from ...frozen.config import BaseConfig, BasePrecision
+from ...frozen.held_base import BaseLayer, HeldBase, Loaded, Product, is_product
+from .architectures import repeated_blocks
+
+# Values of a weight. Outside of the repeated blocks smaller ones, such as those of the first and last layer, stay.
+_LARGE = 2**20
+
+
+class HeldModel:
+    """A context in which the large weights of a ComfyUI `BaseModel` are held on `device` as `config` says, and all that
+    ComfyUI left in main memory of the others lies there, too. Its parameters and their owners are as before on exit.
+
+    TrainingError where the model is quantised already, or nothing of it can be held.
+    """
+
+    def __init__(self, model: Any, device: torch.device, config: BaseConfig) -> None:
+        self._network: nn.Module = model.diffusion_model
+        self._device = device
+        self.holds_weights = config.holds_weights
+        layers = held_layers(model, device, config) if config.holds_weights else []
+        self._base = HeldBase(layers, config)
+        self._inside = {id(each.layer) for each in layers}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> HeldModel:
+        with ExitStack() as stack:
+            if self._inside:
+                stack.enter_context(self._base)
+                stack.enter_context(_on_device(self._network, self._device, self._inside))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @contextmanager
+    def suspend(self) -> Generator[None]:
+        """The model as it is, for its owner to run it and move it; held again on exit."""
+        self._stack.close()
+        try:
+            yield
+        finally:
+            self.__enter__()
+
+    @property
+    def nbytes(self) -> int:
+        """Of the weights that are held; 0 outside of the context."""
+        return self._base.nbytes
+
+
+def held_layers(model: Any, device: torch.device, config: BaseConfig) -> list[BaseLayer]:
+    """The layers of a ComfyUI `BaseModel` that `config` is about: those of its repeated blocks and other large ones."""
+    network: nn.Module = model.diffusion_model
+    inside = {id(module) for block in repeated_blocks(network) for module in block.modules()}
+    layers: list[BaseLayer] = []
+    for name, layer in network.named_modules():
+        if not _is_product(layer) or not (id(layer) in inside or layer.weight.numel() >= _LARGE):
+            continue
+        _refuse_quantised(name, layer, config.precision)
+        layers.append(BaseLayer(name, layer, partial(_load, layer, device, config.precision)))
+    if not layers:
+        raise TrainingError(
+            f"{type(model).__name__} has no linear layers or convolutions of PyTorch's or ComfyUI's own kind, so "
+            f"base_precision {config.precision.value} would change nothing; set it to as_loaded."
+        )
+    return layers
+
+
+def _is_product(layer: nn.Module) -> TypeGuard[Product]:
+    own = getattr(type(layer), "forward_comfy_cast_weights", None)
+    if own is None:
+        return is_product(layer)
+    plain = importlib.import_module("comfy.ops").disable_weight_init
+    kinds = (plain.Linear, plain.Conv1d, plain.Conv2d, plain.Conv3d)
+    # Quantised layers are told by their weight, so that they can be refused by name.
+    quantised = type(layer).__qualname__ == "mixed_precision_ops.<locals>.MixedPrecisionOps.Linear"
+    return quantised or any(own is kind.forward_comfy_cast_weights for kind in kinds)
+
+
+def _refuse_quantised(name: str, layer: nn.Module, precision: BasePrecision) -> None:
+    weight: Any = layer.weight
+    if is_plain(weight) and weight.is_floating_point() and weight.element_size() >= 2:
+        return
+    kind = str(weight.dtype) if is_plain(weight) else type(weight.data).__name__
+    raise TrainingError(
+        f"base_precision is {precision.value}, but the model is quantised already: {name} is kept as "
+        f"{kind}. Load the model in bf16, fp16 or fp32, or set base_precision to "
+        "as_loaded, which trains it as it is."
+    )
+
+
+def _load(layer: Any, device: torch.device, precision: BasePrecision) -> Loaded:
+    """Weight and bias with what ComfyUI applies to them as the layer runs, such as a LoRA of the user's."""
+    exact = None if precision is BasePrecision.AS_LOADED else torch.float32
+    if not hasattr(layer, "comfy_cast_weights"):
+        bias = None if layer.bias is None else layer.bias.detach().to(device)
+        return layer.weight.detach().to(device), bias
+    # More than the stored precision where it is rounded anyway.
+    patched = exact if layer.weight_function else None
+    bias_dtype = None if layer.bias is None else layer.bias.dtype
+    weight, bias = importlib.import_module("comfy.ops").cast_bias_weight(
+        layer, dtype=patched or layer.weight.dtype, device=device, bias_dtype=bias_dtype
+    )
+    return weight.detach(), None if bias is None else bias.detach()
+
+
+@contextmanager
+def _on_device(network: nn.Module, device: torch.device, apart: set[int]) -> Generator[None]:
+    """Keep on `device`, as it acts, what ComfyUI has left in main memory of parameters; restored on exit. Modules whose
+    ids are `apart` stay as they are."""
+    with ExitStack() as stack:
+        for module in network.modules():
+            table: dict[str, Any] = vars(module)["_parameters"]
+            values = {name: value for name, value in table.items() if value is not None and is_plain(value)}
+            functions = {name: getattr(module, f"{name}_function", None) or [] for name in values}
+            here = all(value.device == device for value in values.values())
+            if id(module) in apart or (here and not any(functions.values())):
+                continue
+            stack.callback(table.update, dict(table))
+            for name, value in values.items():
+                table[name] = _acting(value, functions[name], device)
+                if functions[name]:
+                    stack.callback(setattr, module, f"{name}_function", functions[name])
+                    setattr(module, f"{name}_function", [])
+        yield
+
+
+@torch.no_grad()
+def _acting(
+    value: torch.Tensor, functions: Sequence[Callable[..., torch.Tensor]], device: torch.device
+) -> nn.Parameter:
+    # ComfyUI's functions may write into what they are given.
+    value = value.detach().to(device, copy=bool(functions))
+    for function in functions:
+        value = function(value)
+    return nn.Parameter(value, requires_grad=False)

@@ -1,0 +1,232 @@
+"""ComfyUI's models with their weights held in fewer bits: gradients, samples, refusals, and what stays of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from maskloss.core.comfy.model.denoiser import ComfyDenoiser, model_identity, open_denoiser
+from maskloss.core.comfy.model.held_model import HeldModel, held_layers
+from maskloss.core.errors import TrainingError
+from maskloss.core.frozen.config import BaseConfig, BasePrecision
+from maskloss.core.frozen.held_weights import from_int8, to_int8
+from maskloss.core.mask_weights import MaskLossSettings
+from maskloss.core.train.adapters import LoraAdapters
+from maskloss.core.train.config import Algorithm, LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
+from maskloss.core.train.loop import TrainResult, train
+from maskloss.core.train.observer import TrainObserver
+from maskloss.core.train.recipe import TrainingRecipe
+from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
+from tiny_comfy.adapted import gradients
+
+from .test_comfy_training import make_cache
+from .test_sampling import Watcher, sampling
+
+import comfy.sd  # isort: skip
+import comfy.utils  # isort: skip
+
+pytestmark = pytest.mark.comfy
+INT8 = BaseConfig(BasePrecision.INT8)
+CPU = torch.device("cpu")
+
+
+@contextmanager
+def adapted(name: str, base: BaseConfig | None, **lora: Any) -> Generator[tuple[ComfyDenoiser, LoraAdapters]]:
+    """A denoiser with a LoRA that already does something, in fp32, the same one each time."""
+    with open_denoiser(tiny.load_model(name), tiny.text_for(name), base=base) as denoiser:
+        generator, config = torch.Generator().manual_seed(0), LoraConfig(**{"rank": 4, "alpha": 4, **lora})
+        adapters = LoraAdapters(denoiser.module, config, denoiser.default_targets, generator, CPU, torch.float32)
+        with torch.no_grad():
+            for parameter in adapters.parameters:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+        with adapters.attach():
+            yield denoiser, adapters
+
+
+@contextmanager
+def dequantised(name: str) -> Generator[None]:
+    """The model's own weights are those that the held ones stand for."""
+    with ExitStack() as stack:
+        for each in held_layers(tiny.load_model(name).model, CPU, INT8):
+            stack.callback(setattr, each.layer, "weight", each.layer.weight)
+            value = from_int8(to_int8(each.layer.weight), torch.float32)
+            each.layer.weight = torch.nn.Parameter(value, requires_grad=False)
+        yield
+
+
+def of_adapters(name: str, base: BaseConfig | None, checkpoint: bool, **lora: Any) -> torch.Tensor:
+    with adapted(name, base, **lora) as (denoiser, adapters):
+        return gradients(name, denoiser, adapters, checkpoint)
+
+
+@pytest.mark.parametrize("checkpoint", [False, True], ids=["plain", "checkpointed"])
+@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_gradients_are_those_of_the_dequantised_model(name: str, checkpoint: bool) -> None:
+    original = of_adapters(name, None, checkpoint)
+    found = of_adapters(name, INT8, checkpoint)
+    with dequantised(name):
+        expected = of_adapters(name, None, checkpoint)
+    assert expected.norm() > 0
+    assert (found - expected).norm() <= 1e-4 * expected.norm()
+    assert (found - original).norm() > 1e-3 * original.norm(), "8 bits are not without effect"
+    assert torch.nn.functional.cosine_similarity(found, original, dim=0) > 0.99
+
+
+@pytest.mark.parametrize("lora", [{"algorithm": Algorithm.LOKR}, {"conv": True}], ids=["lokr", "conv"])
+def test_gradients_of_other_adapters_and_of_convolutions_are_those_of_the_dequantised_model(
+    lora: dict[str, Any],
+) -> None:
+    found = of_adapters("sd15", INT8, True, **lora)
+    with dequantised("sd15"):
+        expected = of_adapters("sd15", None, True, **lora)
+    assert expected.norm() > 0
+    assert (found - expected).norm() <= 1e-4 * expected.norm()
+
+
+def test_dora_starts_from_the_norms_of_the_model_itself() -> None:
+    """The LoRA will be used with the model as it is, where a fresh one must change nothing."""
+
+    def norms(base: BaseConfig | None) -> list[torch.Tensor]:
+        with open_denoiser(tiny.load_model("wan"), tiny.text_for("wan"), base=base) as denoiser:
+            config, generator = LoraConfig(rank=2, algorithm=Algorithm.DORA), torch.Generator().manual_seed(0)
+            adapters = LoraAdapters(denoiser.module, config, denoiser.default_targets, generator, CPU, torch.float32)
+            return [value for key, value in adapters.state_dict().items() if key.endswith("dora_scale")]
+
+    found, expected = norms(INT8), norms(None)
+    assert found
+    assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
+
+
+def run(
+    name: str, directory: Path, output: str, base: BaseConfig, watcher: TrainObserver | None = None,
+    asked: Any = None, settings: MaskLossSettings | None = None, **config: Any,
+) -> TrainResult:  # fmt: skip
+    cache = make_cache(name, directory)
+    chosen = TrainConfig(**{"steps": 3, "training_dtype": TrainingDtype.FP32, **config})
+    recipe = TrainingRecipe(cache, settings, LoraConfig(rank=4, alpha=4), OptimizerConfig(learning_rate=0.01), chosen)
+    with torch.inference_mode(), open_denoiser(tiny.load_model(name), cache.empty_text(), base=base) as denoiser:
+        return train(denoiser, recipe, directory / output, watcher, asked)
+
+
+@pytest.mark.parametrize("name", ["wan", "flux"])
+def test_a_whole_run_leaves_the_model_as_it_was_and_its_lora_loads_whole(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = tiny.sampled(tiny.load_model(name), name)
+    prior = MaskLossSettings(prior_weight=0.5)
+    result = run(name, tmp_path, "lora", INT8, settings=prior, validation_split=0.5)
+    assert result.steps == 3
+    assert all(torch.isfinite(torch.tensor([point.loss, point.prior or 0.0])).all() for point in result.points)
+    assert torch.equal(tiny.sampled(tiny.load_model(name), name), before)
+    file = comfy.utils.load_torch_file(str(result.path))
+    with caplog.at_level(logging.WARNING):
+        patched, _ = comfy.sd.load_lora_for_models(tiny.load_model(name), None, dict(file), 1.0, 0.0)
+    assert len(patched.patches) == sum(key.endswith(".alpha") for key in file)
+    assert not [text for text in caplog.messages if "not loaded" in text.lower()]
+
+
+@pytest.mark.parametrize("name", ["wan"])
+def test_sample_pictures_leave_no_trace_in_the_training(name: str, tmp_path: Path) -> None:
+    plain = run(name, tmp_path, "plain", INT8)
+    watched = run(name, tmp_path, "watched", INT8, asked=sampling(name))
+    as_loaded = run(name, tmp_path, "as_loaded", BaseConfig(), asked=sampling(name))
+    assert all(torch.equal(plain.lora[key], watched.lora[key]) for key in plain.lora)
+    first = [(tmp_path / f"{output}.samples" / "step_000000.png").read_bytes() for output in ("watched", "as_loaded")]
+    assert first[0] == first[1], "drawn by the model itself, with which the LoRA will be used"
+    assert not all(torch.equal(plain.lora[key], as_loaded.lora[key]) for key in plain.lora)
+
+
+def test_an_interrupt_leaves_the_model_as_it_was(tmp_path: Path) -> None:
+    before = tiny.sampled(tiny.load_model("wan"), "wan")
+    network = tiny.load_model("wan").model.diffusion_model
+    with pytest.raises(tiny.management.InterruptProcessingException):
+        run("wan", tmp_path, "lora", INT8, Watcher(stop_at_check=2))
+    assert not [name for name, module in network.named_modules() if "forward" in vars(module)]
+    assert torch.equal(tiny.sampled(tiny.load_model("wan"), "wan"), before)
+
+
+@pytest.fixture
+def unloaded() -> Any:
+    """A MODEL of which nothing is loaded, to be loaded in parts, as ComfyUI does on a card that is too small."""
+    tiny.management.unload_all_models()
+    model = tiny.load_model("wan")
+    yield model
+    model.detach()
+
+
+def test_a_lora_of_the_users_is_part_of_what_is_held(unloaded: Any) -> None:
+    """Also where ComfyUI applies it as a layer runs, because the weights are not on the device."""
+    network = unloaded.model.diffusion_model
+    names = [f"diffusion_model.blocks.{index}.ffn.0.weight" for index in range(2)]
+    generator = torch.Generator().manual_seed(3)
+    unloaded.add_patches({name: (torch.randn(256, 128, generator=generator) * 0.1,) for name in names})
+    layer, patched = network.blocks[1].ffn[0], []
+    x = torch.randn(2, 128)
+    before = layer(x)
+    for memory in (0, 1):
+        unloaded.load(CPU, lowvram_model_memory=memory, full_load=not memory)
+        expected = layer(x)
+        with HeldModel(unloaded.model, CPU, INT8):
+            patched.append(layer(x))
+            assert (patched[-1] - expected).norm() < 0.02 * expected.norm()
+        assert torch.equal(layer(x), expected)
+        unloaded.detach()
+    torch.testing.assert_close(*patched)
+    assert (patched[0] - before).norm() > 0.1 * before.norm()
+    assert torch.equal(layer(x), before)
+
+
+def test_what_comfyui_left_in_main_memory_of_the_rest_acts_as_it_did(unloaded: Any) -> None:
+    layer = unloaded.model.diffusion_model.head.head
+    unloaded.add_patches({"diffusion_model.head.head.weight": (torch.ones_like(layer.weight) * 0.1,)})
+    x = torch.randn(2, 128)
+    before = layer(x)
+    unloaded.load(CPU, lowvram_model_memory=1)
+    expected = layer(x)
+    assert layer.weight_function
+    with HeldModel(unloaded.model, CPU, INT8):
+        assert not layer.weight_function
+        assert torch.equal(layer(x), expected)
+    assert layer.weight_function
+    assert torch.equal(layer(x), expected)
+    unloaded.detach()
+    assert torch.equal(layer(x), before)
+    assert not torch.equal(before, expected)
+
+
+@pytest.mark.parametrize("name", ["wan", "flux"])
+def test_a_model_that_is_quantised_already_is_refused(name: str) -> None:
+    model = tiny.load_model(name, torch.float8_e4m3fn)
+    before = tiny.sampled(model, name)
+    with (
+        pytest.raises(
+            TrainingError,
+            match=r"base_precision is int8, but the model is quantised already: .* is kept as torch.float8_e4m3fn",
+        ),
+        open_denoiser(model, tiny.text_for(name), base=INT8),
+    ):
+        pass
+    assert torch.equal(tiny.sampled(model, name), before)
+    assert not tiny.management.in_training
+
+
+def test_the_weights_take_half_of_what_bf16_takes() -> None:
+    with torch.inference_mode():
+        weights = tiny.load_model("wan").model.diffusion_model.state_dict()
+        model = comfy.sd.load_diffusion_model_state_dict(
+            {key: value.bfloat16() for key, value in weights.items()}, model_options={"dtype": torch.bfloat16}
+        )
+    of_layers = sum(each.layer.weight.nbytes for each in held_layers(model.model, CPU, INT8))
+    with HeldModel(model.model, CPU, INT8) as held:
+        assert 0.5 * of_layers < held.nbytes <= 0.52 * of_layers
+
+
+def test_another_precision_is_another_run() -> None:
+    model = tiny.load_model("wan")
+    with open_denoiser(model, tiny.text_for("wan"), base=INT8) as denoiser:
+        assert denoiser.identity == model_identity(model, None, INT8) == f"{model_identity(model)}-int8"
