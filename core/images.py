@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
@@ -57,6 +58,19 @@ def load_image(path: Path, least: tuple[int, int] | None = None) -> tuple[np.nda
         if least is not None and picture.image.width * picture.image.height > LARGE_PX:
             picture.shrink_while_decoding((2 * least[0], 2 * least[1]))
         return _decode_pixels(path, picture, picture.metadata.profile)
+
+
+def load_thumbnail(path: Path, longest_px: int) -> np.ndarray:
+    """A picture upright as rgb_HWC uint8, its longer side at most `longest_px`. A JPEG is decoded smaller, so that
+    colours may differ a little from those of `load_image`. Errors as there."""
+    with open_picture(path) as picture:
+        picture.shrink_while_decoding((2 * longest_px, 2 * longest_px))
+        rgb_HWC, _ = _decode_pixels(path, picture, picture.metadata.profile)
+    scale = longest_px / max(rgb_HWC.shape[:2])
+    if scale >= 1:
+        return rgb_HWC
+    size = (max(1, round(rgb_HWC.shape[1] * scale)), max(1, round(rgb_HWC.shape[0] * scale)))
+    return cv2.resize(rgb_HWC, size, interpolation=cv2.INTER_AREA)
 
 
 def load_mask(path: Path, meaning: MaskMeaning = MaskMeaning.AUTO) -> np.ndarray:

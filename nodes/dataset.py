@@ -29,6 +29,7 @@ from .sockets import (
     STRING,
     image_from_pictures,
 )
+from .viewing import viewed
 from .written import OUTPUTS
 
 # Classes after which items have masks that LoadDataset cannot see yet.
@@ -237,7 +238,9 @@ class MaskLossPreviewDataset(Node):
 
     def run(self, dataset: Dataset, columns: int = 4, limit: int = 32, offset: int = 0) -> dict[str, Any]:
         sheet_HWC = dataset_sheet(dataset, columns, offset, limit, current_host().progress())
-        return with_pictures((image_from_pictures([sheet_HWC]),), [sheet_HWC], "dataset")
+        return with_pictures(
+            (image_from_pictures([sheet_HWC]),), [sheet_HWC], "dataset", viewer=viewed(dataset, self.TITLE)
+        )
 
 
 def take_shard(dataset: Dataset) -> Dataset:

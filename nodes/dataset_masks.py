@@ -37,6 +37,7 @@ from .sockets import (
     Declaration,
     tier_inputs,
 )
+from .viewing import viewed
 from .written import OUTPUTS
 
 # What the nodes show when they are done: the most doubtful ones of any number.
@@ -107,7 +108,8 @@ class MaskLossDatasetBuildMasks(Node):
         )
         OUTPUTS.note(output)
         sheet_HWC = masks_sheet(dataset, report, SHEET_COLUMNS, SHEET_LIMIT)
-        return with_report((dataset, as_json(report)), report["messages"], [sheet_HWC], "masks")
+        view = viewed(dataset, self.TITLE, report["items"])
+        return with_report((dataset, as_json(report)), report["messages"], [sheet_HWC], "masks", viewer=view)
 
 
 class MaskLossDatasetKeepPerson(Node):
@@ -188,7 +190,8 @@ class MaskLossDatasetKeepPerson(Node):
         )
         OUTPUTS.note(output)
         sheet_HWC = dataset_sheet(dataset, SHEET_COLUMNS, limit=SHEET_LIMIT)
-        return with_report((dataset, as_json(report)), [*report["warnings"], report["text"]], [sheet_HWC], "person")
+        view, said = viewed(dataset, self.TITLE, report["items"]), [*report["warnings"], report["text"]]
+        return with_report((dataset, as_json(report)), said, [sheet_HWC], "person", viewer=view)
 
 
 def video_every() -> Declaration:

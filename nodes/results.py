@@ -36,11 +36,16 @@ def with_pictures(
 
 
 def with_report(
-    result: tuple[Any, ...], messages: Sequence[str] = (), pictures: Sequence[np.ndarray] = (), name: str = "preview"
+    result: tuple[Any, ...],
+    messages: Sequence[str] = (),
+    pictures: Sequence[np.ndarray] = (),
+    name: str = "preview",
+    **more: Sequence[object],
 ) -> dict[str, Any]:
     """A result whose last value is a report, shown as text; `messages` are said to the user, unless they are warnings.
 
-    With `pictures` their previews are there too, on every call of that node or on none.
+    With `pictures` their previews are there too, and `more` as in `with_pictures`, on every call of that node or on
+    none.
     """
     warnings = given_warnings()
     if said := [message for message in messages if message not in warnings]:
@@ -48,7 +53,7 @@ def with_report(
     report = str(result[-1])
     short = report if len(report) <= MAX_TEXT else report[:MAX_TEXT] + " …"
     if pictures:
-        return with_pictures(result, pictures, name, text=[short])
+        return with_pictures(result, pictures, name, text=[short], **more)
     return {"ui": {"text": [short]}, "result": result}
 
 

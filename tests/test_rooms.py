@@ -25,6 +25,7 @@ NARROW = {
     "segmenters": {"bundled", "parts", "people"},
     "train": {"autograd", "cache", "dataset", "scores"},
     "video": set(),
+    "viewer": {"corrections", "dataset", "masks", "parts", "people", "video"},
 }
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 

@@ -61,19 +61,23 @@ def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset,
     return replace(dataset, items=tuple(items), left_out=(*dataset.left_out, *left_out)), messages
 
 
+def base_of(item: DatasetItem) -> str:
+    """What tells the mask under the item's correction from others; empty where there is none. Errors as
+    `mask_facts`."""
+    if expected_origin(replace(item, correction_path=None)) is MaskOrigin.ALPHA:
+        return _ALPHA
+    return mask_digest(item, item.mask_path, item.mask_meaning)
+
+
 def painted_over(item: DatasetItem) -> PaintedOver:
     """What a correction of the item lies over now. Errors as `mask_facts`."""
-    photograph = hash_of(item.media_path)
-    origin = expected_origin(replace(item, correction_path=None))
-    base = _ALPHA if origin is MaskOrigin.ALPHA else mask_digest(item, item.mask_path, item.mask_meaning)
-    return PaintedOver(photograph, base, str(item.media_path.absolute()))
+    return PaintedOver(hash_of(item.media_path), base_of(item), str(item.media_path.absolute()))
 
 
 def has_other_base(item: DatasetItem) -> bool:
-    """Whether the mask under the item's correction is another one than it was painted over. Errors as
-    `painted_over`."""
+    """Whether the mask under the item's correction is another one than it was painted over. Errors as `base_of`."""
     note = None if item.correction_path is None else note_of(item.correction_path)
-    return note is not None and note.base != painted_over(item).base
+    return note is not None and note.base != base_of(item)
 
 
 def correction_messages(items: Iterable[DatasetItem]) -> list[str]:

@@ -22,6 +22,7 @@ from ..progress import Progress
 from .given import GIVEN, ApiPrompt, GivenWarning
 from .host import ModelKind, once, own_model_folders
 from .live import KEPT_RUNS, ROUTE
+from .serving import serve_viewer
 
 WARNING_EVENT = "maskloss.warning"
 PREVIEW_PX = 512
@@ -136,7 +137,8 @@ class ComfyProgress:
 
 
 def serve_training_runs() -> None:
-    """Answer GET `ROUTE` with the history of every training node; to be called while ComfyUI imports its packs."""
+    """Answer GET `ROUTE` with the history of every training node, and what the viewer asks; to be called while ComfyUI
+    imports its packs."""
     server = _server()
     if server is None or any(route.path == ROUTE for route in server.routes):
         return
@@ -146,6 +148,7 @@ def serve_training_runs() -> None:
         return web.json_response(KEPT_RUNS.whole())
 
     server.routes.get(ROUTE)(answer)
+    serve_viewer(server, server.send_sync)
 
 
 def _tell(text: str, node_id: str) -> None:

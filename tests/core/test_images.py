@@ -2,12 +2,13 @@
 
 import io
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from maskloss.core.errors import ImageError
-from maskloss.core.images import has_alpha, image_size, load_image, load_mask, save_image
+from maskloss.core.images import has_alpha, image_size, load_image, load_mask, load_thumbnail, save_image
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 
@@ -185,3 +186,15 @@ def test_the_size_of_a_png_is_upright_without_decoding_it(tmp_path, monkeypatch,
 def test_a_32_bit_tiff_means_8_bits_where_it_holds_no_more(tmp_path, top, expected):
     Image.fromarray(np.array([[0, top]], np.int32)).save(tmp_path / "a.tif")
     assert load_mask(tmp_path / "a.tif").tolist() == [[0, expected]]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_thumbnail_is_the_picture_made_smaller(tmp_path: Path, suffix: str) -> None:
+    rows, columns = np.mgrid[0:600, 0:900]
+    rgb_HWC = np.stack([rows // 3, columns // 4, np.full_like(rows, 90)], 2).astype(np.uint8)
+    save_image(tmp_path / f"a{suffix}", rgb_HWC)
+    small_HWC = load_thumbnail(tmp_path / f"a{suffix}", 90)
+    assert small_HWC.shape == (60, 90, 3)
+    shown = rgb_HWC.reshape(60, 10, 90, 10, 3).mean(axis=(1, 3))
+    assert np.abs(small_HWC - shown).mean() < 2
+    assert np.array_equal(load_thumbnail(tmp_path / "a.png", 900), rgb_HWC) if suffix == ".png" else True

@@ -1,0 +1,36 @@
+"""The viewer's routes on ComfyUI's web server, aiohttp: each request is answered in a thread, so that none waits."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..viewer.answers import MOST_BYTES, PREFIX, Answer, Answers, Request, Tell
+from ..viewer.viewed import VIEWED
+
+
+def serve_viewer(server: Any, tell: Tell) -> None:
+    """Answer below `PREFIX`; to be called while ComfyUI imports its packs, on `server.routes`. Once is enough."""
+    if any(str(route.path).startswith(PREFIX) for route in server.routes):
+        return
+    for method, path, answer in Answers(VIEWED, tell).routes():
+        server.routes.route(method, PREFIX + path)(_handler(answer))
+
+
+def _handler(answer: Callable[[Request], Answer]) -> Callable[[Any], Any]:
+    async def handle(request: Any) -> Any:
+        web = importlib.import_module("aiohttp.web")
+        if (request.content_length or 0) > MOST_BYTES:
+            return web.json_response({"error": f"A request has {MOST_BYTES} bytes at most."}, status=413)
+        body = await request.read() if request.method == "POST" else b""
+        named: Mapping[str, str] = request.match_info
+        asked = Request(
+            named.get("dataset", ""), named.get("item", ""), dict(request.query), request.content_type, body
+        )
+        told = await asyncio.to_thread(answer, asked)
+        headers = {**told.headers, "X-Content-Type-Options": "nosniff"}
+        return web.Response(status=told.status, body=told.body, content_type=told.content_type, headers=headers)
+
+    return handle

@@ -1,0 +1,123 @@
+"""What the viewer's list says of a dataset and of each of its items, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..corrections.override import revision_of
+from ..corrections.store import Marks
+from ..dataset.buckets import bucket_for
+from ..dataset.corrected import has_other_base
+from ..dataset.files import status_of
+from ..dataset.items import DatasetItem
+from ..dataset.load import expected_origin
+from ..dataset.mask_facts import noted_tiers
+from ..dataset.scan import read_caption
+from ..errors import UserError
+from ..images import image_size
+from ..masks.build_masks import STEP as BUILD_STEP
+from ..masks.part_values import KnownTiers
+from ..parts.tiers import TierWeights
+from ..people.identity import doubt
+from ..video.reader import probe
+from .viewed import ViewedDataset, ViewedItem
+
+_REMEMBERED = 20_000
+CAPTION_SUFFIX = ".txt"
+
+
+def dataset_facts(viewed: ViewedDataset) -> dict[str, Any]:
+    """{"id", "title", "tiers": {name: value 0–255}, "items": [as `item_facts` gives them]}."""
+    marks: dict[Path, Mapping[str, Marks]] = {}
+    rows: list[dict[str, Any]] = []
+    for each in viewed.items:
+        folder = each.item.media_path.parent
+        if folder not in marks:
+            marks[folder] = viewed.store.marks(folder)
+        rows.append(item_facts(viewed, each, marks[folder].get(each.item.media_path.name, Marks())))
+    return {"id": viewed.id, "title": viewed.title, "tiers": _tiers(viewed), "items": rows}
+
+
+def item_facts(viewed: ViewedDataset, each: ViewedItem, marks: Marks) -> dict[str, Any]:
+    """{"id", "name", "width", "height", "bucket": [width, height], "caption", "video", "mask": alpha|file|none,
+    "coverage", "left_out": reason, "by_hand": left out in the viewer, "done", "outcome", "reason", "doubt": place in
+    the order of doubts, "faces": [{"index", "box": fractions of the picture, "similarity", "chosen"}], "faceless",
+    "revision": of the correction, "other_base", "error"}. What is not known is null."""
+    row: dict[str, Any] = {
+        "id": each.id, "name": each.item.name, "video": each.item.is_video, "left_out": each.left_out,
+        "by_hand": marks.left_out, "done": marks.done, "coverage": each.coverage, "faceless": each.faceless,
+        "width": 0, "height": 0, "bucket": None, "mask": "none", "caption": each.item.caption, "revision": "",
+        "other_base": False, "error": "", "outcome": None, "reason": "", "faces": [], "doubt": None,
+    }  # fmt: skip
+    try:
+        width, height = size_of(each.item)
+        item = viewed.corrected(each)
+        row.update(width=width, height=height, bucket=list(bucket_for((width, height), item.settings)))
+        row["mask"] = expected_origin(replace(item, correction_path=None)).value
+        row["caption"] = caption_of(item)
+        if item.correction_path is not None:
+            row.update(revision=revision_of(item.correction_path), other_base=has_other_base(item))
+    except UserError as error:
+        row["error"] = str(error)
+        return row
+    person = item.person
+    if person is not None:
+        row.update(outcome=person.outcome.value, reason=person.reason, doubt=list(doubt(person)))
+        row["faces"] = [
+            {
+                "index": face.index,
+                "box": [round(edge / side, 5) for edge, side in zip(face.box, (width, height) * 2, strict=True)],
+                "similarity": face.similarity,
+                "chosen": face.chosen,
+            }
+            for face in person.faces
+        ]
+    return row
+
+
+def size_of(item: DatasetItem) -> tuple[int, int]:
+    """(width, height) upright; the header is read once for as long as the file stays as it is. ImageError and
+    VideoError when it cannot be read."""
+    if item.is_video:
+        return probe(item.media_path).size
+    status = status_of(item.media_path) if item.media_path.exists() else None
+    return _image_size(item.media_path, status)
+
+
+def caption_path_of(item: DatasetItem) -> Path:
+    """Where the caption lies, or will."""
+    return item.caption_path or item.media_path.with_suffix(CAPTION_SUFFIX)
+
+
+def caption_of(item: DatasetItem) -> str:
+    """The caption as its file has it now."""
+    path = caption_path_of(item)
+    return read_caption(path) if path.is_file() else item.caption
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _image_size(path: Path, _status: tuple[int, int] | None) -> tuple[int, int]:
+    return image_size(path)
+
+
+def _tiers(viewed: ViewedDataset) -> dict[str, int]:
+    """The values that masks of this dataset are made of, those of the first item whose ledger tells; else the usual
+    ones."""
+    usual = TierWeights()
+    named = {"face": usual.face, "hair": usual.hair, "body": usual.body, "background": usual.background}
+    known = KnownTiers(BUILD_STEP)
+    for each in viewed.items:
+        tiers, path = known.of(each.item), each.item.tiers_path or each.item.mask_path
+        if tiers is None or path is None:
+            continue
+        told = {"face": tiers.face, "hair": tiers.hair, "background": tiers.background}
+        named.update((name, value) for name, value in told.items() if value is not None)
+        others = [value for value in noted_tiers(path.parent) if value not in told.values()]
+        if len(others) == 1:
+            named["body"] = others[0]
+        break
+    return named

@@ -1,0 +1,117 @@
+"""Pictures for the viewer: thumbnails and tiles of photographs, made once and kept as files; masks as they are now.
+
+`_HW`, `_HWC` pixel grid. Sizes are (width, height). Level 0 of the tiles is the photograph, each further one half as
+large.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ..alpha import weights_to_uint8
+from ..dataset.files import status_of
+from ..dataset.items import DatasetItem
+from ..dataset.load import load_picture, load_still
+from ..errors import PathError
+from ..files import write_bytes
+from ..fingerprints import fingerprint_of
+from ..images import load_thumbnail
+
+THUMBNAIL_PX = 256
+TILE_PX = 512
+MOST_LEVELS = 8
+_QUALITY = 88
+_MOST_OPEN = 2  # a photograph of 50 MP is 150 MB
+_VERSION = 1
+
+
+class Pictures:
+    """Those below one folder, for any number of threads."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._open: OrderedDict[str, list[np.ndarray]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def thumbnail(self, item: DatasetItem) -> bytes:
+        """JPEG, the longer side 256 px. ImageError and VideoError when the file cannot be read."""
+        path = self._folder(item) / "thumbnail.jpg"
+        if not path.is_file():
+            is_video = item.is_video
+            rgb_HWC = _shrunk(load_picture(item)) if is_video else load_thumbnail(item.media_path, THUMBNAIL_PX)
+            write_bytes(path, _jpeg(rgb_HWC))
+        return path.read_bytes()
+
+    def tile(self, item: DatasetItem, level: int, column: int, row: int) -> bytes:
+        """JPEG of at most 512x512. PathError where there is no such tile; ImageError and VideoError as `thumbnail`."""
+        path = self._folder(item) / f"{level}-{column}-{row}.jpg"
+        if not path.is_file():
+            if not (0 <= level < MOST_LEVELS and column >= 0 and row >= 0):
+                raise PathError(f"There is no tile {column},{row} of level {level}; load the page again.")
+            level_HWC = self._level(item, level)
+            tile_HWC = level_HWC[row * TILE_PX : (row + 1) * TILE_PX, column * TILE_PX : (column + 1) * TILE_PX]
+            if 0 in tile_HWC.shape:
+                raise PathError(f"There is no tile {column},{row} of level {level}; load the page again.")
+            write_bytes(path, _jpeg(tile_HWC))
+        return path.read_bytes()
+
+    def _level(self, item: DatasetItem, level: int) -> np.ndarray:
+        key = str(self._folder(item))
+        with self._lock:
+            levels = self._open.get(key)
+            if levels is None:
+                levels = [load_picture(replace(item, crop=None))]
+            self._open[key] = levels
+            self._open.move_to_end(key)
+            while len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)
+            while len(levels) <= level:
+                height, width = levels[-1].shape[:2]
+                half = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
+                levels.append(cv2.resize(levels[-1], half, interpolation=cv2.INTER_AREA))
+            return levels[level]
+
+    def _folder(self, item: DatasetItem) -> Path:
+        try:
+            status = status_of(item.media_path)
+        except OSError as error:
+            raise PathError(f"{item.media_path} cannot be read ({error.strerror}); run the workflow again.") from error
+        return self._directory / fingerprint_of(_VERSION, item.media_path.absolute(), *status)[:32]
+
+
+def mask_of(item: DatasetItem) -> tuple[np.ndarray, bool]:
+    """mask_HW uint8 of the item as training would read it, at the upright photograph's size, and whether there is one:
+    all is 255 where there is none. ImageError and VideoError when a file cannot be read."""
+    bare = replace(item, settings=replace(item.settings, require_mask=False))
+    loaded = load_still(bare)
+    return weights_to_uint8(loaded.full_weights_HW), loaded.weights_HW is not None
+
+
+def mask_thumbnail(item: DatasetItem) -> tuple[bytes, float]:
+    """A grey PNG of the mask, as large as the thumbnail, and the mean weight. Errors as `mask_of`."""
+    mask_HW, _ = mask_of(item)
+    stream = io.BytesIO()
+    Image.fromarray(_shrunk(mask_HW, cv2.INTER_NEAREST)).save(stream, "PNG", compress_level=1)
+    return stream.getvalue(), float(mask_HW.mean(dtype=np.float64)) / 255
+
+
+def _shrunk(pixels: np.ndarray, how: int = cv2.INTER_AREA) -> np.ndarray:
+    scale = THUMBNAIL_PX / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    return cv2.resize(pixels, size, interpolation=how)
+
+
+def _jpeg(rgb_HWC: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(rgb_HWC)).save(stream, "JPEG", quality=_QUALITY)
+    return stream.getvalue()
