@@ -7,7 +7,8 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..viewer.answers import MOST_BYTES, PREFIX, Answer, Answers, Request, Tell
+from ..viewer.answers import MOST_BYTES, PREFIX, Answers, Tell
+from ..viewer.request import Answer, Request
 from ..viewer.viewed import VIEWED
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from maskloss.core.corrections.store import CorrectionStore
 from maskloss.core.dataset.items import Dataset, DatasetItem, LeftOut, LoadSettings
 from maskloss.core.images import save_image
-from maskloss.core.viewer.answers import PREFIX, Answer, Answers, Request
+from maskloss.core.viewer.answers import PREFIX, Answers
+from maskloss.core.viewer.request import Answer, Request
 from maskloss.core.viewer.viewed import ViewedDatasets, view_dataset
 
 SIZE = (40, 30)
