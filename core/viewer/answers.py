@@ -168,7 +168,7 @@ class Answers:
             raise RefusedError(409, "The caption was changed elsewhere meanwhile; load it again, then go on.")
         path = caption_path_of(viewed.item)
         if text or path.exists():
-            writetext_of(path, text + "\n")
+            write_text(path, text + "\n")
         self._say(request, dataset, viewed)
         return Answer.of(self._facts(dataset, viewed))
 

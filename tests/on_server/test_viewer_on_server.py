@@ -116,7 +116,7 @@ def test_hostile_requests_read_and_write_nothing(opened: tuple[Server, str, list
             assert b"secret" not in body
             assert b"root:" not in body
     # Bodies that are too long, or would be.
-    bomb = zlib.compress(bytes(2_000_000_000 // 8), 9)
+    bomb = zlib.compress(bytes(100_000_000), 1)
     assert ask(server, "POST", painted, bomb, OCTETS)[0] == 400
     huge = {**OCTETS, "Content-Length": str(1 << 40)}
     assert ask(server, "POST", painted, b"x", huge)[0] == 413
