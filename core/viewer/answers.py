@@ -31,6 +31,7 @@ from ..corrections.store import Marks, Patch, StaleRevisionError
 from ..dataset.corrected import base_of
 from ..dataset.items import DatasetItem
 from ..errors import ImageError, SettingError, UserError
+from ..files import write_text
 from .facts import caption_of, caption_path_of, dataset_facts, item_facts, size_of
 from .pictures import Pictures, mask_of, mask_thumbnail
 from .request import (
