@@ -11,12 +11,12 @@ from typing import Any
 from ..corrections.override import revision_of
 from ..corrections.store import Marks
 from ..dataset.buckets import bucket_for
+from ..dataset.captions import read_caption
 from ..dataset.corrected import has_other_base
 from ..dataset.files import status_of
 from ..dataset.items import DatasetItem
 from ..dataset.load import expected_origin
 from ..dataset.mask_facts import noted_tiers
-from ..dataset.scan import read_caption
 from ..errors import UserError
 from ..images import image_size
 from ..masks.build_masks import STEP as BUILD_STEP
