@@ -36,6 +36,7 @@ _LORA_FACTS = (
     ("ss_learning_rate", "learning rate"),
     ("ss_seed", "seed"),
     ("maskloss.crops", "crops"),
+    ("maskloss.background_tokens", "background tokens"),
 )
 
 

@@ -15,6 +15,7 @@ from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from maskloss.core.errors import PathError, PromptError, TrainingError
 from maskloss.core.host import LocalHost, use_host
 from maskloss.core.images import save_image
+from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig
 from maskloss.nodes.training import MaskLossDemoModels, MaskLossLoadLora, MaskLossSaveLora, MaskLossTrainLora
 
@@ -97,6 +98,28 @@ def test_a_range_of_timesteps_is_checked_where_it_is_known(given: tuple, refused
     assert (told is not True) is refused
     if refused:
         assert "timestep_min" in str(told)
+
+
+@pytest.mark.parametrize(("given", "refused"), [(0.1, False), (1.0, False), (0.0, True), (1.2, True), (None, False)])
+def test_a_fraction_of_background_tokens_is_checked_before_anything_runs(given: float | None, refused: bool) -> None:
+    told = MaskLossTrainLora.VALIDATE_INPUTS(background_tokens=given)
+    assert (told is not True) is refused
+    if refused:
+        assert str(told).startswith(f"background_tokens must be in range (0, 1], 1 = off; found {given}")
+
+
+def test_tokens_of_the_background_skip_the_middle_blocks(tmp_path: Path, host: LocalHost) -> None:
+    path, mask = tmp_path / "in/a.png", np.zeros((128, 128), np.uint8)
+    mask[:32, :32] = 255
+    save_image(path, np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8))
+    save_image(tmp_path / "in/masks/a.png", mask)
+    item = DatasetItem("a", path, LoadSettings(resolution=(128, 128)), tmp_path / "in/masks/a.png", "her")
+    latents, _ = cache_latents(Dataset((item,)), DemoLatentEncoder(), tmp_path / "cache")
+    cache = cache_text(latents, DemoTextEncoder())[0]
+    answer = train(cache, 2, background_tokens=0.1, mask_loss=MaskLossSettings())
+    assert any("background_tokens 0.1: about " in text for text in answer["ui"]["text"])
+    assert all(0 < value < 0.5 for value in answer["result"][1]["tokens"])
+    assert "maskloss.background_tokens" in MaskLossLoadLora().run(path="loras/x.safetensors")[0].metadata
 
 
 def test_saved_files_are_numbered_and_written_with_the_keys_that_were_asked_for(

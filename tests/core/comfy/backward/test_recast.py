@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from maskloss.core.errors import TrainingError
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import LoraConfig
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
+from tiny_comfy.offloaded import streamed
 
 import comfy.ops  # isort: skip
 import comfy.sd  # isort: skip
@@ -84,31 +85,6 @@ def test_quantised_layers_train_as_the_values_they_stand_for(name: str, checkpoi
     assert found.shape == expected.shape, "quantised layers got their adapters"
     assert (found - expected).norm() < 1e-4 * expected.norm()
     assert torch.equal(tiny.sampled(model, name), before)
-
-
-@contextmanager
-def streamed(model: Any, monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
-    """All layers cast into one buffer, as ComfyUI's streams do on CUDA: the next cast overwrites the last."""
-    buffer = torch.empty(1 << 22)
-    original = comfy.ops.cast_bias_weight
-
-    def cast(layer: Any, *args: Any, offloadable: bool = False, **kwargs: Any) -> Any:
-        weight, bias, *rest = original(layer, *args, offloadable=offloadable, **kwargs)
-        if offloadable:
-            place = buffer[: weight.numel()].view(weight.shape)
-            place.data.copy_(weight)
-            weight = place
-        return (weight, bias, *rest)
-
-    monkeypatch.setattr(comfy.ops, "cast_bias_weight", cast)
-    layers = [layer for layer in model.model.diffusion_model.modules() if hasattr(layer, "comfy_cast_weights")]
-    for layer in layers:
-        layer.comfy_cast_weights = True
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.comfy_cast_weights
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])

@@ -12,6 +12,7 @@ from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import LoraConfig
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
 from tiny_comfy.adapted import adapted, sample
+from tiny_comfy.offloaded import streamed
 from tiny_comfy.routed import Attention, Reference, gradients, kept_tokens, middle_blocks, texts
 
 pytestmark = pytest.mark.comfy
@@ -73,6 +74,30 @@ def test_dropout_in_the_adapters_is_recomputed_as_it_was(name: str) -> None:
             without = gradients(name, denoiser, adapters, False, kept)[1]
     assert (found[0] - found[1]).norm() < 1e-4 * found[0].norm()
     assert (found[0] - without).norm() > 1e-2 * without.norm()
+
+
+@pytest.mark.parametrize("name", ["wan_deep", "flux_deep", "hunyuan_video_deep"])
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_offloaded_layers_train_as_loaded_ones(name: str, checkpoint: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = sample(name)[0]
+    with adapted(name) as (denoiser, adapters):
+        kept = kept_tokens(denoiser, clean)
+        expected = gradients(name, denoiser, adapters, checkpoint, kept)
+    with streamed(tiny.load_model(name), monkeypatch), adapted(name) as (denoiser, adapters):
+        found = gradients(name, denoiser, adapters, checkpoint, kept)
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-4, atol=1e-5)
+    assert (found[1] - expected[1]).norm() < 1e-5 * expected[1].norm()
+
+
+@pytest.mark.parametrize("name", ["wan_deep", "qwen_image_deep", "z_image_deep"])
+def test_in_bf16_the_routed_gradient_is_about_that_in_fp32(name: str) -> None:
+    clean = sample(name)[0]
+    with adapted(name) as (denoiser, adapters):
+        kept = kept_tokens(denoiser, clean)
+        expected = gradients(name, denoiser, adapters, True, kept)[1]
+        with torch.autocast(denoiser.device.type, dtype=torch.bfloat16):
+            found = gradients(name, denoiser, adapters, True, kept)[1]
+    assert (found - expected).norm() < 0.1 * expected.norm()
 
 
 @pytest.mark.parametrize("name", ["flux_deep", "flux2_deep", "qwen_image_deep"])
