@@ -38,7 +38,7 @@ def fit_mesh(rgb_HWC: np.ndarray, face: Detection) -> FaceMesh:
     angle = float(np.arctan2(eyes[1], eyes[0]))
     forward_23 = square_to_input(face.centre, face.side_px * _REGION, angle, _INPUT_PX)
     crop_HWC = cv2.warpAffine(rgb_HWC, forward_23, (_INPUT_PX, _INPUT_PX), flags=cv2.INTER_LINEAR)
-    points, logit = load_net(FACE_MESH).run(crop_HWC.astype(np.float32) / 255.0, _OUTPUTS)
+    points, logit = load_net(FACE_MESH, _OUTPUTS).run(crop_HWC[None].astype(np.float32) / 255.0)
     back_23 = cv2.invertAffineTransform(forward_23)
     points_N2 = points.reshape(468, 3)[:, :2].astype(np.float64) @ back_23[:, :2].T + back_23[:, 2]
     return FaceMesh(points_N2, float(sigmoid(logit.reshape(-1))[0]))

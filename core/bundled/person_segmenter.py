@@ -21,7 +21,7 @@ _FILES = (POSE, SELFIE)
 _METHOD = 2  # raise when the same files would give other masks
 _WORK_PX = 1024
 _SELFIE_PX = 256
-_SELFIE_OUTPUT = "activation_10"
+_SELFIE_OUTPUTS = ("activation_10",)
 _SELFIE_SIDE, _SELFIE_DOWN = 7.5, 2.4  # the region around a person, in sides of the face
 # Added to the pose logit by how far the two views say person, taken off where neither does. Judged by eye on 29 people:
 # a skirt and a pair of jeans come whole, and a sofa that one view takes for a person stays out.
@@ -113,5 +113,5 @@ def _run_selfie_net_near(small_HWC: np.ndarray, head: HeadPlace) -> np.ndarray:
 
 def _run_selfie_net(picture_HWC: np.ndarray) -> np.ndarray:
     input_HWC = shrink_then_enlarge(picture_HWC, (_SELFIE_PX, _SELFIE_PX))
-    (mask,) = load_net(SELFIE).run(input_HWC.astype(np.float32) / 255.0, (_SELFIE_OUTPUT,))
+    (mask,) = load_net(SELFIE, _SELFIE_OUTPUTS).run(input_HWC[None].astype(np.float32) / 255.0)
     return mask.reshape(_SELFIE_PX, _SELFIE_PX)

@@ -100,7 +100,7 @@ def _limits(head: HeadPlace, others: Sequence[HeadPlace], size: tuple[int, int])
 def _look(rgb_HWC: np.ndarray, centre: np.ndarray, size: float, angle: float, head: HeadPlace) -> _Look:
     forward_23 = square_to_input(centre, size, angle, _INPUT_PX)
     crop_HWC = cv2.warpAffine(rgb_HWC, forward_23, (_INPUT_PX, _INPUT_PX), flags=cv2.INTER_LINEAR)
-    landmarks, presence, logits = load_net(POSE).run(crop_HWC.astype(np.float32) / 255.0, _OUTPUTS)
+    landmarks, presence, logits = load_net(POSE, _OUTPUTS).run(crop_HWC[None].astype(np.float32) / 255.0)
     back_23 = cv2.invertAffineTransform(forward_23)
     points_N2 = landmarks.reshape(39, 5)[:, :2].astype(np.float64) @ back_23[:, :2].T + back_23[:, 2]
     nose_shift = float(np.linalg.norm(points_N2[_NOSE] - head.centre)) / head.side_px
