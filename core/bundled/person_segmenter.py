@@ -14,7 +14,7 @@ from .face_mesh import square_to_input
 from .found_faces import Recent
 from .install import require
 from .nets import load_net, sigmoid
-from .pose_mask import HeadPlace, find_person
+from .pose_mask import HeadPlace, find_everyone
 from .registry import POSE, SELFIE, combined_identity
 
 _FILES = (POSE, SELFIE)
@@ -83,8 +83,7 @@ def _find_people(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tuple[np.nd
     small_heads = [HeadPlace(head.centre * scale, head.side_px * scale) for head in heads]
     whole_HW = anyone_probability(small_HWC)
     logits: list[np.ndarray] = []
-    for index, head in enumerate(small_heads):
-        logit_HW = find_person(small_HWC, head, small_heads[:index] + small_heads[index + 1 :])
+    for head, logit_HW in zip(small_heads, find_everyone(small_HWC, small_heads), strict=True):
         near_HW = _run_selfie_net_near(small_HWC, head)
         logit_HW += _PERSON_LOGIT * (whole_HW + near_HW) / 2
         logit_HW -= _BACKGROUND_LOGIT * (1 - np.maximum(whole_HW, near_HW))

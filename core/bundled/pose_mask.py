@@ -22,6 +22,8 @@ _OUTPUTS = ("Identity", "Identity_1", "Identity_2")
 # (side, shift down from the face's middle, looks) in sides of the face: half body and once refined, whole body, bust.
 _REGIONS = ((8.0, 2.4, 2), (11.0, 3.4, 1), (5.5, 1.4, 2))
 _BUST = 5.5
+_AT_ONCE = 2  # regions that the net is shown together: few, so that an interrupt comes soon
+_TOGETHER = 4  # people whose regions are looked at together
 _MAX_NOSE_SHIFT = 0.6
 _SMALLEST_TORSO = 1.2  # from shoulders to hips; a face's own side is about 0.5 of a seated person's
 _GOOD = 0.6
@@ -47,6 +49,17 @@ class HeadPlace:
         y = (np.arange(size[1], dtype=np.float32) - np.float32(self.centre[1])) / np.float32(self.side_px)
         return np.hypot(x[None, :], y[:, None])
 
+    def disc(self, radius: float, size: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
+        """The window of a picture of `size` that holds all pixels no farther than `radius`, and `distance` in it."""
+        low = np.clip(np.floor(self.centre - radius * self.side_px), 0, size).astype(int)
+        high = np.clip(np.ceil(self.centre + radius * self.side_px) + 1, low, size).astype(int)
+        x, y = (
+            (np.arange(low[axis], high[axis], dtype=np.float32) - np.float32(self.centre[axis]))
+            / np.float32(self.side_px)
+            for axis in (0, 1)
+        )
+        return (slice(low[1], high[1]), slice(low[0], high[0])), np.hypot(x[None, :], y[:, None])
+
 
 @dataclass(frozen=True, eq=False)
 class _Look:
@@ -56,30 +69,96 @@ class _Look:
     landmarks_N2: np.ndarray
 
 
+@dataclass(eq=False)
+class _Search:
+    """One person being looked for: their head, the picture with the others' faces painted over, how high each pixel's
+    logit may get, and the looks by region."""
+
+    head: HeadPlace
+    painted_HWC: np.ndarray
+    limit_HW: np.ndarray
+    looks: list[list[_Look]]
+
+    @property
+    def quality(self) -> float:
+        """The best look's."""
+        return max(look.quality for looks in self.looks for look in looks)
+
+
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """A square of the picture to look at: side in pixels, turned by `angle` radians."""
+
+    centre: np.ndarray
+    side_px: float
+    angle: float
+
+
 def find_person(rgb_HWC: np.ndarray, head: HeadPlace, others: Sequence[HeadPlace]) -> np.ndarray:
     """How surely each pixel is the person with this head: logits in [-6, 6], float32 HW.
 
     `rgb_HWC`: uint8 RGB. `others`: the other heads of the picture.
     """
-    height, width = rgb_HWC.shape[:2]
-    limit_HW = _limits(head, others, (width, height))
+    search = _begin(rgb_HWC, head, others)
+    _look_for([search])
+    return _logits(search)
+
+
+def find_everyone(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> list[np.ndarray]:
+    """`find_person` for each of the heads of a picture, the others being the others."""
+    logits: list[np.ndarray] = []
+    for first in range(0, len(heads), _TOGETHER):
+        numbers = range(first, min(first + _TOGETHER, len(heads)))
+        searches = [_begin(rgb_HWC, heads[n], [*heads[:n], *heads[n + 1 :]]) for n in numbers]
+        _look_for(searches)
+        logits += [_logits(search) for search in searches]
+    return logits
+
+
+def _begin(rgb_HWC: np.ndarray, head: HeadPlace, others: Sequence[HeadPlace]) -> _Search:
+    limit_HW = _limits(head, others, (rgb_HWC.shape[1], rgb_HWC.shape[0]))
     painted_HWC = rgb_HWC.copy()
     painted_HWC[limit_HW < _LOGIT_LIMIT] = rgb_HWC.reshape(-1, 3).mean(0)
-    looks: list[_Look] = []
-    for side, down, count in _REGIONS:
-        if side == _BUST and max(look.quality for look in looks) >= _GOOD:
-            continue
-        centre, size, angle = head.centre + np.array([0.0, down * head.side_px]), side * head.side_px, 0.0
-        for _ in range(count):
-            look = _look(painted_HWC, centre, size, angle, head)
-            looks.append(look)
-            if look.quality < 0:
-                break
-            centre = look.landmarks_N2[_CENTRE]
-            spoke = look.landmarks_N2[_TOP] - centre
-            size = 2.5 * float(np.hypot(spoke[0], spoke[1]))
-            angle = float(np.pi / 2 - np.arctan2(-spoke[1], spoke[0]))
-    return np.minimum(_average(looks, (width, height)), limit_HW)
+    return _Search(head, painted_HWC, limit_HW, [[] for _ in _REGIONS])
+
+
+def _look_for(searches: Sequence[_Search]) -> None:
+    """Look at the regions of everyone; at the bust of those alone whom the others do not show well."""
+    wide = [number for number, (side, *_) in enumerate(_REGIONS) if side != _BUST]
+    _look_in_rounds([(search, number) for search in searches for number in wide])
+    bust = [number for number, (side, *_) in enumerate(_REGIONS) if side == _BUST]
+    _look_in_rounds([(search, number) for search in searches if search.quality < _GOOD for number in bust])
+
+
+def _look_in_rounds(wanted: Sequence[tuple[_Search, int]]) -> None:
+    """Look at these regions, then again at those that are refined, where the landmarks of the look before say."""
+    asked = [(search, number, _anchored(search.head, number)) for search, number in wanted]
+    while asked:
+        for first in range(0, len(asked), _AT_ONCE):
+            _look(asked[first : first + _AT_ONCE])
+        asked = [
+            (search, number, _refine(search.looks[number][-1]))
+            for search, number, _ in asked
+            if len(search.looks[number]) < _REGIONS[number][2] and search.looks[number][-1].quality >= 0
+        ]
+
+
+def _anchored(head: HeadPlace, number: int) -> _Region:
+    side, down, _ = _REGIONS[number]
+    return _Region(head.centre + np.array([0.0, down * head.side_px]), side * head.side_px, 0.0)
+
+
+def _refine(look: _Look) -> _Region:
+    centre = look.landmarks_N2[_CENTRE]
+    spoke = look.landmarks_N2[_TOP] - centre
+    return _Region(
+        centre, 2.5 * float(np.hypot(spoke[0], spoke[1])), float(np.pi / 2 - np.arctan2(-spoke[1], spoke[0]))
+    )
+
+
+def _logits(search: _Search) -> np.ndarray:
+    looks = [look for of_region in search.looks for look in of_region]
+    return np.minimum(_average(looks, (search.limit_HW.shape[1], search.limit_HW.shape[0])), search.limit_HW)
 
 
 def _limits(head: HeadPlace, others: Sequence[HeadPlace], size: tuple[int, int]) -> np.ndarray:
@@ -89,24 +168,40 @@ def _limits(head: HeadPlace, others: Sequence[HeadPlace], size: tuple[int, int])
     """
     limit_HW = np.full((size[1], size[0]), _LOGIT_LIMIT, np.float32)
     for other in others:
-        distance_HW = other.distance(size)
-        inwards_HW = np.clip((_PAINT_RADIUS - distance_HW) / _PAINT_RADIUS * 3, 0, 1)
-        lower_HW = _PAINTED_LOGIT - (_LOGIT_LIMIT + _PAINTED_LOGIT) * inwards_HW
-        limit_HW = np.where(distance_HW < _PAINT_RADIUS, np.minimum(limit_HW, lower_HW), limit_HW)
-    limit_HW[head.distance(size) <= _KEEP_RADIUS] = _LOGIT_LIMIT
+        window, distance_hw = other.disc(_PAINT_RADIUS, size)
+        limit_hw = limit_HW[window]
+        inwards_hw = np.clip((_PAINT_RADIUS - distance_hw) / _PAINT_RADIUS * 3, 0, 1)
+        lower_hw = _PAINTED_LOGIT - (_LOGIT_LIMIT + _PAINTED_LOGIT) * inwards_hw
+        limit_HW[window] = np.where(distance_hw < _PAINT_RADIUS, np.minimum(limit_hw, lower_hw), limit_hw)
+    window, distance_hw = head.disc(_KEEP_RADIUS, size)
+    limit_HW[window][distance_hw <= _KEEP_RADIUS] = _LOGIT_LIMIT
     return limit_HW
 
 
-def _look(rgb_HWC: np.ndarray, centre: np.ndarray, size: float, angle: float, head: HeadPlace) -> _Look:
-    forward_23 = square_to_input(centre, size, angle, _INPUT_PX)
-    crop_HWC = cv2.warpAffine(rgb_HWC, forward_23, (_INPUT_PX, _INPUT_PX), flags=cv2.INTER_LINEAR)
-    landmarks, presence, logits = load_net(POSE, _OUTPUTS).run(crop_HWC[None].astype(np.float32) / 255.0)
+def _look(asked: Sequence[tuple[_Search, int, _Region]]) -> None:
+    """Have the net look at some regions at once, and note what it says with the searches."""
+    forward = [square_to_input(region.centre, region.side_px, region.angle, _INPUT_PX) for _, _, region in asked]
+    crops_NHWC = np.stack(
+        [
+            cv2.warpAffine(search.painted_HWC, forward_23, (_INPUT_PX, _INPUT_PX), flags=cv2.INTER_LINEAR)
+            for (search, _, _), forward_23 in zip(asked, forward, strict=True)
+        ]
+    )
+    found = load_net(POSE, _OUTPUTS).run(crops_NHWC.astype(np.float32) / 255.0)
+    for (search, number, _), forward_23, landmarks, presence, logits in zip(asked, forward, *found, strict=True):
+        look = _weigh(search.head, forward_23, landmarks, float(presence[0]), logits)
+        search.looks[number].append(look)
+
+
+def _weigh(
+    head: HeadPlace, forward_23: np.ndarray, landmarks: np.ndarray, presence: float, logits: np.ndarray
+) -> _Look:
     back_23 = cv2.invertAffineTransform(forward_23)
     points_N2 = landmarks.reshape(39, 5)[:, :2].astype(np.float64) @ back_23[:, :2].T + back_23[:, 2]
     nose_shift = float(np.linalg.norm(points_N2[_NOSE] - head.centre)) / head.side_px
     torso = points_N2[list(_SHOULDERS)].mean(0) - points_N2[list(_HIPS)].mean(0)
     too_small = max(0.0, _SMALLEST_TORSO - float(np.linalg.norm(torso)) / head.side_px)
-    quality = float(presence.reshape(-1)[0]) - 0.8 * nose_shift - too_small
+    quality = presence - 0.8 * nose_shift - too_small
     return _Look(logits.reshape(256, 256), back_23, quality if nose_shift <= _MAX_NOSE_SHIFT else -1.0, points_N2)
 
 
