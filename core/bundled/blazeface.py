@@ -6,6 +6,7 @@ offsets in units of the 192-pixel input.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +25,7 @@ _TILE_FRACTIONS = (0.6, 0.35, 0.2)  # of the long side; neighbouring tiles share
 _BORDERS = (0.35, 0.7, 1.4)
 _BORDERED_PX = 768  # a close-up needs no more of its pixels
 _OVERLAP_IOU = 0.3
+_AT_ONCE = 8  # squares that the net is shown together
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,20 +59,18 @@ def detect(rgb_HWC: np.ndarray, min_score: float = 0.5) -> list[Detection]:
     for small faces.
     """
     height, width = rgb_HWC.shape[:2]
-    found = _decode(rgb_HWC, min_score)
     small_HWC, scale = limit_size(rgb_HWC, _BORDERED_PX)
-    for border in _BORDERS:
-        found += [_scale_face(face, 1 / scale) for face in _decode(small_HWC, min_score, border)]
+    whole, *bordered = _find_in([(rgb_HWC, 0.0), *((small_HWC, border) for border in _BORDERS)], min_score)
+    found = whole + [_scale_face(face, 1 / scale) for faces in bordered for face in faces]
+    corners: list[tuple[int, int, int]] = []
     for tile in (int(max(height, width) * fraction) for fraction in _TILE_FRACTIONS):
         if tile < _INPUT_PX:
             break  # enlarging shows the net nothing new
-        for top in _tile_starts(height, tile):
-            for left in _tile_starts(width, tile):
-                part_HWC = rgb_HWC[top : top + tile, left : left + tile]
-                inside = [_shift_face(face, left, top) for face in _decode(part_HWC, min_score)]
-                found += [
-                    face for face in inside if not _is_cut_off(face, (left, top, left + tile, top + tile), rgb_HWC)
-                ]
+        corners += [(top, left, tile) for top in _tile_starts(height, tile) for left in _tile_starts(width, tile)]
+    parts = [(rgb_HWC[top : top + tile, left : left + tile], 0.0) for top, left, tile in corners]
+    for (top, left, tile), faces in zip(corners, _find_in(parts, min_score), strict=True):
+        inside = [_shift_face(face, left, top) for face in faces]
+        found += [face for face in inside if not _is_cut_off(face, (left, top, left + tile, top + tile), rgb_HWC)]
     return _suppress_overlapping(found)
 
 
@@ -81,16 +81,42 @@ def _tile_starts(length: int, tile: int) -> list[int]:
     return [round(step * (length - tile) / steps) for step in range(steps + 1)]
 
 
-def _decode(rgb_HWC: np.ndarray, min_score: float, border: float = 0.0) -> list[Detection]:
-    """What the net finds, in no order; `border`, black as MediaPipe's letterbox, in long sides of the picture."""
+def _find_in(pictures: Sequence[tuple[np.ndarray, float]], min_score: float) -> list[list[Detection]]:
+    """What the net finds in each (picture, border), in no order; borders are black as MediaPipe's letterbox, in long
+    sides of the picture."""
+    found: list[list[Detection]] = []
+    for first in range(0, len(pictures), _AT_ONCE):
+        some = pictures[first : first + _AT_ONCE]
+        squares_NHWC = np.stack([_square(rgb_HWC, border) for rgb_HWC, border in some])
+        outputs = load_net(FACE_DETECTOR, _OUTPUTS).run(squares_NHWC.astype(np.float32) / 127.5 - 1.0)
+        for (rgb_HWC, border), regression, logits in zip(some, *outputs, strict=True):
+            found.append(_decode(regression, sigmoid(logits.reshape(-1)), _letterbox(rgb_HWC, border), min_score))
+    return found
+
+
+def _letterbox(rgb_HWC: np.ndarray, border: float) -> tuple[int, int, int]:
+    """Side of the square around a picture with borders, and the picture's top and left in it."""
     height, width = rgb_HWC.shape[:2]
     side = round(max(height, width) * (1 + 2 * border))
-    top, left = (side - height) // 2, (side - width) // 2
-    square_HWC = np.zeros((side, side, 3), np.uint8)
-    square_HWC[top : top + height, left : left + width] = rgb_HWC
-    small_HWC = shrink_then_enlarge(square_HWC, (_INPUT_PX, _INPUT_PX))
-    regression, logits = load_net(FACE_DETECTOR, _OUTPUTS).run(small_HWC[None].astype(np.float32) / 127.5 - 1.0)
-    scores = sigmoid(logits.reshape(-1))
+    return side, (side - height) // 2, (side - width) // 2
+
+
+def _square(rgb_HWC: np.ndarray, border: float) -> np.ndarray:
+    """The net's input, uint8."""
+    height, width = rgb_HWC.shape[:2]
+    side, top, left = _letterbox(rgb_HWC, border)
+    if (side, side) != (height, width):
+        square_HWC = np.zeros((side, side, 3), np.uint8)
+        square_HWC[top : top + height, left : left + width] = rgb_HWC
+        rgb_HWC = square_HWC
+    return shrink_then_enlarge(rgb_HWC, (_INPUT_PX, _INPUT_PX))
+
+
+def _decode(
+    regression: np.ndarray, scores: np.ndarray, letterbox: tuple[int, int, int], min_score: float
+) -> list[Detection]:
+    """The net's outputs as faces of the picture in the letterbox."""
+    side, top, left = letterbox
     kept = np.flatnonzero(scores > min_score)
     values = regression.reshape(-1, 16)[kept].astype(np.float64) / _INPUT_PX
     anchors = np.stack([(kept % _GRID + 0.5) / _GRID, (kept // _GRID + 0.5) / _GRID], axis=1)

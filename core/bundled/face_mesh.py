@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +13,7 @@ from .nets import load_net, sigmoid
 from .registry import FACE_MESH
 
 _INPUT_PX = 192
+_AT_ONCE = 8  # faces that the net is shown together
 _REGION = 1.5  # side of the upright square around the face, in sides of its box
 _OUTPUTS = ("conv2d_21", "conv2d_31")
 # FACEMESH_FACE_OVAL of MediaPipe, clockwise from the middle of the forehead.
@@ -32,16 +34,29 @@ class FaceMesh:
         return self.points_N2[list(_OVAL)]
 
 
-def fit_mesh(rgb_HWC: np.ndarray, face: Detection) -> FaceMesh:
-    """Fit the mesh to one detected face of an RGB uint8 picture."""
+def fit_meshes(rgb_HWC: np.ndarray, faces: Sequence[Detection]) -> list[FaceMesh]:
+    """Fit the mesh to each detected face of an RGB uint8 picture."""
+    meshes: list[FaceMesh] = []
+    for first in range(0, len(faces), _AT_ONCE):
+        forward = [_forward(face) for face in faces[first : first + _AT_ONCE]]
+        crops_NHWC = np.stack(
+            [
+                cv2.warpAffine(rgb_HWC, forward_23, (_INPUT_PX, _INPUT_PX), flags=cv2.INTER_LINEAR)
+                for forward_23 in forward
+            ]
+        )
+        found = load_net(FACE_MESH, _OUTPUTS).run(crops_NHWC.astype(np.float32) / 255.0)
+        for forward_23, points, logit in zip(forward, *found, strict=True):
+            back_23 = cv2.invertAffineTransform(forward_23)
+            points_N2 = points.reshape(468, 3)[:, :2].astype(np.float64) @ back_23[:, :2].T + back_23[:, 2]
+            meshes.append(FaceMesh(points_N2, float(sigmoid(logit.reshape(-1))[0])))
+    return meshes
+
+
+def _forward(face: Detection) -> np.ndarray:
+    """From the picture to the net's input."""
     eyes = face.keypoints_K2[1] - face.keypoints_K2[0]
-    angle = float(np.arctan2(eyes[1], eyes[0]))
-    forward_23 = square_to_input(face.centre, face.side_px * _REGION, angle, _INPUT_PX)
-    crop_HWC = cv2.warpAffine(rgb_HWC, forward_23, (_INPUT_PX, _INPUT_PX), flags=cv2.INTER_LINEAR)
-    points, logit = load_net(FACE_MESH, _OUTPUTS).run(crop_HWC[None].astype(np.float32) / 255.0)
-    back_23 = cv2.invertAffineTransform(forward_23)
-    points_N2 = points.reshape(468, 3)[:, :2].astype(np.float64) @ back_23[:, :2].T + back_23[:, 2]
-    return FaceMesh(points_N2, float(sigmoid(logit.reshape(-1))[0]))
+    return square_to_input(face.centre, face.side_px * _REGION, float(np.arctan2(eyes[1], eyes[0])), _INPUT_PX)
 
 
 def square_to_input(centre: np.ndarray, side_px: float, angle: float, input_px: int) -> np.ndarray:

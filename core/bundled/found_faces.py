@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InternalError
 from .blazeface import Detection, detect
-from .face_mesh import FaceMesh, fit_mesh
+from .face_mesh import FaceMesh, fit_meshes
 
 MIN_FACE_SCORE = 0.6
 # The mesh net's word on what the detector takes for a face. False ones of 22 pictures without a face had 0.03 at most;
@@ -71,7 +71,7 @@ def find_faces(rgb_HWC: np.ndarray) -> tuple[FoundFace, ...]:
 
 def _find(rgb_HWC: np.ndarray) -> tuple[FoundFace, ...]:
     detections = sorted(detect(rgb_HWC, MIN_FACE_SCORE), key=lambda face: (face.box[0] + face.box[2], face.box[1]))
-    faces = (FoundFace(face, fit_mesh(rgb_HWC, face)) for face in detections)
+    faces = map(FoundFace, detections, fit_meshes(rgb_HWC, detections))
     return tuple(face for face in faces if face.mesh.score >= MIN_MESH_SCORE)
 
 
