@@ -10,7 +10,8 @@ import numpy as np
 from ..parts.part_map import SCHEMES, PartMap
 from ..progress import check_interrupted
 from .crown import look_at_crown
-from .found_faces import FoundFace, check_picture, find_faces
+from .findings import check_picture
+from .found_faces import FoundFace, find_faces
 from .hair import find_face, find_hair
 from .head_view import view_head
 from .install import require

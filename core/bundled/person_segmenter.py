@@ -11,7 +11,7 @@ from ..people.faces import Face
 from ..people.instances import PersonMask
 from ..resample import limit_size, shrink_then_enlarge
 from .face_mesh import square_to_input
-from .found_faces import Recent
+from .findings import Findings, PackedMap
 from .install import require
 from .nets import load_net, sigmoid
 from .pose_mask import HeadPlace, find_everyone
@@ -28,7 +28,11 @@ _SELFIE_SIDE, _SELFIE_DOWN = 7.5, 2.4  # the region around a person, in sides of
 _PERSON_LOGIT, _BACKGROUND_LOGIT = 3.0, 1.0
 _FARTHER_LOGIT = 0.1  # per side of the face away from it: where two are as sure, the nearer head has it
 
-_recent: Recent[tuple[np.ndarray, ...]] = Recent()
+_MOST_BYTES = 48 << 20  # some thousand people
+
+_found: Findings[tuple[PackedMap, ...]] = Findings(
+    _MOST_BYTES, lambda maps: sum(len(each.content) + 200 for each in maps) + 200
+)
 
 
 class BundledPersonSegmenter:
@@ -65,9 +69,12 @@ def work_picture(rgb_HWC: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def people_probabilities(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tuple[np.ndarray, ...]:
-    """How surely a pixel is each person, float32 in [0, 1], on the grid of `work_picture`."""
+    """How surely a pixel is each person, float32 in [0, 1] in steps of 1/255, on the grid of `work_picture`."""
     places = np.array([[*head.centre, head.side_px] for head in heads], np.float64)
-    return _recent.get(rgb_HWC, lambda: _find_people(rgb_HWC, heads), places.tobytes())
+    maps = _found.get(
+        rgb_HWC, lambda: tuple(PackedMap.pack(soft_HW) for soft_HW in _find_people(rgb_HWC, heads)), places.tobytes()
+    )
+    return tuple(each.unpack() for each in maps)
 
 
 def anyone_probability(small_HWC: np.ndarray) -> np.ndarray:
