@@ -1,18 +1,21 @@
 """How fast masks are built and one person is kept, for one and for all cores, and what memory that takes.
 
-    python -m benchmarks.masks [--photographs 24]
+    python -m benchmarks.masks [--photographs 12]
+    git worktree add --detach ../rival 2f683c1 && python -m benchmarks.masks --beside ../rival [--rounds 5]
 
-The six demonstration photographs (1920 px wide, two to five people each), copied to as many as are asked. Each run is a
-process of its own, whose peak memory is what the system says of it. The second one has twice the photographs: memory
-must not grow with them. The stages are timed alone, on one core.
+The six demonstration photographs (1920 px wide, three to five people each), each copy cropped by a little more, so that
+no two are the same picture. Each run is a process of its own, whose peak memory is what the system says of it. "Both"
+is Build Masks, and then Keep Person on its masks, as a workflow has them. The last one of each step has twice the
+photographs: memory must not grow with them. The stages are timed alone, on one core. `--beside` runs both steps of
+another working tree in turn with this one's, and prints the ratios of the medians.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +23,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 import cv2
 import torch
@@ -30,7 +34,6 @@ from maskloss.core.bundled.part_segmenter import BundledPartSegmenter
 from maskloss.core.bundled.person_segmenter import BundledPersonSegmenter
 from maskloss.core.bundled.recognizer import BundledFaceRecognizer
 from maskloss.core.bundled.registry import bundled_directory
-from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.images import load_image, save_image
 from maskloss.core.masks.build_masks import build_masks
 from maskloss.core.masks.each_item import ItemWork
@@ -42,9 +45,12 @@ from maskloss.core.people.instances import apply_instance, isolate_person
 from maskloss.core.people.references import reference_identity
 from maskloss.core.workers import worker_count
 
+from .build_masks import photographs
+
 SAMPLES = [bundled_directory() / "photographs" / f"sample{number}.jpg" for number in range(1, 7)]
 REFERENCE = SAMPLES[2]
-STEPS = ("BuildMasks", "KeepPerson")
+STEPS = ("BuildMasks", "KeepPerson", "Both")
+ROOT = Path(__file__).parents[1]
 
 
 def identity_of(recognizer: BundledFaceRecognizer) -> Identity:
@@ -54,33 +60,35 @@ def identity_of(recognizer: BundledFaceRecognizer) -> Identity:
 
 
 def measure(step: str, folder: Path, count: int, workers: int) -> dict[str, float]:
-    """One step over `count` photographs in this process: seconds, and the peak memory of the process in MiB."""
-    items = []
-    for number in range(count):
-        path = folder / f"{number:04d}.jpg"
-        shutil.copyfile(SAMPLES[number % len(SAMPLES)], path)
-        items.append(DatasetItem(path.stem, path, LoadSettings()))
-    dataset, people = Dataset(tuple(items)), BundledPersonSegmenter()
+    """One step, or both, over `count` photographs in this process: seconds, seconds of all cores together, and the peak
+    memory of the process in MiB."""
+    dataset, people = photographs(folder / "photographs", count), BundledPersonSegmenter()
     recognizer = BundledFaceRecognizer()
     identity = identity_of(recognizer)
     segmenter = BundledPartSegmenter()
     segmenter.segment(load_image(SAMPLES[0])[0])  # the nets are loaded
-    begun = time.perf_counter()
-    if step == "BuildMasks":
-        build_masks(dataset, segmenter, TierWeights(), folder / "masks", work=ItemWork(workers=workers))
-    else:
+    begun, spent = time.perf_counter(), time.process_time()
+    if step != "KeepPerson":
+        dataset, _ = build_masks(dataset, segmenter, TierWeights(), folder / "masks", work=ItemWork(workers=workers))
+    if step != "BuildMasks":
         rules = MatchRules(on_no_match=OnNoMatch.SKIP)
         search = PersonSearch(recognizer, identity, people, rules)
         keep_person(dataset, search, PersonOutput(folder / "person"), ItemWork(workers=workers))
-    seconds = time.perf_counter() - begun
-    return {"seconds": seconds, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - spent
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mib": peak_mib}
 
 
-def in_child(step: str, count: int, workers: int) -> dict[str, float]:
-    """`measure` in a process of its own."""
+def in_child(step: str, count: int, workers: int, tree: Path = ROOT) -> dict[str, float]:
+    """`measure` in a process of its own, of the pack in `tree`."""
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "maskloss").symlink_to(tree.resolve())
+        found_first = {"PYTHONPATH": folder, "MASKLOSS_MODELS": str(bundled_directory().parent.resolve())}
         command = [sys.executable, "-m", "benchmarks.masks", "--measure", step, folder, str(count), str(workers)]
-        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        ran = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **found_first}
+        )
+        return json.loads(ran.stdout)
 
 
 class Stopwatch:
@@ -110,7 +118,7 @@ def stages() -> dict[str, float]:
                 rgb_HWC = load_image(path)[0]
             with timed("faces"):
                 find_faces(rgb_HWC)
-            with timed("embedding"):  # the faces are remembered, and so are the people below
+            with timed("embedding"):  # the faces are known now, and so are the people below
                 faces = recognizer.detect(rgb_HWC)
             with timed("people"):
                 masks = people.segment(rgb_HWC, faces)
@@ -138,14 +146,37 @@ def report(count: int) -> None:
         print(f"| {name} | {milliseconds:.0f} |")
 
 
+def beside(rival: Path, count: int, rounds: int) -> None:
+    """Both steps of this tree and of the rival's in turn, and the ratios of the medians."""
+    workers = worker_count(BundledPartSegmenter(), BundledPersonSegmenter(), BundledFaceRecognizer())
+    runs: dict[str, list[dict[str, float]]] = {"rival": [], "ours": []}
+    print(f"{count} photographs, {workers} at once\n\n| round | tree | seconds | of all cores | peak memory |")
+    print("|---|---|---|---|---|")
+    for number in range(rounds):
+        for name, tree in (("rival", rival), ("ours", ROOT)):
+            run = in_child("Both", count, workers, tree)
+            runs[name].append(run)
+            shown = f"{run['seconds']:.1f} | {run['cpu_seconds']:.1f} | {run['peak_mib']:.0f} MiB"
+            print(f"| {number + 1} | {name} | {shown} |", flush=True)
+    ratios = [
+        median(run[key] for run in runs["ours"]) / median(run[key] for run in runs["rival"])
+        for key in ("seconds", "cpu_seconds", "peak_mib")
+    ]
+    print("| **ours / rival** | medians | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Photographs per second and memory of the two mask steps.")
-    parser.add_argument("--photographs", type=int, default=24)
+    parser.add_argument("--photographs", type=int, default=12)
+    parser.add_argument("--beside", type=Path, metavar="TREE", help="another working tree, whose build is the rival")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each runs beside the other")
     parser.add_argument("--measure", nargs=4, metavar=("STEP", "FOLDER", "COUNT", "WORKERS"), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.measure:
         step, folder, count, workers = chosen.measure
         print(json.dumps(measure(step, Path(folder), int(count), int(workers))))
+    elif chosen.beside:
+        beside(chosen.beside, chosen.photographs, chosen.rounds)
     else:
         report(chosen.photographs)
 
