@@ -17,7 +17,7 @@ class Net:
     """One network with the outputs that are asked of it, for any number of threads."""
 
     def __init__(self, path: Path, outputs: tuple[str, ...]) -> None:
-        self._name = path.name
+        self.name = path.name
         with damaged_files(path):
             self._run = TorchGraph(read_graph(path), outputs)
 
@@ -27,7 +27,7 @@ class Net:
 
         May raise the host's interrupt before it begins. ModelRunError when torch fails to run it.
         """
-        with convert_model_errors(self._name, pictures_NHWC[0]):
+        with convert_model_errors(self.name, pictures_NHWC[0]):
             return self._run(np.ascontiguousarray(pictures_NHWC, np.float32))
 
 

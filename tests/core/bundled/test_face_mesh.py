@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from maskloss.core.bundled.blazeface import Detection
-from maskloss.core.bundled.face_mesh import fit_mesh, square_to_input
+from maskloss.core.bundled.face_mesh import fit_meshes, square_to_input
 from maskloss.core.bundled.found_faces import find_faces
 
 
@@ -33,4 +33,6 @@ def test_the_mesh_lies_on_the_face(t1_photograph: np.ndarray):
 @pytest.mark.models
 def test_the_mesh_doubts_a_place_without_a_face(t1_photograph: np.ndarray):
     keypoints_K2 = np.array([[40.0, 60], [80, 60], [60, 80], [60, 95], [25, 70], [95, 70]])
-    assert fit_mesh(np.full((200, 200, 3), 90, np.uint8), Detection((10, 30, 110, 130), 0.9, keypoints_K2)).score < 0.5
+    grey_HWC = np.full((200, 200, 3), 90, np.uint8)
+    (mesh,) = fit_meshes(grey_HWC, [Detection((10, 30, 110, 130), 0.9, keypoints_K2)])
+    assert mesh.score < 0.5

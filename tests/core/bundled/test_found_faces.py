@@ -1,48 +1,18 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
-from maskloss.core.bundled.found_faces import Recent, check_picture, find_faces
-from maskloss.core.errors import InternalError
+from maskloss.core.bundled.found_faces import find_faces
+from maskloss.core.bundled.nets import Net
+from maskloss.core.bundled.part_segmenter import BundledPartSegmenter
+from maskloss.core.bundled.person_segmenter import BundledPersonSegmenter
+from maskloss.core.bundled.recognizer import BundledFaceRecognizer
+from maskloss.core.bundled.registry import POSE, SELFIE
 
 from benchmarks.detection import read_without_face
-
-
-def picture(value: int, size: tuple[int, int] = (4, 3)) -> np.ndarray:
-    return np.full((size[1], size[0], 3), value, np.uint8)
-
-
-def test_recent_remembers_the_last_pictures_by_content():
-    asked: list[str] = []
-    recent: Recent[str] = Recent(pictures=2)
-
-    def get(rgb_HWC: np.ndarray, text: str, also: bytes = b"") -> str:
-        return recent.get(rgb_HWC, lambda: asked.append(text) or text, also)
-
-    assert get(picture(1), "one") == "one"
-    assert get(picture(1).copy(), "again") == "one"
-    assert get(picture(1, (3, 4)), "other shape") == "other shape"
-    assert get(picture(1), "other question", b"q") == "other question"
-    assert get(picture(1), "forgotten") == "forgotten"
-    assert asked == ["one", "other shape", "other question", "forgotten"]
-
-
-def test_recent_takes_views_that_are_not_contiguous():
-    recent: Recent[int] = Recent()
-    wide_HWC = np.arange(96, dtype=np.uint8).reshape(4, 8, 3)
-    assert recent.get(wide_HWC[:, ::2], lambda: 1) == 1
-    assert recent.get(wide_HWC[:, ::2].copy(), lambda: 2) == 1
-    assert recent.get(wide_HWC[:, 1::2], lambda: 3) == 3
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)],
-)
-def test_only_rgb_uint8_is_a_picture(wrong: np.ndarray):
-    with pytest.raises(InternalError, match="uint8 RGB"):
-        check_picture(wrong)
 
 
 @pytest.mark.models
@@ -74,3 +44,29 @@ def test_what_the_detector_takes_for_a_face_is_none_without_a_mesh(name: str):
     enlarged_HWC = cv2.resize(rgb_HWC, (3 * width, 3 * height), interpolation=cv2.INTER_CUBIC)
     for picture_HWC in (rgb_HWC, enlarged_HWC, rgb_HWC[: height // 2, : width // 2]):
         assert find_faces(picture_HWC) == ()
+
+
+@pytest.mark.models
+def test_who_keeps_a_person_asks_no_net_for_what_the_masks_were_built_from(
+    t1_photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    """Parts in one thread, then the same person's faces and mask in another, as the two steps ask for them."""
+    rgb_HWC = t1_photograph[:, ::-1].copy()  # mirrored, so that no other test has asked for it
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(BundledPartSegmenter().segment, rgb_HWC).result()
+    ran: list[str] = []
+    run = Net.run
+
+    def noted(net: Net, pictures_NHWC: np.ndarray) -> list[np.ndarray]:
+        ran.append(net.name)
+        return run(net, pictures_NHWC)
+
+    monkeypatch.setattr(Net, "run", noted)
+    recognizer = BundledFaceRecognizer()
+    faces = recognizer.detect(rgb_HWC)
+    masks = BundledPersonSegmenter().segment(rgb_HWC, faces)
+    assert (len(faces), len(masks), ran) == (6, 6, [])
+    again = recognizer.detect(rgb_HWC.copy())
+    np.testing.assert_array_equal([face.embedding for face in again], [face.embedding for face in faces])
+    BundledPersonSegmenter().segment(rgb_HWC, faces[:3])
+    assert set(ran) == {POSE, SELFIE}, "other people are looked for, and the pictures alone are not enough"
