@@ -49,7 +49,7 @@ def weights_mib(model: Any, base: BaseConfig) -> float:
     network = model.model.diffusion_model
     total = sum(parameter.nbytes for parameter in network.parameters())
     if base.holds_weights:
-        total -= sum(each.layer.weight.nbytes for each in held_layers(model.model, CPU, base))
+        total -= sum(each.layer.weight.nbytes for each in held_layers(model.model, base))
         with torch.inference_mode(False), HeldModel(model.model, CPU, base) as held:
             total += held.nbytes
     return total / 2**20

@@ -109,6 +109,9 @@ class MaskLossTrainLora(Node):
                     BasePrecision,
                     "How the frozen weights are kept in training; int8 = half the memory of bf16.",
                 ),
+                "blocks_in_main_memory": INT(
+                    0, 0, 1000, "Frozen blocks that are brought onto the device as they are needed; 0 = none."
+                ),
             },
         }
 
@@ -159,6 +162,7 @@ class MaskLossTrainLora(Node):
         guidance: float = 0.0,
         background_tokens: float = 1.0,
         base_precision: str = "as_loaded",
+        blocks_in_main_memory: int = 0,
     ) -> dict[str, Any]:
         config = TrainConfig(
             steps=steps,
@@ -178,7 +182,7 @@ class MaskLossTrainLora(Node):
             min_snr_gamma=min_snr_gamma,
             background_tokens=background_tokens,
         )
-        base = BaseConfig(BasePrecision(base_precision))
+        base = BaseConfig(BasePrecision(base_precision), blocks_in_main_memory)
         host = current_host()
         output = resolve_write(host.folders(), output_name, "output_name")
         recipe = TrainingRecipe(

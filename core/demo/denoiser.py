@@ -53,14 +53,16 @@ class DemoDenoiser:
     @contextmanager
     def held(self, base: BaseConfig) -> Generator[DemoDenoiser]:
         """The same model with the weights of its blocks held as `base` says, inside of the context."""
-        layers = [
-            BaseLayer(name, layer, lambda layer=layer: (layer.weight, layer.bias))
-            for name, layer in self.module.blocks.named_modules(prefix="blocks")
-            if base.holds_weights and is_product(layer)
-        ]
+        layers: list[BaseLayer] = []
+        swapped = base.swapped(len(self.module.blocks), "the demo model")
+        for number, block in enumerate(self.module.blocks):
+            for name, layer in block.named_modules(prefix=f"blocks.{number}"):
+                if base.holds_weights and is_product(layer):
+                    load = lambda _device, layer=layer: (layer.weight, layer.bias)  # noqa: E731
+                    layers.append(BaseLayer(name, layer, load, number if number in swapped else None))
         other = copy.copy(self)
         other.identity += base.identity
-        with HeldBase(layers, base):
+        with HeldBase(layers, base, self.device):
             yield other
 
     def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:

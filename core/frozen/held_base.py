@@ -15,38 +15,48 @@ from torch import nn
 from torch.nn import grad as gradients
 
 from ..autograd.recast import recast
-from .config import BaseConfig
+from .block_swap import SwappedBlocks, to_main_memory
+from .config import BaseConfig, BasePrecision
 from .held_weights import HeldWeight, hold
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Product = nn.Linear | Convolution
+_MAIN_MEMORY = torch.device("cpu")
 Loaded = tuple[torch.Tensor, torch.Tensor | None]
 
 
 @dataclass(frozen=True, eq=False)
 class BaseLayer:
-    """A frozen layer, its name, and `load()`: its weight and bias as they act, on the device that computes."""
+    """A frozen layer, its name, and `load(device)`: its weight and bias there, as they act. `block` is the repeated
+    block that it belongs to, where that is one of those in main memory."""
 
     name: str
     layer: Product
-    load: Callable[[], Loaded]
+    load: Callable[[torch.device], Loaded]
+    block: int | None = None
 
 
 class HeldBase:
-    """A context in which `layers` run on weights held as `config` says; their parameters stay as they are, and are not
-    used. TrainingError where a weight cannot be held."""
+    """A context in which `layers` run on `device` on weights held as `config` says; their parameters stay as they are,
+    and are not used. TrainingError where a weight cannot be held."""
 
-    def __init__(self, layers: Sequence[BaseLayer], config: BaseConfig) -> None:
+    def __init__(self, layers: Sequence[BaseLayer], config: BaseConfig, device: torch.device) -> None:
         self._layers = tuple(layers)
         self._config = config
-        self._held: dict[str, HeldWeight] = {}
+        self._device = device
+        self._held: list[HeldWeight] = []
+        self._swap = SwappedBlocks({}, device)
         self._before: list[tuple[nn.Module, Any]] = []
 
     def __enter__(self) -> HeldBase:
         try:
             with torch.no_grad():
-                for each in self._layers:
-                    self._install(each)
+                held = [_HeldLayer(each.layer, *self._hold(each)) for each in self._layers]
+                self._held = [each.held for each in held]
+                self._swap_in(held)
+            for each in held:
+                self._before.append((each.layer, each.layer.__dict__.get("forward")))
+                each.layer.forward = _forward(each)
         except BaseException:
             self._restore()
             raise
@@ -59,8 +69,9 @@ class HeldBase:
 
     @property
     def nbytes(self) -> int:
-        """Of the held weights; 0 outside of the context."""
-        return sum(held.nbytes for held in self._held.values())
+        """What held weights take on the device; 0 outside of the context."""
+        resident = zip(self._layers, self._held, strict=False)
+        return sum(held.nbytes for each, held in resident if each.block is None) + self._swap.slot_bytes
 
     @contextmanager
     def suspend(self) -> Generator[None]:
@@ -71,12 +82,23 @@ class HeldBase:
         finally:
             self.__enter__()
 
-    def _install(self, each: BaseLayer) -> None:
-        weight, bias = each.load()
+    def _hold(self, each: BaseLayer) -> tuple[HeldWeight, torch.Tensor | None]:
+        swapped, plain = each.block is not None, self._config.precision is BasePrecision.AS_LOADED
+        weight, bias = each.load(_MAIN_MEMORY if swapped and plain else self._device)
         held = hold(each.name, weight, self._config.precision)
-        self._held[each.name] = held
-        self._before.append((each.layer, each.layer.__dict__.get("forward")))
-        each.layer.forward = _forward(_HeldLayer(each.layer, held, bias))
+        if swapped:
+            held = HeldWeight(tuple(map(to_main_memory, held.tensors)), held.restore)
+        return held, None if bias is None else bias.to(self._device)
+
+    def _swap_in(self, held: Sequence[_HeldLayer]) -> None:
+        blocks: dict[int, list[torch.Tensor]] = {}
+        for layer, each in zip(self._layers, held, strict=True):
+            if layer.block is not None:
+                tensors = blocks.setdefault(layer.block, [])
+                where = slice(len(tensors), len(tensors) + len(each.held.tensors))
+                tensors += each.held.tensors
+                each.bring = lambda block=layer.block, where=where: self._swap.bring(block)[where]
+        self._swap = SwappedBlocks(blocks, self._device)
 
     def _restore(self) -> None:
         while self._before:
@@ -84,7 +106,8 @@ class HeldBase:
             layer.__dict__.pop("forward", None)
             if forward is not None:
                 layer.forward = forward
-        self._held.clear()
+        self._swap.close()
+        self._held = []
 
 
 def is_product(layer: nn.Module) -> TypeGuard[Product]:
@@ -93,11 +116,10 @@ def is_product(layer: nn.Module) -> TypeGuard[Product]:
     return any(isinstance(layer, kind) and type(layer).forward is kind.forward for kind in own)
 
 
-@dataclass(frozen=True, eq=False)
 class _HeldLayer:
-    layer: Product
-    held: HeldWeight
-    bias: torch.Tensor | None
+    def __init__(self, layer: Product, held: HeldWeight, bias: torch.Tensor | None) -> None:
+        self.layer, self.held, self.bias = layer, held, bias
+        self.bring: Callable[[], Sequence[torch.Tensor]] = lambda: held.tensors
 
     def run(self, value: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """What the layer gives for `value`, in the precision in which autocast or `value` asks for it."""
@@ -111,7 +133,7 @@ class _HeldLayer:
         return F.linear(value, weight, bias)
 
     def weight(self, dtype: torch.dtype) -> torch.Tensor:
-        return self.held.restore(self.held.tensors, dtype)
+        return self.held.restore(self.bring(), dtype)
 
     def input_gradient(self, gradient: torch.Tensor, shape: torch.Size) -> torch.Tensor:
         weight = self.weight(gradient.dtype)

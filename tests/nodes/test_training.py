@@ -84,6 +84,15 @@ def test_another_base_precision_is_another_run(cache: LatentCache) -> None:
     assert all(torch.equal(held[key], again[key]) for key in held)
 
 
+def test_blocks_in_main_memory_are_the_same_run(cache: LatentCache) -> None:
+    plain = train(cache, 2)["result"][0]
+    swapped = train(cache, 2, "loras/y", blocks_in_main_memory=4)["result"][0]
+    assert all(torch.equal(swapped[key], plain[key]) for key in plain)
+    train(cache, 3, "loras/y")
+    with pytest.raises(TrainingError, match="the demo model has 4 repeated blocks"):
+        train(cache, 4, "loras/y", blocks_in_main_memory=5)
+
+
 def test_guidance_that_a_model_does_not_take_is_said(cache: LatentCache) -> None:
     (warning,) = [text for text in train(cache, 1, guidance=3.5)["ui"]["warnings"] if "guidance" in text]
     assert "takes none and ignores it" in warning

@@ -33,8 +33,8 @@ class HeldModel:
         self._network: nn.Module = model.diffusion_model
         self._device = device
         self.holds_weights = config.holds_weights
-        layers = held_layers(model, device, config) if config.holds_weights else []
-        self._base = HeldBase(layers, config)
+        layers = held_layers(model, config) if config.holds_weights else []
+        self._base = HeldBase(layers, config, device)
         self._inside = {id(each.layer) for each in layers}
         self._stack = ExitStack()
 
@@ -62,24 +62,28 @@ class HeldModel:
 
     @property
     def nbytes(self) -> int:
-        """Of the weights that are held; 0 outside of the context."""
+        """What held weights take on the device; 0 outside of the context."""
         return self._base.nbytes
 
 
-def held_layers(model: Any, device: torch.device, config: BaseConfig) -> list[BaseLayer]:
+def held_layers(model: Any, config: BaseConfig) -> list[BaseLayer]:
     """The layers of a ComfyUI `BaseModel` that `config` is about: those of its repeated blocks and other large ones."""
     network: nn.Module = model.diffusion_model
-    inside = {id(module) for block in repeated_blocks(network) for module in block.modules()}
+    blocks = repeated_blocks(network)
+    numbers = {id(module): number for number, block in enumerate(blocks) for module in block.modules()}
+    swapped = config.swapped(len(blocks), type(model).__name__)
     layers: list[BaseLayer] = []
     for name, layer in network.named_modules():
-        if not _is_product(layer) or not (id(layer) in inside or layer.weight.numel() >= _LARGE):
+        number = numbers.get(id(layer))
+        if not _is_product(layer) or not (number is not None or layer.weight.numel() >= _LARGE):
             continue
-        _refuse_quantised(name, layer, config.precision)
-        layers.append(BaseLayer(name, layer, partial(_load, layer, device, config.precision)))
+        _refuse_quantised(name, layer, config)
+        load = partial(_load, layer, config.precision)
+        layers.append(BaseLayer(name, layer, load, number if number in swapped else None))
     if not layers:
         raise TrainingError(
             f"{type(model).__name__} has no linear layers or convolutions of PyTorch's or ComfyUI's own kind, so "
-            f"base_precision {config.precision.value} would change nothing; set it to as_loaded."
+            "base_precision and blocks_in_main_memory would change nothing; set them to as_loaded and 0."
         )
     return layers
 
@@ -95,19 +99,24 @@ def _is_product(layer: nn.Module) -> TypeGuard[Product]:
     return quantised or any(own is kind.forward_comfy_cast_weights for kind in kinds)
 
 
-def _refuse_quantised(name: str, layer: nn.Module, precision: BasePrecision) -> None:
+def _refuse_quantised(name: str, layer: nn.Module, config: BaseConfig) -> None:
     weight: Any = layer.weight
-    if is_plain(weight) and weight.is_floating_point() and weight.element_size() >= 2:
+    plain, precision = is_plain(weight), config.precision
+    if plain and (precision is BasePrecision.AS_LOADED or (weight.is_floating_point() and weight.element_size() >= 2)):
         return
-    kind = str(weight.dtype) if is_plain(weight) else type(weight.data).__name__
+    found = f"the model is quantised already: {name} is kept as {weight.dtype if plain else type(weight.data).__name__}"
+    if precision is BasePrecision.AS_LOADED:
+        raise TrainingError(
+            f"blocks_in_main_memory is {config.blocks_in_main_memory}, but {found}. Load the model in bf16, fp16, fp32 "
+            "or plain fp8, or set blocks_in_main_memory to 0: ComfyUI itself brings what the device has no room for."
+        )
     raise TrainingError(
-        f"base_precision is {precision.value}, but the model is quantised already: {name} is kept as "
-        f"{kind}. Load the model in bf16, fp16 or fp32, or set base_precision to "
-        "as_loaded, which trains it as it is."
+        f"base_precision is {precision.value}, but {found}. Load the model in bf16, fp16 or fp32, or set "
+        "base_precision to as_loaded, which trains it as it is."
     )
 
 
-def _load(layer: Any, device: torch.device, precision: BasePrecision) -> Loaded:
+def _load(layer: Any, precision: BasePrecision, device: torch.device) -> Loaded:
     """Weight and bias with what ComfyUI applies to them as the layer runs, such as a LoRA of the user's."""
     exact = None if precision is BasePrecision.AS_LOADED else torch.float32
     if not hasattr(layer, "comfy_cast_weights"):

@@ -12,6 +12,7 @@ from maskloss.core.frozen.held_base import BaseLayer, HeldBase, Product, is_prod
 from maskloss.core.frozen.held_weights import from_int8, to_int8
 from torch import nn
 
+CPU = torch.device("cpu")
 INT8 = BaseConfig(BasePrecision.INT8)
 LAYERS = {
     "linear": (lambda: nn.Linear(12, 8), (2, 5, 12)),
@@ -35,7 +36,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[tuple[Product, torch.Tensor
 
 
 def held(layer: Product, config: BaseConfig = INT8) -> HeldBase:
-    return HeldBase([BaseLayer("layer", layer, lambda: (layer.weight, layer.bias))], config)
+    return HeldBase([BaseLayer("layer", layer, lambda _: (layer.weight, layer.bias))], config, CPU)
 
 
 def run(layer: Product, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -115,9 +116,9 @@ def test_nothing_stays_when_a_later_layer_is_refused() -> None:
     good, bad = (nn.Linear(4, 4).requires_grad_(False) for _ in range(2))
     bad.weight.fill_(float("nan"))
     layers = [
-        BaseLayer(name, each, lambda each=each: (each.weight, each.bias)) for name, each in (("a", good), ("b", bad))
+        BaseLayer(name, each, lambda _, each=each: (each.weight, each.bias)) for name, each in (("a", good), ("b", bad))
     ]
-    with pytest.raises(TrainingError, match="The weight of b has"), HeldBase(layers, INT8):
+    with pytest.raises(TrainingError, match="The weight of b has"), HeldBase(layers, INT8, CPU):
         pass
     assert "forward" not in vars(good)
 
@@ -131,3 +132,47 @@ def test_only_layers_with_pytorchs_own_arithmetic_are_products() -> None:
     assert is_product(nn.Conv2d(2, 2, 1))
     assert not is_product(Scaled(2, 2))
     assert not is_product(nn.LayerNorm(2))
+
+
+@pytest.mark.parametrize("checkpoint", [False, True], ids=["plain", "checkpointed"])
+@pytest.mark.parametrize("precision", BasePrecision)
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_blocks_in_main_memory_change_no_bit(count: int, precision: BasePrecision, checkpoint: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    blocks = [nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 16)).requires_grad_(False) for _ in range(4)]
+    for block in blocks:
+        for parameter in block.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+
+    def gradient(config: BaseConfig) -> torch.Tensor:
+        swapped = config.swapped(4, "it")
+        layers = [
+            BaseLayer(f"{number}.{index}", block[index], lambda _, layer=block[index]: (layer.weight, layer.bias),
+                      number if number in swapped else None)
+            for number, block in enumerate(blocks) for index in (0, 2)
+        ]  # fmt: skip
+        x = torch.linspace(-1, 1, 80).view(5, 16).requires_grad_(True)
+        with HeldBase(layers if config.holds_weights else (), config, CPU) as base:
+            for _ in range(2):
+                value = x
+                for block in blocks:
+                    value = (
+                        torch.utils.checkpoint.checkpoint(block, value, use_reentrant=False)
+                        if checkpoint
+                        else block(value)
+                    )
+                (found,) = torch.autograd.grad(value.square().sum(), x)
+            assert not config.holds_weights or base.nbytes > 0
+        return torch.cat([found, value])
+
+    assert torch.equal(gradient(BaseConfig(precision, count)), gradient(BaseConfig(precision)))
+
+
+def test_blocks_in_main_memory_take_two_blocks_of_the_device() -> None:
+    layers = [nn.Linear(64, 64, bias=False).requires_grad_(False) for _ in range(10)]
+    each = [
+        BaseLayer(str(number), layer, lambda _, layer=layer: (layer.weight, None), number)
+        for number, layer in enumerate(layers)
+    ]
+    with HeldBase(each, BaseConfig(blocks_in_main_memory=10), CPU) as base:
+        assert base.nbytes == 2 * layers[0].weight.nbytes

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from maskloss.core.comfy.model.architectures import repeated_blocks
 from maskloss.core.comfy.model.denoiser import ComfyDenoiser, model_identity, open_denoiser
 from maskloss.core.comfy.model.held_model import HeldModel, held_layers
 from maskloss.core.errors import TrainingError
@@ -52,7 +53,7 @@ def adapted(name: str, base: BaseConfig | None, **lora: Any) -> Generator[tuple[
 def dequantised(name: str) -> Generator[None]:
     """The model's own weights are those that the held ones stand for."""
     with ExitStack() as stack:
-        for each in held_layers(tiny.load_model(name).model, CPU, INT8):
+        for each in held_layers(tiny.load_model(name).model, INT8):
             stack.callback(setattr, each.layer, "weight", each.layer.weight)
             value = from_int8(to_int8(each.layer.weight), torch.float32)
             each.layer.weight = torch.nn.Parameter(value, requires_grad=False)
@@ -102,6 +103,22 @@ def test_dora_starts_from_the_norms_of_the_model_itself() -> None:
     assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("checkpoint", [False, True], ids=["plain", "checkpointed"])
+@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_blocks_in_main_memory_change_no_bit_of_the_gradients(name: str, checkpoint: bool) -> None:
+    total = len(repeated_blocks(tiny.load_model(name).model.diffusion_model))
+    expected = of_adapters(name, None, checkpoint)
+    assert expected.norm() > 0
+    for count in {1, total}:
+        assert torch.equal(of_adapters(name, BaseConfig(blocks_in_main_memory=count), checkpoint), expected)
+
+
+def test_int8_blocks_in_main_memory_are_those_on_the_device() -> None:
+    both = BaseConfig(BasePrecision.INT8, 2)
+    for checkpoint in (False, True):
+        assert torch.equal(of_adapters("flux", both, checkpoint), of_adapters("flux", INT8, checkpoint))
+
+
 def run(
     name: str, directory: Path, output: str, base: BaseConfig, watcher: TrainObserver | None = None,
     asked: Any = None, settings: MaskLossSettings | None = None, **config: Any,
@@ -128,6 +145,50 @@ def test_a_whole_run_leaves_the_model_as_it_was_and_its_lora_loads_whole(
         patched, _ = comfy.sd.load_lora_for_models(tiny.load_model(name), None, dict(file), 1.0, 0.0)
     assert len(patched.patches) == sum(key.endswith(".alpha") for key in file)
     assert not [text for text in caplog.messages if "not loaded" in text.lower()]
+
+
+def test_a_whole_run_with_all_blocks_in_main_memory_is_the_run_without(tmp_path: Path) -> None:
+    prior = MaskLossSettings(prior_weight=0.5)
+    before = tiny.sampled(tiny.load_model("wan"), "wan")
+    runs = [
+        run(
+            "wan",
+            tmp_path,
+            f"lora{count}",
+            BaseConfig(blocks_in_main_memory=count),
+            settings=prior,
+            asked=sampling("wan"),
+        )
+        for count in (0, 2)
+    ]
+    assert runs[0].points == runs[1].points
+    assert all(torch.equal(runs[0].lora[key], runs[1].lora[key]) for key in runs[0].lora)
+    assert torch.equal(tiny.sampled(tiny.load_model("wan"), "wan"), before)
+
+
+def test_plain_fp8_weights_may_be_in_main_memory() -> None:
+    def gradient(base: BaseConfig | None) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(7)
+        clean, noise = (torch.randn(2, *tiny.latent_shape("wan"), generator=generator) for _ in range(2))
+        text = tiny.text_for("wan")
+        with open_denoiser(tiny.load_model("wan", torch.float8_e4m3fn), text, base=base) as denoiser:
+            noise.requires_grad_(True)
+            loss = denoiser.predict(clean, noise, torch.tensor([0.3, 0.7]), [text] * 2, False).square().mean()
+            return torch.autograd.grad(loss, noise)[0]
+
+    assert torch.equal(gradient(BaseConfig(blocks_in_main_memory=2)), gradient(None))
+
+
+def test_more_blocks_than_there_are_are_refused_and_nothing_stays() -> None:
+    text = tiny.text_for("wan")
+    with (
+        pytest.raises(
+            TrainingError, match="blocks_in_main_memory is 3, but WAN21 has 2 repeated blocks; set it to at most 2"
+        ),
+        open_denoiser(tiny.load_model("wan"), text, base=BaseConfig(blocks_in_main_memory=3)),
+    ):
+        pass
+    assert not tiny.management.in_training
 
 
 @pytest.mark.parametrize("name", ["wan"])
@@ -221,7 +282,7 @@ def test_the_weights_take_half_of_what_bf16_takes() -> None:
         model = comfy.sd.load_diffusion_model_state_dict(
             {key: value.bfloat16() for key, value in weights.items()}, model_options={"dtype": torch.bfloat16}
         )
-    of_layers = sum(each.layer.weight.nbytes for each in held_layers(model.model, CPU, INT8))
+    of_layers = sum(each.layer.weight.nbytes for each in held_layers(model.model, INT8))
     with HeldModel(model.model, CPU, INT8) as held:
         assert 0.5 * of_layers < held.nbytes <= 0.52 * of_layers
 
