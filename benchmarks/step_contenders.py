@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,7 +30,6 @@ from maskloss.core.cache.text import cache_text  # noqa: E402
 from maskloss.core.comfy.model.denoiser import open_denoiser  # noqa: E402
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings  # noqa: E402
 from maskloss.core.demo.encoders import DemoLatentEncoder  # noqa: E402
-from maskloss.core.frozen.config import BaseConfig  # noqa: E402
 from maskloss.core.images import save_image  # noqa: E402
 from maskloss.core.mask_weights import MaskLossSettings  # noqa: E402
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype  # noqa: E402
@@ -41,6 +40,10 @@ from maskloss.core.train.step import resolve_dtype  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from .turns import Pause  # noqa: E402
+
+if TYPE_CHECKING:
+    # For the types alone: an older checkout that is measured beside this one lacks it.
+    from maskloss.core.frozen.config import BaseConfig
 
 RANK = 8
 SIDE_PX = 256
