@@ -190,9 +190,11 @@ PRESETS: dict[str, MaskLossSettings] = {
     "person_prior_gated": MaskLossSettings(
         gamma=0.7, prior_weight=1.0, prior_threshold=0.1, prior_exclusive=True, prior_min_t=0.3
     ),
+    "all_but_face": MaskLossSettings(prior_weight=1.0, prior_threshold=0.1, prior_exclusive=True),
 }
 """Settings by name. `person_prior` is what the reference system's guide of February 2026 recommends for a person with
-prior preservation; `person_prior_gated` that with the timestep gate where it says to start, at timestep 300."""
+prior preservation; `person_prior_gated` that with the timestep gate where it says to start, at timestep 300.
+`all_but_face` is for masks in which face and hair are black: what a face looks like is held to the base model."""
 
 
 def transform_weights(weights_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:

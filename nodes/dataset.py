@@ -75,6 +75,9 @@ class MaskLossLoadDataset(Node):
                 "mask_meaning": COMBO(MaskMeaning, "What of a mask file is the weight; auto chooses by what it holds."),
                 "folder_repeats": BOOLEAN(False, "A folder named 10_me gives its photographs 10 times num_repeats."),
                 "caption_file": STRING("", "One .json or .jsonl with many captions; empty = text files alone."),
+                "regularisation": FLOAT(
+                    0.0, 0, 0.9, 0.01, "Fraction of an epoch for regularisation images; 0 = learnt."
+                ),
             },
         }
 
@@ -125,6 +128,7 @@ class MaskLossLoadDataset(Node):
         mask_meaning: str = "auto",
         folder_repeats: bool = False,
         caption_file: str = "",
+        regularisation: float = 0.0,
     ) -> dict[str, Any]:
         resolution = (resolution_width, resolution_height)
         buckets = (enable_bucket, bucket_no_upscale, bucket_step, min_bucket, max_bucket)
@@ -141,6 +145,7 @@ class MaskLossLoadDataset(Node):
             settings=LoadSettings(resolution, *buckets, alpha_mask, require_mask, video, MaskMeaning(mask_meaning)),
             folder_repeats=folder_repeats,
             caption_file=_optional_file(caption_file, "caption_file"),
+            regularisation=regularisation,
         )
         dataset, report = scan_dataset(config, masks_follow())
         dataset, messages = corrected(dataset)

@@ -115,7 +115,7 @@ class MaskLossSettingsPreset(Node):
     CATEGORY = "MaskLoss/Train"
     DESCRIPTION = (
         "person: gamma 0.7, floor 0.05. face: 1.5 and 0. style: 0.5 and 0.1. person_prior: 0.7 and 0, with the "
-        "background held to the base model."
+        "background held to the base model. all_but_face: 1 and 0, likewise."
     )
     SEARCH_ALIASES = ("masked loss", "mask weighted loss", "masked training")
     RETURN_TYPES = (LOSS_SETTINGS,)

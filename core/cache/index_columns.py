@@ -61,8 +61,9 @@ class EntryTable(Sequence[CacheEntry]):
                 )  # fmt: skip
                 for column, value in zip(sources.values(), row, strict=True):
                     column.append(value)
-        if not any(columns["crop"]):
-            del columns["crop"]  # as it was before there were crops, so that an older version opens the index too
+        for name in ("crop", "regularisation"):
+            if not any(columns[name]):
+                del columns[name]  # as it was before there were such, so that an older version opens the index too
         return cls(columns, sources)
 
     def files(self) -> Iterator[tuple[str, int]]:

@@ -139,6 +139,7 @@ def _make_entry(plan: ItemPlan, rules: CachingRules) -> CacheEntry:
         origin=MaskOrigin(header.metadata[ORIGIN]),
         coverage=float(header.metadata[COVERAGE]),
         repeats=plan.item.repeats,
+        regularisation=plan.item.regularisation,
         image_size=plan.image_size,
         bucket=plan.bucket,
         latent_shape=header.latent_shape,
@@ -160,8 +161,9 @@ def _report(plans: Sequence[ItemPlan], entries: EntryTable, orphans: Sequence[st
     alpha, file, none = (origins[origin] for origin in (MaskOrigin.ALPHA, MaskOrigin.FILE, MaskOrigin.NONE))
     done = ", ".join(f"{actions[action]} {action.value}" for action in Action)
     messages = [f"Mask sources: alpha={alpha}, file={file}, none={none}", f"Entries: {done}."]
-    if none:
-        messages.append(warn(f"{none} items had no mask (no alpha + no file). Filled with full-weight (255)."))
+    filled = sum(entry.origin is MaskOrigin.NONE and not entry.regularisation for entry in entries)
+    if filled:
+        messages.append(warn(f"{filled} items had no mask (no alpha + no file). Filled with full-weight (255)."))
     copied = sum(entry.image_channels > 0 and entry.latent_shape[1] == 1 for entry in entries)
     if copied:
         messages.append(

@@ -54,7 +54,10 @@ class LatentCache:
     def fingerprint(self) -> str:
         """Hex SHA-256 over everything that training on this cache depends on."""
         entries = [
-            (entry.name, entry.latent_fingerprint, entry.mask_fingerprint, entry.caption, entry.repeats)
+            (
+                *(entry.name, entry.latent_fingerprint, entry.mask_fingerprint, entry.caption, entry.repeats),
+                *([entry.regularisation] if entry.regularisation else []),
+            )
             for entry in self.entries
         ]
         described = json.dumps([self.architecture, self.encoder, self.text_encoder, entries])
@@ -134,8 +137,8 @@ class LatentCache:
         return tuple(text for text in captions if not (self.directory / text_file_name(encoder, text)).exists())
 
     def origin_counts(self) -> dict[MaskOrigin, int]:
-        """How many entries have their weights from where."""
-        counts = Counter(entry.origin for entry in self.entries)
+        """How many entries have their weights from where; regularisation images, which need none, are not counted."""
+        counts = Counter(entry.origin for entry in self.entries if not entry.regularisation)
         return {origin: counts[origin] for origin in MaskOrigin}
 
     def caption_text(self, caption: str) -> dict[str, torch.Tensor]:

@@ -45,6 +45,7 @@ _ACTING = {
     **dict.fromkeys(("min_bucket_reso", "max_bucket_reso"), Kind.BOUND),
     **dict.fromkeys(("bucket_reso_steps", "num_repeats"), Kind.COUNT),
     "resolution": Kind.SIZE,
+    "regularisation": Kind.FRACTION,
     "mask_meaning": Kind.MEANING,
 }
 # What stands in such files but is decided elsewhere here, or can have no effect.
@@ -200,6 +201,7 @@ def _dataset(values: Mapping[str, Any], path: Path, number: int, folders: Folder
         videos=kind == "video_directory",
         folder_repeats=values.get("folder_repeats", False),
         caption_file=read("caption_file", PathKind.FILE),
+        regularisation=values.get("regularisation", 0.0),
     )
 
 

@@ -20,6 +20,7 @@ class Kind(str, Enum):
     SIZE = "a whole number above 0 or [width, height]"
     COUNTS = "a list of whole numbers above 0, such as [1, 25, 45]"
     RATE = "a number above 0"
+    FRACTION = "a number of at least 0 and below 1"
     MEANING = "one of " + ", ".join(meaning.value for meaning in MaskMeaning)
     EXTRACTION = "one of " + ", ".join(extraction.value for extraction in FrameExtraction)
 
@@ -36,6 +37,8 @@ def fits(value: object, kind: Kind) -> bool:
         return value in {meaning.value for meaning in MaskMeaning}
     if kind is Kind.RATE:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+    if kind is Kind.FRACTION:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1
     if kind is Kind.COUNTS:
         return isinstance(value, list) and bool(value) and all(fits(number, Kind.COUNT) for number in value)
     if kind not in (Kind.SIZE, Kind.BOUND, Kind.COUNT):

@@ -16,7 +16,7 @@ _AUGMENTATION = "pictures are cached once and are not augmented; leave it out, a
 _DROPOUT = "caption_dropout of Train LoRA decides; leave it out"
 _TAGS = "captions are cached as they are written; leave it out, and write the captions as they are to be"
 _REGULARISATION = (
-    "give these pictures a [[datasets]] of their own with its num_repeats, or turn on prior preservation; leave it out"
+    "give these pictures a [[datasets]] of their own with regularisation = 0.5, for half of each epoch; leave it out"
 )
 _BUCKETS = "enable_bucket, resolution, min_bucket_reso and max_bucket_reso decide the buckets here"
 _VALIDATION = "validation is an input of Train LoRA; leave it out"

@@ -70,6 +70,8 @@ class DatasetItem:
     `tiers_path` is the mask of everyone in the picture, from before one person was kept; `person` says who was kept.
     `mask_meaning` and `tiers_meaning` are how these two files are read: brightness where a step of ours wrote them.
     `tier_values` are those that the dataset's masks are known to have; a lossy mask video is brought back to them.
+    `regularisation` above 0 makes it a regularisation image: it keeps what the model knows instead of being learnt, and
+    all such images together come for that fraction of an epoch.
     With `crop` it is a part of its files, and its name ends in what that shows: "anna~face". `correction_path` is what
     somebody painted over its mask, of all of its photograph; the weights that are trained with have it in them.
     """
@@ -89,6 +91,7 @@ class DatasetItem:
     tier_values: tuple[int, ...] = USUAL_TIERS
     crop: Crop | None = None
     correction_path: Path | None = None
+    regularisation: float = 0.0
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.name).parts
@@ -96,6 +99,11 @@ class DatasetItem:
             raise DatasetError(f"The item name {self.name!r} is not a relative path; names lie below the directory.")
         if self.repeats < 1:
             raise SettingError(f"{self.name} has {self.repeats} repeats; num_repeats must be at least 1.")
+        if not 0 <= self.regularisation < 1:
+            raise SettingError(
+                f"{self.name} has regularisation {self.regularisation}; it must be a fraction of an epoch in [0, 1), 0 "
+                "for what is learnt."
+            )
 
     @property
     def is_video(self) -> bool:
@@ -155,8 +163,20 @@ class Dataset:
     @property
     def photographs(self) -> tuple[int, int]:
         """How many photographs and videos are kept, whole or as crops, and how many are left out altogether."""
-        kept = {item.whole_name for item in self.items}
-        return len(kept), len({left.item.whole_name for left in self.left_out} - kept)
+        kept = {item.whole_name for item in self.items if not item.regularisation}
+        left_out = {left.item.whole_name for left in self.left_out if not left.item.regularisation}
+        return len(kept), len(left_out - kept)
+
+    @property
+    def regularisation(self) -> int:
+        """How many photographs and videos are regularisation images, which `photographs` does not count."""
+        return len({item.whole_name for item in self.items if item.regularisation})
+
+    @property
+    def counted_apart(self) -> tuple[tuple[str, str], ...]:
+        """What there is beside the photographs, crops and regularisation images: what, and how many."""
+        counts = {"crops": self.crops, "regularisation images": str(self.regularisation or "")}
+        return tuple((what, count) for what, count in counts.items() if count)
 
     @property
     def crops(self) -> str:

@@ -38,7 +38,7 @@ class DatasetConfig:
     """Where a dataset's files lie. Directories that are None are not used; captions then lie beside the images. Without
     `images` or `videos`, files of that kind are passed by. `folder_repeats`: what lies in a folder named
     `<number>_<name>` comes that many times `num_repeats`. `caption_file` has many captions (see
-    `core.dataset.caption_file`); what it has none for has a text file's."""
+    `core.dataset.caption_file`); what it has none for has a text file's. `regularisation`: see `DatasetItem`."""
 
     directory: Path
     mask_directory: Path | None = None
@@ -52,10 +52,13 @@ class DatasetConfig:
     videos: bool = True
     folder_repeats: bool = False
     caption_file: Path | None = None
+    regularisation: float = 0.0
 
     def __post_init__(self) -> None:
         if self.num_repeats < 1:
             raise SettingError(f"num_repeats is {self.num_repeats}; it must be at least 1.")
+        if not 0 <= self.regularisation < 1:
+            raise SettingError(f"regularisation is {self.regularisation}; it must be in [0, 1), 0 = what is learnt.")
         if not self.caption_extension.strip(". "):
             raise SettingError(f"caption_extension is {self.caption_extension!r}; give one such as .txt.")
         for setting in ("mask_directory", "control_directory"):
@@ -164,6 +167,7 @@ def scan_dataset(
         repeats=_repeats(config, names),
         captions_from=captions.message(),
         captions_unknown=captions.warning(),
+        regularisation=config.regularisation,
         repeats_hint="" if config.folder_repeats else hinted_repeats(config.directory, names, config.num_repeats),
     )
     for text in report.warnings():
@@ -259,4 +263,5 @@ def _item(
         repeats=config.num_repeats * (repeats_in(config.directory, file.name) if config.folder_repeats else 1),
         caption_path=caption_path,
         mask_meaning=config.settings.mask_meaning,
+        regularisation=config.regularisation,
     )

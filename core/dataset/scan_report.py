@@ -29,7 +29,7 @@ class ScanReport:
     folder of them is given; `repeats`: sentences about folders that say how often their items come, and `repeats_hint`
     one about those that would; `undecided_turns`: photographs that EXIF turns, whose masks fit either way;
     `captions_from` says how many items have the caption of one file for many, `captions_unknown` which of its entries
-    belong to none."""
+    belong to none; `regularisation` is the fraction of an epoch of all items, where they are regularisation images."""
 
     masks: Mapping[str, MaskOrigin]
     buckets: Mapping[tuple[int, int], int]
@@ -49,6 +49,7 @@ class ScanReport:
     undecided_turns: tuple[str, ...] = ()
     captions_from: str = ""
     captions_unknown: str = ""
+    regularisation: float = 0.0
 
     @property
     def not_read(self) -> tuple[str, ...]:
@@ -110,6 +111,8 @@ class ScanReport:
     def messages(self) -> tuple[str, ...]:
         """What a person has to know, one sentence each."""
         captions = [self.captions_from] if self.captions_from else []
+        if self.regularisation:
+            captions.append(f"{len(self.masks)} regularisation images, {self.regularisation:.0%} of an epoch together")
         read = (*clips_line(self.videos), *self._how_read(), *self.repeats, *captions)
         return (*self.warnings(), *read, self.files.line())
 

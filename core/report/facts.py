@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
+from ..cache.entries import CacheEntry
 from ..cache.store import LatentCache
 from ..dataset.items import Dataset, MaskOrigin
 from ..draw.charts import Curve, histogram, line_chart
 from ..draw.overlay import weight_colours
 from ..errors import PathError
 from ..first_names import first_names
-from ..mask_weights import LossKind, MaskLossSettings, Normalization
+from ..mask_weights import MaskLossSettings
 from ..people.identity import PersonDecision
 from ..tensor_files import open_tensors
 from ..train.metrics import INSIDE, LOSS, OUTSIDE, STEP_METRICS, VALIDATION, Drawn, Metric
@@ -58,8 +59,6 @@ class Lora:
         """The mask-loss settings that it names; None where it was trained without, or by something else than us."""
         try:
             stored: dict[str, Any] = json.loads(self.metadata["maskloss.mask_loss"])
-            stored["normalization"] = Normalization(stored["normalization"])
-            stored["loss"] = LossKind(stored["loss"])
             return MaskLossSettings(**stored)
         except (KeyError, ValueError, TypeError):
             return None
@@ -92,7 +91,7 @@ class RunFacts:
     def page(
         self, kept: Sequence[Photograph], left_out: Sequence[Photograph], checkpoints: Checkpoints | None = None
     ) -> Page:
-        coverage = [] if self.cache is None else [entry.coverage for entry in self.cache.entries]
+        coverage = [entry.coverage for entry in self._learnt]
         known = () if self.settings is None else dataclasses.fields(self.settings)
         return Page(
             tiles=self._tiles(),
@@ -116,8 +115,8 @@ class RunFacts:
         lines: list[str] = []
         if self.dataset is not None:
             kept, gone = self.dataset.photographs
-            crops = f"; crops: {self.dataset.crops}" if self.dataset.crops else ""
-            lines.append(f"Photographs: {kept + gone} found, {kept} kept, {gone} left out{crops}")
+            apart = "".join(f"; {name}: {what}" for name, what in self.dataset.counted_apart)
+            lines.append(f"Photographs: {kept + gone} found, {kept} kept, {gone} left out{apart}")
             lines += [f"  kept: {first_names(self._kept_words(), _NAMED)}"] if kept else []
             lines += [f"  left out: {first_names(self._left_out_words(), _NAMED)}"] if self.dataset.left_out else []
         if self.cache is not None:
@@ -129,17 +128,19 @@ class RunFacts:
             lines.append(f"LoRA: {self.lora.path} ({_size(self.lora.bytes)})")
         return [*lines[:9], f"Report: {index}"]
 
+    @property
+    def _learnt(self) -> Sequence[CacheEntry]:
+        return [] if self.cache is None else [entry for entry in self.cache.entries if not entry.regularisation]
+
     def _tiles(self) -> tuple[tuple[str, str], ...]:
         tiles: list[tuple[str, str]] = []
         if self.dataset is not None:
             kept, gone = self.dataset.photographs
-            tiles += [("photographs kept", str(kept)), ("left out", str(gone))]
-            tiles += [("crops", self.dataset.crops)] if self.dataset.crops else []
-        if self.cache is not None and self.cache.entries:
-            tiles.append(("mean coverage", f"{np.mean([entry.coverage for entry in self.cache.entries]):.1%}"))
+            tiles += [("photographs kept", str(kept)), ("left out", str(gone)), *self.dataset.counted_apart]
+        if self._learnt:
+            tiles.append(("mean coverage", f"{np.mean([entry.coverage for entry in self._learnt]):.1%}"))
         steps = len(self.loss["loss"]) if self.loss and "loss" in self.loss else 0
-        if steps:
-            tiles.append(("optimizer steps", str(steps)))
+        tiles += [("optimizer steps", str(steps))] if steps else []
         for metric in (INSIDE, OUTSIDE):
             ends = self._ends(metric)
             if ends is not None:
@@ -217,7 +218,7 @@ class RunFacts:
         return "Mask sources: " + ", ".join(f"{origin.value}={counts.get(origin, 0)}" for origin in MaskOrigin)
 
     def _coverage_line(self) -> str:
-        values = [] if self.cache is None else [entry.coverage for entry in self.cache.entries]
+        values = [entry.coverage for entry in self._learnt]
         if not values:
             return "Coverage: nothing is cached"
         return f"Coverage: mean {np.mean(values):.1%}, least {min(values):.1%}, most {max(values):.1%}"
@@ -227,7 +228,7 @@ class RunFacts:
         if self.dataset is not None:
             kept, gone = self.dataset.photographs
             rows += [("photographs found", str(kept + gone)), ("kept", str(kept)), ("left out", str(gone))]
-            rows += [("crops", self.dataset.crops)] if self.dataset.crops else []
+            rows += self.dataset.counted_apart
         if self.cache is not None:
             counts = self.cache.origin_counts()
             rows.append(("cached", str(len(self.cache.entries))))
@@ -245,6 +246,7 @@ class RunFacts:
         return [
             item.name if item.person is None else f"{item.name} ({_best(item.person)})"
             for item in (self.dataset.items if self.dataset else ())
+            if not item.regularisation
         ]
 
     def _left_out_words(self) -> list[str]:

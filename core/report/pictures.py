@@ -117,8 +117,8 @@ def kept_row(item: DatasetItem, trained: TrainedWeights, thumbnails: Thumbnails,
         figures, facts, notes = figures + more, facts + more_facts, notes + more_notes
     if item.caption:
         facts.append(("caption", item.caption))
-    if item.repeats > 1:
-        facts.append(("repeats", str(item.repeats)))
+    facts += [("regularisation", f"{item.regularisation:.0%} of an epoch with others")] if item.regularisation else []
+    facts += [("repeats", str(item.repeats))] if item.repeats > 1 else []
     return Photograph(item.name, badge, good, reason, tuple(figures), tuple(facts), tuple(notes))
 
 

@@ -18,7 +18,7 @@ from ..warning import warn
 from .config import TrainConfig
 from .denoiser import Denoiser, Family
 from .metrics import LossPoint
-from .order import stream_seed
+from .order import learnt_entries, regularisation_notes, stream_seed
 from .recipe import TrainingRecipe
 from .routed_window import routing_note
 from .window import timesteps
@@ -43,10 +43,10 @@ def split_cache(cache: LatentCache, validation_cache: LatentCache | None, config
             f"validation_split is {config.validation_split} and a validation_cache is connected; use one of the two."
         )
     if validation_cache is not None:
-        return Split(cache.entries, validation_cache.entries, validation_cache)
+        return Split(cache.entries, learnt_entries(validation_cache.entries), validation_cache)
     if config.validation_split == 0:
         return Split(cache.entries, (), cache)
-    sources = sorted({_source(entry) for entry in cache.entries})
+    sources = sorted({_source(entry) for entry in cache.entries if not entry.regularisation})
     if len(sources) < 2:
         raise TrainingError(
             f"validation_split is {config.validation_split}, but the cache has {len(sources)} source photograph; "
@@ -75,19 +75,21 @@ def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> 
         )
     for text in (*denoiser.notes, *_find_unused(denoiser, split.training)):
         warn(text)
-    masked = [entry for entry in split.training if entry.origin is not MaskOrigin.NONE]
+    entries = learnt_entries(split.training)
+    kept = regularisation_notes(split.training)
+    masked = [entry for entry in entries if entry.origin is not MaskOrigin.NONE]
     if settings is None:
         if masked:
             warn(
-                f"{len(masked)} of {len(split.training)} cached items have a mask, but no mask_loss is connected: this "
+                f"{len(masked)} of {len(entries)} cached items have a mask, but no mask_loss is connected: this "
                 "is plain training in which the masks do nothing."
             )
-        return routing_note(recipe.cache, split.training, None, config, denoiser)
-    _check_masks(split.training, masked, settings)
-    _check_something_counts(split.training, settings)
-    _warn_of_masks(split.training, settings)
+        return [*routing_note(recipe.cache, split.training, None, config, denoiser), *kept]
+    _check_masks(entries, masked, settings)
+    _check_something_counts(entries, settings)
+    _warn_of_masks(entries, settings)
     routing = routing_note(recipe.cache, split.training, settings, config, denoiser)
-    return [banner(split.training, settings), *_prior_note(denoiser, settings, config), *routing]
+    return [banner(entries, settings), *_prior_note(denoiser, settings, config), *routing, *kept]
 
 
 def _prior_note(denoiser: Denoiser, settings: MaskLossSettings, config: TrainConfig) -> list[str]:

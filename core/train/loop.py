@@ -156,8 +156,8 @@ class _Run:
 
     def _measure(self, state: TrainState, order: TrainingOrder, recorder: Recorder) -> None:
         """Evaluate where it is due, unless there is nothing to, or it was done at this step already."""
-        step, per_step, per_epoch = state.step, self.config.gradient_accumulation_steps, order.batches_per_epoch
-        epoch_ends = step * per_step // per_epoch > (step - 1) * per_step // per_epoch
+        step, per_step = state.step, self.config.gradient_accumulation_steps
+        epoch_ends = step > 0 and order.epoch_of(step * per_step) > order.epoch_of((step - 1) * per_step)
         due = step in (0, self.config.steps) or self._keeps(step) or epoch_ends
         if not due or not self.split.validation or state.history.is_validated(step):
             return

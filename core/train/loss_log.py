@@ -14,6 +14,8 @@ from ..scores.checkpoint_scores import CheckpointScores
 from .metrics import STEP_METRICS, History, LossPoint, values_of
 
 LossMap = dict[str, list[Any]]
+# Runs without these are written as they were before there were any.
+_ADDED_LATER = frozenset({"tokens", "regularisation"})
 
 VALIDATION = "validation"
 """The key of an evaluation, in a line of the log and in a LOSS_MAP."""
@@ -25,9 +27,9 @@ SCORES = "scores"
 def loss_map(history: History) -> LossMap:
     """One finite float per optimizer step under each name, and `validation` as [[step, value], …].
 
-    None under `inside` and `outside` is a step whose region was empty, and under `prior`, which is there where prior
-    preservation acted at all, one in which it did not. `scores` (dicts as `CheckpointScores.to_json` gives them) is
-    there where sample pictures were scored.
+    None under `inside` and `outside` is a step whose region was empty. `prior` is there where prior preservation acted
+    at all, `regularisation` where regularisation images came, with None for the steps without. `scores` (dicts as
+    `CheckpointScores.to_json` gives them) is there where sample pictures were scored.
     """
     curves = {metric: values_of(metric, history.points) for metric in STEP_METRICS}
     values: LossMap = {
@@ -52,8 +54,7 @@ def points_from_json(values: Iterable[dict[str, Any]]) -> list[LossPoint]:
 
 
 def _to_json(point: LossPoint) -> dict[str, Any]:
-    # Runs without token routing are written as they were before there was any.
-    return {name: value for name, value in asdict(point).items() if name != "tokens" or value is not None}
+    return {name: value for name, value in asdict(point).items() if name not in _ADDED_LATER or value is not None}
 
 
 def last_step(path: Path) -> int:

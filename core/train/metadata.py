@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ from ..scores.checkpoint_scores import CheckpointScores
 from .checks import coverage
 from .config import Algorithm, LoraConfig, TrainConfig
 from .denoiser import Denoiser, Family
-from .order import TrainingOrder
+from .order import TrainingOrder, learnt_entries
 from .recipe import TrainingRecipe
 from .routed_window import routing_settings
 from .step import resolve_dtype
@@ -82,13 +81,14 @@ def lora_metadata(
         "ss_steps": step,
         "ss_max_train_steps": config.steps,
         **_epochs(config, entries, step),
-        "ss_num_train_images": sum(entry.repeats for entry in entries),
+        "ss_num_train_images": sum(entry.repeats for entry in entries if not entry.regularisation),
+        "ss_num_reg_images": sum(entry.repeats for entry in entries if entry.regularisation),
         "ss_bucket_info": _buckets(entries),
         "ss_tag_frequency": _tags(entries, name),
         "ss_guidance_scale": denoiser.guidance,
         "ss_masked_loss": settings is not None,
         "maskloss.mask_loss": json.dumps(dataclasses.asdict(settings)) if settings else "off",
-        "maskloss.coverage": f"{coverage(entries):.6f}",
+        "maskloss.coverage": f"{coverage(learnt_entries(entries)):.6f}",
         "maskloss.crops": _crops(entries),
         "maskloss.background_tokens": _routing(recipe),
         "maskloss.cache": recipe.cache.fingerprint,
@@ -127,12 +127,11 @@ def _model_spec(denoiser: Denoiser, config: TrainConfig, entries: Sequence[Cache
 
 def _epochs(config: TrainConfig, entries: Sequence[CacheEntry], step: int) -> dict[str, int]:
     """How often every item has come until `step`, and how often it will have been begun at the end."""
-    per_epoch = TrainingOrder.of(entries, config).batches_per_epoch
-    per_step = config.gradient_accumulation_steps
+    order, per_step = TrainingOrder.of(entries, config), config.gradient_accumulation_steps
     return {
-        "ss_epoch": step * per_step // per_epoch,
-        "ss_num_epochs": math.ceil(config.steps * per_step / per_epoch),
-        "ss_num_batches_per_epoch": per_epoch,
+        "ss_epoch": order.epoch_of(step * per_step),
+        "ss_num_epochs": order.epoch_of(config.steps * per_step - 1) + 1,
+        "ss_num_batches_per_epoch": order.batches_per_epoch,
     }
 
 

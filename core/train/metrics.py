@@ -68,6 +68,8 @@ class LossPoint:
     it leaves out; None where that region is empty. `near_zero` names samples whose mask was too empty to say anything.
     `prior` is the mean drift from the teacher before its weight; None where prior preservation did not act. `tokens` is
     the fraction of the pictures' tokens that ran through the middle blocks; None without token routing.
+    `regularisation` is the mean error of regularisation images, weighted by their masks, which count in `loss` and in
+    none of the others; None where none came.
     """
 
     step: int
@@ -80,6 +82,7 @@ class LossPoint:
     near_zero: tuple[str, ...] = ()
     prior: float | None = None
     tokens: float | None = None
+    regularisation: float | None = None
 
 
 _LOSS_UNIT = "mean weighted error"
@@ -92,6 +95,10 @@ OUTSIDE = Metric(
 )
 PRIOR = Metric(
     "prior", "drift (prior)", _LOSS_UNIT, Drawn.STRIP, ("#be185d", "#f472b6"), "drift held back (prior)",
+    averaged=True, optional=True, told=True,
+)  # fmt: skip
+REGULARISATION = Metric(
+    "regularisation", "regularisation", _LOSS_UNIT, Drawn.STRIP, ("#b91c1c", "#f87171"), "of regularisation images",
     averaged=True, optional=True, told=True,
 )  # fmt: skip
 
@@ -113,6 +120,7 @@ STEP_METRICS = (
         averaged=True,
         optional=True,
     ),
+    REGULARISATION,
 )
 """Of every optimizer step, fields of `LossPoint`, in the order of a LOSS_MAP."""
 

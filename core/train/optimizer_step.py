@@ -36,7 +36,8 @@ def optimizer_step(
         grad_norm = state.clip()
         if grad_norm is not None:
             prior = sum(priors) if priors else None
-            return state.update(loss, *sums.means, window.coverage, grad_norm, window.near_zero, prior, window.tokens)
+            apart = (window.near_zero, prior, window.tokens, sums.regularisation_mean)
+            return state.update(loss, *sums.means, window.coverage, grad_norm, *apart)
 
 
 def _backward(

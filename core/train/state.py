@@ -127,6 +127,7 @@ class TrainState:
         near_zero: tuple[str, ...],
         prior: float | None = None,
         tokens: float | None = None,
+        regularisation: float | None = None,
     ) -> LossPoint:
         """One optimizer step and its moving average; returns the step's point, which is taken into the history."""
         rate = learning_rate_at(self.step, self._steps, self._config)
@@ -139,7 +140,8 @@ class TrainState:
             self._average.update(self._parameters, self.step)
         self.teacher.follow(self.step)
         self.step += 1
-        point = LossPoint(self.step, loss, inside, outside, coverage, rate, grad_norm, near_zero, prior, tokens)
+        more = (near_zero, prior, tokens, regularisation)
+        point = LossPoint(self.step, loss, inside, outside, coverage, rate, grad_norm, *more)
         self.history.points.append(point)
         self.whole = True
         return point

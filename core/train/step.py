@@ -23,12 +23,15 @@ from .window import MicroBatch, Window
 
 @dataclass(frozen=True)
 class RegionSums:
-    """Σ w·err and Σ w inside the mask and outside of it; summed over an accumulation window, then divided."""
+    """Σ w·err and Σ w inside the mask and outside of it, and of regularisation images inside theirs; summed over an
+    accumulation window, then divided."""
 
     inside: float = 0.0
     inside_weight: float = 0.0
     outside: float = 0.0
     outside_weight: float = 0.0
+    regularisation: float = 0.0
+    regularisation_weight: float = 0.0
 
     def __add__(self, other: RegionSums) -> RegionSums:
         return RegionSums(
@@ -36,7 +39,14 @@ class RegionSums:
             self.inside_weight + other.inside_weight,
             self.outside + other.outside,
             self.outside_weight + other.outside_weight,
+            self.regularisation + other.regularisation,
+            self.regularisation_weight + other.regularisation_weight,
         )
+
+    @property
+    def regularisation_mean(self) -> float | None:
+        """Mean error of regularisation images; None where there are none, or they have no weight."""
+        return self.regularisation / self.regularisation_weight if self.regularisation_weight > 0 else None
 
     @property
     def means(self) -> tuple[float | None, float | None]:
@@ -121,7 +131,8 @@ def micro_batch_loss(
     finite = torch.isfinite(error.detach().sum(dim=(1, 2, 3, 4))).tolist()
     non_finite = tuple(entry.name for entry, good in zip(micro.entries, finite, strict=True) if not good)
     drifted = None if prior is None else float(prior.detach())
-    return MicroResult(loss, region_sums(error, micro.mask_B1Thw.to(device), factor), non_finite, drifted)
+    sums = region_sums(error, micro.mask_B1Thw.to(device), factor, micro.regularisation_B.to(device))
+    return MicroResult(loss, sums, non_finite, drifted)
 
 
 def _routed(micro: MicroBatch, denoiser: Denoiser, samples: Sequence[int]) -> AbstractContextManager[object]:
@@ -138,12 +149,19 @@ def _taught_samples(micro: MicroBatch) -> list[int]:
 
 
 def region_sums(
-    error_BCThw: torch.Tensor, mask_B1Thw: torch.Tensor, factor_B1Thw: torch.Tensor | None = None
+    error_BCThw: torch.Tensor,
+    mask_B1Thw: torch.Tensor,
+    factor_B1Thw: torch.Tensor | None = None,
+    regularisation_B: torch.Tensor | None = None,
 ) -> RegionSums:
-    """Error sums where the mask is and where it is not; each cell counts `factor` times in both."""
+    """Error sums where the mask is and where it is not, each cell counting `factor` times in both; of regularisation
+    images (bool), where it is, apart."""
     error, factor = error_BCThw.detach(), 1.0 if factor_B1Thw is None else factor_B1Thw
-    sums = [*weighted_sums(error, mask_B1Thw * factor), *weighted_sums(error, (1.0 - mask_B1Thw) * factor)]
-    return RegionSums(*torch.stack([value.sum() for value in sums]).tolist())
+    apart = torch.zeros(len(error), device=error.device) if regularisation_B is None else regularisation_B.float()
+    inside = weighted_sums(error, mask_B1Thw * factor)
+    outside = weighted_sums(error, (1.0 - mask_B1Thw) * factor)
+    sums = [(values * (1 - apart)).sum() for values in (*inside, *outside)]
+    return RegionSums(*torch.stack([*sums, *((values * apart).sum() for values in inside)]).tolist())
 
 
 def refuse_non_finite(result: MicroResult, micro: MicroBatch, step: int) -> None:

@@ -51,13 +51,19 @@ class MicroBatch:
     prior_scale_B: torch.Tensor
     kept: KeptTokens | None = None
 
+    @property
+    def regularisation_B(self) -> torch.Tensor:
+        """(B,) bool: which samples are regularisation images."""
+        return torch.tensor([entry.regularisation > 0 for entry in self.entries])
+
 
 @dataclass(frozen=True, eq=False)
 class Window:
     """An accumulation window: everything between two optimizer steps. The loss is divided by `normaliser`, prior
     preservation by `prior_normaliser`, both summed over its micro-batches. `near_zero` names samples whose weights are
-    too small to say anything. `tokens` is the share of picture tokens in the middle blocks, None without routing;
-    `covered` names samples of which none can be skipped."""
+    too small to say anything; `coverage` is that of what is learnt, where regularisation images are not alone. `tokens`
+    is the share of picture tokens in the middle blocks, None without routing; `covered` names samples of which none can
+    be skipped."""
 
     micro_batches: tuple[MicroBatch, ...]
     normaliser: torch.Tensor
@@ -93,7 +99,10 @@ def plan_window(
         channels = micro.noise_BCThw.shape[1]
         normaliser = normaliser + loss_normaliser(micro.weights_B1Thw.double(), channels, normalization)
         prior_normaliser = prior_normaliser + loss_normaliser(micro.prior_B1Thw, channels, Normalization.PER_SAMPLE)
-    cells = sum(micro.mask_B1Thw.numel() for micro in micro_batches)
+    masks = [micro.mask_B1Thw[~micro.regularisation_B] for micro in micro_batches]
+    if not any(len(mask) for mask in masks):
+        masks = [micro.mask_B1Thw for micro in micro_batches]
+    cells = sum(mask.numel() for mask in masks)
     return Window(
         micro_batches,
         normaliser.clamp(min=torch.finfo(torch.float32).tiny),
@@ -104,7 +113,7 @@ def plan_window(
             for entry, silent in zip(micro.entries, is_near_zero(micro.weights_B1Thw).tolist(), strict=True)
             if silent
         ),
-        sum(float(micro.mask_B1Thw.sum()) for micro in micro_batches) / cells,
+        sum(float(mask.sum()) for mask in masks) / cells,
         None if routed is None else routed.share,
         ()
         if routed is None

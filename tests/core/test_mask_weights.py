@@ -173,6 +173,7 @@ def test_presets_are_the_recommended_values():
         "style": (0.5, 0.1),
         "person_prior": (0.7, 0.0),
         "person_prior_gated": (0.7, 0.0),
+        "all_but_face": (1.0, 0.0),
     }
     held = PRESETS["person_prior"]
     # The reference system's guide: weight 1.0, mask threshold 0.1, per-sample normalisation; its code adds that target

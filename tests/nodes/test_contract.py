@@ -47,7 +47,7 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "caption_extension='.txt' control_directory='' recursive=False num_repeats=1 resolution_width=1024 "
         "resolution_height=1024 enable_bucket=True bucket_no_upscale=False bucket_step=16 min_bucket=0 max_bucket=0 "
         "target_frames='1' frame_extraction='head' frame_stride=1 frame_sample=1 max_frames=129 target_fps=16.0 "
-        "mask_meaning='auto' folder_repeats=False caption_file=''",
+        "mask_meaning='auto' folder_repeats=False caption_file='' regularisation=0.0",
         ("MASKLOSS_DATASET", "STRING"),
     ),
     "MaskLossLoadDatasetConfig": ("", "path*=''", ("MASKLOSS_DATASET", "STRING")),

@@ -16,6 +16,7 @@ from maskloss.core.dataset.config_values import Kind, fits
         (Kind.SIZE, [512, [960, 544]], [0, [960], [960, 544, 3], [960, 0], "512"]),
         (Kind.COUNTS, [[1], [1, 25]], [[], 1, [0], [1, "2"]]),
         (Kind.RATE, [16, 29.97], [0, -1, math.inf, math.nan, True, "16"]),
+        (Kind.FRACTION, [0, 0.5], [1, -0.1, math.nan, True, "0.5"]),
         (Kind.MEANING, ["auto", "alpha"], ["grey", 1]),
         (Kind.EXTRACTION, ["head", "full"], ["tail", 1]),
     ],
@@ -26,4 +27,4 @@ def test_values_fit_their_kind_and_no_other(kind: Kind, good: list[object], bad:
 
 
 def test_every_kind_is_tried() -> None:
-    assert len(Kind) == 9
+    assert len(Kind) == 10

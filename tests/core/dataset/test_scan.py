@@ -223,3 +223,16 @@ def test_settings_out_of_range(tmp_path: Path) -> None:
         DatasetConfig(tmp_path, num_repeats=0)
     with pytest.raises(SettingError, match=r"caption_extension is '\.'"):
         DatasetConfig(tmp_path, caption_extension=".")
+
+
+def test_regularisation_images_are_said_to_be_such(tmp_path: Path, photograph: Draw) -> None:
+    photograph("set/a.png")
+    photograph("set/b.png", seed=1)
+    dataset, report = scan_dataset(DatasetConfig(tmp_path / "set", regularisation=0.25))
+    assert [item.regularisation for item in dataset.items] == [0.25, 0.25]
+    assert (dataset.photographs, dataset.regularisation) == ((0, 0), 2)
+    assert dataset.counted_apart == (("regularisation images", "2"),)
+    assert "2 regularisation images, 25% of an epoch together" in report.messages()
+    for wrong in (1.0, -0.1, float("nan")):
+        with pytest.raises(SettingError, match="regularisation"):
+            DatasetConfig(tmp_path / "set", regularisation=wrong)

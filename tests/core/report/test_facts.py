@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,17 @@ def test_many_photographs_still_fit_ten_lines(dataset: Dataset, cache: LatentCac
     _, lines = write_report(tmp_path / "report", Dataset(many, dataset.left_out), cache, LOSS, lora)
     assert len(lines) <= 10
     assert lines[1] == "  kept: p0, p1, p2, p3, p4, p5 and 3 more"
+
+
+def test_regularisation_images_are_counted_apart(dataset: Dataset, cache: LatentCache, tmp_path: Path) -> None:
+    kept, *others = dataset.items
+    apart = Dataset((kept, *(replace(item, regularisation=0.5) for item in others)), dataset.left_out)
+    names = {item.name for item in others}
+    entries = [replace(entry, regularisation=0.5 * (entry.name in names)) for entry in cache.entries]
+    index, lines = write_report(tmp_path / "report", apart, replace(cache, entries=entries), None, None)
+    assert f"1 kept, {len(dataset.left_out)} left out; regularisation images: {len(others)}" in lines[0]
+    page = read_page(index).words
+    assert "regularisation images" in page
+    assert "50% of an epoch with others" in page
+    learnt = [entry.coverage for entry in cache.entries if entry.name == kept.name]
+    assert f"Coverage: mean {sum(learnt) / len(learnt):.1%}" in page
