@@ -45,7 +45,8 @@ def weights_to_uint8(weights_HW: np.ndarray) -> np.ndarray:
         return weights_HW
     if weights_HW.size and not (weights_HW.min() >= 0 and weights_HW.max() <= 1):
         raise ImageError(f"weights must be in [0, 1]; found {weights_HW.min()} to {weights_HW.max()}")
-    return np.rint(weights_HW.astype(np.float64) * 255).astype(np.uint8)
+    scaled_HW = np.multiply(weights_HW, 255, dtype=np.float64)
+    return np.rint(scaled_HW, out=scaled_HW).astype(np.uint8)
 
 
 def uint8_to_weights(mask_HW: np.ndarray) -> np.ndarray:

@@ -58,12 +58,16 @@ class DlibFaceNet:
     """The network over its named weights."""
 
     def __init__(self, weights: dict[str, torch.Tensor]) -> None:
-        self._weights = weights
+        self._weights = {
+            name: each.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last) if each.ndim == 4 else each
+            for name, each in weights.items()
+        }
 
     @torch.no_grad()
     def __call__(self, chips_NHWC: np.ndarray) -> np.ndarray:
         x = (torch.from_numpy(chips_NHWC.astype(np.float32)) - torch.tensor(_MEAN_RGB)) / 256.0
-        x = F.relu(self._conv(x.permute(0, 3, 1, 2), "conv32_down", stride=2, same=False))
+        x = x.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        x = F.relu(self._conv(x, "conv32_down", stride=2, same=False))
         x = F.max_pool2d(x, 3, 2)
         for kind, name in _LAYERS:
             x = self._residual(x, name) if kind == "res" else self._down(x, name)
@@ -71,7 +75,7 @@ class DlibFaceNet:
 
     def _conv(self, x: torch.Tensor, name: str, stride: int, same: bool) -> torch.Tensor:
         weights = self._weights
-        kernel = weights[f"{name}/conv/filters"].permute(3, 2, 0, 1)
+        kernel = weights[f"{name}/conv/filters"]
         if same:
             total = max((-(-x.shape[2] // stride) - 1) * stride + kernel.shape[2] - x.shape[2], 0)
             before, after = total // 2, total - total // 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ _NHWC = torch.channels_last
 _SAME = 0  # padding of schema.fbs
 _NO_PADDING = (0, 0, 0, 0)
 _ACTIVATIONS: dict[int, Run | None] = {0: None, 1: torch.relu_, 3: lambda x: x.clamp_(0, 6)}
+# The same by the names of oneDNN's fused convolution, with their numbers.
+_FUSED: dict[int, tuple[str, list[float]]] = {0: ("none", []), 1: ("relu", []), 3: ("hardtanh", [0.0, 6.0])}
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +123,7 @@ def _convolution(operator: Operator, graph: Graph, constants: Sequence[np.ndarra
     kernel = torch.from_numpy(weights.transpose((3, 0, 1, 2) if depthwise else (0, 3, 1, 2)).copy())
     kernel, shift = kernel.contiguous(memory_format=_NHWC), torch.from_numpy(bias.copy())
     groups = kernel.shape[0] if depthwise else 1
-    act = _ACTIVATIONS[options.number(4 if depthwise else 3, "b")]
+    activation = options.number(4 if depthwise else 3, "b")
     stride = (options.number(2), options.number(1))
     size = (kernel.shape[2], kernel.shape[3])
     padding = _NO_PADDING
@@ -129,17 +132,52 @@ def _convolution(operator: Operator, graph: Graph, constants: Sequence[np.ndarra
     left, right, top, bottom = padding
     even = left == right and top == bottom
     inside = (top, left) if even else (0, 0)
+    convolve = _with_activation(kernel, shift, inside, stride, groups, activation)
+    return convolve if even else lambda x: convolve(_bordered(x, padding))
 
-    def run(x: torch.Tensor) -> torch.Tensor:
-        x = (x if even else F.pad(x, padding)).contiguous(memory_format=_NHWC)
-        if _has_onednn():
-            # What F.conv2d would take for some shapes only: for one thread and 1 x 1 it has a slower way of its own.
-            y = torch.mkldnn_convolution(x, kernel, shift, inside, stride, (1, 1), groups)
-        else:
-            y = F.conv2d(x, kernel, shift, stride, inside, 1, groups)
+
+def _with_activation(
+    kernel: torch.Tensor,
+    shift: torch.Tensor,
+    padding: tuple[int, int],
+    stride: tuple[int, int],
+    groups: int,
+    activation: int,
+) -> Run:
+    """A convolution and what comes after it, in one pass where torch can."""
+    act = _ACTIVATIONS[activation]
+
+    def plain(x: torch.Tensor) -> torch.Tensor:
+        y = F.conv2d(x, kernel, shift, stride, padding, 1, groups)
         return y if act is None else act(y)
 
-    return run
+    def by_onednn(x: torch.Tensor) -> torch.Tensor:
+        # What F.conv2d would take for some shapes only: for one thread and 1 x 1 it has a slower way of its own.
+        x = x.contiguous(memory_format=_NHWC)
+        y = torch.mkldnn_convolution(x, kernel, shift, padding, stride, (1, 1), groups)
+        return y if act is None else act(y)
+
+    if not _has_onednn():
+        return plain
+    if not _has_fused():
+        return by_onednn
+    name, bounds = _FUSED[activation]
+    packed = torch.ops.mkldnn._reorder_convolution_weight(kernel, padding, stride, (1, 1), groups)
+    return lambda x: torch.ops.mkldnn._convolution_pointwise(
+        x.contiguous(memory_format=_NHWC), packed, shift, padding, stride, (1, 1), groups, name, bounds, ""
+    )
+
+
+def _bordered(x: torch.Tensor, padding: tuple[int, int, int, int]) -> torch.Tensor:
+    """Zeros around x, as F.pad gives, which fills all of it first."""
+    left, right, top, bottom = padding
+    pictures, channels, height, width = x.shape
+    size = (pictures, channels, height + top + bottom, width + left + right)
+    padded = torch.empty(size, dtype=x.dtype, memory_format=_NHWC)
+    padded[:, :, :top], padded[:, :, top + height :] = 0, 0
+    padded[..., :left], padded[..., left + width :] = 0, 0
+    padded[:, :, top : top + height, left : left + width] = x
+    return padded
 
 
 def _transposed_convolution(operator: Operator, constants: Sequence[np.ndarray]) -> Run:
@@ -191,6 +229,18 @@ def _required(operator: Operator) -> Table:
     if operator.options is None:
         raise ValueError(f"{operator.kind.name} without options")
     return operator.options
+
+
+@lru_cache(maxsize=1)
+def _has_fused() -> bool:
+    """Whether this torch has what its compiler makes of a convolution and an activation: not everyone's does."""
+    kernel, x = torch.ones(8, 8, 1, 1), torch.ones(1, 8, 2, 2)
+    try:
+        packed = torch.ops.mkldnn._reorder_convolution_weight(kernel, (0, 0), (1, 1), (1, 1), 1)
+        y = torch.ops.mkldnn._convolution_pointwise(x, packed, torch.ones(8), (0, 0), (1, 1), (1, 1), 1, *_FUSED[3], "")
+    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
+        return False
+    return bool((y == 6).all())
 
 
 def _has_onednn() -> bool:

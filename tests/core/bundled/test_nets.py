@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from maskloss.core.bundled import torch_graph
 from maskloss.core.bundled.blazeface import _OUTPUTS as FACE_OUTPUTS
 from maskloss.core.bundled.face_mesh import _OUTPUTS as MESH_OUTPUTS
 from maskloss.core.bundled.install import require
@@ -88,12 +89,14 @@ def test_a_net_is_loaded_once_and_repeats_itself():
 
 
 @pytest.mark.models
-def test_without_onednn_a_net_gives_the_same(monkeypatch: pytest.MonkeyPatch):
+def test_without_onednn_or_its_fused_convolutions_a_net_gives_the_same(monkeypatch: pytest.MonkeyPatch):
     pictures_NHWC = pictures(192, 2)
-    net = load_net(FACE_DETECTOR, FACE_OUTPUTS)
-    with_it = net.run(pictures_NHWC)
+    usual = load_net(FACE_DETECTOR, FACE_OUTPUTS).run(pictures_NHWC)
+    monkeypatch.setattr(torch_graph, "_has_fused", lambda: False)
+    for one, other in zip(Net(require(FACE_DETECTOR), FACE_OUTPUTS).run(pictures_NHWC), usual, strict=True):
+        np.testing.assert_array_equal(one, other)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    for one, other in zip(net.run(pictures_NHWC), with_it, strict=True):
+    for one, other in zip(Net(require(FACE_DETECTOR), FACE_OUTPUTS).run(pictures_NHWC), usual, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
 
 
