@@ -1,4 +1,4 @@
-"""The `maskloss` command: run, submit, doctor, models, scores, cache, lora, corrections."""
+"""The `maskloss` command: run, submit, doctor, models, scores, cache, dataset, lora, corrections."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from ..core.errors import UserError
 from ..core.warning import collect_warnings
 from .corrections_parser import add_corrections
+from .dataset_parser import add_dataset
 
 EXIT_OK, EXIT_OURS, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
             help="what the LoRA is for, such as flux-2, where it does not say",
         )
     add_corrections(commands)
+    add_dataset(commands)
     return parser
 
 

@@ -1,0 +1,209 @@
+"""The dataset files of other trainers, for folders of pictures and masks.
+
+After the loaders of sd-scripts (February 2026), OneTrainer, AI Toolkit, SimpleTuner and diffusion-pipe (August 2026),
+and of the reference system.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from ..dataset.items import LoadSettings
+
+
+class Trainer(str, Enum):
+    """Who a folder is written for."""
+
+    SD_SCRIPTS = "sd-scripts"
+    ONETRAINER = "onetrainer"
+    AI_TOOLKIT = "ai-toolkit"
+    SIMPLETUNER = "simpletuner"
+    DIFFUSION_PIPE = "diffusion-pipe"
+    BLISSFUL_TUNER = "blissful-tuner"
+
+
+@dataclass(frozen=True)
+class ExportedFolder:
+    """Pictures and their masks (in one folder for OneTrainer), and how they are trained on. `resolution` is (width,
+    height) in px."""
+
+    images: Path
+    masks: Path
+    resolution: tuple[int, int]
+    repeats: int
+    regularisation: bool
+    settings: LoadSettings
+
+    @property
+    def side(self) -> int:
+        """The side of the square of the same area, in px."""
+        return round(math.sqrt(self.resolution[0] * self.resolution[1]))
+
+
+def dataset_file(trainer: Trainer, folders: Sequence[ExportedFolder], output: Path) -> tuple[str, str, str]:
+    """Name and content of the trainer's file, whose paths are absolute, and what to do with it."""
+    return _WRITERS[trainer](folders, output)
+
+
+def _sd_scripts(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, str, str]:
+    lines: list[str] = []
+    for folder in folders:
+        lines += [
+            "[[datasets]]",
+            f"resolution = {list(folder.resolution)}",
+            *_buckets(folder),
+            "",
+            "[[datasets.subsets]]",
+        ]
+        lines += [f"image_dir = {_text(output / folder.images.name)}"]
+        lines += [f"conditioning_data_dir = {_text(output / folder.masks.name)}", 'caption_extension = ".txt"']
+        lines += [f"num_repeats = {folder.repeats}", ""]
+    advice = "Train with --dataset_config of this file and --masked_loss."
+    if any(folder.regularisation for folder in folders):
+        advice += " It has no regularisation images beside masks, so they are written as others."
+    return "dataset.toml", "\n".join(lines), advice
+
+
+def _blissful(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, str, str]:
+    lines: list[str] = []
+    for number, folder in enumerate(folders, 1):
+        lines += ["[[datasets]]", f"image_directory = {_text(output / folder.images.name)}"]
+        lines += [f"mask_directory = {_text(output / folder.masks.name)}", 'caption_extension = ".txt"']
+        lines += [f"cache_directory = {_text(output / f'cache_{number}')}", f"resolution = {list(folder.resolution)}"]
+        lines += [*_buckets(folder), f"num_repeats = {folder.repeats}", ""]
+    advice = (
+        "Cache with --dataset_config of this file, and train with --use_mask_loss; musubi-tuner itself has no masks."
+    )
+    return "dataset.toml", "\n".join(lines), advice
+
+
+def _diffusion_pipe(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, str, str]:
+    lines = [
+        f"resolutions = [{list(folders[0].resolution)}]",
+        "enable_ar_bucket = true",
+        "min_ar = 0.5",
+        "max_ar = 2.0",
+    ]
+    lines += ["num_ar_buckets = 9", "frame_buckets = [1]", "skip_empty_caption = false", ""]
+    for folder in folders:
+        lines += ["[[directory]]", f"path = {_text(output / folder.images.name)}"]
+        lines += [f"mask_path = {_text(output / folder.masks.name)}", f"num_repeats = {folder.repeats}"]
+        lines += [f"resolutions = [{list(folder.resolution)}]", ""]
+    return "dataset.toml", "\n".join(lines), "Name this file as dataset in its training file."
+
+
+def _onetrainer(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, str, str]:
+    concepts = [
+        {
+            "__version": 2,
+            "name": folder.images.name,
+            "path": str(output / folder.images.name),
+            "enabled": True,
+            "type": "STANDARD",
+            "include_subdirectories": False,
+            "image_variations": 1,
+            "text_variations": 1,
+            "balancing": float(folder.repeats),
+            "balancing_strategy": "REPEATS",
+            "loss_weight": 1.0,
+            "image": {
+                "__version": 0,
+                "enable_crop_jitter": False,
+                "enable_random_flip": False,
+                "enable_resolution_override": True,
+                "resolution_override": str(folder.side),
+            },
+            "text": {"__version": 0, "prompt_source": "sample"},
+        }
+        for folder in folders
+    ]
+    advice = "Choose it as the concept file, and turn masked training on, with an unmasked weight of 0."
+    return "concepts.json", json.dumps(concepts, indent=4, ensure_ascii=False) + "\n", advice
+
+
+def _ai_toolkit(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, str, str]:
+    lines = ["datasets:"]
+    for folder in folders:
+        values: dict[str, object] = {
+            "folder_path": str(output / folder.images.name),
+            "mask_path": str(output / folder.masks.name),
+            "mask_min_value": 0.0,
+            "caption_ext": "txt",
+            "caption_dropout_rate": 0.0,
+            "num_repeats": folder.repeats,
+            "is_reg": folder.regularisation,
+            "resolution": [folder.side],
+        }
+        told = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+        lines += [f"  - {told[0]}", *(f"    {each}" for each in told[1:])]
+    return "datasets.yaml", "\n".join(lines) + "\n", "Put its lines in the place of `datasets:` in the training file."
+
+
+def _simpletuner(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, str, str]:
+    backends: list[dict[str, object]] = []
+    for folder in folders:
+        shared: dict[str, object] = {
+            "type": "local",
+            "metadata_backend": "discovery",
+            "caption_strategy": "textfile",
+            "resolution": folder.side,
+            "resolution_type": "pixel_area",
+            "minimum_image_size": 0,
+            "crop": False,
+        }
+        masks = f"{folder.images.name}-masks"
+        backends.append(
+            {
+                "id": folder.images.name,
+                **shared,
+                "dataset_type": "image",
+                "conditioning_data": masks,
+                "instance_data_dir": str(output / folder.images.name),
+                "cache_dir_vae": str(output / "cache" / folder.images.name),
+                # It counts how often they come again.
+                "repeats": folder.repeats - 1,
+                "is_regularisation_data": folder.regularisation,
+            }
+        )
+        backends.append(
+            {
+                "id": masks,
+                **shared,
+                "dataset_type": "conditioning",
+                "conditioning_type": "mask",
+                "instance_data_dir": str(output / folder.masks.name),
+            }
+        )
+    text = {"id": "text", "type": "local", "dataset_type": "text_embeds", "default": True}
+    backends.append({**text, "cache_dir": str(output / "cache" / "text")})
+    content = json.dumps(backends, indent=4, ensure_ascii=False) + "\n"
+    return "multidatabackend.json", content, "Name it as data_backend_config."
+
+
+def _buckets(folder: ExportedFolder) -> list[str]:
+    settings = folder.settings
+    lines = [f"enable_bucket = {str(settings.enable_bucket).lower()}", f"bucket_reso_steps = {settings.bucket_step}"]
+    lines += [f"bucket_no_upscale = {str(settings.bucket_no_upscale).lower()}"]
+    bounds = {"min_bucket_reso": settings.min_bucket, "max_bucket_reso": settings.max_bucket}
+    return [*lines, *(f"{name} = {bound}" for name, bound in bounds.items() if bound)]
+
+
+def _text(path: Path) -> str:
+    """A path as TOML has it: JSON's escapes are TOML's too."""
+    return json.dumps(str(path), ensure_ascii=False)
+
+
+_Writer = Callable[[Sequence[ExportedFolder], Path], tuple[str, str, str]]
+_WRITERS: dict[Trainer, _Writer] = {
+    Trainer.SD_SCRIPTS: _sd_scripts,
+    Trainer.ONETRAINER: _onetrainer,
+    Trainer.AI_TOOLKIT: _ai_toolkit,
+    Trainer.SIMPLETUNER: _simpletuner,
+    Trainer.DIFFUSION_PIPE: _diffusion_pipe,
+    Trainer.BLISSFUL_TUNER: _blissful,
+}
