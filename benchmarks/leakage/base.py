@@ -48,7 +48,7 @@ class BaseConfig:
     """How large the base model is and how long it is trained. One batch is drawn anew for each step."""
 
     width: int = 128
-    depth: int = 4
+    depth: int = 6
     heads: int = 4
     steps: int = 1600
     batch: int = 32

@@ -1,16 +1,20 @@
-"""Who takes part: each contender trains on the same pictures, noise, timesteps, steps and seeds, with another loss."""
+"""Who takes part: each contender trains on the same pictures, noise, timesteps, steps and seeds, with another loss,
+more or other pictures, or fewer tokens."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 from maskloss.core.mask_weights import PRESETS, MaskLossSettings, Normalization
+from maskloss.core.masks.crop_dataset import CropRules
+from maskloss.core.train.token_routing import Drawing, RoutingSettings
 
-from .dataset import Grid, MaskKind
+from .dataset import WHOLE_ALONE, Grid, MaskKind
 from .formulas import AiToolkit, Formula, GatedPrior, OneTrainer, plain_mean
 
 REFERENCE = "no mask"
-
+MASKED = "tiers"
 
 _PLAIN = MaskLossSettings()
 _PRIOR_05, _PRIOR_1 = MaskLossSettings(prior_weight=0.5), MaskLossSettings(prior_weight=1.0)
@@ -19,7 +23,8 @@ _PRIOR_05, _PRIOR_1 = MaskLossSettings(prior_weight=0.5), MaskLossSettings(prior
 @dataclass(frozen=True)
 class Contender:
     """`settings` None: plain training. With `formula` its loss takes the place of the pack's; `settings` then only say
-    how masks are drawn (probability)."""
+    how masks are drawn (probability). With `equal_cost` a routed one trains as many steps more as its steps cost
+    less. `against` is the contender that it differs from in one thing."""
 
     name: str
     group: str
@@ -28,18 +33,28 @@ class Contender:
     grid: Grid = Grid.AREA
     formula: Formula | None = None
     background_named: bool = False
+    crops: CropRules = WHOLE_ALONE
+    routing: RoutingSettings | None = None
+    equal_cost: bool = False
+    against: str = MASKED
 
     @property
     def identity(self) -> str:
         """Differs whenever another training would come of it; of the group nothing does."""
         formula = self.name if self.formula else "ours"
-        return repr((self.settings, self.mask.value, self.grid.value, formula, self.background_named))
+        shown = (self.mask.value, self.grid.value, self.background_named, self.crops)
+        return repr((self.settings, formula, *shown, self.routing, self.equal_cost))
+
+
+def _routed(fraction: float, drawing: Drawing, margin: int = 0) -> RoutingSettings:
+    """Without the pack's margin of two cells: with it two thirds of this small picture would be kept in any case."""
+    return RoutingSettings(fraction, margin, drawing=drawing, patch_side=2)
 
 
 CONTENDERS: tuple[Contender, ...] = (
     Contender(REFERENCE, "masks", None),
     Contender("binary", "masks", mask=MaskKind.BINARY),
-    Contender("tiers", "masks"),
+    Contender(MASKED, "masks"),
     Contender("tiers, floor 0.05", "masks", MaskLossSettings(min_weight=0.05)),
     Contender("tiers, floor 0.1", "masks", MaskLossSettings(min_weight=0.1)),
     Contender("preset person", "masks", PRESETS["person"]),
@@ -52,8 +67,41 @@ CONTENDERS: tuple[Contender, ...] = (
     Contender("tiers, prior 1", "prior preservation", _PRIOR_1),
     Contender("tiers, prior 1, noisy half", "prior preservation", formula=Formula(GatedPrior(1.0, True), True)),
     Contender("tiers, prior 1, clean half", "prior preservation", formula=Formula(GatedPrior(1.0, False), True)),
-    Contender("no mask, background named", "captions", None, background_named=True),
+    Contender("no mask, background named", "captions", None, background_named=True, against=REFERENCE),
     Contender("tiers, background named", "captions", background_named=True),
+    Contender("no mask, whole and face", "crops", None, crops=CropRules(face=1), against=REFERENCE),
+    Contender("tiers, whole and face", "crops", crops=CropRules(face=1)),
+    Contender("tiers, whole and bust", "crops", crops=CropRules(bust=1)),
+    Contender("tiers, whole, bust, face", "crops", crops=CropRules(bust=1, face=1)),
+    Contender("tiers, face alone", "crops", crops=CropRules(whole=0, face=1)),
+    Contender("tiers, whole and face, captioned", "crops", crops=CropRules(face=1, caption_face="[caption] closeup")),
+    *(
+        Contender(f"routed {fraction}, {drawing.value}", "token routing", routing=_routed(fraction, drawing))
+        for fraction, drawing in product((0.5, 0.25, 0.1), Drawing)
+    ),
+    *(
+        Contender(
+            f"routed {fraction}, {drawing.value}, equal cost",
+            "token routing",
+            routing=_routed(fraction, drawing),
+            equal_cost=True,
+        )
+        for fraction, drawing in product((0.25, 0.1), Drawing)
+    ),
+    *(
+        Contender(f"routed 0.1, {drawing.value}, margin", "token routing", routing=_routed(0.1, drawing, 2))
+        for drawing in Drawing
+    ),
+    *(
+        Contender(
+            f"floor 0.05, routed 0.25, {drawing.value}",
+            "token routing",
+            MaskLossSettings(min_weight=0.05),
+            routing=_routed(0.25, drawing),
+            against="tiers, floor 0.05",
+        )
+        for drawing in Drawing
+    ),
     Contender("shifted by 1 cell", "wrong masks", mask=MaskKind.SHIFTED),
     Contender("dilated by 1 cell", "wrong masks", mask=MaskKind.DILATED),
     Contender("bounding box", "wrong masks", mask=MaskKind.BOX),

@@ -6,7 +6,7 @@ Masks are (32,32) float32 in [0, 1] on the pixel grid; the latent grid has 16×1
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -17,8 +17,12 @@ import torch
 import torch.nn.functional as F
 from maskloss.core.cache.entries import CacheEntry
 from maskloss.core.cache.store import LatentCache
-from maskloss.core.dataset.items import MaskOrigin
-from maskloss.core.resample import to_latent_grid
+from maskloss.core.dataset.crop import CropKind
+from maskloss.core.dataset.crops import crop_of, find_figure
+from maskloss.core.dataset.items import LoadSettings, MaskOrigin, crop_name
+from maskloss.core.errors import DatasetError
+from maskloss.core.masks.crop_dataset import CropRules
+from maskloss.core.resample import fit_image, fit_mask, to_latent_grid
 
 from .network import CELL_PX, embed_caption, encode_pictures
 from .world import (
@@ -39,6 +43,9 @@ from .world import (
 PICTURES = 12
 # The weights that the pack's nodes give by default: face over body over hair.
 TIERS = {"face": 1.0, "body": 128 / 255, "hair": 80 / 255}
+PHOTOGRAPH_SCALE = 4
+WHOLE_ALONE = CropRules()
+_SETTINGS = LoadSettings(resolution=(SIDE_PX, SIDE_PX), enable_bucket=False)
 _COVERED = 0.5
 _GRID = SIDE_PX // CELL_PX
 
@@ -106,48 +113,85 @@ def draw_training_scenes(seed: int) -> list[Scene]:
     return scenes
 
 
-def make_cache(scenes: Sequence[Scene], kind: MaskKind, grid: Grid, background_named: bool) -> MemoryCache:
-    """The training pictures' latents with their masks; with `background_named` captions have a word for the planted
-    background, which the base model does not know either."""
+def make_cache(
+    scenes: Sequence[Scene], kind: MaskKind, grid: Grid, background_named: bool, crops: CropRules = WHOLE_ALONE
+) -> MemoryCache:
+    """The training pictures' latents with their masks, and after each its crops; with `background_named` captions have
+    a word for the planted background, which the base model does not know either."""
     entries: list[CacheEntry] = []
     latents: dict[str, torch.Tensor] = {}
     masks: dict[str, torch.Tensor] = {}
     for index, scene in enumerate(scenes):
-        name = f"picture_{index:02d}"
-        latents[name] = encode_pictures(torch.from_numpy(render_scene(scene))[None])[0]
-        masks[name] = put_on_grid(draw_mask(scene, kind), grid)
         caption = write_caption(NEW.name, scene.size, scene.place, PLANTED if background_named else None)
-        entries.append(
-            CacheEntry(
-                name=name,
-                file=f"{name}.safetensors",
-                origin=MaskOrigin.FILE,
-                coverage=float(masks[name].mean()),
-                repeats=1,
-                image_size=(SIDE_PX, SIDE_PX),
-                bucket=(SIDE_PX, SIDE_PX),
-                latent_shape=tuple(latents[name].shape),
-                caption=caption,
-                latent_fingerprint=name,
-                mask_fingerprint=name,
-                file_bytes=0,
+        for part in _parts_of(scene, kind, crops):
+            name = f"picture_{index:02d}" if part.kind is None else crop_name(f"picture_{index:02d}", part.kind)
+            latents[name] = encode_pictures(torch.from_numpy(part.picture_HWC)[None])[0]
+            masks[name] = put_on_grid(part.mask_HW, grid)
+            entries.append(
+                CacheEntry(
+                    name=name,
+                    file=f"{name}.safetensors",
+                    origin=MaskOrigin.FILE,
+                    coverage=float(masks[name].mean()),
+                    repeats=crops.whole if part.kind is None else crops.repeats(part.kind),
+                    image_size=(SIDE_PX, SIDE_PX),
+                    bucket=(SIDE_PX, SIDE_PX),
+                    latent_shape=tuple(latents[name].shape),
+                    caption=crops.caption(caption, part.kind),
+                    latent_fingerprint=name,
+                    mask_fingerprint=name,
+                    file_bytes=0,
+                )
             )
-        )
     return MemoryCache(Path(), "leakage-world", "haar", tuple(entries), "words", latents=latents, masks=masks)
 
 
-def draw_mask(scene: Scene, kind: MaskKind) -> np.ndarray:
-    """(32,32) float32: what a mask of this kind says of the scene."""
-    subject, other = seen_figures(scene)
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A training picture, (32,32,3), and its mask, (32,32); `kind` None for the whole scene."""
+
+    kind: CropKind | None
+    picture_HWC: np.ndarray
+    mask_HW: np.ndarray
+
+
+def _parts_of(scene: Scene, kind: MaskKind, crops: CropRules) -> Iterator[_Part]:
+    if crops.whole:
+        yield _Part(None, render_scene(scene), draw_mask(scene, kind))
+    for crop_kind in crops.kinds:
+        yield _Part(crop_kind, *draw_crop(scene, kind, crop_kind, crops.margin))
+
+
+def draw_crop(scene: Scene, kind: MaskKind, crop_kind: CropKind, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """(32,32,3) and (32,32): what the pack cuts out of a photograph of the scene, and its mask.
+
+    A photograph has more pixels than the model sees of it as a whole: this one has 128×128. Where the crop lies, how it
+    grows to the shape of its bucket, and how it and its mask come to 32×32 px are the pack's own.
+    """
+    photograph_HWC = (render_scene(scene, PHOTOGRAPH_SCALE) * 255).round().astype(np.uint8)
+    parts_HW = _part(seen_figures(scene, PHOTOGRAPH_SCALE)[0])
+    figure = find_figure(parts_HW == "face", parts_HW == "hair", parts_HW != "")
+    if figure is None:
+        raise DatasetError(f"the figure of {scene} has neither face nor hair")
+    rectangle = crop_of([figure], crop_kind, margin, photograph_HWC.shape[1::-1], _SETTINGS)
+    mask_HW = rectangle.cut(draw_mask(scene, kind, PHOTOGRAPH_SCALE))
+    picture_HWC = fit_image(rectangle.cut(photograph_HWC), _SETTINGS.resolution)
+    return picture_HWC.astype(np.float32) / 255, fit_mask(mask_HW, rectangle.size, _SETTINGS.resolution)
+
+
+def draw_mask(scene: Scene, kind: MaskKind, scale: int = 1) -> np.ndarray:
+    """(32,32) float32, with `scale` that many times the side: what a mask of this kind says of the scene."""
+    subject, other = seen_figures(scene, scale)
+    cell_px = CELL_PX * scale
     if kind is MaskKind.BINARY:
         return (subject.cover_HW >= _COVERED).astype(np.float32)
     tiers_HW = _tiers(subject)
     if kind is MaskKind.SHIFTED:
         moved_HW = np.zeros_like(tiers_HW)
-        moved_HW[CELL_PX:, CELL_PX:] = tiers_HW[:-CELL_PX, :-CELL_PX]
+        moved_HW[cell_px:, cell_px:] = tiers_HW[:-cell_px, :-cell_px]
         return moved_HW
     if kind is MaskKind.DILATED:
-        return cv2.dilate(tiers_HW, np.ones((2 * CELL_PX + 1,) * 2, np.uint8))
+        return cv2.dilate(tiers_HW, np.ones((2 * cell_px + 1,) * 2, np.uint8))
     if kind is MaskKind.BOX:
         rows, columns = np.nonzero(tiers_HW)
         box_HW = np.zeros_like(tiers_HW)

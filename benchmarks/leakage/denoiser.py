@@ -52,7 +52,18 @@ class WorldDenoiser:
         checkpoint: bool,
     ) -> torch.Tensor:
         """Predicted minus true velocity."""
+        return self.predict_kept(clean_BCThw, noise_BCThw, t_B, text, None)
+
+    def predict_kept(
+        self,
+        clean_BCThw: torch.Tensor,
+        noise_BCThw: torch.Tensor,
+        t_B: torch.Tensor,
+        text: Sequence[Mapping[str, torch.Tensor]],
+        kept_BK: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """`predict` with only the tokens `kept` in the middle blocks; None: all."""
         t = t_B.reshape(-1, 1, 1, 1, 1)
         noised = (1 - t) * clean_BCThw + t * noise_BCThw
         words_BLD = torch.stack([each["words"] for each in text])
-        return predict_velocity(self.module, noised, t_B, words_BLD) - (noise_BCThw - clean_BCThw)
+        return predict_velocity(self.module, noised, t_B, words_BLD, kept_BK) - (noise_BCThw - clean_BCThw)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from .dataset import draw_training_scenes, make_cache
 from .denoiser import WorldDenoiser
 from .formulas import train_with_formula
 from .network import decode_latents, embed_caption, sample_latents
+from .routing import relative_cost, train_routed
 from .scores import Prompt
 from .world import BACKGROUNDS, NEW, PLACES, SIDE_PX, SIZES, SUBJECTS, write_caption
 
@@ -41,7 +42,8 @@ class Setup:
 
     def recipe(self, contender: Contender, seed: int) -> TrainingRecipe:
         """The contender's training: everything but mask and loss is the seed's."""
-        cache = make_cache(draw_training_scenes(seed), contender.mask, contender.grid, contender.background_named)
+        scenes = draw_training_scenes(seed)
+        cache = make_cache(scenes, contender.mask, contender.grid, contender.background_named, contender.crops)
         settings = contender.settings
         if contender.formula is not None and settings is not None:
             settings = MaskLossSettings(probability=settings.probability)
@@ -108,11 +110,21 @@ class Laboratory:
 
     def train(self, contender: Contender, seed: int) -> Mapping[str, torch.Tensor]:
         """The LoRA, by its file keys."""
-        recipe = self.setup.recipe(contender, seed)
+        recipe = self.recipe(contender, seed)
+        if contender.routing is not None:
+            return train_routed(self.denoiser, recipe, contender.routing)
         if contender.formula is not None:
             return train_with_formula(self.denoiser, recipe, contender.formula)
         with tempfile.TemporaryDirectory() as directory:
             return dict(train(self.denoiser, recipe, Path(directory) / "lora").lora)
+
+    def recipe(self, contender: Contender, seed: int) -> TrainingRecipe:
+        """The contender's training, with as many steps more as its steps cost less where that is asked for."""
+        recipe = self.setup.recipe(contender, seed)
+        if contender.routing is None or not contender.equal_cost:
+            return recipe
+        steps = round(self.setup.steps / relative_cost(self.denoiser, recipe, contender.routing))
+        return replace(recipe, config=replace(recipe.config, steps=steps))
 
     def base_pictures(self, seed: int) -> Pictures:
         """The base model's own pictures from the seed's noise."""

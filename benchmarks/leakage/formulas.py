@@ -17,7 +17,7 @@ from maskloss.core.train.denoiser import Denoiser
 from maskloss.core.train.order import TrainingOrder
 from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.core.train.state import TrainState
-from maskloss.core.train.window import MicroBatch, plan_window
+from maskloss.core.train.window import MicroBatch, Window, plan_window
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor], torch.Tensor]
 
@@ -95,6 +95,19 @@ def train_with_formula(denoiser: Denoiser, recipe: TrainingRecipe, formula: Form
 
     With the pack's own loss it gives the pack's own LoRA to the last bit. A step is one batch.
     """
+
+    def backward(window: Window, state: TrainState) -> float:
+        loss = _loss_of(window.micro_batches[0], denoiser, state, formula)
+        state.scale_loss(loss).backward()
+        return float(loss.detach())
+
+    return train_with(denoiser, recipe, backward)
+
+
+def train_with(
+    denoiser: Denoiser, recipe: TrainingRecipe, backward: Callable[[Window, TrainState], float]
+) -> dict[str, torch.Tensor]:
+    """The pack's training, but for `backward`, which leaves a batch's gradients and returns its loss."""
     config, entries = recipe.config, recipe.cache.entries
     order, state = TrainingOrder.of(entries, config), TrainState(denoiser, recipe)
     with state.adapters.attach():
@@ -102,10 +115,9 @@ def train_with_formula(denoiser: Denoiser, recipe: TrainingRecipe, formula: Form
             batch = order.batch(state.step)
             window = plan_window([batch], recipe.cache, entries, recipe.settings, config, denoiser)
             state.zero_grad()
-            loss = _loss_of(window.micro_batches[0], denoiser, state, formula)
-            state.scale_loss(loss).backward()
+            loss = backward(window, state)
             norm = state.clip()
-            state.update(float(loss.detach()), None, None, window.coverage, norm or 0.0, ())
+            state.update(loss, None, None, window.coverage, norm or 0.0, ())
     return state.adapters.state_dict(state.result_values)
 
 

@@ -1,7 +1,7 @@
 """The world's own model: an orthonormal latent of 2×2 px, and a flow-matching transformer over it.
 
-Shapes: B batch, C = 12 channels, h, w latent grid (1 cell = 2×2 px), P = 192 values of a token (4×4 cells), N tokens of
-the picture, L = 7 words, D width.
+Shapes: B batch, C = 12 channels, h, w latent grid (1 cell = 2×2 px), P = 48 values of a token (2×2 cells), N tokens of
+the picture, K ≤ N of them that are kept, L = 7 words, D width.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import math
 import torch
 import torch.nn.functional as F
 from maskloss.core.demo.encoders import TEXT_WIDTH, DemoTextEncoder
+from maskloss.core.train.token_routing import gather_tokens, routed_blocks, scatter_tokens
 from torch import nn
 
 CELL_PX = 2
 LATENT_CHANNELS = 3 * CELL_PX**2
-PATCH = 4
+PATCH = 2
 WORDS = 7
 _HAAR = torch.tensor([[1.0, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
 # Latents of the world's pictures then have about unit variance.
@@ -87,13 +88,30 @@ class WorldTransformer(nn.Module):
         nn.init.zeros_(self.final.weight)
         nn.init.zeros_(self.final.bias)
 
-    def forward(self, x_BCThw: torch.Tensor, t_B: torch.Tensor, words_BLD: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        x_BCThw: torch.Tensor,
+        t_B: torch.Tensor,
+        words_BLD: torch.Tensor,
+        kept_BK: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """With `kept`, the indices of picture tokens, only these and all words pass through the middle blocks."""
         batch, grid = x_BCThw.shape[0], self.grid
         patches = x_BCThw.reshape(batch, LATENT_CHANNELS, grid, PATCH, grid, PATCH)
         patches = patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, grid**2, -1)
         x_BND = torch.cat([self.text(words_BLD), self.patch(patches) + self.places], dim=1)
         time_BD = self.time_out(F.silu(self.time_in(_waves(t_B, self.width))))
-        for block in self.blocks:
+        first, end = (0, 0) if kept_BK is None else routed_blocks(len(self.blocks))
+        for block in self.blocks[:first]:
+            x_BND = block(x_BND, time_BD)
+        if kept_BK is not None and first < end:
+            words = torch.arange(words_BLD.shape[1]).expand(batch, -1)
+            kept_BK = torch.cat([words, kept_BK + words_BLD.shape[1]], dim=1)
+            part_BKD = gather_tokens(x_BND, kept_BK)
+            for block in self.blocks[first:end]:
+                part_BKD = block(part_BKD, time_BD)
+            x_BND = scatter_tokens(x_BND, part_BKD, kept_BK)
+        for block in self.blocks[end:]:
             x_BND = block(x_BND, time_BD)
         values = self.final(_norm(x_BND[:, words_BLD.shape[1] :]))
         values = values.reshape(batch, grid, grid, LATENT_CHANNELS, PATCH, PATCH).permute(0, 3, 1, 4, 2, 5)
@@ -101,11 +119,15 @@ class WorldTransformer(nn.Module):
 
 
 def predict_velocity(
-    network: nn.Module, noised_BCThw: torch.Tensor, t_B: torch.Tensor, words_BLD: torch.Tensor
+    network: nn.Module,
+    noised_BCThw: torch.Tensor,
+    t_B: torch.Tensor,
+    words_BLD: torch.Tensor,
+    kept_BK: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """noise − x0 of a network that predicts x0: (x_t − x0)/t, t at least 0.05 (as in arXiv 2511.13720)."""
     t = t_B.reshape(-1, 1, 1, 1, 1).clamp(min=_LEAST_T)
-    return (noised_BCThw - network(noised_BCThw, t_B, words_BLD)) / t
+    return (noised_BCThw - network(noised_BCThw, t_B, words_BLD, kept_BK)) / t
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from maskloss.core.errors import SettingError
 from maskloss.core.files import write_text
 from maskloss.core.images import save_image
 
-from .contenders import REFERENCE, Contender
+from .contenders import MASKED, REFERENCE, Contender
 from .dataset import draw_training_scenes
 from .figure import draw_figure
 from .runs import PICTURED_SEED, Plan, Results, load_pictures, open_laboratory
@@ -22,22 +22,27 @@ from .world import render_scene
 
 SCORES = ("fit", "leak", "bleed", "drift", "watermark", "hair", "setting")
 SHOWN = (REFERENCE, "binary", "tiers", "preset person", "tiers, prior 1")
+_AGAINST = "The same scores as paired differences from the contender beside it, which differs in one thing:\n"
 _BEGIN, _END = "<!-- table: written by python -m benchmarks.leakage -->", "<!-- end of the table -->"
 
 
 def differences_of(results: Results) -> dict[str, dict[str, Difference]]:
     """By contender and score, without the reference; over the seeds that both have."""
-    reference = results[REFERENCE]
     return {
-        name: {
-            score: paired_difference(
-                {seed: each[score] for seed, each in values.items()},
-                {seed: each[score] for seed, each in reference.items()},
-            )
-            for score in SCORES
-        }
+        name: difference_of(results, name, REFERENCE)
         for name, values in results.items()
-        if name != REFERENCE and common_seeds([values, reference])
+        if name != REFERENCE and common_seeds([values, results[REFERENCE]])
+    }
+
+
+def difference_of(results: Results, name: str, reference: str) -> dict[str, Difference]:
+    """By score, over the seeds that both have."""
+    return {
+        score: paired_difference(
+            {seed: each[score] for seed, each in results[name].items()},
+            {seed: each[score] for seed, each in results[reference].items()},
+        )
+        for score in SCORES
     }
 
 
@@ -61,6 +66,20 @@ def table_of(contenders: Sequence[Contender], results: Results) -> str:
             for score in SCORES
         ]
         lines.append(f"| {contender.name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def against_table_of(contenders: Sequence[Contender], results: Results) -> str:
+    """Markdown: how each masked contender differs from the one that differs from it in one thing."""
+    lines = ["| contender | against | " + " | ".join(SCORES) + " |", "|---" * (2 + len(SCORES)) + "|"]
+    for contender in contenders:
+        other = results.get(contender.against)
+        values = results.get(contender.name)
+        if contender.name in (REFERENCE, MASKED) or not other or not values or not common_seeds([values, other]):
+            continue
+        differences = difference_of(results, contender.name, contender.against)
+        cells = [_difference(differences[score]) for score in SCORES]
+        lines.append(f"| {contender.name} | {contender.against} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -103,7 +122,8 @@ def write_page(plan: Plan, results: Results, output: Path, facts: str) -> None:
     save_image(output.with_suffix(".png"), figure)
     page = output.with_suffix(".md")
     text = page.read_text("utf-8") if page.exists() else f"{_BEGIN}\n{_END}\n"
-    write_text(page, with_table(text, f"{facts}\n\n{table_of(plan.contenders, results)}"))
+    tables = (table_of(plan.contenders, results), _AGAINST, against_table_of(plan.contenders, results))
+    write_text(page, with_table(text, "\n".join((f"{facts}\n", *tables))))
 
 
 def with_table(page: str, table: str) -> str:
@@ -123,6 +143,9 @@ def _shown_paths(plan: Plan) -> Mapping[str, Path]:
 def _cell(median: float, differences: Mapping[str, Difference] | None, score: str) -> str:
     if differences is None:
         return f"{median:.3f}"
-    difference = differences[score]
+    return f"{median:.3f} ({_difference(differences[score])})"
+
+
+def _difference(difference: Difference) -> str:
     text = f"{difference.median:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
-    return f"{median:.3f} ({f'**{text}**' if difference.certain else text})"
+    return f"**{text}**" if difference.certain else text

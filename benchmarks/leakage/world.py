@@ -1,7 +1,8 @@
 """A world that can be drawn: figures with hair, face and body before structured backgrounds, at three places.
 
-Pictures are (32,32,3) float32 RGB in [0, 1]; part coverages are (32,32) float32 in [0, 1]. Everything follows from a
-`Scene`; what is random about one is drawn by `draw_pose` from the caller's generator.
+Pictures are (32,32,3) float32 RGB in [0, 1]; part coverages are (32,32) float32 in [0, 1]; with `scale` 2 or 4 all that
+is drawn has that many times the side. Everything follows from a `Scene`; what is random about one is drawn by
+`draw_pose` from the caller's generator.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 SIDE_PX = 32
-_FINE = 4  # figures are drawn this much larger and averaged down
+_FINE = 4  # figures are drawn this much larger and averaged down: the largest scale
 Colour = tuple[float, float, float]
 
 PLACES: Mapping[str, int] = {"left": 7, "middle": 16, "right": 25}
@@ -147,42 +148,42 @@ def draw_stranger(generator: np.random.Generator) -> Subject:
     return Subject("", shape, pattern, tuple(colours[0]), tuple(colours[1]), face, tuple(colours[2]), cut)
 
 
-def render_scene(scene: Scene) -> np.ndarray:
+def render_scene(scene: Scene, scale: int = 1) -> np.ndarray:
     """(32,32,3) float32 RGB in [0, 1]. The watermark is behind the figures, so that a mask of them can leave it out."""
-    picture_HWC = background_picture(scene.background)
+    picture_HWC = background_picture(scene.background, scale=scale)
     if scene.watermark:
-        mark_HW1 = watermark_cover()[..., None]
+        mark_HW1 = np.kron(watermark_cover(), np.ones((scale, scale), np.float32))[..., None]
         picture_HWC = picture_HWC * (1 - mark_HW1) + mark_HW1
     if scene.bystander is not None:
-        other = place_figure(scene.bystander, "far", scene.bystander_place, scene.bystander_pose)
+        other = place_figure(scene.bystander, "far", scene.bystander_place, scene.bystander_pose, scale)
         picture_HWC = _over(picture_HWC, other)
-    picture_HWC = _over(picture_HWC, place_figure(scene.subject, scene.size, scene.place, scene.pose))
+    picture_HWC = _over(picture_HWC, place_figure(scene.subject, scene.size, scene.place, scene.pose, scale))
     return picture_HWC.astype(np.float32)
 
 
-def seen_figures(scene: Scene) -> tuple[Figure, Figure | None]:
+def seen_figures(scene: Scene, scale: int = 1) -> tuple[Figure, Figure | None]:
     """The subject and the bystander, of whom only what the subject does not hide is covered."""
-    subject = place_figure(scene.subject, scene.size, scene.place, scene.pose)
+    subject = place_figure(scene.subject, scene.size, scene.place, scene.pose, scale)
     if scene.bystander is None:
         return subject, None
-    other = place_figure(scene.bystander, "far", scene.bystander_place, scene.bystander_pose)
+    other = place_figure(scene.bystander, "far", scene.bystander_place, scene.bystander_pose, scale)
     parts = (part_HW * (1 - subject.cover_HW) for part_HW in (other.hair_HW, other.face_HW, other.body_HW))
     return subject, Figure(other.rgb_HWC, *parts)
 
 
 @lru_cache(maxsize=4096)
-def place_figure(subject: Subject, size: str, place: str, pose: Pose) -> Figure:
+def place_figure(subject: Subject, size: str, place: str, pose: Pose, scale: int = 1) -> Figure:
     """The figure where it stands; its feet are on the ground line."""
-    drawn = _draw_figure(subject, SIZES[size], pose.lean)
+    drawn = _draw_figure(subject, SIZES[size], pose.lean, scale)
     top, left = _CANVAS_PX - _GROUND_PX, _CANVAS_PX // 2 - PLACES[place] - pose.dx_px
-    seen = (slice(top, top + SIDE_PX), slice(left, left + SIDE_PX))
+    seen = (slice(top * scale, (top + SIDE_PX) * scale), slice(left * scale, (left + SIDE_PX) * scale))
     return Figure(drawn.rgb_HWC[seen], drawn.hair_HW[seen], drawn.face_HW[seen], drawn.body_HW[seen])
 
 
 @cache
-def background_picture(name: str, shift_px: tuple[int, int] = (0, 0)) -> np.ndarray:
+def background_picture(name: str, shift_px: tuple[int, int] = (0, 0), scale: int = 1) -> np.ndarray:
     """(32,32,3) float32 RGB: the background `name`, its pattern moved by (right, down) pixels."""
-    y, x = np.mgrid[0:SIDE_PX, 0:SIDE_PX].astype(np.float32)
+    y, x = np.mgrid[0 : SIDE_PX * scale, 0 : SIDE_PX * scale].astype(np.float32) / scale
     x, y = x - shift_px[0], y - shift_px[1]
     if name == "bands":
         return _mix(np.floor(y / 4) % 2, (0.55, 0.75, 0.95), (0.20, 0.40, 0.70))
@@ -234,9 +235,9 @@ def _over(picture_HWC: np.ndarray, figure: Figure) -> np.ndarray:
 
 
 @lru_cache(maxsize=4096)
-def _draw_figure(subject: Subject, height: float, lean: float) -> Figure:
+def _draw_figure(subject: Subject, height: float, lean: float, scale: int) -> Figure:
     """On a canvas of twice the side, the feet in its middle."""
-    covers = _draw_layers(subject.shape, subject.pattern, subject.cut, height, lean)
+    covers = _draw_layers(subject.shape, subject.pattern, subject.cut, height, lean, scale)
     colours = (subject.hair, subject.face, _INK, subject.body, subject.stripe)
     inked_HWC = sum(cover[..., None] * np.array(each, np.float32) for cover, each in zip(covers, colours, strict=True))
     total_HW1 = sum(covers)[..., None]
@@ -245,7 +246,7 @@ def _draw_figure(subject: Subject, height: float, lean: float) -> Figure:
 
 
 @cache
-def _draw_layers(shape: str, pattern: str, cut: str, height: float, lean: float) -> tuple[np.ndarray, ...]:
+def _draw_layers(shape: str, pattern: str, cut: str, height: float, lean: float, scale: int) -> tuple[np.ndarray, ...]:
     """How much of each pixel is hair, skin, eyes and mouth, body, stripes of the body."""
     rows, columns = np.mgrid[0 : 2 * _CANVAS_PX * _FINE, 0 : _CANVAS_PX * _FINE].astype(np.float32)
     up = (_CANVAS_PX - (rows + 0.5) / _FINE) / height  # 0 at the feet, 1 at the crown
@@ -258,7 +259,8 @@ def _draw_layers(shape: str, pattern: str, cut: str, height: float, lean: float)
     face &= ~hair
     body = _body(shape, up, across) & ~(hair | face)
     ink, stripes = face & (eyes | mouth), body & _pattern(pattern, up, across)
-    return tuple(_averaged(layer) for layer in (hair, face & ~ink, ink, body & ~stripes, stripes))
+    layers = (hair, face & ~ink, ink, body & ~stripes, stripes)
+    return tuple(_averaged(layer, _FINE // scale) for layer in layers)
 
 
 def _body(shape: str, up: np.ndarray, across: np.ndarray) -> np.ndarray:
@@ -289,6 +291,6 @@ def _pattern(pattern: str, up: np.ndarray, across: np.ndarray) -> np.ndarray:
     return np.zeros(up.shape, bool)
 
 
-def _averaged(fine: np.ndarray) -> np.ndarray:
+def _averaged(fine: np.ndarray, factor: int) -> np.ndarray:
     height, width = fine.shape
-    return fine.reshape(height // _FINE, _FINE, width // _FINE, _FINE).mean(axis=(1, 3)).astype(np.float32)
+    return fine.reshape(height // factor, factor, width // factor, factor).mean(axis=(1, 3)).astype(np.float32)

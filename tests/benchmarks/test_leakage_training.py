@@ -13,7 +13,16 @@ from maskloss.core.mask_weights import MaskLossSettings, Normalization
 
 from benchmarks.leakage.base import BaseConfig, draw_batch, load_base, make_network
 from benchmarks.leakage.contenders import CONTENDERS, REFERENCE, Contender
-from benchmarks.leakage.dataset import TIERS, Grid, MaskKind, draw_mask, draw_training_scenes, make_cache, put_on_grid
+from benchmarks.leakage.dataset import (
+    TIERS,
+    WHOLE_ALONE,
+    Grid,
+    MaskKind,
+    draw_mask,
+    draw_training_scenes,
+    make_cache,
+    put_on_grid,
+)
 from benchmarks.leakage.experiment import Laboratory, Setup, score_pictures
 from benchmarks.leakage.formulas import AiToolkit, Formula, GatedPrior, OneTrainer, plain_mean
 from benchmarks.leakage.network import decode_latents, encode_pictures
@@ -160,13 +169,18 @@ def test_a_gated_prior_acts_in_its_half_alone() -> None:
     assert GatedPrior(2.0, True)(loss, mask, drift, t) == pytest.approx(without + 2 * each[1], rel=1e-5)
 
 
-def test_contenders_differ_in_nothing_but_mask_loss_and_caption() -> None:
+def test_contenders_differ_in_nothing_but_mask_loss_caption_crops_and_tokens() -> None:
     setup = Setup()
     reference = setup.recipe(BY_NAME[REFERENCE], 2)
     for contender in CONTENDERS:
         recipe = setup.recipe(contender, 2)
         assert (recipe.lora, recipe.optimizer, recipe.config) == (reference.lora, reference.optimizer, reference.config)
-        for mine, theirs in zip(recipe.cache.entries, reference.cache.entries, strict=True):
+        if contender.crops == WHOLE_ALONE:
+            whole = recipe.cache.entries
+        else:
+            whole = [entry for entry in recipe.cache.entries if "~" not in entry.name]
+            assert len(whole) == (len(reference.cache.entries) if contender.crops.whole else 0)
+        for mine, theirs in zip(whole, reference.cache.entries if whole else (), strict=True):
             assert torch.equal(recipe.cache.latent(mine), reference.cache.latent(theirs))
             assert contender.background_named or mine.caption == theirs.caption
     assert len({contender.identity for contender in CONTENDERS}) == len(CONTENDERS) == len(BY_NAME)
