@@ -1,8 +1,8 @@
 """The base model: trained from scratch on the world, on the CPU, once; kept on disk.
 
 It is told of subjects, sizes, places and backgrounds by captions in which words are missing now and then. It has seen
-many strangers of random looks, whom captions call a figure, and so can draw people it does not know; it has never seen
-the new subject, her word, or the planted background.
+many strangers of random looks, whom captions call a figure, and so can draw people it does not know; and it has seen
+faces close up, with a word for it. It has never seen the new subject, her word, or the planted background.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from maskloss.core.dataset.crop import CropKind
 from maskloss.core.files import atomic_write
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .network import WorldTransformer, embed_caption, encode_pictures, predict_velocity
+from .photograph import cut_crop
 from .world import (
     BACKGROUNDS,
     PLACES,
@@ -37,7 +39,10 @@ from .world import (
 
 # To be raised when training changes in a way that no field, picture or first weight tells.
 _VERSION = 1
-# How often somebody without a name is shown, a word is left out of a caption, and somebody stands beside the subject.
+CLOSE_UP = "closeup"
+_MARGIN = 0.3
+# How often: a face close up, somebody without a name, a word left out of a caption, somebody beside the subject.
+_CLOSE_UP = 0.15
 _STRANGER, _NO_NAME, _NO_PLACE, _NO_BACKGROUND, _WITH_SOMEBODY = 0.4, 0.02, 0.1, 0.2, 0.12
 _NOISIER = 0.3  # mean of the timesteps' logit
 _HALVES = 2
@@ -66,8 +71,8 @@ def _digest(config: BaseConfig) -> str:
     generator = np.random.default_rng(config.seed)
     drawn = [draw_captioned(generator) for _ in range(config.batch)]
     digest = hashlib.sha256(f"{_VERSION}{asdict(config)}{[caption for _, caption in drawn]}".encode())
-    for scene, _ in drawn:
-        digest.update((render_scene(scene) * 255).round().astype(np.uint8).tobytes())
+    for picture_HWC, _ in drawn:
+        digest.update((picture_HWC * 255).round().astype(np.uint8).tobytes())
     for parameter in make_network(config).parameters():
         digest.update(parameter.detach().numpy().tobytes())
     return digest.hexdigest()[:12]
@@ -133,20 +138,20 @@ def _gradients(
 def draw_batch(count: int, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """(B,32,32,3) pictures of the base world and (B,L,64) words of their captions."""
     drawn = [draw_captioned(generator) for _ in range(count)]
-    pictures = torch.from_numpy(np.stack([render_scene(scene) for scene, _ in drawn]))
+    pictures = torch.from_numpy(np.stack([picture_HWC for picture_HWC, _ in drawn]))
     return pictures, torch.stack([_embedded(caption) for _, caption in drawn])
 
 
-def draw_captioned(generator: np.random.Generator) -> tuple[Scene, str]:
-    """A picture of the base world and a caption that may leave words out."""
+def draw_captioned(generator: np.random.Generator) -> tuple[np.ndarray, str]:
+    """A (32,32,3) picture of the base world and a caption that may leave words out."""
     subject, size, place, background = (
         options[int(generator.integers(len(options)))] for options in (SUBJECTS, list(SIZES), list(PLACES), BACKGROUNDS)
     )
     places = [each for each in PLACES if each != place]
     other, other_place = SUBJECTS[int(generator.integers(len(SUBJECTS)))], places[int(generator.integers(2))]
     pose, other_pose, stranger = draw_pose(generator), draw_pose(generator), draw_stranger(generator)
-    chances = (_STRANGER, _NO_NAME, _NO_PLACE, _NO_BACKGROUND, _WITH_SOMEBODY)
-    strange, no_name, no_place, no_background, beside = (bool(each) for each in generator.random(5) < chances)
+    chances = (_CLOSE_UP, _STRANGER, _NO_NAME, _NO_PLACE, _NO_BACKGROUND, _WITH_SOMEBODY)
+    close, strange, no_name, no_place, no_background, beside = (bool(each) for each in generator.random(6) < chances)
     subject = stranger if strange else subject
     scene = Scene(subject, size, place, background, pose, other if beside else None, other_place, other_pose)
     caption = write_caption(
@@ -156,7 +161,9 @@ def draw_captioned(generator: np.random.Generator) -> tuple[Scene, str]:
         None if no_background else background,
         other.name if beside else None,
     )
-    return scene, caption
+    if close:
+        return cut_crop(scene, CropKind.FACE, _MARGIN)[0], f"{caption} {CLOSE_UP}"
+    return render_scene(scene), caption
 
 
 _CACHE: dict[str, torch.Tensor] = {}

@@ -10,6 +10,7 @@ from maskloss.core.mask_weights import PRESETS, MaskLossSettings, Normalization
 from maskloss.core.masks.crop_dataset import CropRules
 from maskloss.core.train.token_routing import Drawing, RoutingSettings
 
+from .base import CLOSE_UP
 from .dataset import WHOLE_ALONE, Grid, MaskKind
 from .formulas import AiToolkit, Formula, GatedPrior, OneTrainer, plain_mean
 
@@ -18,6 +19,8 @@ MASKED = "tiers"
 
 _PLAIN = MaskLossSettings()
 _PRIOR_05, _PRIOR_1 = MaskLossSettings(prior_weight=0.5), MaskLossSettings(prior_weight=1.0)
+
+_CAPTIONED = CropRules(face=1, caption_face=f"[caption] {CLOSE_UP}")
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ CONTENDERS: tuple[Contender, ...] = (
     Contender("tiers, whole and bust", "crops", crops=CropRules(bust=1)),
     Contender("tiers, whole, bust, face", "crops", crops=CropRules(bust=1, face=1)),
     Contender("tiers, face alone", "crops", crops=CropRules(whole=0, face=1)),
-    Contender("tiers, whole and face, captioned", "crops", crops=CropRules(face=1, caption_face="[caption] closeup")),
+    Contender(
+        "tiers, whole and face, captioned", "crops", crops=CropRules(face=1, caption_face=f"[caption] {CLOSE_UP}")
+    ),
     *(
         Contender(f"routed {fraction}, {drawing.value}", "token routing", routing=_routed(fraction, drawing))
         for fraction, drawing in product((0.5, 0.25, 0.1), Drawing)

@@ -18,13 +18,12 @@ import torch.nn.functional as F
 from maskloss.core.cache.entries import CacheEntry
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.dataset.crop import CropKind
-from maskloss.core.dataset.crops import crop_of, find_figure
-from maskloss.core.dataset.items import LoadSettings, MaskOrigin, crop_name
-from maskloss.core.errors import DatasetError
+from maskloss.core.dataset.items import MaskOrigin, crop_name
 from maskloss.core.masks.crop_dataset import CropRules
-from maskloss.core.resample import fit_image, fit_mask, to_latent_grid
+from maskloss.core.resample import fit_mask, to_latent_grid
 
 from .network import CELL_PX, embed_caption, encode_pictures
+from .photograph import COVERED, PHOTOGRAPH_SCALE, SETTINGS, cut_crop, name_parts
 from .world import (
     FRIEND,
     NEW,
@@ -43,10 +42,7 @@ from .world import (
 PICTURES = 12
 # The weights that the pack's nodes give by default: face over body over hair.
 TIERS = {"face": 1.0, "body": 128 / 255, "hair": 80 / 255}
-PHOTOGRAPH_SCALE = 4
 WHOLE_ALONE = CropRules()
-_SETTINGS = LoadSettings(resolution=(SIDE_PX, SIDE_PX), enable_bucket=False)
-_COVERED = 0.5
 _GRID = SIDE_PX // CELL_PX
 
 
@@ -163,20 +159,10 @@ def _parts_of(scene: Scene, kind: MaskKind, crops: CropRules) -> Iterator[_Part]
 
 
 def draw_crop(scene: Scene, kind: MaskKind, crop_kind: CropKind, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """(32,32,3) and (32,32): what the pack cuts out of a photograph of the scene, and its mask.
-
-    A photograph has more pixels than the model sees of it as a whole: this one has 128×128. Where the crop lies, how it
-    grows to the shape of its bucket, and how it and its mask come to 32×32 px are the pack's own.
-    """
-    photograph_HWC = (render_scene(scene, PHOTOGRAPH_SCALE) * 255).round().astype(np.uint8)
-    parts_HW = _part(seen_figures(scene, PHOTOGRAPH_SCALE)[0])
-    figure = find_figure(parts_HW == "face", parts_HW == "hair", parts_HW != "")
-    if figure is None:
-        raise DatasetError(f"the figure of {scene} has neither face nor hair")
-    rectangle = crop_of([figure], crop_kind, margin, photograph_HWC.shape[1::-1], _SETTINGS)
+    """(32,32,3) and (32,32): what the pack cuts out of a photograph of the scene, and its mask."""
+    picture_HWC, rectangle = cut_crop(scene, crop_kind, margin)
     mask_HW = rectangle.cut(draw_mask(scene, kind, PHOTOGRAPH_SCALE))
-    picture_HWC = fit_image(rectangle.cut(photograph_HWC), _SETTINGS.resolution)
-    return picture_HWC.astype(np.float32) / 255, fit_mask(mask_HW, rectangle.size, _SETTINGS.resolution)
+    return picture_HWC, fit_mask(mask_HW, rectangle.size, SETTINGS.resolution)
 
 
 def draw_mask(scene: Scene, kind: MaskKind, scale: int = 1) -> np.ndarray:
@@ -184,7 +170,7 @@ def draw_mask(scene: Scene, kind: MaskKind, scale: int = 1) -> np.ndarray:
     subject, other = seen_figures(scene, scale)
     cell_px = CELL_PX * scale
     if kind is MaskKind.BINARY:
-        return (subject.cover_HW >= _COVERED).astype(np.float32)
+        return (subject.cover_HW >= COVERED).astype(np.float32)
     tiers_HW = _tiers(subject)
     if kind is MaskKind.SHIFTED:
         moved_HW = np.zeros_like(tiers_HW)
@@ -198,7 +184,7 @@ def draw_mask(scene: Scene, kind: MaskKind, scale: int = 1) -> np.ndarray:
         box_HW[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = 1.0
         return box_HW
     if kind is MaskKind.NO_HAIR:
-        return np.where(_part(subject) == "hair", 0, tiers_HW).astype(np.float32)
+        return np.where(name_parts(subject) == "hair", 0, tiers_HW).astype(np.float32)
     if kind is MaskKind.BYSTANDER and other is not None:
         return np.maximum(tiers_HW, _tiers(other))
     return tiers_HW
@@ -213,12 +199,5 @@ def put_on_grid(mask_HW: np.ndarray, grid: Grid) -> torch.Tensor:
 
 
 def _tiers(figure: Figure) -> np.ndarray:
-    parts = _part(figure)
+    parts = name_parts(figure)
     return sum((value * (parts == name) for name, value in TIERS.items()), np.zeros(parts.shape)).astype(np.float32)
-
-
-def _part(figure: Figure) -> np.ndarray:
-    """(32,32) str: `hair`, `face`, `body`, or empty where less than half of the pixel is covered."""
-    covers = np.stack([figure.hair_HW, figure.face_HW, figure.body_HW])
-    names = np.array(["hair", "face", "body"])[covers.argmax(axis=0)]
-    return np.where(covers.sum(axis=0) >= _COVERED, names, "")

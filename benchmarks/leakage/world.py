@@ -171,7 +171,7 @@ def seen_figures(scene: Scene, scale: int = 1) -> tuple[Figure, Figure | None]:
     return subject, Figure(other.rgb_HWC, *parts)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def place_figure(subject: Subject, size: str, place: str, pose: Pose, scale: int = 1) -> Figure:
     """The figure where it stands; its feet are on the ground line."""
     drawn = _draw_figure(subject, SIZES[size], pose.lean, scale)
@@ -234,7 +234,7 @@ def _over(picture_HWC: np.ndarray, figure: Figure) -> np.ndarray:
     return picture_HWC * (1 - cover_HW1) + figure.rgb_HWC * cover_HW1
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _draw_figure(subject: Subject, height: float, lean: float, scale: int) -> Figure:
     """On a canvas of twice the side, the feet in its middle."""
     covers = _draw_layers(subject.shape, subject.pattern, subject.cut, height, lean, scale)

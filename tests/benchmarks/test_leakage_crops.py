@@ -15,7 +15,6 @@ from maskloss.core.images import save_image
 from maskloss.core.masks.crop_dataset import CropRules, crop_dataset
 
 from benchmarks.leakage.dataset import (
-    PHOTOGRAPH_SCALE,
     Grid,
     MaskKind,
     draw_crop,
@@ -24,6 +23,7 @@ from benchmarks.leakage.dataset import (
     make_cache,
 )
 from benchmarks.leakage.network import decode_latents
+from benchmarks.leakage.photograph import PHOTOGRAPH_SCALE
 from benchmarks.leakage.world import BACKGROUNDS, PLANTED, SUBJECTS, Scene, background_picture, render_scene
 
 SCENES = draw_training_scenes(0)
