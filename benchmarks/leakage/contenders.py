@@ -3,7 +3,7 @@ more or other pictures, or fewer tokens."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from maskloss.core.mask_weights import PRESETS, MaskLossSettings, Normalization
@@ -68,8 +68,10 @@ CONTENDERS: tuple[Contender, ...] = (
     Contender("tiers, nearest", "division and grid", grid=Grid.NEAREST),
     Contender("tiers, prior 0.5", "prior preservation", _PRIOR_05),
     Contender("tiers, prior 1", "prior preservation", _PRIOR_1),
-    Contender("tiers, prior 1, noisy half", "prior preservation", formula=Formula(GatedPrior(1.0, True), True)),
+    Contender("tiers, prior 1, noisy half", "prior preservation", MaskLossSettings(prior_weight=1.0, prior_min_t=0.5)),
     Contender("tiers, prior 1, clean half", "prior preservation", formula=Formula(GatedPrior(1.0, False), True)),
+    Contender("preset person_prior", "prior preservation", PRESETS["person_prior"]),
+    Contender("preset person_prior_gated", "prior preservation", PRESETS["person_prior_gated"]),
     Contender("no mask, background named", "captions", None, background_named=True, against=REFERENCE),
     Contender("tiers, background named", "captions", background_named=True),
     Contender("no mask, whole and face", "crops", None, crops=CropRules(face=1), against=REFERENCE),
@@ -77,9 +79,8 @@ CONTENDERS: tuple[Contender, ...] = (
     Contender("tiers, whole and bust", "crops", crops=CropRules(bust=1)),
     Contender("tiers, whole, bust, face", "crops", crops=CropRules(bust=1, face=1)),
     Contender("tiers, face alone", "crops", crops=CropRules(whole=0, face=1)),
-    Contender(
-        "tiers, whole and face, captioned", "crops", crops=CropRules(face=1, caption_face=f"[caption] {CLOSE_UP}")
-    ),
+    Contender("tiers, whole and face, captioned", "crops", crops=_CAPTIONED),
+    Contender("tiers, three whole to a face, captioned", "crops", crops=replace(_CAPTIONED, whole=3)),
     *(
         Contender(f"routed {fraction}, {drawing.value}", "token routing", routing=_routed(fraction, drawing))
         for fraction, drawing in product((0.5, 0.25, 0.1), Drawing)
@@ -133,4 +134,13 @@ CONTENDERS: tuple[Contender, ...] = (
         formula=Formula(OneTrainer(0.1, True, 1.0), prior=True),
     ),
 )
-QUICK = (REFERENCE, "binary", "tiers", "preset person", "tiers, prior 1", "sd-scripts, SimpleTuner")
+QUICK = (
+    REFERENCE,
+    "binary",
+    "tiers",
+    "preset person",
+    "tiers, prior 1",
+    "tiers, whole and face, captioned",
+    "routed 0.25, scattered",
+    "sd-scripts, SimpleTuner",
+)
