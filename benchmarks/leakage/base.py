@@ -42,7 +42,7 @@ _VERSION = 1
 CLOSE_UP = "closeup"
 _MARGIN = 0.3
 # How often: a face close up, somebody without a name, a word left out of a caption, somebody beside the subject.
-_CLOSE_UP = 0.15
+_CLOSE_UP = 0.06
 _STRANGER, _NO_NAME, _NO_PLACE, _NO_BACKGROUND, _WITH_SOMEBODY = 0.4, 0.02, 0.1, 0.2, 0.12
 _NOISIER = 0.3  # mean of the timesteps' logit
 _HALVES = 2
@@ -55,7 +55,7 @@ class BaseConfig:
     width: int = 128
     depth: int = 6
     heads: int = 4
-    steps: int = 1600
+    steps: int = 2000
     batch: int = 32
     learning_rate: float = 2e-3
     seed: int = 0

@@ -26,8 +26,8 @@ _CAPTIONED = CropRules(face=1, caption_face=f"[caption] {CLOSE_UP}")
 @dataclass(frozen=True)
 class Contender:
     """`settings` None: plain training. With `formula` its loss takes the place of the pack's; `settings` then only say
-    how masks are drawn (probability). With `equal_cost` a routed one trains as many steps more as its steps cost
-    less. `against` is the contender that it differs from in one thing."""
+    how masks are drawn (probability). With `cost_of` it trains as many steps more as steps that are routed like this
+    cost less. `against` is the contender that it differs from in one thing."""
 
     name: str
     group: str
@@ -38,7 +38,7 @@ class Contender:
     background_named: bool = False
     crops: CropRules = WHOLE_ALONE
     routing: RoutingSettings | None = None
-    equal_cost: bool = False
+    cost_of: RoutingSettings | None = None
     against: str = MASKED
 
     @property
@@ -46,7 +46,7 @@ class Contender:
         """Differs whenever another training would come of it; of the group nothing does."""
         formula = self.name if self.formula else "ours"
         shown = (self.mask.value, self.grid.value, self.background_named, self.crops)
-        return repr((self.settings, formula, *shown, self.routing, self.equal_cost))
+        return repr((self.settings, formula, *shown, self.routing, self.cost_of))
 
 
 def _routed(fraction: float, drawing: Drawing, margin: int = 0) -> RoutingSettings:
@@ -90,9 +90,15 @@ CONTENDERS: tuple[Contender, ...] = (
             f"routed {fraction}, {drawing.value}, equal cost",
             "token routing",
             routing=_routed(fraction, drawing),
-            equal_cost=True,
+            cost_of=_routed(fraction, drawing),
         )
         for fraction, drawing in product((0.25, 0.1), Drawing)
+    ),
+    Contender(
+        "tiers, the steps of routed 0.1",
+        "token routing",
+        cost_of=_routed(0.1, Drawing.SCATTERED),
+        against="routed 0.1, scattered, equal cost",
     ),
     *(
         Contender(f"routed 0.1, {drawing.value}, margin", "token routing", routing=_routed(0.1, drawing, 2))

@@ -119,11 +119,11 @@ class Laboratory:
             return dict(train(self.denoiser, recipe, Path(directory) / "lora").lora)
 
     def recipe(self, contender: Contender, seed: int) -> TrainingRecipe:
-        """The contender's training, with as many steps more as its steps cost less where that is asked for."""
+        """The contender's training, with as many steps more as steps with routed tokens cost less where that is so."""
         recipe = self.setup.recipe(contender, seed)
-        if contender.routing is None or not contender.equal_cost:
+        if contender.cost_of is None:
             return recipe
-        steps = round(self.setup.steps / relative_cost(self.denoiser, recipe, contender.routing))
+        steps = round(self.setup.steps / relative_cost(self.denoiser, recipe, contender.cost_of))
         return replace(recipe, config=replace(recipe.config, steps=steps))
 
     def base_pictures(self, seed: int) -> Pictures:

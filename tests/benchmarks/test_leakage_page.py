@@ -11,10 +11,19 @@ import numpy as np
 import pytest
 from maskloss.core.errors import SettingError
 
-from benchmarks.leakage.contenders import CONTENDERS, REFERENCE
+from benchmarks.leakage.contenders import CONTENDERS, MASKED, REFERENCE
 from benchmarks.leakage.experiment import Pictures, anyone_prompts, other_prompts, trigger_prompts
 from benchmarks.leakage.figure import draw_figure
-from benchmarks.leakage.page import SCORES, csv_of, differences_of, results_of, table_of, with_table
+from benchmarks.leakage.page import (
+    SCORES,
+    against_table_of,
+    csv_of,
+    difference_of,
+    differences_of,
+    results_of,
+    table_of,
+    with_table,
+)
 from benchmarks.leakage.statistics import paired_difference
 
 ROOT = Path(maskloss.__file__).parent
@@ -64,6 +73,10 @@ def test_the_table_has_a_row_for_each_contender_and_leaves_prose_alone() -> None
     table = table_of(CONTENDERS, made_up())
     for contender in CONTENDERS:
         assert f"| {contender.name} |" in table
+    beside = against_table_of(CONTENDERS, made_up())
+    for contender in CONTENDERS:
+        row = f"| {contender.name} | {contender.against} | "
+        assert (row in beside) == (contender.name not in (REFERENCE, MASKED))
     page = f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n"
     assert with_table(page, "new") == f"before\n{MARKS[0]}\n\nnew\n{MARKS[1]}\nafter\n"
     with pytest.raises(SettingError, match="no place for the table"):
@@ -98,6 +111,22 @@ def test_what_is_published_agrees_with_the_raw_scores() -> None:
                 difference = differences[name][score]
                 wanted += [difference.median, difference.low, difference.high]
             assert numbers == pytest.approx(wanted, abs=0.0011)
+
+
+def test_what_is_published_beside_another_contender_agrees_with_the_raw_scores() -> None:
+    results = results_of(ROOT / "docs/leakage.csv")
+    page = (ROOT / "docs/leakage.md").read_text(encoding="utf-8").partition("| contender | against |")[2]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()[2:]]
+    told = {row[0]: row[1:] for row in rows if row}
+    by_name = {contender.name: contender for contender in CONTENDERS}
+    assert told.keys() == by_name.keys() - {REFERENCE, MASKED}
+    for name, (against, *cells) in told.items():
+        assert against == by_name[name].against
+        differences = difference_of(results, name, against)
+        for score, cell in zip(SCORES, cells, strict=True):
+            difference = differences[score]
+            numbers = [float(each) for each in re.findall(NUMBER, cell)]
+            assert numbers == pytest.approx((difference.median, difference.low, difference.high), abs=0.0011)
 
 
 def test_the_readme_agrees_with_the_raw_scores() -> None:

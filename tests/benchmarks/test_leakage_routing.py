@@ -108,4 +108,5 @@ def test_at_equal_cost_steps_grow_as_their_cost_falls(laboratory: Laboratory) ->
     recipe = laboratory.recipe(equal, 0)
     cost = relative_cost(laboratory.denoiser, SHORT.recipe(contender, 0), contender.routing)
     assert recipe.config.steps == round(SHORT.steps / cost) > SHORT.steps
+    assert laboratory.recipe(BY_NAME["tiers, the steps of routed 0.1"], 0).config.steps == recipe.config.steps
     assert laboratory.recipe(contender, 0).config.steps == SHORT.steps
