@@ -21,7 +21,15 @@ from .statistics import Difference, common_seeds, paired_difference
 from .world import render_scene
 
 SCORES = ("fit", "leak", "bleed", "drift", "watermark", "hair", "setting")
-SHOWN = (REFERENCE, "binary", "tiers", "preset person", "tiers, prior 1")
+SHOWN = (
+    REFERENCE,
+    "binary",
+    "tiers",
+    "preset person",
+    "tiers, prior 1",
+    "tiers, whole and face, captioned",
+    "routed 0.1, scattered",
+)
 _AGAINST = "The same scores as paired differences from the contender beside it, which differs in one thing:\n"
 _BEGIN, _END = "<!-- table: written by python -m benchmarks.leakage -->", "<!-- end of the table -->"
 
