@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-from maskloss.core.train.denoiser import Family
+from maskloss.core.train.denoiser import Family, RoutedBlocks
+from maskloss.core.train.token_routing import KeptTokens, routed_blocks
 from torch import nn
 
-from .network import LATENT_CHANNELS, predict_velocity
+from .network import LATENT_CHANNELS, PATCH, predict_velocity
 
 
 class WorldDenoiser:
@@ -27,6 +28,7 @@ class WorldDenoiser:
     def __init__(self, network: nn.Module, identity: str) -> None:
         self.module = network
         self.identity = identity
+        self._kept: KeptTokens | None = None
 
     def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
         return latents_BCThw
@@ -40,6 +42,20 @@ class WorldDenoiser:
     def can_place(self, indices: Sequence[int]) -> bool:
         return False
 
+    def routed_blocks(self) -> RoutedBlocks:
+        """All but the first and the last."""
+        depth = len(self.module.blocks)
+        return RoutedBlocks((1, PATCH, PATCH), *routed_blocks(depth), depth)
+
+    @contextmanager
+    def route(self, kept: KeptTokens) -> Generator[None]:
+        """Inside, `predict` runs the middle blocks on the kept tokens alone."""
+        self._kept = kept if kept.skips else None
+        try:
+            yield
+        finally:
+            self._kept = None
+
     def autograd_context(self, checkpoint: bool) -> AbstractContextManager[object]:
         return nullcontext()
 
@@ -52,18 +68,8 @@ class WorldDenoiser:
         checkpoint: bool,
     ) -> torch.Tensor:
         """Predicted minus true velocity."""
-        return self.predict_kept(clean_BCThw, noise_BCThw, t_B, text, None)
-
-    def predict_kept(
-        self,
-        clean_BCThw: torch.Tensor,
-        noise_BCThw: torch.Tensor,
-        t_B: torch.Tensor,
-        text: Sequence[Mapping[str, torch.Tensor]],
-        kept_BK: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """`predict` with only the tokens `kept` in the middle blocks; None: all."""
         t = t_B.reshape(-1, 1, 1, 1, 1)
         noised = (1 - t) * clean_BCThw + t * noise_BCThw
         words_BLD = torch.stack([each["words"] for each in text])
+        kept_BK = None if self._kept is None else self._kept.indices_BK
         return predict_velocity(self.module, noised, t_B, words_BLD, kept_BK) - (noise_BCThw - clean_BCThw)

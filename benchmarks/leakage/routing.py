@@ -9,18 +9,16 @@ from __future__ import annotations
 import statistics
 
 import torch
-from maskloss.core.loss import elementwise_error, weighted_sums
-from maskloss.core.mask_weights import MaskLossSettings
+from maskloss.core.loss import elementwise_error, unnormalised_loss
+from maskloss.core.mask_weights import MaskLossSettings, Normalization
 from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.core.train.state import TrainState
-from maskloss.core.train.token_routing import RoutingSettings, choose_tokens, needed_count, routed_blocks
+from maskloss.core.train.token_routing import RoutingSettings, choose_tokens, needed_count
 from maskloss.core.train.window import Window
 
 from .denoiser import WorldDenoiser
 from .formulas import train_with
-from .network import PATCH, WORDS
-
-_TOKEN = (1, PATCH, PATCH)
+from .network import WORDS
 
 
 def train_routed(denoiser: WorldDenoiser, recipe: TrainingRecipe, routing: RoutingSettings) -> dict[str, torch.Tensor]:
@@ -29,17 +27,18 @@ def train_routed(denoiser: WorldDenoiser, recipe: TrainingRecipe, routing: Routi
 
     def backward(window: Window, state: TrainState) -> float:
         micro, rules = window.micro_batches[0], recipe.settings or MaskLossSettings()
-        total = 0.0
+        patch, total = denoiser.routed_blocks().patch, 0.0
         for index, seed in enumerate(micro.dropout_seeds):
             one = slice(index, index + 1)
             weights = micro.weights_B1Thw[one]
-            kept = choose_tokens(weights, _TOKEN, routing, [seed])
-            residual = denoiser.predict_kept(
-                micro.raw_BCThw[one], micro.noise_BCThw[one], micro.t_B[one], micro.text[one], kept.indices_BK
-            )
+            kept = choose_tokens(weights, patch, routing, [seed])
+            with denoiser.route(kept):
+                residual = denoiser.predict(
+                    micro.raw_BCThw[one], micro.noise_BCThw[one], micro.t_B[one], micro.text[one], False
+                )
             error = elementwise_error(residual, rules)
-            numerator, denominator = weighted_sums(error, kept.weigh(weights))[0], weighted_sums(error, weights)[1]
-            loss = (numerator / denominator * micro.scale_B[one]).sum() / float(window.normaliser)
+            part = unnormalised_loss(error, weights, Normalization.PER_SAMPLE, micro.scale_B[one], kept.factor_B1Thw)
+            loss = part / float(window.normaliser)
             state.scale_loss(loss).backward()
             total += float(loss.detach())
         return total
@@ -50,13 +49,12 @@ def train_routed(denoiser: WorldDenoiser, recipe: TrainingRecipe, routing: Routi
 def relative_cost(denoiser: WorldDenoiser, recipe: TrainingRecipe, routing: RoutingSettings) -> float:
     """Tokens that pass through all blocks together, words too, by those of training without routing: (0, 1]. The mean
     of the training pictures. Attention costs less than that, for it grows with the square."""
-    cache = recipe.cache
+    cache, where = recipe.cache, denoiser.routed_blocks()
     tokens = denoiser.module.grid**2
     counts: list[int] = []
     for entry in cache.entries:
         weights = cache.weights(entry)
-        counts.append(tokens if weights is None else needed_count(weights[None], _TOKEN, routing))
-    depth = len(denoiser.module.blocks)
-    first, end = routed_blocks(depth)
-    routed, kept = end - first, statistics.fmean(counts)
-    return (routed * (WORDS + kept) + (depth - routed) * (WORDS + tokens)) / (depth * (WORDS + tokens))
+        counts.append(tokens if weights is None else needed_count(weights[None], where.patch, routing))
+    routed, kept = where.end - where.first, statistics.fmean(counts)
+    unrouted = where.depth - routed
+    return (routed * (WORDS + kept) + unrouted * (WORDS + tokens)) / (where.depth * (WORDS + tokens))

@@ -64,6 +64,12 @@ class CropRules:
         """How often crops of a kind come."""
         return self.bust if kind is CropKind.BUST else self.face
 
+    @property
+    def captioned_as_whole(self) -> tuple[CropKind, ...]:
+        """The kinds of crops asked for whose captions are those of the whole photographs that are there too."""
+        same = (kind for kind in self.kinds if self.caption(HERE, kind) == self.caption(HERE, None))
+        return tuple(same) if self.whole else ()
+
     def caption(self, caption: str, kind: CropKind | None) -> str:
         """The caption of a crop, or with None of a whole photograph."""
         texts = {None: self.caption_whole, CropKind.BUST: self.caption_bust, CropKind.FACE: self.caption_face}
@@ -124,7 +130,7 @@ def crop_dataset(
             else:
                 left_out.append(LeftOut(crop, places[0].reason))
     cropped = Dataset(tuple(items), dataset.left_out + tuple(left_out), dataset.found)
-    return cropped, crop_report(rows, cropped, bool(rules.whole))
+    return cropped, crop_report(rows, cropped, bool(rules.whole), rules.captioned_as_whole)
 
 
 def _check(dataset: Dataset, rules: CropRules) -> None:

@@ -23,11 +23,13 @@ _FINDING = {
 }
 
 
-def crop_report(rows: Sequence[ItemCrops], cropped: Dataset, has_whole: bool) -> dict[str, Any]:
+def crop_report(
+    rows: Sequence[ItemCrops], cropped: Dataset, has_whole: bool, captioned_as_whole: Sequence[CropKind] = ()
+) -> dict[str, Any]:
     """{"items": [{"name", "photograph", "kind", "state": cropped|left out, "reason", "clip" of a video, "rectangle":
     [left, top, width, height], "bucket", "enlarged", "face_px", "weight_lost": 0 to 1}], "counts", "in_no_item": the
     fraction of the weight that is trained on in nothing, mean of all items, "messages"}. `has_whole`: the whole
-    photographs are there too."""
+    photographs are there too. `captioned_as_whole`: kinds whose captions do not tell them from whole photographs."""
     places = [(row, kind, place) for row in rows for kind, some in row.places.items() for place in some]
     kinds = Counter("whole" if item.crop is None else item.crop.kind.value for item in cropped.items)
     repeats: Counter[str] = Counter()
@@ -45,7 +47,11 @@ def crop_report(rows: Sequence[ItemCrops], cropped: Dataset, has_whole: bool) ->
             "per_epoch": repeats.total(),
         },
         "in_no_item": round(lost, 6),
-        "messages": [*_messages(rows, repeats), *([] if has_whole else [_in_none(lost)])],
+        "messages": [
+            *_messages(rows, repeats),
+            *([] if has_whole else [_in_none(lost)]),
+            *(_captions(kind) for kind in captioned_as_whole if repeats[kind.value]),
+        ],
     }
 
 
@@ -108,6 +114,14 @@ def _messages(rows: Sequence[ItemCrops], repeats: Counter[str]) -> Iterator[str]
 def _in_none(lost: float) -> str:
     text = f"Without whole photographs {lost:.1%} of the weight is trained on in no crop."
     return warn(text) if lost > 0 else text
+
+
+def _captions(kind: CropKind) -> str:
+    example = "upper body photo of" if kind is CropKind.BUST else "close-up portrait of"
+    return (
+        f"The {kind.value} crops have the captions of whole photographs, and so the LoRA learns that such a caption "
+        f"means either; tell them apart with caption_{kind.value}, such as: {example}."
+    )
 
 
 def _name(row: ItemCrops, kind: CropKind, place: Place) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from maskloss.core.train.loop import train
+from maskloss.core.train.routed_window import routing_settings
 from maskloss.core.train.token_routing import Drawing, RoutingSettings
 
 from benchmarks.leakage.base import BaseConfig, load_base
 from benchmarks.leakage.contenders import CONTENDERS, Contender
 from benchmarks.leakage.experiment import Laboratory, Setup
 from benchmarks.leakage.network import WorldTransformer
-from benchmarks.leakage.routing import relative_cost
+from benchmarks.leakage.routing import relative_cost, train_routed
 
 TINY = BaseConfig(width=32, depth=4, heads=2, steps=3, batch=4)
 SHORT = Setup(steps=6, batch=2, rank=2, sampler_steps=2)
@@ -48,6 +51,21 @@ def test_with_all_tokens_it_is_the_packs_own_training(laboratory: Laboratory, fl
     routed = replace(BY_NAME[floor], name="all", routing=ALL)
     assert apart(plain, laboratory.train(routed, 1)) < 1e-2
     assert apart(plain, laboratory.train(replace(routed, routing=RoutingSettings(0.1, 0)), 1)) > 2e-2
+
+
+@pytest.mark.parametrize("name", ["tiers", "tiers, floor 0.05"])
+def test_sample_by_sample_it_is_the_packs_own_routing_to_the_last_bit(laboratory: Laboratory, name: str) -> None:
+    """In the pack's batches all samples keep equally many tokens, so that these are of one."""
+    alone = Laboratory(laboratory.denoiser.module, TINY.identity, replace(SHORT, batch=1))
+    recipe = alone.recipe(BY_NAME[name], 1)
+    settings = recipe.settings
+    routing = routing_settings(settings, replace(recipe.config, background_tokens=0.1))
+    ours = train_routed(alone.denoiser, recipe, routing)
+    recipe = replace(recipe, config=replace(recipe.config, background_tokens=0.1))
+    with tempfile.TemporaryDirectory() as directory:
+        theirs = dict(train(alone.denoiser, recipe, Path(directory) / "lora").lora)
+    assert apart(ours, theirs) == 0
+    assert apart(ours, alone.train(BY_NAME[name], 1)) > 1e-3
 
 
 @pytest.mark.parametrize("drawing", list(Drawing))

@@ -28,6 +28,23 @@ def test_what_a_crop_loses_is_said(item: Callable[..., DatasetItem]) -> None:
     assert report["in_no_item"] == 0
 
 
+def test_crops_with_the_captions_of_whole_photographs_are_told(item: Callable[..., DatasetItem]) -> None:
+    def told(**rules: object) -> list[str]:
+        _, report = cropped(item(), rules=CropRules(**{"face": 1, "bust": 1, **rules}))
+        return [text for text in report["messages"] if "captions of whole photographs" in text]
+
+    face, bust = (f"caption_{kind}, such as" for kind in ("face", "bust"))
+    both = told()
+    assert len(both) == 2
+    assert any(face in text for text in both)
+    assert any(bust in text for text in both)
+    (alone,) = told(caption_bust="upper body of")
+    assert face in alone
+    assert told(face=0, caption_bust="[caption], from near") == []
+    assert told(caption_whole="[caption], full body") == []
+    assert told(whole=0) == []
+
+
 def test_crops_that_cannot_be_made_are_left_out_and_named(item: Callable[..., DatasetItem]) -> None:
     faceless = np.where(tiers() == 255, 0, tiers()).astype(np.uint8)
     items = (
