@@ -147,3 +147,31 @@ def token_routing(denoiser: Denoiser) -> TokenRouting:
         f"background_tokens: {denoiser.identity} cannot skip tokens; set it to 1.0, or crop the photographs around the "
         "person (MaskLossDatasetCrops)."
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Needed:
+    """What of a prediction counts: the cells (B,1,T,h,w) that are not 0. `others`: the rest is predicted as well,
+    without a graph."""
+
+    cells_B1Thw: torch.Tensor
+    others: bool
+
+
+@runtime_checkable
+class TokenSaving(Protocol):
+    """What a denoiser has beside, which computes less where not every cell of a prediction counts."""
+
+    @property
+    def saving_note(self) -> str:
+        """Whether it does so with this model, or why not, in a sentence."""
+        ...
+
+    def saves(self, needed: Needed) -> bool:
+        """Whether `predict` computes less with it. Without `others` it then gives numbers that mean nothing."""
+        ...
+
+    def count_only(self, needed: Needed) -> AbstractContextManager[object]:
+        """Inside, `predict` of a batch of these cells has the gradient of what is made of those that count, which is
+        the same as without this."""
+        ...

@@ -26,6 +26,7 @@ from .run import RunFiles, choose_run, run_identity, warn_of_broken_off
 from .run_samples import RunSamples
 from .sampling import PictureSampler
 from .state import Identity, TrainState
+from .token_saving import saving_line
 from .validation import validation_loss
 from .window import Window, plan_window
 
@@ -92,7 +93,8 @@ class _Run:
         self.observer.begin(state.history)
         adapters = state.adapters
         layers = f"LoRA on {len(adapters.layer_names)} layers of {self.denoiser.identity}: {adapters.listing}."
-        for note in (*notes, layers):
+        saving = saving_line(self.denoiser, self.settings)
+        for note in filter(None, (*notes, layers, saving)):
             self.observer.say(note)
         if saved:
             self.observer.say(f"Going on after step {saved.step} of {self.config.steps}.")

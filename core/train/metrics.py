@@ -65,11 +65,11 @@ class Metric:
 @dataclass(frozen=True)
 class LossPoint:
     """One optimizer step. `inside` and `outside` are the mean error weighted by the mask (after invert) and by what
-    it leaves out; None where that region is empty. `near_zero` names samples whose mask was too empty to say anything.
-    `prior` is the mean drift from the teacher before its weight; None where prior preservation did not act. `tokens` is
-    the fraction of the pictures' tokens that ran through the middle blocks; None without token routing.
-    `regularisation` is the mean error of regularisation images, weighted by their masks, which count in `loss` and in
-    none of the others; None where none came.
+    it leaves out; None where that region is empty, `outside` also where not all of it was predicted (`token_saving`).
+    `near_zero` names samples whose mask was too empty to say anything. `prior` is the mean drift from the teacher
+    before its weight; None where prior preservation did not act. `tokens` is the fraction of the pictures' tokens that
+    ran through the middle blocks; None without token routing. `regularisation` is the mean error of regularisation
+    images, weighted by their masks, which count in `loss` and in none of the others; None where none came.
     """
 
     step: int

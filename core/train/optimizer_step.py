@@ -11,6 +11,7 @@ from .metrics import LossPoint
 from .prior import prior_weight_at
 from .state import TrainState
 from .step import MicroResult, RegionSums, TrainedModel, micro_batch_loss, refuse_non_finite
+from .token_saving import tells_outside
 from .window import MicroBatch, Window
 
 
@@ -49,7 +50,10 @@ def _backward(
     config: TrainConfig,
 ) -> MicroResult:
     prior_weight = prior_weight_at(settings, state.step, config.steps) if settings else 0.0
-    model = TrainedModel(denoiser, state.adapters, state.teacher, config.training_dtype, config.gradient_checkpointing)
+    model = TrainedModel(
+        denoiser, state.adapters, state.teacher, config.training_dtype, config.gradient_checkpointing,
+        tells_outside(state.step, config.steps),
+    )  # fmt: skip
     with denoiser.autograd_context(model.checkpoint):
         result = micro_batch_loss(micro, window, model, settings, prior_weight)
         refuse_non_finite(result, micro, state.step + 1)

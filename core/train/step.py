@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -18,6 +18,7 @@ from .adapters import LoraAdapters
 from .config import TrainingDtype
 from .denoiser import Denoiser, token_routing
 from .prior import Teacher
+from .token_saving import count_only, left_out, needed_cells
 from .window import MicroBatch, Window
 
 
@@ -32,6 +33,7 @@ class RegionSums:
     outside_weight: float = 0.0
     regularisation: float = 0.0
     regularisation_weight: float = 0.0
+    tells_outside: bool = True
 
     def __add__(self, other: RegionSums) -> RegionSums:
         return RegionSums(
@@ -41,6 +43,7 @@ class RegionSums:
             self.outside_weight + other.outside_weight,
             self.regularisation + other.regularisation,
             self.regularisation_weight + other.regularisation_weight,
+            self.tells_outside and other.tells_outside,
         )
 
     @property
@@ -50,10 +53,10 @@ class RegionSums:
 
     @property
     def means(self) -> tuple[float | None, float | None]:
-        """Mean error inside and outside; None for a region without weight."""
+        """Mean error inside and outside; None for a region without weight, or of which not all was predicted."""
         return (
             self.inside / self.inside_weight if self.inside_weight > 0 else None,
-            self.outside / self.outside_weight if self.outside_weight > 0 else None,
+            self.outside / self.outside_weight if self.outside_weight > 0 and self.tells_outside else None,
         )
 
 
@@ -87,14 +90,16 @@ def autocast_context(denoiser: Denoiser, dtype: TrainingDtype) -> AbstractContex
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A frozen model, what is trained in it and its teacher; and how a forward pass runs: in which dtype, and whether
-    activations are checkpointed."""
+    """A frozen model, what is trained in it and its teacher; and how a forward pass runs: in which dtype, whether
+    activations are checkpointed, and whether what does not count is predicted too, to tell the loss outside the mask.
+    """
 
     denoiser: Denoiser
     adapters: LoraAdapters
     teacher: Teacher
     dtype: TrainingDtype
     checkpoint: bool
+    tells_outside: bool = True
 
 
 def micro_batch_loss(
@@ -112,9 +117,14 @@ def micro_batch_loss(
         with model.teacher.forward_context(), autocast_context(denoiser, model.dtype), _routed(micro, denoiser, taught):
             teacher_residual = denoiser.predict(clean[taught], noise[taught], t[taught], text, False)
     model.adapters.set_dropout_seeds(micro.dropout_seeds)
-    with autocast_context(denoiser, model.dtype), _routed(micro, denoiser, range(len(clean))):
+    needed = needed_cells(micro, bool(taught), model.tells_outside)
+    routed = _routed(micro, denoiser, range(len(clean)))
+    with autocast_context(denoiser, model.dtype), routed, count_only(denoiser, needed):
         residual = denoiser.predict(clean, noise, t, micro.text, model.checkpoint)
     error = elementwise_error(residual, rules)
+    nothing = left_out(denoiser, needed)
+    if nothing is not None:
+        error = error.masked_fill(nothing.to(device), 0.0)
     factor = None if micro.kept is None else micro.kept.factor_B1Thw.to(device)
     weights, scale = micro.weights_B1Thw.to(device), micro.scale_B.to(device)
     numerator = unnormalised_loss(error, weights, rules.normalization, scale, factor)
@@ -132,6 +142,8 @@ def micro_batch_loss(
     non_finite = tuple(entry.name for entry, good in zip(micro.entries, finite, strict=True) if not good)
     drifted = None if prior is None else float(prior.detach())
     sums = region_sums(error, micro.mask_B1Thw.to(device), factor, micro.regularisation_B.to(device))
+    # Of routed tokens, which alone count then, all are predicted.
+    sums = replace(sums, tells_outside=nothing is None or micro.kept is not None)
     return MicroResult(loss, sums, non_finite, drifted)
 
 

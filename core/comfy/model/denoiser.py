@@ -15,10 +15,10 @@ import torch
 from ...autograd.checkpointing import BlockCheckpointing, mutation_allowed
 from ...autograd.gradient_check import check_gradients
 from ...autograd.inference_parameters import DifferentiableParameters
-from ...errors import MaskLossError, TrainingError
+from ...errors import TrainingError
 from ...frozen.config import BaseConfig
 from ...train.config import TrainingDtype
-from ...train.denoiser import Family
+from ...train.denoiser import Family, Needed
 from ..backward.attention import OVERRIDE, differentiable_attention
 from ..backward.fused_backward import use_fused_backward
 from ..backward.kernels import use_plain_kernels
@@ -29,15 +29,14 @@ from .architectures import TextRule, architecture_of, repeated_blocks
 from .fingerprint import patcher_fingerprint
 from .held_model import HeldModel
 from .image_to_video import can_place, position_options, training_notes
-from .loading import disable_dynamic_memory, lend_model, load, sampling_dtype, set_compute_dtype
+from .last_block import FOREIGN, ROWS, LastBlock, TokenRows, find_last_block
+from .loading import disable_dynamic_memory, lend_model, load, sampling_dtype, set_compute_dtype, transformer_options
 from .predictions import prediction_family, supported_image_channels
+from .small_pass import check_saving, small_pass
 from .token_routing import TokenRouter
 
 # Dividing the error of the clean estimate by a smaller sigma would amplify rounding.
 _MIN_SIGMA = 1e-3
-_CHECKED_CELLS = 8
-# What a network raises when it is given something that is not made for it.
-_FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class ComfyDenoiser:
@@ -57,14 +56,19 @@ class ComfyDenoiser:
         lend: Callable[[], AbstractContextManager[Any]],
         image_channels: int = 0,
         counting: TextAttention | None = None,
+        last_block: LastBlock | None = None,
     ) -> None:
         self.lend = lend
         self._model = patcher.model
         self._checkpointing = checkpointing
+        self._needed: Needed | None = None
+        self._last_block, self.saving_note = last_block, ""
         self.guidance = guidance
         self._sampling = patcher.get_model_object("model_sampling")
         self._architecture = architecture_of(self._model)
-        self._options = _transformer_options(patcher)
+        self._options = transformer_options(patcher)
+        if any(self._options.get(name) for name in FOREIGN):
+            self.stop_saving("a node has put patches on the MODEL")
         own = self._options.get(OVERRIDE)
         self._options[OVERRIDE] = differentiable_attention(own)
         rule = self._architecture.text
@@ -107,6 +111,23 @@ class ComfyDenoiser:
         """Whether the indices are evenly spaced and this is an image-to-video model."""
         return self.image_channels > 0 and can_place(self.module, indices)
 
+    def saves(self, needed: Needed) -> bool:
+        """Where the last block computes those tokens alone that count."""
+        return self._rows(needed) is not None
+
+    @contextmanager
+    def count_only(self, needed: Needed) -> Generator[None]:
+        """Inside, `predict` leaves the tokens that do not count out of the last block, but for keys and values."""
+        self._needed = needed
+        try:
+            yield
+        finally:
+            self._needed = None
+
+    def stop_saving(self, reason: str) -> None:
+        """From now on every token is computed, and `saving_note` says why."""
+        self._last_block, self.saving_note = None, reason
+
     def autograd_context(self, checkpoint: bool) -> AbstractContextManager[object]:
         """A context for `predict` and for the `backward` of its result."""
         if checkpoint or not self._checkpointing.mutating:
@@ -146,6 +167,7 @@ class ComfyDenoiser:
         self, noised: torch.Tensor, sigma_B: torch.Tensor, text: Sequence[Mapping[str, torch.Tensor]]
     ) -> torch.Tensor:
         rows: list[torch.Tensor] = [noised] * len(noised)
+        token_rows = None if self._needed is None else self._rows(self._needed)
         groups = condition(self._model, text, noised.detach(), self.guidance, self._text_rule, self._counting)
         for group in groups:
             where = torch.tensor(group.positions, device=noised.device)
@@ -158,6 +180,7 @@ class ComfyDenoiser:
                 "uuids": [None] * len(where),
                 **({} if group.padding is None else {OVERRIDE: differentiable_attention(group.padding.attention)}),
                 **position_options(self._options, group.frames),
+                **({} if token_rows is None else {ROWS: token_rows.of(where)}),
             }
             padded = nullcontext() if group.padding is None else group.padding.apply_to(self.module)
             with padded, self._router.forward_pass(group.positions, noised, group.padding):
@@ -165,6 +188,9 @@ class ComfyDenoiser:
             for position, result in zip(group.positions, results, strict=True):
                 rows[position] = result
         return torch.stack(rows)
+
+    def _rows(self, needed: Needed) -> TokenRows | None:
+        return self._last_block and self._last_block.rows(needed.cells_B1Thw, needed.others, self.device)
 
     def _sigma(self, t_B: torch.Tensor) -> torch.Tensor:
         if self.family is Family.FLOW:
@@ -236,6 +262,9 @@ def open_denoiser(
         weights = stack.enter_context(DifferentiableParameters(patcher.model, is_casting_layer))
         stack.enter_context(recast_layers(patcher.model.diffusion_model))
         held = stack.enter_context(HeldModel(patcher.model, torch.device(patcher.load_device), base))
+        last_block = find_last_block(patcher.model.diffusion_model)
+        if last_block is not None:
+            stack.enter_context(last_block.install())
         checkpointing = BlockCheckpointing(repeated_blocks(patcher.model.diffusion_model))
         stack.enter_context(checkpointing.install())
         identity = model_identity(model, guidance, base)
@@ -243,42 +272,11 @@ def open_denoiser(
         effective = effective_guidance(patcher.model, guidance)
         counting = stack.enter_context(watch_text_attention(patcher.model.diffusion_model))
         denoiser = ComfyDenoiser(
-            patcher, checkpointing, effective, identity, lend, image_channels, None if dropout else counting
+            patcher, checkpointing, effective, identity, lend, image_channels, None if dropout else counting, last_block
         )
-        check_gradients(checkpointing, _small_pass(denoiser, example))
+        check_gradients(checkpointing, small_pass(denoiser, example))
+        check_saving(denoiser, example, dropout)
         yield denoiser
-
-
-def _small_pass(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> Callable[[], object]:
-    side = max(_CHECKED_CELLS, denoiser.min_latent_size)
-    shape = (1, denoiser.latent_channels, 1, side, side)
-    generator = torch.Generator().manual_seed(0)
-    clean, noise = (torch.randn(shape, generator=generator).to(denoiser.device) for _ in range(2))
-    t = torch.full((1,), 0.5, device=denoiser.device)
-
-    def run() -> object:
-        try:
-            return denoiser.predict(clean, noise, t, [example], False)
-        except (MaskLossError, torch.OutOfMemoryError):
-            raise
-        except _FAILURES as problem:
-            raise TrainingError(
-                f"{denoiser.kind} cannot be run with these captions' embeddings ({type(problem).__name__}: {problem}). "
-                "Encode the captions with the CLIP that belongs to this model; should it be, then it is given more "
-                "than text, or is no model of pictures and videos, and cannot be trained here."
-            ) from problem
-
-    return run
-
-
-def _transformer_options(patcher: Any) -> dict[str, Any]:
-    """What the user's nodes have put on the MODEL: patches, wrappers, rope options."""
-    extension = importlib.import_module("comfy.patcher_extension")
-    options = importlib.import_module("comfy.model_patcher").create_model_options_clone(patcher.model_options)
-    transformer: dict[str, Any] = options.get("transformer_options", {})
-    for name, own in (("wrappers", patcher.wrappers), ("callbacks", patcher.callbacks)):
-        extension.merge_nested_dicts(transformer.setdefault(name, {}), own, copy_dict1=False)
-    return transformer
 
 
 def _identity(patcher: Any, sampling: Any, guidance: float | None) -> str:

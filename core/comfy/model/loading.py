@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -80,3 +81,13 @@ def lend_model(patcher: Any, weights: DifferentiableParameters, held: HeldModel,
         stack.callback(load, patcher, management, held.holds_weights)
         management.in_training = False
         yield patcher
+
+
+def transformer_options(patcher: Any) -> dict[str, Any]:
+    """What the user's nodes have put on the MODEL: patches, wrappers, rope options."""
+    extension = importlib.import_module("comfy.patcher_extension")
+    options = importlib.import_module("comfy.model_patcher").create_model_options_clone(patcher.model_options)
+    transformer: dict[str, Any] = options.get("transformer_options", {})
+    for name, own in (("wrappers", patcher.wrappers), ("callbacks", patcher.callbacks)):
+        extension.merge_nested_dicts(transformer.setdefault(name, {}), own, copy_dict1=False)
+    return transformer

@@ -18,7 +18,10 @@ from torch import nn
 from .architectures import is_unet
 
 # Their text comes after the picture in the sequence that both share.
-_PICTURE_FIRST = ("JoyImageTransformer3DModel", "HiDreamImageTransformer2DModel", "ErnieImageModel")
+_PICTURE_FIRST = (
+    "JoyImageTransformer3DModel", "HiDreamImageTransformer2DModel", "ErnieImageModel", "LensTransformer2DModel",
+    "AsymmDiTJoint",
+)  # fmt: skip
 # Its VAE's cells are patches already, whatever its `patch_size` says.
 _ONE_CELL = "LensTransformer2DModel"
 Grid = tuple[int, int, int]

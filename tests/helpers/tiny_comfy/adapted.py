@@ -8,20 +8,22 @@ from contextlib import contextmanager
 import torch
 from maskloss.core.comfy.model.denoiser import ComfyDenoiser, open_denoiser
 from maskloss.core.train.adapters import LoraAdapters
-from maskloss.core.train.config import LoraConfig
+from maskloss.core.train.config import Algorithm, LoraConfig
 
 from . import tiny_models as tiny
 
 
 @contextmanager
-def adapted(name: str, targets: str = "") -> Generator[tuple[ComfyDenoiser, LoraAdapters]]:
+def adapted(
+    name: str, targets: str = "", algorithm: Algorithm = Algorithm.LORA
+) -> Generator[tuple[ComfyDenoiser, LoraAdapters]]:
     """A denoiser with a LoRA that already does something, in fp32."""
     with open_denoiser(tiny.load_model(name), tiny.text_for(name)) as denoiser:
         generator = torch.Generator().manual_seed(0)
+        config = LoraConfig(rank=4, alpha=4, targets=targets, algorithm=algorithm)
         adapters = LoraAdapters(
-            denoiser.module, LoraConfig(rank=4, alpha=4, targets=targets), denoiser.default_targets, generator,
-            denoiser.device, torch.float32,
-        )  # fmt: skip
+            denoiser.module, config, denoiser.default_targets, generator, denoiser.device, torch.float32
+        )
         with torch.no_grad():
             for parameter in adapters.parameters:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)

@@ -1,0 +1,59 @@
+"""What of a prediction counts in a step: where nothing does, a model may compute less, and gradients stay the same.
+
+A cell counts where its weight is not 0, where the mask is not (the loss inside the mask is told), and where prior
+preservation acts. So a floor under the weights (`min_weight`), prior preservation of the surroundings, or a sample
+without its mask make every cell count, and nothing is saved. The loss outside the mask is of the cells that do not
+count. It is told in every tenth step, with the rest of the prediction made without a graph; in the others it has no
+value.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from ..mask_weights import MaskLossSettings
+from .denoiser import Denoiser, Needed, TokenSaving
+from .window import MicroBatch
+
+_OUTSIDE_EVERY = 10
+
+
+def tells_outside(step: int, steps: int) -> bool:
+    """Whether the loss outside the mask is told in optimizer step `step` (0-based) of `steps`: in the first, the last
+    and every tenth, in a short run more often. What is learnt does not depend on it."""
+    return step == steps - 1 or step % max(1, min(_OUTSIDE_EVERY, steps // _OUTSIDE_EVERY)) == 0
+
+
+def needed_cells(micro: MicroBatch, prior_acts: bool, others: bool) -> Needed:
+    """What counts of a micro-batch; `others`: the rest is predicted too. With token routing kept tokens count, whatever
+    their weight, and no others: what is told of the loss outside the mask is of those."""
+    if micro.kept is not None:
+        return Needed(micro.kept.factor_B1Thw, others=False)
+    cells = (micro.weights_B1Thw != 0) | (micro.mask_B1Thw != 0)
+    return Needed(cells | (micro.prior_B1Thw != 0) if prior_acts else cells, others)
+
+
+def count_only(denoiser: Denoiser, needed: Needed) -> AbstractContextManager[object]:
+    """A forward pass in which these cells count, with a denoiser that may compute less for that."""
+    return denoiser.count_only(needed) if isinstance(denoiser, TokenSaving) else nullcontext()
+
+
+def left_out(denoiser: Denoiser, needed: Needed) -> torch.Tensor | None:
+    """Cells (B,1,T,h,w), bool, for which such a pass gives numbers that mean nothing; None where for none."""
+    if needed.others or not isinstance(denoiser, TokenSaving) or not denoiser.saves(needed):
+        return None
+    return needed.cells_B1Thw == 0
+
+
+def saving_line(denoiser: Denoiser, settings: MaskLossSettings | None) -> str:
+    """For the log of a run in which weights may be 0: what that saves; "" for any other run."""
+    if (
+        settings is None
+        or settings.min_weight > 0
+        or settings.prior_weight > 0
+        or not isinstance(denoiser, TokenSaving)
+    ):
+        return ""
+    return denoiser.saving_note
