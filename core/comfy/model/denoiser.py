@@ -275,7 +275,7 @@ def open_denoiser(
             patcher, checkpointing, effective, identity, lend, image_channels, None if dropout else counting, last_block
         )
         check_gradients(checkpointing, small_pass(denoiser, example))
-        check_saving(denoiser, example, dropout)
+        denoiser.saving_note = check_saving(denoiser, example, dropout)
         yield denoiser
 
 

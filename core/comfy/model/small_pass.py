@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 
 from ...errors import MaskLossError, TrainingError
-from ...train.denoiser import Needed
+from ...train.denoiser import Denoiser, Needed, TokenSaving
 from .token_layout import token_layout
-
-if TYPE_CHECKING:
-    from .denoiser import ComfyDenoiser
 
 _CHECKED_CELLS = 8
 # Tokens along a side, so that some of them can be left out.
@@ -28,7 +25,18 @@ _SAVES = (
 _SAVES_NOT = "The last block computes every token, where weights are 0 too: {}."
 
 
-def small_pass(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> Callable[[], object]:
+class SmallDenoiser(Denoiser, TokenSaving, Protocol):
+    """What the passes below need of a denoiser: its model's name, and the least cells along a side of a latent."""
+
+    kind: str
+    min_latent_size: int
+
+    def stop_saving(self, reason: str) -> None:
+        """From now on every token is computed, and `saving_note` says why."""
+        ...
+
+
+def small_pass(denoiser: SmallDenoiser, example: Mapping[str, torch.Tensor]) -> Callable[[], object]:
     """A forward pass with that caption. It raises TrainingError where the model cannot be run with it."""
     side = max(_CHECKED_CELLS, denoiser.min_latent_size)
     clean, noise, t = _draw(denoiser, side)
@@ -48,17 +56,16 @@ def small_pass(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> 
     return run
 
 
-def check_saving(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor], dropout: bool) -> None:
+def check_saving(denoiser: SmallDenoiser, example: Mapping[str, torch.Tensor], dropout: bool) -> str:
     """Compare what the model predicts where weights are not 0, with and without the tokens of the others; where it
-    differs, nothing is left out in this run. Writes `denoiser.saving_note`."""
+    differs, nothing is left out in this run. Returns what is to be said of it."""
     reason = "a LoRA's dropout draws for all tokens" if dropout else _why_not(denoiser, example)
     if reason:
         denoiser.stop_saving(_SAVES_NOT.format(reason))
-    else:
-        denoiser.saving_note = _SAVES
+    return denoiser.saving_note if reason else _SAVES
 
 
-def _why_not(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> str:
+def _why_not(denoiser: SmallDenoiser, example: Mapping[str, torch.Tensor]) -> str:
     layout = token_layout(denoiser.module)
     if layout is None:
         return f"{denoiser.kind} is a UNet, which has no tokens"
@@ -85,7 +92,7 @@ def _why_not(denoiser: ComfyDenoiser, example: Mapping[str, torch.Tensor]) -> st
     return "" if difference <= limit else f"{denoiser.kind} predicts otherwise with fewer (by {difference:.1e})"
 
 
-def _draw(denoiser: ComfyDenoiser, side: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _draw(denoiser: SmallDenoiser, side: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A clean latent, noise (1,C,1,side,side) and a timestep."""
     shape = (1, denoiser.latent_channels, 1, side, side)
     generator = torch.Generator().manual_seed(0)
