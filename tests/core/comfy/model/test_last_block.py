@@ -7,19 +7,15 @@ from contextlib import nullcontext
 import pytest
 import torch
 from maskloss.core.comfy.model.denoiser import ComfyDenoiser, open_denoiser
-from maskloss.core.comfy.model.last_block import LastBlock
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import Algorithm
 from maskloss.core.train.denoiser import Needed
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
-from tiny_comfy.adapted import adapted, sample
+from tiny_comfy.adapted import WHOLE, adapted, sample
 
 pytestmark = pytest.mark.comfy
 
-UNETS = ("sd15", "sd2", "sdxl", "sdxl_refiner")
-# Their attention takes no options of ComfyUI's, or what follows the last block mixes tokens.
-WHOLE = ("pixart", "ernie", "chroma_radiance", "pixeldit")
-SAVING = tuple(name for name in tiny.EVERY_ARCHITECTURE if name not in (*UNETS, *WHOLE))
+SAVING = tuple(name for name in tiny.EVERY_ARCHITECTURE if name not in WHOLE)
 
 
 def weights_for(clean: torch.Tensor) -> torch.Tensor:
@@ -74,39 +70,6 @@ def test_every_algorithm_has_the_same_gradients(name: str, algorithm: Algorithm)
                 gradients(name, denoiser, adapters, checkpoint, each) for each in (None, needed)
             )
             assert (saved - gradient).norm() < 1e-6 * gradient.norm()
-
-
-@pytest.mark.parametrize("name", [*UNETS, *WHOLE])
-def test_other_models_compute_everything_and_say_so(name: str) -> None:
-    needed = Needed(weights_for(sample(name)[0]), others=False)
-    with open_denoiser(tiny.load_model(name), tiny.text_for(name)) as denoiser:
-        assert not denoiser.saves(needed)
-        assert denoiser.saving_note.startswith("The last block computes every token, where weights are 0 too: ")
-
-
-def test_nothing_is_saved_with_a_lora_that_draws_for_all_tokens() -> None:
-    needed = Needed(weights_for(sample("wan")[0]), others=False)
-    with open_denoiser(tiny.load_model("wan"), tiny.text_for("wan"), dropout=True) as denoiser:
-        assert not denoiser.saves(needed)
-        assert "dropout" in denoiser.saving_note
-
-
-def test_nothing_is_saved_where_a_node_has_patched_the_model() -> None:
-    needed = Needed(weights_for(sample("flux")[0]), others=False)
-    model = tiny.load_model("flux")
-    model.set_model_patch_replace(lambda args, extra: extra["original_block"](args), "dit", "double_block", 0)
-    with open_denoiser(model, tiny.text_for("flux")) as denoiser:
-        assert not denoiser.saves(needed)
-        assert "patches" in denoiser.saving_note
-
-
-def test_nothing_is_saved_where_the_result_would_be_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    attend = LastBlock._attend
-    monkeypatch.setattr(LastBlock, "_attend", lambda *args: attend(*args).flip(-1))
-    needed = Needed(weights_for(sample("wan")[0]), others=False)
-    with open_denoiser(tiny.load_model("wan"), tiny.text_for("wan")) as denoiser:
-        assert not denoiser.saves(needed)
-        assert "predicts otherwise" in denoiser.saving_note
 
 
 def test_a_mask_that_covers_nearly_everything_saves_nothing() -> None:
