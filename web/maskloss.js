@@ -5,12 +5,15 @@ import { app } from "/scripts/app.js";
 
 import { FacePickers } from "./faces/pickers.js";
 import { TrainingPanels } from "./training/panels.js";
+import { Viewers } from "./viewer/viewers.js";
 import { NodeWarnings } from "./warnings.js";
 
-const style = document.createElement("link");
-style.rel = "stylesheet";
-style.href = new URL("./maskloss.css", import.meta.url).href;
-document.head.append(style);
+for (const sheet of ["./maskloss.css", "./viewer/viewer.css"]) {
+  const style = document.createElement("link");
+  style.rel = "stylesheet";
+  style.href = new URL(sheet, import.meta.url).href;
+  document.head.append(style);
+}
 
 const editor = {
   rootGraph: () => app.rootGraph ?? app.graph,
@@ -21,10 +24,16 @@ const editor = {
 const panels = new TrainingPanels(api, editor);
 const pickers = new FacePickers(editor);
 const warnings = new NodeWarnings(api, editor);
+const viewers = new Viewers(api, editor);
 
 app.registerExtension({
   name: "MaskLoss",
+  commands: [
+    { id: "MaskLoss.Viewer", label: "MaskLoss: look through and correct", icon: "pi pi-images", function: () => viewers.open() },
+  ],
+  keybindings: [{ commandId: "MaskLoss.Viewer", combo: { key: "m", alt: true, shift: true } }],
   nodeCreated(node) {
+    viewers.attach(node);
     if (node.comfyClass === "MaskLossInstanceMask") pickers.attach(node);
     // A trainer's panel shows its warnings too.
     if (node.comfyClass === "MaskLossTrainLora") panels.attach(node);
@@ -36,5 +45,6 @@ app.registerExtension({
   onNodeOutputsUpdated(nodeOutputs) {
     pickers.restore(nodeOutputs);
     warnings.restore(nodeOutputs);
+    viewers.restore(nodeOutputs);
   },
 });

@@ -68,7 +68,9 @@ def read(language: str, name: str) -> dict[str, Any]:
     return json.loads((LOCALES / language / name).read_text(encoding="utf-8"))
 
 
-ENGLISH = {"nodeDefs.json": english_nodes(), "main.json": english_main()}
+# The commands of web/maskloss.js, whose ids have an underscore for each dot here.
+COMMANDS = {"MaskLoss_Viewer": {"label": "MaskLoss: look through and correct"}}
+ENGLISH = {"nodeDefs.json": english_nodes(), "main.json": english_main(), "commands.json": COMMANDS}
 
 
 @pytest.mark.parametrize("name", ENGLISH)

@@ -1,0 +1,94 @@
+/** The viewer's routes, as `core/viewer/answers.py` lists them. */
+
+const ROUTE = "/maskloss/viewer";
+const STALE = 409;
+
+/** What the server refused, in its words. `revision` is there where somebody else has changed the correction. */
+export class Refusal extends Error {
+  constructor(status, { error, revision } = {}) {
+    super(error ?? `The server answers ${status}.`);
+    this.status = status;
+    this.revision = revision;
+  }
+
+  get isStale() {
+    return this.status === STALE;
+  }
+}
+
+export class Client {
+  /** `api` is ComfyUI's; `name` tells this tab from others. */
+  constructor(api, name) {
+    this.#api = api;
+    this.name = name;
+  }
+
+  #api;
+
+  url(dataset, item, end, query = {}) {
+    const asked = new URLSearchParams(query).toString();
+    return this.#api.apiURL(`${ROUTE}/${dataset}/${item}/${end}${asked ? `?${asked}` : ""}`);
+  }
+
+  async list(dataset) {
+    return (await this.#ask(`/${dataset}`)).json();
+  }
+
+  async facts(dataset, item) {
+    return (await this.#ask(`/${dataset}/${item}`)).json();
+  }
+
+  /** {base, values, painted, revision} of `width` x `height` bytes. */
+  async mask(dataset, { id, width, height }) {
+    const [base, correction] = await Promise.all([
+      this.#bytes(`/${dataset}/${id}/mask`),
+      this.#bytes(`/${dataset}/${id}/correction`),
+    ]);
+    const size = width * height;
+    if (base.bytes.length !== size || correction.bytes.length !== 2 * size) throw new Refusal(400);
+    const revision = correction.headers.get("X-MaskLoss-Revision") ?? "";
+    return {
+      base: base.bytes,
+      values: correction.bytes.slice(0, size),
+      painted: correction.bytes.slice(size),
+      revision,
+    };
+  }
+
+  /** {bitmap, coverage} of the mask's thumbnail. */
+  async maskThumbnail(dataset, item) {
+    const answer = await this.#ask(`/${dataset}/${item}/mask-thumbnail`);
+    const coverage = Number(answer.headers.get("X-MaskLoss-Coverage"));
+    return { bitmap: await createImageBitmap(await answer.blob()), coverage };
+  }
+
+  /** Keep a stroke; the new revision. */
+  async paint(dataset, item, area, planes, revision) {
+    const { left, top, right, bottom } = area;
+    const place = { left, top, width: right - left, height: bottom - top, revision, client: this.name };
+    const packed = new Blob([planes]).stream().pipeThrough(new CompressionStream("deflate"));
+    const body = await new Response(packed).arrayBuffer();
+    const headers = { "Content-Type": "application/octet-stream" };
+    const path = `/${dataset}/${item}/correction?${new URLSearchParams(place)}`;
+    return (await (await this.#ask(path, { method: "POST", headers, body })).json()).revision;
+  }
+
+  /** `end` is keep, revert, marks or caption. */
+  async post(dataset, item, end, content) {
+    const path = `/${dataset}/${item}/${end}?${new URLSearchParams({ client: this.name })}`;
+    const headers = { "Content-Type": "application/json" };
+    return (await this.#ask(path, { method: "POST", headers, body: JSON.stringify(content) })).json();
+  }
+
+  async #bytes(path) {
+    const answer = await this.#ask(path);
+    const unpacked = answer.body.pipeThrough(new DecompressionStream("deflate"));
+    return { bytes: new Uint8Array(await new Response(unpacked).arrayBuffer()), headers: answer.headers };
+  }
+
+  async #ask(path, options = {}) {
+    const answer = await this.#api.fetchApi(ROUTE + path, options);
+    if (answer.ok) return answer;
+    throw new Refusal(answer.status, await answer.json().catch(() => ({})));
+  }
+}

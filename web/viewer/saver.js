@@ -1,0 +1,87 @@
+/** Keeps every stroke: one request at a time, with all that was painted meanwhile in the next one. */
+
+import { union } from "./edit.js";
+
+const SECONDS = 1000;
+const AGAIN_S = [1, 2, 5, 10];
+
+/** States: "saved", "saving", and "waiting" where the server does not answer; it is asked again. */
+export class Saver {
+  /**
+   * `send(area, planes, revision)` gives the new revision; `stale(revision)` is called when somebody else has changed
+   * the correction, gives {values, painted, revision} as they are now, and the strokes that are not kept yet are
+   * painted over them. `told(state, error)` hears each change. `wait(ms)` is a promise.
+   */
+  constructor({ edit, revision, send, stale, told, wait = (ms) => new Promise((done) => setTimeout(done, ms)) }) {
+    Object.assign(this, { edit, revision });
+    this.#does = { send, stale, told, wait };
+  }
+
+  #does;
+  #dirty = null;
+  #running = null;
+  #closed = false;
+
+  get isSaved() {
+    return this.#dirty === null && this.#running === null;
+  }
+
+  /** A rectangle of the edit has changed. The promise is there when all is kept. */
+  save(area) {
+    if (area) this.#dirty = union(this.#dirty, area);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  /** Nothing more is sent after what is under way. */
+  async close() {
+    await this.save(null);
+    this.#closed = true;
+  }
+
+  async #run() {
+    let failures = 0;
+    while (this.#dirty && !this.#closed) {
+      const area = this.#dirty;
+      this.#dirty = null;
+      this.#does.told("saving");
+      try {
+        this.revision = await this.#does.send(area, this.edit.pack(area), this.revision);
+        failures = 0;
+      } catch (error) {
+        this.#dirty = union(this.#dirty, area);
+        if (error.isStale) {
+          await this.#rebase();
+        } else if (error.status && error.status < 500) {
+          this.#dirty = null;
+          this.#does.told("refused", error);
+          return;
+        } else {
+          this.#does.told("waiting", error);
+          await this.#does.wait(AGAIN_S[Math.min(failures++, AGAIN_S.length - 1)] * SECONDS);
+        }
+      }
+    }
+    this.#does.told("saved");
+  }
+
+  /** Take what somebody else painted, and paint over it what is not kept yet. */
+  async #rebase() {
+    const area = this.#dirty;
+    const mine = this.edit.pack(area);
+    const theirs = await this.#does.stale();
+    this.edit.load(theirs.values, theirs.painted);
+    this.revision = theirs.revision;
+    const width = area.right - area.left;
+    const size = mine.length / 2;
+    this.edit.begin();
+    this.edit.touch(area);
+    for (let at = 0; at < size; at++) {
+      const place = (area.top + Math.floor(at / width)) * this.edit.width + area.left + (at % width);
+      if (mine[size + at]) this.edit.put(place, mine[at]);
+    }
+    this.edit.end();
+  }
+}
