@@ -31,7 +31,7 @@ app.registerExtension({
   commands: [
     { id: "MaskLoss.Viewer", label: "MaskLoss: look through and correct", icon: "pi pi-images", function: () => viewers.open() },
   ],
-  keybindings: [{ commandId: "MaskLoss.Viewer", combo: { key: "m", alt: true, shift: true } }],
+  keybindings: [{ commandId: "MaskLoss.Viewer", combo: { key: "l", alt: true, shift: true } }],
   nodeCreated(node) {
     viewers.attach(node);
     if (node.comfyClass === "MaskLossInstanceMask") pickers.attach(node);

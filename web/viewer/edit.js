@@ -56,6 +56,15 @@ export class MaskEdit {
     this.#open = { tiles: new Map(), area: null };
   }
 
+  get isOpen() {
+    return this.#open !== null;
+  }
+
+  /** What was written since `begin`, so far. */
+  get openArea() {
+    return this.#open?.area ?? null;
+  }
+
   /** Before anything inside the rectangle is written. */
   touch(rect) {
     const columns = Math.ceil(this.width / TILE);

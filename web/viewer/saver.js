@@ -28,10 +28,10 @@ export class Saver {
 
   /** A rectangle of the edit has changed. The promise is there when all is kept. */
   save(area) {
+    if (this.#closed) return Promise.resolve();
     if (area) this.#dirty = union(this.#dirty, area);
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null;
-    });
+    if (this.isSaved) return Promise.resolve();
+    this.#running ??= this.#run();
     return this.#running;
   }
 
@@ -42,6 +42,16 @@ export class Saver {
   }
 
   async #run() {
+    // What is told or sent may save again: by then this run is known.
+    await null;
+    const told = await this.#sent().finally(() => {
+      this.#running = null;
+    });
+    this.#does.told(...told);
+  }
+
+  /** Send until nothing is left; the state in which that ended. */
+  async #sent() {
     let failures = 0;
     while (this.#dirty && !this.#closed) {
       const area = this.#dirty;
@@ -52,26 +62,28 @@ export class Saver {
         failures = 0;
       } catch (error) {
         this.#dirty = union(this.#dirty, area);
-        if (error.isStale) {
-          await this.#rebase();
-        } else if (error.status && error.status < 500) {
+        const failed = error.isStale ? await this.#rebase().catch((other) => other) : error;
+        if (failed?.status && failed.status < 500) {
           this.#dirty = null;
-          this.#does.told("refused", error);
-          return;
-        } else {
-          this.#does.told("waiting", error);
+          return ["refused", failed];
+        }
+        if (failed) {
+          this.#does.told("waiting", failed);
           await this.#does.wait(AGAIN_S[Math.min(failures++, AGAIN_S.length - 1)] * SECONDS);
         }
       }
     }
-    this.#does.told("saved");
+    return ["saved"];
   }
 
   /** Take what somebody else painted, and paint over it what is not kept yet. */
   async #rebase() {
-    const area = this.#dirty;
-    const mine = this.edit.pack(area);
     const theirs = await this.#does.stale();
+    // What was painted while that was asked for is among it, and the stroke that is not ended yet.
+    const open = this.edit.isOpen;
+    const area = union(this.#dirty, this.edit.openArea);
+    const mine = this.edit.pack(area);
+    this.#dirty = area;
     this.edit.load(theirs.values, theirs.painted);
     this.revision = theirs.revision;
     const width = area.right - area.left;
@@ -83,5 +95,6 @@ export class Saver {
       if (mine[size + at]) this.edit.put(place, mine[at]);
     }
     this.edit.end();
+    if (open) this.edit.begin();
   }
 }

@@ -79,6 +79,7 @@ export class Sheet {
     for (let index = first; index < last; index++) {
       if (!this.#cells.has(index)) this.#cells.set(index, this.#cell(index));
       const { element } = this.#cells.get(index);
+      if (!element.isConnected) this.#inner.append(element);
       const [left, top] = [(index % columns) * CELL_PX.width, Math.floor(index / columns) * CELL_PX.height];
       element.style.transform = `translate(${left}px, ${top}px)`;
     }

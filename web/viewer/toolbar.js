@@ -3,9 +3,9 @@
 import { button, made, slider } from "./elements.js";
 import { colourOf } from "./overlay.js";
 
-const TOOLS = { brush: "🖌", polygon: "⬠", fill: "▩", move: "✥" };
+const TOOLS = { brush: "✎", polygon: "⬠", fill: "▩", move: "✥" };
 const ACTIONS = { undo: "↶", redo: "↷", shrink: "−1", grow: "+1" };
-const LOOKS = { overlay: "◐", cells: "▦", before: "⇄", fit: "⛶" };
+const LOOKS = { overlay: "◐", cells: "▦", before: "⇄", fit: "⤢" };
 const STEP = 1.25;
 const MOST_RADIUS = 1000;
 

@@ -295,7 +295,7 @@ export class Viewer {
     await this.#refresh(item, revision !== null);
     if (item !== this.item || revision === null || revision === this.#saver?.revision) return;
     this.#note(this.#words.elsewhere);
-    if (this.#saver && !this.#saver.isSaved) return; // it will find out, and paint over it
+    if (this.#edit?.isOpen || (this.#saver && !this.#saver.isSaved)) return; // it will find out, and paint over it
     const mask = await this.#client.mask(this.#dataset, item);
     if (item === this.item) this.#begin(item, mask);
   }

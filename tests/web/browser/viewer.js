@@ -5,11 +5,13 @@
 
 import assert from "node:assert/strict";
 
-import { Session } from "./session.js";
+import { SECONDS, Session } from "./session.js";
 
 const task = JSON.parse(process.argv[2]);
 const session = await Session.start(task);
 const { page } = session;
+// Only for what never comes: no step takes a tenth of it.
+page.setDefaultTimeout(180 * SECONDS);
 const PLACES = { 1: [0, 0], 2: [0, 170], 3: [420, 0], 4: [420, 700], 5: [820, 0], 6: [820, 300], 7: [820, 500] };
 const viewer = page.locator("dialog.maskloss-viewer");
 const message = viewer.locator(".maskloss-message");
@@ -60,13 +62,13 @@ async function load() {
 }
 
 /** Queue the graph and wait for its end. */
-async function run() {
+async function run(press = () => session.run()) {
   await page.evaluate(() => {
     window.ended = false;
     const end = () => (window.ended = true);
     for (const kind of ["execution_success", "execution_error"]) app.api.addEventListener(kind, end, { once: true });
   });
-  await session.run();
+  await press();
   await page.waitForFunction(() => window.ended);
 }
 
@@ -253,7 +255,7 @@ async function keysStay() {
 }
 
 async function secondTab() {
-  const other = await page.context().newPage();
+  const other = await session.browser.newPage();
   await other.goto(task.url, { waitUntil: "domcontentloaded" });
   await other.waitForFunction(() => window.app?.extensionManager && window.app.canvas?.graph);
   const before = await correction("a");
@@ -304,13 +306,16 @@ async function fromTrainer() {
   await button.nth((await button.count()) - 1).click();
   await viewer.locator('.maskloss-cell[aria-label="a"]').waitFor();
   await close();
+  await page.keyboard.press("Alt+Shift+L");
+  await viewer.locator('.maskloss-cell[aria-label="a"]').waitFor();
+  await close();
 }
 
 async function chinese() {
   await page.evaluate(([key, value]) => app.extensionManager.setting.set(key, value), ["Comfy.Locale", "zh"]);
   await session.open();
   await load();
-  await run();
+  await run(() => page.evaluate(() => app.queuePrompt(0)));
   await openFrom();
   await viewer.getByRole("button", { name: /人脸 255/ }).waitFor();
   await session.rest();

@@ -78,6 +78,23 @@ test("what another tab painted stays, with the unkept strokes over it", async ()
   expect(saver.revision).toBe(server.revision);
 });
 
+test("a stroke that is under way goes on over what another tab painted", async () => {
+  const { edit, server, saver } = pair((there) => {
+    there.values.set([7, 7, 7, 7]);
+    there.painted.fill(255);
+    there.revision = "theirs";
+    edit.begin();
+    edit.touch({ left: 2, top: 0, right: 3, bottom: 1 });
+    edit.put(2, 30);
+  });
+  await saver.save(put(edit, 1, 20));
+  const more = { left: 3, top: 0, right: 4, bottom: 1 };
+  edit.touch(more);
+  edit.put(3, 40);
+  await saver.save(edit.end());
+  expect([...server.values]).toEqual([7, 20, 30, 40]);
+});
+
 test("what the server refuses is told and not sent for ever", async () => {
   const { edit, server, saver } = pair(() => {
     throw new Refusal(400, { error: "no room" });
