@@ -246,6 +246,7 @@ export class Viewer {
 
   #begin(item, { base, values, painted, revision }) {
     const dataset = this.#dataset;
+    this.#last = null;
     this.#edit = new MaskEdit(item.width, item.height, base, values, painted);
     this.#stage.show(this.#edit);
     this.#saver = new Saver({
@@ -407,7 +408,7 @@ export class Viewer {
   }
 
   #move(point) {
-    if (!this.#edit || !["brush"].includes(this.#tools.tool) || !this.#last) return;
+    if (!this.#edit?.isOpen || this.#tools.tool !== "brush") return;
     this.#changed(brush(this.#edit, this.#last, point, this.#tools.radius, this.#tools.value));
     this.#last = point;
   }
