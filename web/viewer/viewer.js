@@ -119,6 +119,7 @@ export class Viewer {
     );
     this.#stage.canvas.setAttribute("aria-label", words.picture);
     this.#tools = new Toolbar(words, (command) => this.#do(command));
+    this.#tools.setLook(this.#stage.look);
     this.#banner = made("div", "maskloss-banner");
     this.#banner.setAttribute("role", "alert");
     this.#banner.hidden = true;

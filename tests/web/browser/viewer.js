@@ -318,6 +318,7 @@ async function chinese() {
   await run(() => page.evaluate(() => app.queuePrompt(0)));
   await openFrom();
   await viewer.getByRole("button", { name: /人脸 255/ }).waitFor();
+  await viewer.locator('[data-does="overlay"][aria-pressed="true"]').waitFor();
   await session.rest();
   await session.picture("viewer_zh");
 }
