@@ -8,9 +8,11 @@ import maskloss.core.comfy.model.denoiser as denoiser_module
 import pytest
 import torch
 from maskloss.core.mask_weights import MaskLossSettings
+from tiny_comfy import tiny_models  # skips where there is no ComfyUI
 
-from .test_comfy_training import make_cache, run  # skips where there is no ComfyUI
+from .test_comfy_training import make_cache, run
 
+__all__ = ["tiny_models"]
 pytestmark = pytest.mark.comfy
 
 
