@@ -208,7 +208,8 @@ class RunFacts:
                 values = (self.loss or {})[metric.name]
                 name = "in all" if metric is LOSS else metric.title
                 empty = sum(value is None for value in values)
-                without = f", {empty} without: that part of the picture was empty, or not predicted" if empty else ""
+                why = "was empty" if metric is INSIDE else "was empty, or not predicted"
+                without = f", {empty} without: that part of the picture {why}" if empty else ""
                 first, last = ("no value" if value is None else f"{value:.4f}" for value in ends)
                 lines.append(f"Loss {name}: {first} at first, {last} at last ({len(values)} steps{without}).")
         return lines
