@@ -205,11 +205,10 @@ class RunFacts:
         for metric in (INSIDE, OUTSIDE) if self._ends(INSIDE) else (LOSS,):
             ends = self._ends(metric)
             if ends is not None:
-                values = (self.loss or {})[metric.name]
-                name = "in all" if metric is LOSS else metric.title
+                values, name = (self.loss or {})[metric.name], "in all" if metric is LOSS else metric.title
                 empty = sum(value is None for value in values)
-                why = "was empty" if metric is INSIDE else "was empty, or not predicted"
-                without = f", {empty} without: that part of the picture {why}" if empty else ""
+                why = "" if metric is INSIDE else ", or not predicted"
+                without = f", {empty} without: that part of the picture was empty{why}" if empty else ""
                 first, last = ("no value" if value is None else f"{value:.4f}" for value in ends)
                 lines.append(f"Loss {name}: {first} at first, {last} at last ({len(values)} steps{without}).")
         return lines
