@@ -18,18 +18,11 @@ from benchmarks.leakage.experiment import Laboratory, Setup
 from benchmarks.leakage.network import WorldTransformer
 from benchmarks.leakage.routing import relative_cost, train_routed
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = BaseConfig(width=32, depth=4, heads=2, steps=3, batch=4)
 SHORT = Setup(steps=6, batch=2, rank=2, sampler_steps=2)
 BY_NAME = {contender.name: contender for contender in CONTENDERS}
 ALL = RoutingSettings(1.0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

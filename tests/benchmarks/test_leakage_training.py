@@ -29,17 +29,10 @@ from benchmarks.leakage.network import decode_latents, encode_pictures
 from benchmarks.leakage.runs import Plan, load_pictures, read_results, run_one
 from benchmarks.leakage.world import PLANTED, render_scene, seen_figures
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = BaseConfig(width=32, depth=2, heads=2, steps=3, batch=4)
 SHORT = Setup(steps=5, batch=2, rank=2, sampler_steps=2)
 BY_NAME = {contender.name: contender for contender in CONTENDERS}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
