@@ -30,6 +30,7 @@ from .sockets import (
     DATASET,
     INT,
     LOSS_SETTINGS,
+    RARE,
     SOCKET,
     STRING,
     image_from_pictures,
@@ -57,13 +58,15 @@ class MaskLossCacheLatents(Node):
                 "cache_directory": STRING(DEFAULT_DIRECTORY, "Under output."),
             },
             "optional": {
-                "mask_storage": COMBO(MaskStorage, "Precision of stored weights."),
-                "one_frame": BOOLEAN(False, "Control image and photograph as frames of one video latent."),
-                "target_index": INT(1, 0, 1000, "Frame index of the photograph, with one_frame."),
-                "control_indices": STRING("0", "Frame indices of the control image, with one_frame."),
+                "mask_storage": RARE(COMBO(MaskStorage, "Precision of stored weights.")),
+                "one_frame": RARE(BOOLEAN(False, "Control image and photograph as frames of one video latent.")),
+                "target_index": RARE(INT(1, 0, 1000, "Frame index of the photograph, with one_frame.")),
+                "control_indices": RARE(STRING("0", "Frame indices of the control image, with one_frame.")),
                 "batch_size": INT(1, 1, 64, "Photographs, or clips, encoded at a time."),
-                "architecture": COMBO(ARCHITECTURES, "Which model, where several share a VAE; names the files."),
-                "image_conditioning": BOOLEAN(False, "For image-to-video models: each clip's first frame goes along."),
+                "architecture": RARE(COMBO(ARCHITECTURES, "Which model, where several share a VAE; names the files.")),
+                "image_conditioning": RARE(
+                    BOOLEAN(False, "For image-to-video models: each clip's first frame goes along.")
+                ),
             },
         }
 

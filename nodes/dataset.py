@@ -14,17 +14,17 @@ from ..core.masks.merge_alpha import merge_dataset_alpha
 from ..core.paths import PathKind, resolve_read, resolve_write
 from ..core.report.previews import dataset_sheet
 from ..core.video.clips import FrameExtraction, VideoSettings, parse_target_frames
-from ..core.warning import given_warnings
 from .checks import verdict
 from .corrections import corrected, digest_corrections
 from .node import Node
-from .results import as_json, digest_folders, with_pictures, with_report
+from .results import as_json, digest_folders, say, with_pictures, with_report
 from .sockets import (
     BOOLEAN,
     COMBO,
     DATASET,
     FLOAT,
     INT,
+    RARE,
     SOCKET,
     STRING,
     image_from_pictures,
@@ -53,28 +53,40 @@ class MaskLossLoadDataset(Node):
             "optional": {
                 "mask_directory": STRING("", "Folder of masks with their names; white is full weight."),
                 "alpha_mask": BOOLEAN(False, "Take alpha as the mask."),
-                "require_mask": BOOLEAN(False, "A photograph without a mask is an error."),
-                "caption_directory": STRING("", "Folder of captions; empty = beside the photographs."),
-                "caption_extension": STRING(".txt", "Suffix of caption files."),
-                "control_directory": STRING("", "Folder of control images with the photographs' names."),
+                "require_mask": RARE(BOOLEAN(False, "A photograph without a mask is an error.")),
+                "caption_directory": RARE(STRING("", "Folder of captions; empty = beside the photographs.")),
+                "caption_extension": RARE(STRING(".txt", "Suffix of caption files.")),
+                "control_directory": RARE(STRING("", "Folder of control images with the photographs' names.")),
                 "recursive": BOOLEAN(False, "Subfolders too."),
                 "num_repeats": INT(1, 1, 10_000, "How often each photograph comes per epoch."),
                 "resolution_width": INT(1024, 16, MAX_PX, "Width × height is the area of every bucket.", 8),
                 "resolution_height": INT(1024, 16, MAX_PX, "Width × height is the area of every bucket.", 8),
-                "enable_bucket": BOOLEAN(True, "Keep the aspect by buckets; off = crop to the resolution."),
-                "bucket_no_upscale": BOOLEAN(False, "Small photographs get smaller buckets instead of being enlarged."),
-                "bucket_step": INT(16, 8, 256, "Bucket sides are multiples of this.", 8),
-                "min_bucket": INT(0, 0, MAX_PX, "Least bucket side; 0 = no bound.", 8),
-                "max_bucket": INT(0, 0, MAX_PX, "Greatest bucket side; 0 = no bound.", 8),
-                "target_frames": STRING("1", "Videos: clip lengths in frames, such as 1, 25, 45; 4k+1, rounded down."),
-                "frame_extraction": COMBO(FrameExtraction, "Videos: where clips are taken from."),
-                "frame_stride": INT(1, 1, MAX_FRAMES, "Videos, slide: frames from the start of a clip to the next's."),
-                "frame_sample": INT(1, 1, MAX_FRAMES, "Videos, uniform: clips of each length."),
-                "max_frames": INT(129, 1, MAX_FRAMES, "Videos, full: frames at most."),
-                "target_fps": FLOAT(16.0, 0, 240, 0.001, "Frames per second: WAN 16, HunyuanVideo 24; 0 = all frames."),
-                "mask_meaning": COMBO(MaskMeaning, "What of a mask file is the weight; auto chooses by what it holds."),
-                "folder_repeats": BOOLEAN(False, "A folder named 10_me gives its photographs 10 times num_repeats."),
-                "caption_file": STRING("", "One .json or .jsonl with many captions; empty = text files alone."),
+                "enable_bucket": RARE(BOOLEAN(True, "Keep the aspect by buckets; off = crop to the resolution.")),
+                "bucket_no_upscale": RARE(
+                    BOOLEAN(False, "Small photographs get smaller buckets instead of being enlarged.")
+                ),
+                "bucket_step": RARE(INT(16, 8, 256, "Bucket sides are multiples of this.", 8)),
+                "min_bucket": RARE(INT(0, 0, MAX_PX, "Least bucket side; 0 = no bound.", 8)),
+                "max_bucket": RARE(INT(0, 0, MAX_PX, "Greatest bucket side; 0 = no bound.", 8)),
+                "target_frames": RARE(
+                    STRING("1", "Videos: clip lengths in frames, such as 1, 25, 45; 4k+1, rounded down.")
+                ),
+                "frame_extraction": RARE(COMBO(FrameExtraction, "Videos: where clips are taken from.")),
+                "frame_stride": RARE(
+                    INT(1, 1, MAX_FRAMES, "Videos, slide: frames from the start of a clip to the next's.")
+                ),
+                "frame_sample": RARE(INT(1, 1, MAX_FRAMES, "Videos, uniform: clips of each length.")),
+                "max_frames": RARE(INT(129, 1, MAX_FRAMES, "Videos, full: frames at most.")),
+                "target_fps": RARE(
+                    FLOAT(16.0, 0, 240, 0.001, "Frames per second: WAN 16, HunyuanVideo 24; 0 = all frames.")
+                ),
+                "mask_meaning": RARE(
+                    COMBO(MaskMeaning, "What of a mask file is the weight; auto chooses by what it holds.")
+                ),
+                "folder_repeats": RARE(
+                    BOOLEAN(False, "A folder named 10_me gives its photographs 10 times num_repeats.")
+                ),
+                "caption_file": RARE(STRING("", "One .json or .jsonl with many captions; empty = text files alone.")),
                 "regularisation": FLOAT(
                     0.0, 0, 0.9, 0.01, "Fraction of an epoch for regularisation images; 0 = learnt."
                 ),
@@ -177,11 +189,7 @@ class MaskLossMergeDatasets(Node):
         self, first: Dataset, second: Dataset, first_weight: float = 1.0, second_weight: float = 1.0
     ) -> dict[str, Any]:
         dataset, messages = merge_datasets(first, second, first_weight, second_weight)
-        warnings = given_warnings()
-        for message in messages:
-            if message not in warnings:
-                current_host().say(message)
-        return {"ui": {"text": ["\n".join(messages)]}, "result": (dataset,)}
+        return {"ui": {"text": ["\n".join(messages)], "said": say(messages)}, "result": (dataset,)}
 
 
 class MaskLossDatasetMergeAlpha(Node):

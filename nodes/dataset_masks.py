@@ -10,6 +10,7 @@ from ..core.host import current_host
 from ..core.masks.build_masks import Reuse, build_masks
 from ..core.masks.each_item import VIDEO_EVERY, ItemWork
 from ..core.masks.keep_person import PersonOutput, keep_person
+from ..core.masks.person_report import person_table
 from ..core.masks.person_search import PersonSearch
 from ..core.parts.part_map import PartSegmenter
 from ..core.parts.tiers import TierWeights, parse_class_weights
@@ -32,6 +33,7 @@ from .sockets import (
     INT,
     PART_SEGMENTER,
     PERSON_SEGMENTER,
+    RARE,
     SOCKET,
     STRING,
     Declaration,
@@ -64,8 +66,8 @@ class MaskLossDatasetBuildMasks(Node):
                 "person_segmenter": SOCKET(PERSON_SEGMENTER, "Whoever it finds and the segmenter misses is body too."),
                 **tier_inputs(),
                 "output_directory": STRING("", "Under output; empty = maskloss/masks/<the photographs' folder>."),
-                "overwrite": BOOLEAN(False, "Replace masks that are there already."),
-                "video_every": video_every(),
+                "overwrite": RARE(BOOLEAN(False, "Replace masks that are there already.")),
+                "video_every": RARE(video_every()),
             },
         }
 
@@ -132,17 +134,21 @@ class MaskLossDatasetKeepPerson(Node):
             },
             "optional": {
                 "min_similarity": FLOAT(0.0, 0, 1, 0.01, "How alike a face must be; 0 = the recogniser's own value."),
-                "margin": FLOAT(0.05, 0, 1, 0.01, "How far the best face must be ahead of the second."),
+                "margin": RARE(FLOAT(0.05, 0, 1, 0.01, "How far the best face must be ahead of the second.")),
                 "on_no_match": COMBO(
                     ("skip", "error", "empty", "largest"), "What to do where the person cannot be told apart."
                 ),
-                "dilate_px": INT(0, 0, 512, "The person's mask grows by so many pixels."),
-                "feather_px": INT(0, 0, 512, "Outside it the weights fall off over so many pixels."),
-                "instance_directory": STRING("", "The person's own masks: written here, and used where they lie."),
+                "dilate_px": RARE(INT(0, 0, 512, "The person's mask grows by so many pixels.")),
+                "feather_px": RARE(INT(0, 0, 512, "Outside it the weights fall off over so many pixels.")),
+                "instance_directory": RARE(
+                    STRING("", "The person's own masks: written here, and used where they lie.")
+                ),
                 "output_directory": STRING("", "Under output; empty = maskloss/person/<the photographs' folder>."),
-                "overwrite": BOOLEAN(False, "Replace files that were edited by hand."),
-                "choices": STRING("", "name=face_index per line, for photographs where you choose.", multiline=True),
-                "video_every": video_every(),
+                "overwrite": RARE(BOOLEAN(False, "Replace files that were edited by hand.")),
+                "choices": RARE(
+                    STRING("", "name=face_index per line, for photographs where you choose.", multiline=True)
+                ),
+                "video_every": RARE(video_every()),
             },
         }
 
@@ -190,8 +196,14 @@ class MaskLossDatasetKeepPerson(Node):
         )
         OUTPUTS.note(output)
         sheet_HWC = dataset_sheet(dataset, SHEET_COLUMNS, limit=SHEET_LIMIT)
-        view, said = viewed(dataset, self.TITLE, report["items"]), [*report["warnings"], report["text"]]
-        return with_report((dataset, as_json(report)), said, [sheet_HWC], "person", viewer=view)
+        messages, (counts, rows) = [*report["warnings"], report["text"]], (report["counts"], person_table(report))
+        found, gone = counts["items"], counts["left_out"]
+        more = {
+            "viewer": viewed(dataset, self.TITLE, report["items"]),
+            "said": [f"Photographs: {found} found, {found - gone} kept, {gone} left out"],
+            "table": rows,
+        }
+        return with_report((dataset, as_json(report)), messages, [sheet_HWC], "person", **more)
 
 
 def video_every() -> Declaration:

@@ -58,7 +58,10 @@ def _wrap_run(run: Callable[..., Any]) -> Callable[..., Any]:
         with torch.inference_mode(False), torch.no_grad(), collect_warnings(host.warn) as warnings:
             result = run(self, *args, **inputs)
         host.keep_warnings(warnings.texts)
-        return with_warnings(result, warnings.texts, watched=host.running_node() is not None)
+        shown = with_warnings(result, warnings.texts, watched=host.running_node() is not None)
+        if isinstance(shown, dict):
+            host.keep_result(shown["ui"])
+        return shown
 
     return checked
 

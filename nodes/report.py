@@ -8,11 +8,15 @@ from typing import Any
 from ..core.cache.store import LatentCache
 from ..core.dataset.items import Dataset
 from ..core.host import current_host
+from ..core.host.reports import KEPT_REPORTS
 from ..core.paths import PathKind, resolve_read, resolve_write
+from ..core.report.page import last_pictures
 from ..core.report.report import write_report
 from .node import Node, title_of
 from .sockets import CACHE, DATASET, SOCKET, STRING
 from .written import OUTPUTS
+
+MOST_PICTURES = 4
 
 
 class MaskLossReport(Node):
@@ -54,7 +58,15 @@ class MaskLossReport(Node):
         given = [(f"{title_of(one.node_class)} ({one.node})", one.text) for one in host.warnings_before()]
         page, lines = write_report(directory, dataset, cache, loss, lora, progress=host.progress(), given=given)
         OUTPUTS.note(page)
-        return {"ui": {"text": ["\n".join(lines)], "summary": lines}, "result": (str(page),)}
+        pictures = last_pictures(page.read_text(encoding="utf-8"), MOST_PICTURES)
+        ui = {
+            "text": ["\n".join(lines)],
+            "summary": lines,
+            # The last line is where the page lies, which a link says better.
+            "said": lines[:-1],
+            "report": [{"id": KEPT_REPORTS.keep(directory), "page": page.name, "pictures": pictures}],
+        }
+        return {"ui": ui, "result": (str(page),)}
 
 
 NODES = (MaskLossReport,)

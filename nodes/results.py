@@ -42,19 +42,28 @@ def with_report(
     name: str = "preview",
     **more: Sequence[object],
 ) -> dict[str, Any]:
-    """A result whose last value is a report, shown as text; `messages` are said to the user, unless they are warnings.
+    """A result whose last value is a report, as text; `messages` are said to the user, unless they are warnings, and
+    stay on the node under "said".
 
     With `pictures` their previews are there too, and `more` as in `with_pictures`, on every call of that node or on
-    none.
+    none; a "said" among them stands on the node in place of the messages.
     """
-    warnings = given_warnings()
-    if said := [message for message in messages if message not in warnings]:
-        current_host().say("\n".join(said))
+    said = say(messages)
     report = str(result[-1])
     short = report if len(report) <= MAX_TEXT else report[:MAX_TEXT] + " …"
+    ui = {"text": [short], "said": said, **more}
     if pictures:
-        return with_pictures(result, pictures, name, text=[short], **more)
-    return {"ui": {"text": [short]}, "result": result}
+        return with_pictures(result, pictures, name, **ui)
+    return {"ui": {key: list(values) for key, values in ui.items()}, "result": result}
+
+
+def say(messages: Sequence[str]) -> list[str]:
+    """Say what is not known as a warning already. Returns it."""
+    warnings = given_warnings()
+    said = [message for message in messages if message not in warnings]
+    if said:
+        current_host().say("\n".join(said))
+    return said
 
 
 def with_warnings(result: Any, texts: Sequence[str], watched: bool) -> Any:

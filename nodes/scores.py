@@ -97,7 +97,8 @@ class MaskLossBestLora(Node):
     def run(self, path: str) -> dict[str, Any]:
         best, choice = best_lora(resolve_read(current_host().folders(), path, "path", PathKind.FILE))
         text = f"{choice.reason} {RULE}"
-        return {"ui": {"text": [f"{best.name}: {text}"]}, "result": (load_lora(best), str(best))}
+        told = [f"{best.name}: {text}"]
+        return {"ui": {"text": told, "said": told}, "result": (load_lora(best), str(best))}
 
 
 NODES = (MaskLossScorePictures, MaskLossBestLora)

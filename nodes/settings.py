@@ -10,7 +10,7 @@ from ..core.train.config import Algorithm, LoraConfig, OptimizerConfig, Schedule
 from ..core.train.optimizers import OptimizerName, parse_optimizer_args
 from .checks import verdict
 from .node import Node
-from .sockets import BOOLEAN, COMBO, FLOAT, INT, LORA_CONFIG, LOSS_SETTINGS, OPTIMIZER, STRING
+from .sockets import BOOLEAN, COMBO, FLOAT, INT, LORA_CONFIG, LOSS_SETTINGS, OPTIMIZER, RARE, STRING
 
 
 class MaskLossSettings(Node):
@@ -27,26 +27,36 @@ class MaskLossSettings(Node):
             "optional": {
                 "gamma": FLOAT(1.0, 0.01, 10, 0.05, "w ** gamma. Below 1 lifts the lower tiers, above 1 presses them."),
                 "min_weight": FLOAT(0.0, 0, 0.99, 0.005, "The least weight anywhere: w·(1−m)+m."),
-                "blur": INT(0, 0, 99, "Gaussian kernel in latent cells, odd; 0 = off."),
-                "invert": BOOLEAN(False, "Train on what the mask leaves out."),
-                "probability": FLOAT(
-                    1.0, 0.01, 1, 0.05, "How often the mask counts; otherwise everything counts fully."
+                "blur": RARE(INT(0, 0, 99, "Gaussian kernel in latent cells, odd; 0 = off.")),
+                "invert": RARE(BOOLEAN(False, "Train on what the mask leaves out.")),
+                "probability": RARE(
+                    FLOAT(1.0, 0.01, 1, 0.05, "How often the mask counts; otherwise everything counts fully.")
                 ),
                 "normalization": COMBO(Normalization, "What the weighted error is divided by."),
                 "loss": COMBO(LossKind, "Squared error, or Huber, which is milder to outliers."),
-                "huber_delta": FLOAT(1.0, 0.001, 100, 0.005, "Where Huber turns from square to straight."),
-                "area_beta": FLOAT(0.0, 0, 4, 0.05, "Multiplies a sample's loss by (mean weight)^beta; 0 = off."),
+                "huber_delta": RARE(FLOAT(1.0, 0.001, 100, 0.005, "Where Huber turns from square to straight.")),
+                "area_beta": RARE(FLOAT(0.0, 0, 4, 0.05, "Multiplies a sample's loss by (mean weight)^beta; 0 = off.")),
                 "prior_weight": FLOAT(0.0, 0, 100, 0.05, "Holds what lies outside to the teacher; 0 = off."),
-                "prior_threshold": FLOAT(0.0, 0, 1, 0.01, "Outside = weight below this; 0 = one minus the weight."),
-                "strict": BOOLEAN(False, "A picture without a mask is an error instead of counting fully."),
-                "prior_teacher": COMBO(PriorTeacher, "The base model, or the LoRA's own moving average."),
-                "prior_schedule": COMBO(PriorSchedule, "prior_weight as it is, rising to it, or falling from it to 0."),
-                "prior_ema_decay": FLOAT(0.999, 0, 0.99999, 0.00001, "How slowly the ema teacher follows, per step."),
-                "prior_min_t": FLOAT(0.0, 0, 0.99, 0.01, "Prior preservation acts above this t alone; 0 = at every t."),
-                "prior_decay": COMBO(PriorDecay, "How prior_weight falls to 0 at t = 0, below prior_decay_start."),
-                "prior_decay_start": FLOAT(0.3, 0.01, 1, 0.01, "The t below which prior_decay lets it fall."),
-                "prior_warmup_steps": INT(0, 0, 1_000_000, "Steps in which prior_weight rises from 0; 0 = off."),
-                "prior_exclusive": BOOLEAN(False, "With prior_threshold: what is held outside is not learnt."),
+                "prior_threshold": RARE(
+                    FLOAT(0.0, 0, 1, 0.01, "Outside = weight below this; 0 = one minus the weight.")
+                ),
+                "strict": RARE(BOOLEAN(False, "A picture without a mask is an error instead of counting fully.")),
+                "prior_teacher": RARE(COMBO(PriorTeacher, "The base model, or the LoRA's own moving average.")),
+                "prior_schedule": RARE(
+                    COMBO(PriorSchedule, "prior_weight as it is, rising to it, or falling from it to 0.")
+                ),
+                "prior_ema_decay": RARE(
+                    FLOAT(0.999, 0, 0.99999, 0.00001, "How slowly the ema teacher follows, per step.")
+                ),
+                "prior_min_t": RARE(
+                    FLOAT(0.0, 0, 0.99, 0.01, "Prior preservation acts above this t alone; 0 = at every t.")
+                ),
+                "prior_decay": RARE(
+                    COMBO(PriorDecay, "How prior_weight falls to 0 at t = 0, below prior_decay_start.")
+                ),
+                "prior_decay_start": RARE(FLOAT(0.3, 0.01, 1, 0.01, "The t below which prior_decay lets it fall.")),
+                "prior_warmup_steps": RARE(INT(0, 0, 1_000_000, "Steps in which prior_weight rises from 0; 0 = off.")),
+                "prior_exclusive": RARE(BOOLEAN(False, "With prior_threshold: what is held outside is not learnt.")),
             }
         }
 
@@ -144,9 +154,11 @@ class MaskLossLoraConfig(Node):
                 "rank": INT(16, 1, 1024, "Rank of the two matrices."),
                 "alpha": FLOAT(16.0, 0.01, 4096, 0.05, "The adapter is multiplied by alpha / rank."),
                 "targets": STRING("", "Regular expression over module names; empty = the model's usual layers."),
-                "dropout": FLOAT(0.0, 0, 0.99, 0.01, "Chance that an input value of the adapter is zeroed in a step."),
+                "dropout": RARE(
+                    FLOAT(0.0, 0, 0.99, 0.01, "Chance that an input value of the adapter is zeroed in a step.")
+                ),
                 "algorithm": COMBO(Algorithm, "How the adapter is built."),
-                "conv": BOOLEAN(False, "Adapters on convolutions too."),
+                "conv": RARE(BOOLEAN(False, "Adapters on convolutions too.")),
             }
         }
 
@@ -183,9 +195,9 @@ class MaskLossOptimizer(Node):
                 "weight_decay": FLOAT(0.01, 0, 10, 0.0001, "Decoupled weight decay."),
                 "lr_scheduler": COMBO(Schedule, "How the learning rate goes to the last step."),
                 "warmup_steps": INT(0, 0, 1_000_000, "Steps of a linear rise to the learning rate."),
-                "max_grad_norm": FLOAT(1.0, 0, 1000, 0.05, "Gradients are clipped to this norm; 0 = off."),
-                "ema_decay": FLOAT(0.0, 0, 0.99999, 0.00001, "The saved LoRA is a moving average; 0 = off."),
-                "optimizer_args": STRING("", "key=value pairs for the optimizer, such as betas=(0.9, 0.99)."),
+                "max_grad_norm": RARE(FLOAT(1.0, 0, 1000, 0.05, "Gradients are clipped to this norm; 0 = off.")),
+                "ema_decay": RARE(FLOAT(0.0, 0, 0.99999, 0.00001, "The saved LoRA is a moving average; 0 = off.")),
+                "optimizer_args": RARE(STRING("", "key=value pairs for the optimizer, such as betas=(0.9, 0.99).")),
             }
         }
 

@@ -67,6 +67,11 @@ def COMBO(options: Iterable[str], tip: str, default: str | None = None) -> Decla
     return "COMBO", {"options": names, "default": default or names[0], "tooltip": tip}
 
 
+def RARE(declaration: Declaration) -> Declaration:
+    """An input that most people leave as it is: the graph editor shows it when it is asked for the advanced ones."""
+    return declaration[0], {**declaration[1], "advanced": True}
+
+
 def SOCKET(kind: str, tip: str) -> Declaration:
     return kind, {"tooltip": tip}
 
@@ -148,7 +153,7 @@ def tier_inputs() -> dict[str, Declaration]:
         "hair_weight": INT(defaults.hair, 0, 255, f"Hair. {tip}"),
         "body_weight": INT(defaults.body, 0, 255, f"Body and clothes. {tip}"),
         "background_weight": INT(defaults.background, 0, 255, f"Everything else. {tip}"),
-        "class_weights": STRING("", "Single classes of the segmenter, such as Lower_Clothing=60, Left_Shoe=0."),
+        "class_weights": RARE(STRING("", "Single classes of the segmenter, such as Lower_Clothing=60, Left_Shoe=0.")),
     }
 
 

@@ -48,6 +48,7 @@ from .sockets import (
     LORA_CONFIG,
     LOSS_SETTINGS,
     OPTIMIZER,
+    RARE,
     SAMPLING,
     SEED,
     SOCKET,
@@ -83,34 +84,42 @@ class MaskLossTrainLora(Node):
                 "validation_cache": SOCKET(CACHE, "Its loss is measured and never trained on."),
                 "initial_lora": SOCKET("LORA_MODEL", "Where to start from instead of nothing."),
                 "batch_size": INT(1, 1, 256, "Samples in one forward pass."),
-                "gradient_accumulation_steps": INT(1, 1, 1024, "Forward passes per optimizer step."),
+                "gradient_accumulation_steps": RARE(INT(1, 1, 1024, "Forward passes per optimizer step.")),
                 "seed": SEED("Fixes the start, the order, the noise and the timesteps."),
-                "timestep_sampling": COMBO(TimestepSampling, "Distribution of the timesteps."),
-                "timestep_min": FLOAT(0.0, 0, 1, 0.001, "Least t = timestep / 1000 after the shift; 1 is noise."),
-                "timestep_max": FLOAT(1.0, 0, 1, 0.001, "Greatest t."),
-                "gradient_checkpointing": BOOLEAN(True, "Less memory for some more time."),
-                "caption_dropout": FLOAT(0.0, 0, 1, 0.05, "How often the empty caption is trained instead."),
+                "timestep_sampling": RARE(COMBO(TimestepSampling, "Distribution of the timesteps.")),
+                "timestep_min": RARE(FLOAT(0.0, 0, 1, 0.001, "Least t = timestep / 1000 after the shift; 1 is noise.")),
+                "timestep_max": RARE(FLOAT(1.0, 0, 1, 0.001, "Greatest t.")),
+                "gradient_checkpointing": RARE(BOOLEAN(True, "Less memory for some more time.")),
+                "caption_dropout": RARE(FLOAT(0.0, 0, 1, 0.05, "How often the empty caption is trained instead.")),
                 "validation_split": FLOAT(0.0, 0, 0.99, 0.05, "Fraction of photographs held back for validation."),
                 "save_every": INT(0, 0, MAX_STEPS, "A numbered LoRA every so many steps; 0 = only at the end."),
                 "output_name": STRING("loras/maskloss/lora", "Under output, without suffix."),
-                "on_existing": COMBO(
-                    OnExisting, "Where output_name was used: resume that run, number a new one, overwrite."
+                "on_existing": RARE(
+                    COMBO(OnExisting, "Where output_name was used: resume that run, number a new one, overwrite.")
                 ),
-                "training_dtype": COMBO(TrainingDtype, "Compute dtype of the model."),
-                "lora_dtype": COMBO(LoraDtype, "Dtype of the trained weights."),
-                "min_snr_gamma": FLOAT(0.0, 0, 100, 0.5, "Min-SNR weighting of eps and v models; 0 = off."),
-                "guidance": FLOAT(
-                    0.0, 0, 100, 0.1, "Given to a guidance-distilled model; 0 = as sampled: Flux 3.5, HunyuanVideo 6."
+                "training_dtype": RARE(COMBO(TrainingDtype, "Compute dtype of the model.")),
+                "lora_dtype": RARE(COMBO(LoraDtype, "Dtype of the trained weights.")),
+                "min_snr_gamma": RARE(FLOAT(0.0, 0, 100, 0.5, "Min-SNR weighting of eps and v models; 0 = off.")),
+                "guidance": RARE(
+                    FLOAT(
+                        0.0,
+                        0,
+                        100,
+                        0.1,
+                        "Given to a guidance-distilled model; 0 = as sampled: Flux 3.5, HunyuanVideo 6.",
+                    )
                 ),
-                "background_tokens": FLOAT(
-                    1.0, 0.01, 1, 0.01, "Fraction of the background's tokens in the middle blocks; 1 = all."
+                "background_tokens": RARE(
+                    FLOAT(1.0, 0.01, 1, 0.01, "Fraction of the background's tokens in the middle blocks; 1 = all.")
                 ),
-                "base_precision": COMBO(
-                    BasePrecision,
-                    "How the frozen weights are kept in training; int8 = half the memory of bf16.",
+                "base_precision": RARE(
+                    COMBO(
+                        BasePrecision,
+                        "How the frozen weights are kept in training; int8 = half the memory of bf16.",
+                    )
                 ),
-                "blocks_in_main_memory": INT(
-                    0, 0, 1000, "Frozen blocks that are brought onto the device as they are needed; 0 = none."
+                "blocks_in_main_memory": RARE(
+                    INT(0, 0, 1000, "Frozen blocks that are brought onto the device as they are needed; 0 = none.")
                 ),
             },
         }
@@ -207,7 +216,7 @@ class MaskLossTrainLora(Node):
                     result = train(denoiser, recipe, output, watched, sampling)
         OUTPUTS.note(result.path)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}
-        ui = {"text": watched.said, "maskloss": [summary], "images": watched.shown}
+        ui = {"text": watched.said, "said": watched.said, "maskloss": [summary], "images": watched.shown}
         return {"ui": ui, "result": (result.lora, result.loss_map, result.steps, str(result.path))}
 
 
@@ -239,7 +248,7 @@ class MaskLossSaveLora(Node):
         prefix = resolve_write(current_host().folders(), filename_prefix, "filename_prefix")
         path = numbered_path(prefix.parent, prefix.name, ".safetensors")
         save_for_others(path, lora, KeyFormat(key_format))
-        return {"ui": {"text": [str(path)]}, "result": (str(path),)}
+        return {"ui": {"text": [str(path)], "said": [str(path)]}, "result": (str(path),)}
 
 
 class MaskLossLoadLora(Node):

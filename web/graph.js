@@ -1,6 +1,8 @@
 /** Finding nodes and widgets in ComfyUI's graph. */
 
 const MIDDLE = 1;
+/** Above and below an element in LiteGraph. */
+const MARGINS_PX = 16;
 
 /** The node with an execution id, which names the way through subgraphs ("1:2:3"), or null. */
 export function nodeAt(rootGraph, executionId) {
@@ -33,11 +35,18 @@ export function valueOf(node, name) {
 
 /**
  * Show `element` as the last widget of a node, in both renderers, without a value: neither the workflow nor the prompt
- * knows of it. `height()` is the least height in CSS pixels; `canvas()` is LiteGraph's.
+ * knows of it. `height()` is the least height in CSS pixels; `canvas()` is LiteGraph's. A part that `grows` takes what the
+ * node has left.
  */
-export function addPart(node, name, element, height, canvas) {
-  const options = { serialize: false, hideOnZoom: false, getMinHeight: height, margin: 8 };
-  node.addDOMWidget(name, name, element, options).serialize = false;
+export function addPart(node, name, element, height, canvas, grows = false) {
+  const options = { serialize: false, hideOnZoom: false, getMinHeight: height, margin: MARGINS_PX / 2 };
+  const widget = node.addDOMWidget(name, name, element, options);
+  widget.serialize = false;
+  if (!grows) {
+    // Both renderers let a widget grow that computes a layout.
+    widget.computeLayoutSize = undefined;
+    widget.computeSize = (width) => [width ?? node.size[0], height() + MARGINS_PX];
+  }
   // LiteGraph's canvas lies behind the element, whereas Nodes 2.0 hears what happens inside its nodes.
   const forward = (event) => {
     if (!element.closest(".dom-widget")) return;

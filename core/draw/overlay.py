@@ -17,6 +17,7 @@ from ..parts.part_map import PartMap
 from ..people.identity import FaceScore, PersonDecision
 from ..resample import shrink_then_enlarge
 from .lettering import RGB, Entry, add_legend, add_legend_below, draw_label, label_size, letter_size
+from .levels import WeightLevels
 
 CHOSEN: RGB = (34, 197, 94)
 OTHERS: RGB = (220, 38, 38)
@@ -35,8 +36,6 @@ CLASS_COLOURS: tuple[RGB, ...] = (
     (127, 179, 61),
     (70, 90, 220),
 )
-LEGEND_TIERS = 8
-ROUND_WEIGHTS = (255, 191, 128, 64, 0)
 SCALE_LETTERS_PX = 14
 PARTS_OPACITY = 0.6
 WEIGHTS_OPACITY = 0.5
@@ -110,16 +109,18 @@ def weights_tint(rgb_HWC: np.ndarray, weights_HW: np.ndarray, opacity: float = W
 
 def add_weights_legend(picture_HWC: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The picture with a legend of the weights (in [0, 1], any shape) that occur, or of round ones where many do."""
-    values = np.unique(np.round(np.clip(weights, 0, 1) * 255).astype(int))[::-1]
-    return add_legend(picture_HWC, _weight_entries(values if len(values) <= LEGEND_TIERS else ROUND_WEIGHTS))
+    levels = WeightLevels()
+    levels.add(weights)
+    return add_legend(picture_HWC, _weight_entries(levels.values()))
 
 
-def add_scale_below(sheet_HWC: np.ndarray) -> np.ndarray:
-    """A sheet of pictures made taller by a line that says which colour stands for which weight; it covers nothing."""
-    return add_legend_below(sheet_HWC, _weight_entries(ROUND_WEIGHTS), SCALE_LETTERS_PX)
+def add_scale_below(sheet_HWC: np.ndarray, levels: WeightLevels) -> np.ndarray:
+    """A sheet of pictures made taller by a line that says which colour stands for which weight; it covers nothing.
+    `levels` are those of its pictures."""
+    return add_legend_below(sheet_HWC, _weight_entries(levels.values()), SCALE_LETTERS_PX)
 
 
-def _weight_entries(values: Sequence[int] | np.ndarray) -> list[Entry]:
+def _weight_entries(values: Sequence[int]) -> list[Entry]:
     colours_NC = weight_colours(np.asarray(values)[None] / 255.0)[0]
     return [(_to_rgb(colour), f"{value / 255:.2f} ({value})") for colour, value in zip(colours_NC, values, strict=True)]
 

@@ -22,7 +22,8 @@ from ..progress import Progress
 from .given import GIVEN, ApiPrompt, GivenWarning
 from .host import ModelKind, once, own_model_folders
 from .live import KEPT_RUNS, ROUTE
-from .serving import serve_viewer
+from .results import KEPT_RESULTS
+from .serving import serve_kept, serve_viewer
 
 WARNING_EVENT = "maskloss.warning"
 PREVIEW_PX = 512
@@ -109,6 +110,12 @@ class ComfyHost:
         if running is not None:
             GIVEN.keep(*running, texts)
 
+    def keep_result(self, shown: Mapping[str, list[Any]]) -> None:
+        running = self.running_node()
+        workflow = None if running is None else _running_workflow(running[1])
+        if running is not None and workflow is not None:
+            KEPT_RESULTS.keep(workflow, running[1], running[0], shown)
+
     def warnings_before(self) -> list[GivenWarning]:
         running = _running()
         return [] if running is None else GIVEN.before(running[0], running[2])
@@ -149,6 +156,7 @@ def serve_training_runs() -> None:
 
     server.routes.get(ROUTE)(answer)
     serve_viewer(server, server.send_sync)
+    serve_kept(server)
 
 
 def _tell(text: str, node_id: str) -> None:
@@ -209,6 +217,20 @@ def _running() -> tuple[ApiPrompt, str, str] | None:
 
 
 def _running_prompt(prompt_id: str) -> dict[str, Any] | None:
+    item = _running_item(prompt_id)
+    return None if item is None else item[2]
+
+
+def _running_workflow(prompt_id: str) -> str | None:
+    """The id that the graph editor gave the workflow of a prompt; None for prompts that come without one."""
+    item: Any = _running_item(prompt_id)
+    try:
+        return str(item[3]["extra_pnginfo"]["workflow"]["id"])
+    except (TypeError, KeyError, IndexError):
+        return None
+
+
+def _running_item(prompt_id: str) -> Any:
     server = _server()
     items = () if server is None else tuple(server.prompt_queue.currently_running.values())
-    return next((item[2] for item in items if item[1] == prompt_id), None)
+    return next((item for item in items if item[1] == prompt_id), None)

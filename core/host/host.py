@@ -97,6 +97,10 @@ class Host(Protocol):
         """Keep what the running node warned of, for the reports behind it; to be called at its end, with none too."""
         ...
 
+    def keep_result(self, shown: Mapping[str, list[Any]]) -> None:
+        """Keep the `ui` of the running node's result for a page that is loaded again; to be called at its end."""
+        ...
+
     def warnings_before(self) -> list[GivenWarning]:
         """What the nodes before the running one warned of when they last ran."""
         ...

@@ -102,6 +102,9 @@ class LocalHost:
         if self._prompt is not None:
             self._given.keep(self._prompt, str(self._prompts), self._node, texts)
 
+    def keep_result(self, shown: Mapping[str, list[Any]]) -> None:
+        return None
+
     def warnings_before(self) -> list[GivenWarning]:
         return [] if self._prompt is None else self._given.before(self._prompt, self._node)
 

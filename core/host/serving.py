@@ -1,4 +1,4 @@
-"""The viewer's routes on ComfyUI's web server, aiohttp: each request is answered in a thread, so that none waits."""
+"""Our routes on ComfyUI's web server, aiohttp: each request is answered in a thread, so that none waits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import Any
 from ..viewer.answers import MOST_BYTES, PREFIX, Answers, Tell
 from ..viewer.request import Answer, Request
 from ..viewer.viewed import VIEWED
+from .reports import KEPT_REPORTS
+from .reports import ROUTE as REPORTS
+from .results import KEPT_RESULTS
+from .results import ROUTE as RESULTS
 
 
 def serve_viewer(server: Any, tell: Tell) -> None:
@@ -18,6 +22,22 @@ def serve_viewer(server: Any, tell: Tell) -> None:
         return
     for method, path, answer in Answers(VIEWED, tell).routes():
         server.routes.route(method, PREFIX + path)(_handler(answer))
+
+
+def serve_kept(server: Any) -> None:
+    """Answer what nodes of a workflow showed, and the files of reports; as `serve_viewer`."""
+    if any(str(route.path).startswith(RESULTS) for route in server.routes):
+        return
+    server.routes.get(RESULTS + "/{workflow}")(_named(lambda named: Answer.of(KEPT_RESULTS.of(named["workflow"]))))
+    report = _named(lambda named: KEPT_REPORTS.answer(named["report"], named["name"]))
+    server.routes.get(REPORTS + "/{report}/{name:.+}")(report)
+
+
+def _named(answer: Callable[[Mapping[str, str]], Answer]) -> Callable[[Any], Any]:
+    async def handle(request: Any) -> Any:
+        return _response(await asyncio.to_thread(answer, request.match_info))
+
+    return handle
 
 
 def _handler(answer: Callable[[Request], Answer]) -> Callable[[Any], Any]:
@@ -31,7 +51,12 @@ def _handler(answer: Callable[[Request], Answer]) -> Callable[[Any], Any]:
             named.get("dataset", ""), named.get("item", ""), dict(request.query), request.content_type, body
         )
         told = await asyncio.to_thread(answer, asked)
-        headers = {**told.headers, "X-Content-Type-Options": "nosniff"}
-        return web.Response(status=told.status, body=told.body, content_type=told.content_type, headers=headers)
+        return _response(told)
 
     return handle
+
+
+def _response(told: Answer) -> Any:
+    web = importlib.import_module("aiohttp.web")
+    headers = {**told.headers, "X-Content-Type-Options": "nosniff"}
+    return web.Response(status=told.status, body=told.body, content_type=told.content_type, headers=headers)

@@ -10,6 +10,7 @@ from typing import Any
 from ..people.identity import FaceScore, Outcome, PersonDecision, doubt, list_scores
 
 LEFT_OUT = "left out"
+MOST_ROWS = 500
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,19 @@ def person_report(rows: Sequence[PersonRow]) -> dict[str, object]:
         },
         "text": _table(ordered),
     }
+
+
+def person_table(report: Mapping[str, Any], most: int = MOST_ROWS) -> list[dict[str, object]]:
+    """`person_report`'s items, the first `most` of them, as a table on a node shows them: {"name", "state", "faces":
+    how many, "similarity": the chosen face's or the best one, null where there is none, "area", "reason"}."""
+    rows: list[dict[str, object]] = []
+    for item in report["items"][:most]:
+        faces: Sequence[Mapping[str, Any]] = item["faces"]
+        chosen = [face for face in faces if face["chosen"]] or faces
+        known = [float(face["similarity"]) for face in chosen if face["similarity"] is not None]
+        shown = {name: item[name] for name in ("name", "state", "area", "reason")}
+        rows.append({**shown, "faces": len(faces), "similarity": max(known, default=None)})
+    return rows
 
 
 def decision_from_json(stored: Mapping[str, Any]) -> PersonDecision:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from ..dataset.items import Dataset, DatasetItem
 from ..dataset.load import load_frame, load_item
 from ..draw.lettering import RGB, draw_label
+from ..draw.levels import WeightLevels
 from ..draw.overlay import add_scale_below, weights_tint
 from ..draw.sheet import contact_sheet, shrink
 from ..masks.crop_report import CROPPED
@@ -41,18 +42,19 @@ def crops_sheet(
         rows[row["photograph"]].append(row)
     items = sorted(dataset.items, key=lambda item: _rank(rows[item.name]))[:limit]
     cells: list[tuple[np.ndarray, str]] = []
+    levels = WeightLevels()
     for number, item in enumerate(items):
         progress.update(number, len(items), item.name)
-        cells.append(_cell(item, rows[item.name]))
+        cells.append(_cell(item, rows[item.name], levels))
     progress.update(len(items), len(items))
-    return add_scale_below(contact_sheet(cells, columns, CELL_PX))
+    return add_scale_below(contact_sheet(cells, columns, CELL_PX), levels)
 
 
 def _rank(rows: Sequence[Row]) -> tuple[bool, float]:
     return all(row["state"] == CROPPED for row in rows), -max((row.get("weight_lost", 1.0) for row in rows), default=0)
 
 
-def _cell(item: DatasetItem, rows: Sequence[Row]) -> tuple[np.ndarray, str]:
+def _cell(item: DatasetItem, rows: Sequence[Row], levels: WeightLevels) -> tuple[np.ndarray, str]:
     shown = list(rows)
     if not item.is_video:
         loaded = load_item(item)
@@ -64,6 +66,7 @@ def _cell(item: DatasetItem, rows: Sequence[Row]) -> tuple[np.ndarray, str]:
         shown = [row for row in rows if row.get("clip", chosen) == chosen]
     small_HWC = shrink(loaded.rgb_HWC, CELL_PX)
     if loaded.weights_HW is not None:
+        levels.add(loaded.weights_HW)
         weights = torch.from_numpy(loaded.weights_HW)[None, None, None]
         small_HWC = weights_tint(small_HWC, to_latent_grid(weights, small_HWC.shape[:2])[0, 0, 0].numpy())
     picture = Image.fromarray(small_HWC)

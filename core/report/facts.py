@@ -18,6 +18,7 @@ from ..cache.entries import CacheEntry
 from ..cache.store import LatentCache
 from ..dataset.items import Dataset, MaskOrigin
 from ..draw.charts import Curve, histogram, line_chart
+from ..draw.levels import ROUND_WEIGHTS
 from ..draw.overlay import weight_colours
 from ..errors import PathError
 from ..first_names import first_names
@@ -104,7 +105,7 @@ class RunFacts:
             counts=self._counts(),
             result=self._result(),
             settings=tuple((field.name, _word(getattr(self.settings, field.name))) for field in known),
-            weight_legend=weight_legend(),
+            weight_legend=weight_legend(ROUND_WEIGHTS),
             kept=tuple(kept),
             left_out=tuple(left_out),
             checkpoints=checkpoints,
@@ -268,9 +269,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def weight_legend() -> tuple[Legend, ...]:
-    """The colours of weights, from 1 to 0."""
-    values = (255, 191, 128, 80, 0)
+def weight_legend(values: Sequence[int]) -> tuple[Legend, ...]:
+    """The colours of weights, of 255."""
     colours = weight_colours(np.array([values]) / 255.0)[0].tolist()
     return tuple(
         Legend(f"rgb({red},{green},{blue})", f"weight {value / 255:.2f} ({value})")

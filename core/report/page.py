@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -136,6 +137,13 @@ def _columns(*sections: str) -> str:
     return f'<div class="columns">{"".join(sections)}</div>' if any(sections) else ""
 
 
+def last_pictures(html_text: str, most: int) -> list[str]:
+    """Of a rendered page, the last picture of each of the first `most` photographs that have one: their weights, where
+    these were used. Paths beside the page."""
+    rows = [_SOURCES.findall(row) for row in html_text.split("<article>")[1:]]
+    return [html.unescape(sources[-1]) for sources in rows if sources][:most]
+
+
 def _photographs(title: str, photographs: Sequence[Photograph], legend: Sequence[Legend]) -> str:
     if not photographs:
         return ""
@@ -194,6 +202,7 @@ def _curve_colours() -> str:
     return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}{strokes}"
 
 
+_SOURCES = re.compile(r'<img loading="lazy" src="([^"]+)"')
 _CSS = """
 :root{--ground:#fafafa;--card:#fff;--ink:#18181b;--faint:#5b5b66;--line:#dcdce2;--good:#15803d;--bad:#b91c1c;
 --warn:#92400e;--warnground:#fef3c7}

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +13,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..cache.entries import CacheEntry
 from ..cache.pictures import select_frames, source_pictures
@@ -27,16 +23,14 @@ from ..dataset.load import LoadedItem, load_picture, load_still, load_still_mask
 from ..draw.overlay import face_overlay, heat_map, weights_overlay
 from ..draw.sheet import shrink
 from ..errors import CacheError, DatasetError, ImageError
-from ..files import read_text, write_bytes
+from ..files import read_text
 from ..mask_weights import MaskLossSettings, transform_weights
 from ..masks.build_masks import STEP as BUILD_MASKS
 from ..people.identity import Outcome, PersonDecision
 from .page import Figure, Photograph
+from .thumbnails import LONGEST_PX, Thumbnails
 
-LONGEST_PX = 640
 MOST_CLIPS = 3
-_JPEG_QUALITY = 88
-_OURS = re.compile(r"[0-9a-f]{20}\.jpg")
 _BADGES = {
     Outcome.MATCH: ("recognised", True),
     Outcome.INDEX: ("chosen by number", True),
@@ -44,33 +38,6 @@ _BADGES = {
     Outcome.EMPTY: ("nobody kept", False),
     Outcome.SKIPPED: ("left out", False),
 }
-
-
-class Thumbnails:
-    """The report's `images` folder. Files are named by their content, so that an older page keeps its own pictures."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._written: set[str] = set()
-
-    def add(self, title: str, rgb_HWC: np.ndarray, text: str = "") -> Figure:
-        """Write a picture, uint8 RGB, of at most 640 px a side."""
-        stream = io.BytesIO()
-        Image.fromarray(shrink(rgb_HWC, LONGEST_PX)).save(stream, "JPEG", quality=_JPEG_QUALITY)
-        content = stream.getvalue()
-        name = f"{hashlib.sha256(content).hexdigest()[:20]}.jpg"
-        path = self._directory / name
-        if name not in self._written and not path.exists():
-            write_bytes(path, content)
-        self._written.add(name)
-        height, width = shrink(rgb_HWC, LONGEST_PX).shape[:2]
-        return Figure(title, f"{self._directory.name}/{name}", (width, height), text)
-
-    def remove_others(self) -> None:
-        """Delete the pictures of earlier reports; call it when the new page is in place."""
-        for path in self._directory.glob("*.jpg"):
-            if _OURS.fullmatch(path.name) and path.name not in self._written:
-                path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +154,7 @@ def _photograph_figures(
     if item.person is not None and not item.is_video:  # a video's faces are those of another frame
         figures.append(thumbnails.add("Faces", face_overlay(small_HWC, _scale(item.person, scale)), _note_choice(item)))
     if loaded.weights_HW is not None:
+        thumbnails.tiers.add(loaded.weights_HW)
         title = "Tiers" if item.person is None else "Only this person"
         text = _note_guess(approximate) if item.person is None else "everyone else has no weight"
         figures.append(thumbnails.add(title, _draw_weights(small_HWC, loaded.weights_HW), text))
@@ -234,6 +202,7 @@ def _entry(
         notes.append("It has no mask, so every part of the picture counts fully.")
     else:
         used_hw = _loss_weights(raw_1Thw, trained.settings)[frame]
+    thumbnails.cells.add(used_hw)
     text = f"mean {used_hw.mean():.3f}, {used_hw.min():.2f} to {used_hw.max():.2f}"
     try:
         picture_HWC = shrink(source_pictures(trained.cache, entry, (frame,))[0], LONGEST_PX)

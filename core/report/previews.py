@@ -21,6 +21,7 @@ from ..cache.store import LatentCache
 from ..dataset.items import Dataset, DatasetItem, MaskOrigin
 from ..dataset.load import LoadedItem, load_frame, load_item, load_still
 from ..dataset.mask_facts import mask_facts
+from ..draw.levels import WeightLevels
 from ..draw.overlay import add_scale_below, add_weights_legend, face_overlay, heat_map, weights_tint
 from ..draw.sheet import add_bars_below, contact_sheet, shrink, side_by_side
 from ..errors import CacheError, DatasetError, ImageError
@@ -112,13 +113,14 @@ def _sheet(
     notes: Mapping[str, str] = MappingProxyType({}),
 ) -> np.ndarray:
     cells: list[tuple[np.ndarray, str]] = []
+    levels = WeightLevels()
     for number, item in enumerate(items):
         progress.update(number, len(items), item.name)
-        cell_HWC, caption = _dataset_cell(item, gone.get(item.name))
+        cell_HWC, caption = _dataset_cell(item, gone.get(item.name), levels)
         note = notes.get(item.name)
         cells.append((cell_HWC, caption if note is None else f"{caption}\n{note}"))
     progress.update(len(items), len(items))
-    return add_scale_below(contact_sheet(cells, columns, CELL_PX))
+    return add_scale_below(contact_sheet(cells, columns, CELL_PX), levels)
 
 
 def cache_sheet(
@@ -141,6 +143,7 @@ def cache_sheet(
         )
     cells: list[tuple[np.ndarray, str]] = []
     rows: list[dict[str, object]] = []
+    levels = WeightLevels()
     for number, entry in enumerate(entries):
         progress.update(number, len(entries), entry.name)
         weights_1Thw = cache.weights(entry)
@@ -148,6 +151,7 @@ def cache_sheet(
         used_Thw = _loss_weights(
             raw_B1Thw, settings if weights_1Thw is not None else None
         )  # without a mask all counts fully
+        levels.add(used_Thw)
         statistics = _statistics(raw_B1Thw, used_Thw)
         rows.append({"name": entry.name, "origin": entry.origin.value, "repeats": entry.repeats, **statistics})
         cells.append((_cache_cell(cache, entry, used_Thw), _cache_caption(entry, statistics)))
@@ -159,7 +163,7 @@ def cache_sheet(
         counts[origin] += number
         sizes[bucket] += number
     buckets = {f"{width}x{height}": sizes[width, height] for width, height in sorted(sizes)}
-    sheet_HWC = add_bars_below(add_scale_below(contact_sheet(cells, columns, CELL_PX)), buckets)
+    sheet_HWC = add_bars_below(add_scale_below(contact_sheet(cells, columns, CELL_PX), levels), buckets)
     return sheet_HWC, {"items": rows, "counts": {"entries": len(cache.entries), **counts}, "buckets": buckets}
 
 
@@ -178,7 +182,7 @@ def _statistics(raw_B1Thw: torch.Tensor, used: np.ndarray) -> dict[str, object]:
     }
 
 
-def _dataset_cell(item: DatasetItem, left_out: str | None) -> tuple[np.ndarray, str]:
+def _dataset_cell(item: DatasetItem, left_out: str | None, levels: WeightLevels) -> tuple[np.ndarray, str]:
     if left_out is not None:
         # Nothing of its mask counts any more.
         bare = replace(item.settings, alpha_mask=False, require_mask=False)
@@ -186,6 +190,9 @@ def _dataset_cell(item: DatasetItem, left_out: str | None) -> tuple[np.ndarray, 
     shown = _clip_ends(item) if item.is_video else [load_item(item)]
     cell_HWC = side_by_side([_draw_weights(loaded) for loaded in shown], len(shown))
     lines = [item.name]
+    for loaded in shown:
+        if loaded.weights_HW is not None:
+            levels.add(loaded.weights_HW)
     covered = [float(loaded.weights_HW.mean()) for loaded in shown if loaded.weights_HW is not None]
     if covered:
         lines.append(f"{shown[0].origin.value}, coverage {' and '.join(f'{share:.0%}' for share in covered)}")

@@ -14,11 +14,12 @@ from ..files import write_text
 from ..mask_weights import MaskLossSettings
 from ..progress import SILENT, Progress
 from ..warning import warn
-from .facts import RunFacts, read_lora
+from .facts import RunFacts, read_lora, weight_legend
 from .page import GENERATOR, Photograph, render
-from .pictures import Thumbnails, TrainedWeights, approximate_names, cached_row, kept_row, left_out_row
+from .pictures import TrainedWeights, approximate_names, cached_row, kept_row, left_out_row
 from .scanned import mask_reads, names_found, read_table, with_read
 from .scores import choice_line, draw_checkpoints, scores_in
+from .thumbnails import Thumbnails
 
 INDEX, IMAGES = "index.html", "images"
 
@@ -58,7 +59,9 @@ def write_report(
     scores = scores_in(loss)
     checkpoints = draw_checkpoints(scores, lora_path, thumbnails)
     page = facts.page(kept, left_out, checkpoints)
-    write_text(index, render(replace(page, mask_reads=read_table(reads), found=names_found(dataset))))
+    legend = weight_legend((thumbnails.tiers if thumbnails.tiers.found else thumbnails.cells).values())
+    rest = {"mask_reads": read_table(reads), "found": names_found(dataset), "weight_legend": legend}
+    write_text(index, render(replace(page, **rest)))
     thumbnails.remove_others()
     lines = facts.lines(index)
     # At most ten lines: what to keep stands before the last one, which is the page.

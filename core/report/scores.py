@@ -15,7 +15,7 @@ from ..train.loss_log import SCORES
 from ..train.metrics import SCORE_METRICS, Metric
 from ..train.scored_lora import run_of
 from .page import Checkpoints, Legend, Photograph
-from .pictures import Thumbnails
+from .thumbnails import Thumbnails
 
 
 def scores_in(loss: Mapping[str, Sequence[Any]] | None) -> list[CheckpointScores]:

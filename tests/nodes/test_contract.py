@@ -9,6 +9,8 @@ import maskloss
 import pytest
 from maskloss.nodes.checks import WIDGETS, declared_inputs, problem_with, required_inputs
 
+# More than that stands in the way of what a node shows below.
+MOST_SHOWN = 8
 TIERS = "face_weight=255 hair_weight=80 body_weight=128 background_weight=0 class_weights=''"
 # Widgets in order with their defaults; a star marks a required one.
 CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -196,6 +198,14 @@ def test_widgets_are_bounded_and_explained(name: str) -> None:
             assert problem_with((kind, options), options["default"]) is None
         if input_name == "seed":
             assert options["control_after_generate"] is False
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_what_is_rare_is_advanced_and_nobody_has_to_set_it(name: str) -> None:
+    widgets = {n: more for n, (kind, more) in declared_inputs(NODES[name]).items() if kind in WIDGETS}
+    rare = {input_name for input_name, more in widgets.items() if more.get("advanced")}
+    assert len(widgets) - len(rare) <= MOST_SHOWN
+    assert not rare & required_inputs(NODES[name])
 
 
 @pytest.mark.parametrize("name", [name for name in NODES if hasattr(NODES[name], "VALIDATE_INPUTS")])

@@ -8,8 +8,11 @@ import pytest
 import torch
 from maskloss.core.errors import PathError, PromptError
 from maskloss.core.host import LocalHost, use_host
+from maskloss.core.host.reports import KEPT_REPORTS
 from maskloss.core.train.lora_file import save_lora
+from maskloss.nodes.dataset import MaskLossLoadDataset
 from maskloss.nodes.report import MaskLossReport
+from PIL import Image
 
 LOSS = {"loss": [2.0, 1.0]}
 
@@ -36,6 +39,25 @@ def test_the_page_lies_under_output_and_its_lines_are_shown(host: LocalHost) -> 
     lines = answer["ui"]["summary"]
     assert lines[0] == "Loss in all: 2.0000 at first, 1.0000 at last (2 steps)."
     assert answer["ui"]["text"] == ["\n".join(lines)]
+    assert answer["ui"]["said"] == lines[:-1]
+    (shown,) = answer["ui"]["report"]
+    assert shown["pictures"] == []
+    assert KEPT_REPORTS.answer(shown["id"], shown["page"]).body == Path(index).read_bytes()
+
+
+def test_its_pictures_are_the_last_ones_of_the_first_photographs(host: LocalHost) -> None:
+    names = [f"{name}.png" for name in "abcdef"]
+    for number, name in enumerate(names):
+        path = host.folders().input / "photos" / name
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGBA", (64, 64), (40 * number, 90, 200, 128)).save(path)
+    dataset = MaskLossLoadDataset().run(directory="photos", alpha_mask=True, resolution_width=64, resolution_height=64)[
+        "result"
+    ][0]
+    (shown,) = MaskLossReport().run(dataset=dataset)["ui"]["report"]
+    assert len(set(shown["pictures"])) == 4
+    for file in shown["pictures"]:
+        assert KEPT_REPORTS.answer(shown["id"], file).body[:3] == b"\xff\xd8\xff"
 
 
 def test_a_lora_is_read_by_the_path_that_training_gives_or_one_under_output(host: LocalHost) -> None:

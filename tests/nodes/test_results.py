@@ -49,12 +49,18 @@ def test_pictures_are_kept_and_listed_with_the_texts(host: LocalHost) -> None:
     assert [int(picture[0, 0, 0]) for picture in shown] == [90, 91]
 
 
+def test_a_node_may_show_other_words_than_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = with_report(("wire", "report"), ["a table"], [PICTURE], said=["3 rows"], table=[{"name": "a"}])
+    assert (answer["ui"]["said"], answer["ui"]["table"]) == (["3 rows"], [{"name": "a"}])
+    assert "a table" in capsys.readouterr().err
+
+
 def test_messages_are_said_but_not_those_that_were_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
     with collect_warnings():
         warn("dark masks")
         capsys.readouterr()
         answer = with_report(("wire", "report"), ["dark masks", "three written"])
-    assert answer == {"ui": {"text": ["report"]}, "result": ("wire", "report")}
+    assert answer == {"ui": {"text": ["report"], "said": ["three written"]}, "result": ("wire", "report")}
     said = capsys.readouterr().err
     assert "three written" in said
     assert "dark masks" not in said

@@ -20,7 +20,7 @@ export class FacePickers {
   attach(node) {
     const { locale, pictureUrl, canvas } = this.#editor;
     const picker = new FacePicker({ locale: locale(), pictureUrl, choose: (index) => choose(node, index) });
-    addPart(node, WIDGET, picker.element, () => picker.height, canvas);
+    addPart(node, WIDGET, picker.element, () => picker.height, canvas, true);
     hidePreview(node);
     const mark = () => picker.mark(valueOf(node, CHOICE));
     alsoOn(widgetOf(node, CHOICE), "callback", mark);

@@ -31,7 +31,7 @@ export class TrainingPanels {
   attach(node) {
     const { locale, pictureUrl, canvas } = this.#editor;
     const panel = new TrainingPanel({ locale: locale(), pictureUrl });
-    addPart(node, WIDGET, panel.element, () => panel.height, canvas);
+    addPart(node, WIDGET, panel.element, () => panel.height, canvas, true);
     hidePreview(node);
     alsoOn(node, "onAdded", () => this.#follow(node, panel));
     alsoOn(node, "onRemoved", () => {

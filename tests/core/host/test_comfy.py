@@ -16,6 +16,7 @@ from maskloss.core.host import ComfyHost, current_host
 from maskloss.core.host.host import ModelKind, own_model_folders
 from maskloss.core.host.live import KEPT_RUNS
 from maskloss.core.host.observer import HostObserver
+from maskloss.core.host.results import KEPT_RESULTS
 from maskloss.core.paths import resolve_read
 from maskloss.core.train.metrics import History, LossPoint
 from maskloss.core.warning import collect_warnings, warn
@@ -38,7 +39,8 @@ class Bar:
 
 @pytest.fixture
 def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What a test may change: `context`, `listen`, `interrupt`, `registered` (model folders); and `sent`, `texts`."""
+    """What a test may change: `context`, `listen`, `interrupt`, `registered` (model folders),
+    `extra` (of the prompt); and `sent`, `texts`."""
     prompt = {"3": {"class_type": "A", "inputs": {"x": 1, "y": ["4", 0]}}, "4": {"class_type": "B", "inputs": {}}}
     given = SimpleNamespace(
         context=SimpleNamespace(prompt_id="p", node_id="3"),
@@ -47,13 +49,14 @@ def comfy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         texts=[],
         sent=[],
         registered={},
+        extra={},
     )
 
     def throw() -> None:
         if given.interrupt:
             raise Interrupted
 
-    queue = SimpleNamespace(currently_running={0: (0, "other", {}, {}, []), 7: (1, "p", prompt, {}, [])})
+    queue = SimpleNamespace(currently_running={0: (0, "other", {}, {}, []), 7: (1, "p", prompt, given.extra, [])})
     instance = SimpleNamespace(
         prompt_queue=queue,
         send_progress_text=lambda *sent: given.texts.append(sent),
@@ -124,6 +127,16 @@ def test_what_the_running_prompt_says(comfy: SimpleNamespace) -> None:
     assert ComfyHost().given_inputs() is None
     assert ComfyHost().running_classes() is None
     assert ComfyHost().running_inputs("A") == ()
+
+
+def test_what_a_node_shows_is_kept_by_the_workflow_that_the_graph_editor_named(comfy: SimpleNamespace) -> None:
+    ComfyHost().keep_result({"said": ["of a prompt without a workflow"]})
+    comfy.extra["extra_pnginfo"] = {"workflow": {"id": "kept in a test"}}
+    ComfyHost().keep_result({"said": ["shown"]})
+    comfy.context = None
+    ComfyHost().keep_result({"said": ["of nobody"]})
+    assert KEPT_RESULTS.of("kept in a test") == {"nodes": {"3": {"said": ["shown"]}}}
+    assert KEPT_RESULTS.of("None") == {"nodes": {}}
 
 
 def test_progress_shows_a_preview_and_a_text_and_stops_at_once(comfy: SimpleNamespace) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from maskloss.core.host.serving import serve_viewer
+from maskloss.core.host.reports import KEPT_REPORTS
+from maskloss.core.host.results import KEPT_RESULTS
+from maskloss.core.host.serving import serve_kept, serve_viewer
 from maskloss.core.viewer.answers import MOST_BYTES
 
 
@@ -36,3 +39,35 @@ def test_every_route_is_served_once_and_answers_without_a_dataset() -> None:
             return seen
 
     assert asyncio.run(ask()) == [(404, "nosniff"), (404, "nosniff"), (404, "nosniff"), (413, ""), (405, "")]
+
+
+def test_what_nodes_showed_and_their_reports_are_served_once(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    from aiohttp import web
+    from aiohttp.test_utils import TestClient, TestServer
+    from yarl import URL
+
+    (tmp_path / "r/images").mkdir(parents=True)
+    (tmp_path / "r/images/a.jpg").write_bytes(b"jpeg")
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    report = KEPT_REPORTS.keep(tmp_path / "r")
+    KEPT_RESULTS.keep("a workflow", "p", "1:2", {"said": ["Änna"]})
+
+    async def ask() -> list[tuple[int, object]]:
+        routes = web.RouteTableDef()
+        for _ in range(2):
+            serve_kept(SimpleNamespace(routes=routes))
+        assert len(routes) == 2
+        app = web.Application()
+        app.add_routes(routes)
+        async with TestClient(TestServer(app)) as client:
+            shown = await client.get("/maskloss/results/a%20workflow")
+            seen: list[tuple[int, object]] = [(shown.status, await shown.json())]
+            for path in ("images/a.jpg", "..%2fsecret.jpg", "images/..%2f..%2fsecret.jpg"):
+                answer = await client.get(URL(f"/maskloss/report/{report}/{path}", encoded=True))
+                seen.append((answer.status, answer.headers["X-Content-Type-Options"]))
+            refused = await client.post(f"/maskloss/report/{report}/images/a.jpg")
+            return [*seen, (refused.status, "")]
+
+    kept = {"nodes": {"1:2": {"said": ["Änna"]}}}
+    assert asyncio.run(ask()) == [(200, kept), (200, "nosniff"), (404, "nosniff"), (404, "nosniff"), (405, "")]

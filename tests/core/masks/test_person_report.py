@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from maskloss.core.masks.person_report import LEFT_OUT, PersonRow, decision_from_json, person_report
+from maskloss.core.masks.person_report import LEFT_OUT, PersonRow, decision_from_json, person_report, person_table
 from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
 
 BOX = (1.0, 2.0, 3.0, 4.0)
@@ -38,6 +38,18 @@ def test_a_row_tells_its_faces_and_a_given_mask_has_none() -> None:
     given = GIVEN.to_json()
     assert (given["decision"], given["faces"], given["area"]) == ("given", [], 0.333333)
     assert given["video"] == {"frames": 7}
+
+
+def test_the_table_of_a_node_has_the_face_that_was_chosen_or_the_best_one() -> None:
+    report = person_report([SURE, GIVEN, GONE])
+    rows = {row["name"]: row for row in person_table(report)}
+    assert [row["name"] for row in person_table(report)] == [item["name"] for item in report["items"]]
+    assert rows["sure"] == {
+        "name": "sure", "state": "written", "area": 0.25, "reason": "why", "faces": 2, "similarity": 0.9
+    }  # fmt: skip
+    assert (rows["gone"]["state"], rows["gone"]["similarity"]) == (LEFT_OUT, 0.2)
+    assert (rows["given"]["faces"], rows["given"]["similarity"]) == (0, None)
+    assert len(person_table(report, most=2)) == 2
 
 
 @pytest.mark.parametrize("row", [SURE, BARELY, GONE])

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { wordsOf as faceWords } from "../../../web/faces/words.js";
+import { wordsOf as resultWords } from "../../../web/results/words.js";
 import { inDigits, inThousands, inTime, wordOf, wordsOf } from "../../../web/training/words.js";
 
 test("numbers are short and never wrong by more than the last digit", () => {
@@ -27,7 +28,7 @@ test("a figure has its own word, or else the server's", () => {
   expect(wordOf(wordsOf("zh"), { name: "weight_norm", words: "weight norm" })).toBe("weight norm");
 });
 
-describe.each([["training", wordsOf], ["faces", faceWords]])("words of %s", (_, of) => {
+describe.each([["training", wordsOf], ["faces", faceWords], ["results", resultWords]])("words of %s", (_, of) => {
   test("zh has every word that en has, in its own words", () => {
     expect(Object.keys(of("zh"))).toEqual(Object.keys(of("en")));
     for (const [name, word] of Object.entries(of("zh"))) expect(String(word), name).not.toBe(String(of("en")[name]));

@@ -1,0 +1,60 @@
+"""Reports that nodes wrote in this process, by an id each: the graph editor opens them from here.
+
+ComfyUI hands out an HTML file of its output folder as a download, since it would run in its own name. These pages run
+no script and have no name: they are sandboxed, and load nothing but their own pictures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+
+from ..viewer.request import FRESH, Answer
+
+ROUTE = "/maskloss/report"
+MOST_REPORTS = 200
+_POLICY = "sandbox allow-popups; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'"
+_TYPES = {".html": "text/html", ".jpg": "image/jpeg", ".png": "image/png", ".svg": "image/svg+xml"}
+
+
+class KeptReports:
+    """Folders of reports; what lies in them and nothing else is given out."""
+
+    def __init__(self, most: int = MOST_REPORTS) -> None:
+        self._most = most
+        self._folders: dict[str, Path] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, directory: Path) -> str:
+        """The id of a report's folder: the same one for the same folder."""
+        known = hashlib.sha256(str(directory.absolute()).encode()).hexdigest()[:20]
+        with self._lock:
+            self._folders.pop(known, None)
+            self._folders[known] = directory.absolute()
+            if len(self._folders) > self._most:
+                del self._folders[next(iter(self._folders))]
+        return known
+
+    def answer(self, report: str, name: str) -> Answer:
+        """A file of a report: 404 for anything that is none, wherever its name leads."""
+        folder = self._folders.get(report)
+        kind = _TYPES.get(Path(name).suffix.lower())
+        if folder is None:
+            return Answer.of({"error": "This report is not known any more; run the workflow again."}, 404)
+        path = _inside(folder, name)
+        if kind is None or path is None:
+            return Answer.of({"error": "The report has no such file; run the workflow again."}, 404)
+        return Answer(200, kind, path.read_bytes(), {"Content-Security-Policy": _POLICY, **FRESH})
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    """The file of that name, where it really lies in the folder; a name may hold what no file system takes."""
+    try:
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+KEPT_REPORTS = KeptReports()
