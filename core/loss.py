@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from .errors import SettingError, unhandled_choice
-from .mask_weights import LossKind, MaskLossSettings, Normalization, resolve_normalization
+from .mask_choices import LossKind, Normalization, resolve_normalization
+from .mask_weights import MaskLossSettings
 
 NEAR_ZERO = 1e-6
 

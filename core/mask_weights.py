@@ -9,66 +9,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 
-from .errors import SettingError
-
-
-class Normalization(str, Enum):
-    """What the weighted error is divided by; see `core.loss.masked_loss`."""
-
-    PER_SAMPLE = "per_sample"
-    BATCH = "batch"
-    NONE = "none"
-
-
-class LossKind(str, Enum):
-    """How a residual becomes an error per element."""
-
-    MSE = "mse"
-    HUBER = "huber"
-
-
-class PriorTeacher(str, Enum):
-    """What prior preservation holds the outside to: the base model, or the average of the adapter so far."""
-
-    BASE = "base"
-    EMA = "ema"
-
-
-class PriorSchedule(str, Enum):
-    """The schedule of `prior_weight` over the run: constant, rising linearly from 0, or falling linearly to 0."""
-
-    CONSTANT = "constant"
-    RISE = "rise"
-    FALL = "fall"
-
-
-class PriorDecay(str, Enum):
-    """The weight of prior preservation below `prior_decay_start`: constant, or falling to 0 at t = 0."""
-
-    CONSTANT = "constant"
-    LINEAR = "linear"
-    COSINE = "cosine"
-
-
-_Choice = TypeVar("_Choice", Normalization, LossKind, PriorTeacher, PriorSchedule, PriorDecay)
-
-
-def resolve_normalization(value: Normalization | str) -> Normalization:
-    """The normalisation that `value` names. SettingError for another."""
-    return _parse_choice(Normalization, "normalization", value)
-
-
-def _parse_choice(choices: type[_Choice], name: str, value: _Choice | str) -> _Choice:
-    try:
-        return choices(value)
-    except ValueError:
-        options = ", ".join(choice.value for choice in choices)
-        raise SettingError(f"{name} must be one of {options}; found {value!r}") from None
+from .dataset.trigger import trigger_pairs
+from .errors import SettingError, unhandled_choice
+from .mask_choices import DopRegion as DopRegion
+from .mask_choices import LossKind as LossKind
+from .mask_choices import Normalization as Normalization
+from .mask_choices import PriorDecay as PriorDecay
+from .mask_choices import PriorSchedule as PriorSchedule
+from .mask_choices import PriorTeacher as PriorTeacher
+from .mask_choices import parse_choice, resolve_normalization
 
 
 @dataclass(frozen=True)
@@ -94,6 +47,10 @@ class MaskLossSettings:
     prior_decay    how its weight falls in t, from t = prior_decay_start (0 to 1, not 0) to 0 at t = 0.
     prior_warmup_steps  of a linear rise of prior_weight from 0 in the first step; 0 = off.
     prior_exclusive  with prior_threshold: where prior preservation acts, the loss itself has no weight.
+    dop_weight     weight of differential output preservation: given a caption with the class noun in the trigger's
+                   place, the model with the adapter is held to the base model. 0 = off.     ≥ 0
+    dop_region     where: everywhere, outside (what prior preservation takes for it), or inside (the rest).
+    trigger, class_noun  the word that is learnt, and what it is; with commas where there are several.
     """
 
     gamma: float = 1.0
@@ -116,14 +73,19 @@ class MaskLossSettings:
     prior_decay_start: float = 0.3
     prior_warmup_steps: int = 0
     prior_exclusive: bool = False
+    dop_weight: float = 0.0
+    dop_region: DopRegion = DopRegion.EVERYWHERE
+    trigger: str = ""
+    class_noun: str = ""
 
     def __post_init__(self) -> None:
         # By value too: a plain "batch" or "huber" would otherwise act as another choice without a word.
         object.__setattr__(self, "normalization", resolve_normalization(self.normalization))
-        object.__setattr__(self, "loss", _parse_choice(LossKind, "loss", self.loss))
-        object.__setattr__(self, "prior_teacher", _parse_choice(PriorTeacher, "prior_teacher", self.prior_teacher))
-        object.__setattr__(self, "prior_schedule", _parse_choice(PriorSchedule, "prior_schedule", self.prior_schedule))
-        object.__setattr__(self, "prior_decay", _parse_choice(PriorDecay, "prior_decay", self.prior_decay))
+        object.__setattr__(self, "loss", parse_choice(LossKind, "loss", self.loss))
+        object.__setattr__(self, "prior_teacher", parse_choice(PriorTeacher, "prior_teacher", self.prior_teacher))
+        object.__setattr__(self, "prior_schedule", parse_choice(PriorSchedule, "prior_schedule", self.prior_schedule))
+        object.__setattr__(self, "prior_decay", parse_choice(PriorDecay, "prior_decay", self.prior_decay))
+        object.__setattr__(self, "dop_region", parse_choice(DopRegion, "dop_region", self.dop_region))
         # `not (a < b)` instead of `a >= b`, so that NaN is refused too.
         if not 0 < self.gamma < math.inf:
             raise SettingError(f"mask_gamma must be > 0; found {self.gamma}")
@@ -149,8 +111,22 @@ class MaskLossSettings:
             raise SettingError(f"prior_decay_start must be in range (0, 1]; found {self.prior_decay_start}")
         if self.prior_warmup_steps < 0:
             raise SettingError(f"prior_warmup_steps must be 0 (off) or positive; found {self.prior_warmup_steps}")
+        if not 0 <= self.dop_weight < math.inf:
+            raise SettingError(f"dop_weight must be 0 (off) or positive; found {self.dop_weight}")
+        if self.dop_weight > 0 and not (self.trigger.strip() and self.class_noun.strip()):
+            raise SettingError(
+                f"dop_weight is {self.dop_weight:g}, with trigger {self.trigger!r} and class_noun {self.class_noun!r}; "
+                "it needs the word that is learnt, such as ohwx, and what that is, such as woman"
+            )
+        if self.dop_weight > 0:
+            trigger_pairs(self.trigger, self.class_noun)
         if self.probability == 0:
             raise SettingError("probability 0 would never use the mask; leave mask_loss unconnected for plain training")
+
+    @property
+    def triggers(self) -> tuple[tuple[str, str], ...]:
+        """Triggers with their class nouns; none without differential output preservation."""
+        return trigger_pairs(self.trigger, self.class_noun) if self.dop_weight > 0 else ()
 
     def settings_without_effect(self) -> tuple[str, ...]:
         """One sentence for every setting that was changed and cannot act beside the others."""
@@ -158,8 +134,15 @@ class MaskLossSettings:
         idle: list[str] = []
         if self.huber_delta != defaults.huber_delta and self.loss is not LossKind.HUBER:
             idle.append(f"huber_delta={self.huber_delta} has no effect while loss is {self.loss.value}")
+        if self.dop_weight == 0:
+            for name in ("dop_region", "trigger", "class_noun"):
+                if getattr(self, name) != getattr(defaults, name):
+                    idle.append(f"{name}={_plain_value(getattr(self, name))} has no effect while dop_weight is 0")
         if self.prior_weight == 0:
+            by_region = self.dop_weight > 0 and self.dop_region is not DopRegion.EVERYWHERE
             for name in _OF_THE_PRIOR:
+                if by_region and name == "prior_threshold":
+                    continue
                 if getattr(self, name) != getattr(defaults, name):
                     idle.append(f"{name}={_plain_value(getattr(self, name))} has no effect while prior_weight is 0")
             return tuple(idle)
@@ -230,6 +213,17 @@ def prior_region(
     if settings.prior_threshold > 0:
         return (_apply_invert(_check_weights(untransformed_B1Thw), settings) < settings.prior_threshold).float()
     return 1.0 - transformed_B1Thw
+
+
+def dop_region(outside_B1Thw: torch.Tensor, settings: MaskLossSettings) -> torch.Tensor:
+    """(B,1,T,h,w) weights of differential output preservation, where `outside` is the region of prior preservation."""
+    if settings.dop_region is DopRegion.EVERYWHERE:
+        return torch.ones_like(outside_B1Thw)
+    if settings.dop_region is DopRegion.INSIDE:
+        return 1.0 - outside_B1Thw
+    if settings.dop_region is DopRegion.OUTSIDE:
+        return outside_B1Thw
+    raise unhandled_choice(settings.dop_region)
 
 
 def _check_weights(weights_B1Thw: torch.Tensor) -> torch.Tensor:

@@ -116,11 +116,15 @@ class MaskLossCacheText(Node):
             "required": {
                 "cache": SOCKET(CACHE, "From Cache Latents."),
                 "clip": SOCKET(ANY_CLIP, "The model's text encoder."),
-            }
+            },
+            "optional": {
+                "mask_loss": SOCKET(LOSS_SETTINGS, "Where dop_weight is set: captions with the class noun too."),
+            },
         }
 
-    def run(self, cache: LatentCache, clip: Any) -> dict[str, Any]:
-        cache, report = cache_text(cache, text_encoder(clip), current_host().progress())
+    def run(self, cache: LatentCache, clip: Any, mask_loss: MaskLossSettings | None = None) -> dict[str, Any]:
+        triggers = mask_loss.triggers if mask_loss else ()
+        cache, report = cache_text(cache, text_encoder(clip), current_host().progress(), triggers)
         CACHES.note(cache.directory)
         return with_report((cache, as_json(report)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core import mask_weights
-from ..core.mask_weights import LossKind, Normalization, PriorDecay, PriorSchedule, PriorTeacher
+from ..core.mask_weights import DopRegion, LossKind, Normalization, PriorDecay, PriorSchedule, PriorTeacher
 from ..core.train.config import Algorithm, LoraConfig, OptimizerConfig, Schedule
 from ..core.train.optimizers import OptimizerName, parse_optimizer_args
 from .checks import verdict
@@ -57,6 +57,10 @@ class MaskLossSettings(Node):
                 "prior_decay_start": RARE(FLOAT(0.3, 0.01, 1, 0.01, "The t below which prior_decay lets it fall.")),
                 "prior_warmup_steps": RARE(INT(0, 0, 1_000_000, "Steps in which prior_weight rises from 0; 0 = off.")),
                 "prior_exclusive": RARE(BOOLEAN(False, "With prior_threshold: what is held outside is not learnt.")),
+                "dop_weight": RARE(FLOAT(0.0, 0, 100, 0.05, "Holds the trigger's class to the base model; 0 = off.")),
+                "dop_region": RARE(COMBO(DopRegion, "Where dop_weight acts.")),
+                "trigger": RARE(STRING("", "For dop_weight: the word that is learnt, such as ohwx.")),
+                "class_noun": RARE(STRING("", "For dop_weight: what the trigger is, such as woman.")),
             }
         }
 
@@ -93,6 +97,10 @@ class MaskLossSettings(Node):
         prior_decay_start: float = 0.3,
         prior_warmup_steps: int = 0,
         prior_exclusive: bool = False,
+        dop_weight: float = 0.0,
+        dop_region: str = "everywhere",
+        trigger: str = "",
+        class_noun: str = "",
     ) -> tuple[mask_weights.MaskLossSettings]:
         return (
             mask_weights.MaskLossSettings(
@@ -116,6 +124,10 @@ class MaskLossSettings(Node):
                 prior_decay_start=prior_decay_start,
                 prior_warmup_steps=prior_warmup_steps,
                 prior_exclusive=prior_exclusive,
+                dop_weight=dop_weight,
+                dop_region=DopRegion(dop_region),
+                trigger=trigger,
+                class_noun=class_noun,
             ),
         )
 

@@ -33,6 +33,7 @@ CLIP_FRAMES = "maskloss_clip_frames"
 CROP = "maskloss_crop"
 VERSION = "maskloss_version"
 TEXT_ENCODER = "maskloss_text_encoder"
+CLASS_OF = "maskloss_class_caption_of"
 ORIGIN = "maskloss_origin"
 COVERAGE = "maskloss_coverage"
 # The whole name, where that of the file is shortened.

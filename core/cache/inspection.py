@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,15 @@ from ..dataset.items import MaskOrigin
 from ..errors import CacheError, PathError
 from ..files import sweep
 from .entries import CacheEntry, StaleEntry
-from .entry_file import LATENT_FINGERPRINT, MASK_FINGERPRINT, TEXT_ENCODER, VERSION, read_header, read_metadata
+from .entry_file import (
+    CLASS_OF,
+    LATENT_FINGERPRINT,
+    MASK_FINGERPRINT,
+    TEXT_ENCODER,
+    VERSION,
+    read_header,
+    read_metadata,
+)
 from .index import INDEX_FILE, orphan_files, read_index
 from .store import LatentCache, open_cache, text_file_name
 
@@ -148,4 +157,15 @@ def _find_unused_text(cache: LatentCache) -> tuple[str, ...]:
         used = {text_file_name(cache.text_encoder, caption) for caption in captions}
     files = sorted((cache.directory / "text").glob("*.safetensors"))
     names = (path.relative_to(cache.directory).as_posix() for path in files if not path.name.startswith("."))
-    return tuple(name for name in names if name not in used)
+    return tuple(name for name in names if name not in used and not _is_of_class(cache, cache.directory / name))
+
+
+def _is_of_class(cache: LatentCache, path: Path) -> bool:
+    """Whether a text is a caption of the cache with a class noun in its trigger's place."""
+    try:
+        metadata = read_metadata(path)
+        captions = json.loads(metadata.get(CLASS_OF, "[]"))
+    except (CacheError, ValueError):
+        return False
+    known = {entry.caption for entry in cache.entries}
+    return metadata.get(TEXT_ENCODER) == cache.text_encoder and not known.isdisjoint(captions)

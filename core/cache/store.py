@@ -129,12 +129,15 @@ class LatentCache:
     def missing_captions(self) -> tuple[str, ...]:
         """Captions, the empty one among them, whose embeddings are not on disk; all of them before CacheText ran."""
         captions = dict.fromkeys(("", *(entry.caption for entry in self.entries)))
-        encoder = self.text_encoder
-        if encoder is None:
-            return tuple(captions)
+        return tuple(text for text in captions if not self.has_text(text))
+
+    def has_text(self, caption: str) -> bool:
+        """Whether the embeddings of a caption are on disk."""
+        if self.text_encoder is None:
+            return False
         if self.reference_text_files:
-            return tuple(text for text in captions if text not in self.reference_text_files)
-        return tuple(text for text in captions if not (self.directory / text_file_name(encoder, text)).exists())
+            return caption in self.reference_text_files
+        return (self.directory / text_file_name(self.text_encoder, caption)).exists()
 
     def origin_counts(self) -> dict[MaskOrigin, int]:
         """How many entries have their weights from where; regularisation images, which need none, are not counted."""

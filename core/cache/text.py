@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from ..dataset.trigger import class_caption
 from ..errors import CacheError
 from ..files import lock_directory, write_json
 from ..progress import SILENT, Progress
 from ..tensor_files import write_tensors
+from ..warning import warn
 from .encoders import TextEncoder
-from .entry_file import TEXT_ENCODER, is_finite, owned_copy, read_metadata
+from .entries import CacheEntry
+from .entry_file import CLASS_OF, TEXT_ENCODER, is_finite, owned_copy, read_metadata
 from .index import read_index, write_index
 from .reference_files import TEXT_MARK
 from .store import LatentCache, text_file_name
 
 
 def cache_text(
-    cache: LatentCache, encoder: TextEncoder, progress: Progress = SILENT
+    cache: LatentCache, encoder: TextEncoder, progress: Progress = SILENT, triggers: Sequence[tuple[str, str]] = ()
 ) -> tuple[LatentCache, dict[str, object]]:
-    """Encode what is not there yet: each distinct caption, and always the empty one.
+    """Encode what is not there yet: each distinct caption, and always the empty one; and each with class nouns in the
+    place of `triggers` (pairs of them), which differential output preservation trains on.
 
     Of a shard only that shard's captions are encoded; the last shard to finish makes the text known to the cache.
 
@@ -34,6 +39,10 @@ def cache_text(
     used_by: dict[str, list[str]] = {"": []}
     for entry in cache.entries:
         used_by.setdefault(entry.caption, []).append(entry.name)
+    class_of = _class_captions(cache.entries, triggers)
+    for entry in cache.entries:
+        if (text := class_caption(entry.caption, triggers)) is not None and entry.name not in used_by.get(text, []):
+            used_by.setdefault(text, []).append(entry.name)
     states: dict[str, str] = {}
     for number, caption in enumerate(used_by):
         progress.update(number, len(used_by), caption)
@@ -41,16 +50,29 @@ def cache_text(
         if _is_whole(path):
             states[caption] = "unchanged"
         else:
-            _write_embeddings(path, encoder.encode(caption), caption, encoder.identity)
+            _write_embeddings(path, encoder.encode(caption), caption, encoder.identity, class_of.get(caption, ()))
             states[caption] = "encoded"
     progress.update(len(used_by), len(used_by))
-    _record_encoder(cache, encoder.identity)
+    _record_encoder(cache, encoder.identity, triggers)
+    if triggers and not class_of:
+        warn(f"No caption has the trigger {' or '.join(word for word, _ in triggers)}, so none has a class caption.")
     bare = {entry.item_name for entry in cache.entries if not entry.caption}
     counts = {state: list(states.values()).count(state) for state in ("encoded", "unchanged")}
+    of_class = {"class_captions": len(class_of)} if triggers else {}
     return replace(cache, text_encoder=encoder.identity, reference_text_files={}), {
         "items": [{"caption": text, "state": states[text], "used_by": names} for text, names in used_by.items()],
-        "counts": {"captions": len(used_by), "without_caption": len(bare), **counts},
+        "counts": {"captions": len(used_by), "without_caption": len(bare), **of_class, **counts},
     }
+
+
+def _class_captions(entries: Sequence[CacheEntry], triggers: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Captions with class nouns in the place of triggers, and the captions that they are made from."""
+    found: dict[str, list[str]] = {}
+    for caption in dict.fromkeys(entry.caption for entry in entries):
+        text = class_caption(caption, triggers)
+        if text is not None:
+            found.setdefault(text, []).append(caption)
+    return found
 
 
 def _check_is_current(cache: LatentCache) -> None:
@@ -65,7 +87,7 @@ def _check_is_current(cache: LatentCache) -> None:
         )
 
 
-def _record_encoder(cache: LatentCache, identity: str) -> None:
+def _record_encoder(cache: LatentCache, identity: str, triggers: Sequence[tuple[str, str]]) -> None:
     if cache.reference is not None:
         # An index of ours would hide what the other trainer caches there later.
         write_json(cache.directory / TEXT_MARK, {"text_encoder": identity})
@@ -74,7 +96,8 @@ def _record_encoder(cache: LatentCache, identity: str) -> None:
         index = read_index(cache.directory)
         if cache.is_shard:
             whole = replace(cache, entries=index.entries, text_encoder=identity)
-            if not index.complete or whole.missing_captions():
+            class_captions = _class_captions(index.entries, triggers)
+            if not index.complete or whole.missing_captions() or not all(map(whole.has_text, class_captions)):
                 return  # another shard is to come, and will find everything there
         if index.text_encoder != identity:
             write_index(cache.directory, replace(index, text_encoder=identity))
@@ -91,7 +114,9 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def _write_embeddings(path: Path, tensors: Mapping[str, torch.Tensor], caption: str, encoder: str) -> None:
+def _write_embeddings(
+    path: Path, tensors: Mapping[str, torch.Tensor], caption: str, encoder: str, class_of: Sequence[str]
+) -> None:
     for key, tensor in tensors.items():
         if not is_finite(tensor):
             raise CacheError(
@@ -99,4 +124,6 @@ def _write_embeddings(path: Path, tensors: Mapping[str, torch.Tensor], caption: 
                 "float32."
             )
     stored = {key: owned_copy(tensor) for key, tensor in tensors.items()}
-    write_tensors(path, stored, {"maskloss_caption": caption, TEXT_ENCODER: encoder})
+    metadata = {"maskloss_caption": caption, TEXT_ENCODER: encoder}
+    # A cache that is looked through knows by it that the text is still of use.
+    write_tensors(path, stored, metadata | ({CLASS_OF: json.dumps(class_of)} if class_of else {}))

@@ -6,6 +6,9 @@ A class noun is what the model already knows of its kind, such as "woman". Words
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from ..errors import SettingError
 
 
 def insert_trigger(caption: str, trigger: str, class_noun: str = "") -> str:
@@ -33,6 +36,31 @@ def replace_trigger(caption: str, trigger: str, class_noun: str) -> str:
         both = re.compile(rf"{_whole(trigger).pattern}\s+(?={_whole(class_noun).pattern})", re.IGNORECASE)
         caption = both.sub("", caption)
     return _whole(trigger).sub(class_noun.replace("\\", r"\\"), caption).strip()
+
+
+def trigger_pairs(trigger: str, class_noun: str) -> tuple[tuple[str, str], ...]:
+    """Triggers with their class nouns, of lists with commas: one noun for each trigger, or one for all of them.
+
+    SettingError where their numbers differ, or a noun is missing.
+    """
+    triggers, nouns = ([part.strip() for part in text.split(",") if part.strip()] for text in (trigger, class_noun))
+    if triggers and len(nouns) == 1:
+        nouns = nouns * len(triggers)
+    if len(triggers) != len(nouns):
+        raise SettingError(
+            f"trigger names {len(triggers)} words ({trigger!r}) and class_noun {len(nouns)} ({class_noun!r}); give "
+            "each trigger its class noun, in the same order, with commas between them, or one noun for all"
+        )
+    return tuple(zip(triggers, nouns, strict=True))
+
+
+def class_caption(caption: str, pairs: Sequence[tuple[str, str]]) -> str | None:
+    """The caption with class nouns in place of all its triggers, as `replace_trigger`; None where it has none."""
+    if not any(has_word(caption, trigger) for trigger, _ in pairs):
+        return None
+    for trigger, class_noun in pairs:
+        caption = replace_trigger(caption, trigger, class_noun)
+    return caption
 
 
 def has_word(caption: str, word: str) -> bool:

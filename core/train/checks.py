@@ -19,6 +19,7 @@ from .config import TrainConfig
 from .denoiser import Denoiser, Family
 from .metrics import LossPoint
 from .order import learnt_entries, regularisation_notes, stream_seed
+from .output_preservation import preservation_notes
 from .recipe import TrainingRecipe
 from .routed_window import routing_note
 from .window import timesteps
@@ -89,7 +90,8 @@ def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> 
     _check_something_counts(entries, settings)
     _warn_of_masks(entries, settings)
     routing = routing_note(recipe.cache, split.training, settings, config, denoiser)
-    return [banner(entries, settings), *_prior_note(denoiser, settings, config), *routing, *kept]
+    held = preservation_notes(recipe.cache, split.training, settings)
+    return [banner(entries, settings), *_prior_note(denoiser, settings, config), *held, *routing, *kept]
 
 
 def _prior_note(denoiser: Denoiser, settings: MaskLossSettings, config: TrainConfig) -> list[str]:
@@ -124,6 +126,8 @@ def banner(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> str:
         f"  prior_min_t: {settings.prior_min_t:g}  prior_decay: {settings.prior_decay.value}"
         f" (start {settings.prior_decay_start:g})  prior_warmup_steps: {settings.prior_warmup_steps}"
         f"  prior_exclusive: {settings.prior_exclusive}",
+        f"  dop_weight: {settings.dop_weight:g}  dop_region: {settings.dop_region.value}"
+        f"  trigger: {settings.trigger!r}  class_noun: {settings.class_noun!r}",
         "-" * 60,
         f"  Mask sources: alpha={alpha}, file={file}, none={none}",
         f"  coverage: {coverage(entries):.1%} (mean weight of all items)",

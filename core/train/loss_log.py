@@ -15,7 +15,7 @@ from .metrics import STEP_METRICS, History, LossPoint, values_of
 
 LossMap = dict[str, list[Any]]
 # Runs without these are written as they were before there were any.
-_ADDED_LATER = frozenset({"tokens", "regularisation"})
+_ADDED_LATER = frozenset({"tokens", "regularisation", "dop"})
 
 VALIDATION = "validation"
 """The key of an evaluation, in a line of the log and in a LOSS_MAP."""
@@ -28,7 +28,8 @@ def loss_map(history: History) -> LossMap:
     """One finite float per optimizer step under each name, and `validation` as [[step, value], …].
 
     None under `inside` and `outside` is a step whose region was empty. `prior` is there where prior preservation acted
-    at all, `regularisation` where regularisation images came, with None for the steps without. `scores` (dicts as
+    at all, `dop` where differential output preservation did, `regularisation` where regularisation images came, with
+    None for the steps without. `scores` (dicts as
     `CheckpointScores.to_json` gives them) is there where sample pictures were scored.
     """
     curves = {metric: values_of(metric, history.points) for metric in STEP_METRICS}

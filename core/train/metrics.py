@@ -69,7 +69,9 @@ class LossPoint:
     `near_zero` names samples whose mask was too empty to say anything. `prior` is the mean drift from the teacher
     before its weight; None where prior preservation did not act. `tokens` is the fraction of the pictures' tokens that
     ran through the middle blocks; None without token routing. `regularisation` is the mean error of regularisation
-    images, weighted by their masks, which count in `loss` and in none of the others; None where none came.
+    images, weighted by their masks, which count in `loss` and in none of the others; None where none came. `dop` is the
+    mean drift of the class from the base model before its weight; None where differential output preservation did not
+    act.
     """
 
     step: int
@@ -83,6 +85,7 @@ class LossPoint:
     prior: float | None = None
     tokens: float | None = None
     regularisation: float | None = None
+    dop: float | None = None
 
 
 _LOSS_UNIT = "mean weighted error"
@@ -99,6 +102,10 @@ PRIOR = Metric(
 )  # fmt: skip
 REGULARISATION = Metric(
     "regularisation", "regularisation", _LOSS_UNIT, Drawn.STRIP, ("#b91c1c", "#f87171"), "of regularisation images",
+    averaged=True, optional=True, told=True,
+)  # fmt: skip
+DOP = Metric(
+    "dop", "drift (class)", _LOSS_UNIT, Drawn.STRIP, ("#6d28d9", "#c4b5fd"), "drift of the class held back",
     averaged=True, optional=True, told=True,
 )  # fmt: skip
 
@@ -121,6 +128,7 @@ STEP_METRICS = (
         optional=True,
     ),
     REGULARISATION,
+    DOP,
 )
 """Of every optimizer step, fields of `LossPoint`, in the order of a LOSS_MAP."""
 

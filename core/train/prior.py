@@ -44,10 +44,19 @@ class Teacher:
         To be entered before the student's forward pass and not after it: the average is swapped in for the
         parameters, which the backward pass needs as they were.
         """
+        return self._without_gradients(
+            self._adapters.swapped_in(self.values) if self._average else self._adapters.disable()
+        )
+
+    def base_context(self) -> AbstractContextManager[object]:
+        """Inside, a forward pass of the model is the base model's, whoever the teacher is."""
+        return self._without_gradients(self._adapters.disable())
+
+    def _without_gradients(self, model: AbstractContextManager[object]) -> AbstractContextManager[object]:
         self._adapters.set_dropout_seeds(())
         stack = ExitStack()
         stack.enter_context(torch.no_grad())
-        stack.enter_context(self._adapters.swapped_in(self.values) if self._average else self._adapters.disable())
+        stack.enter_context(model)
         return stack
 
 

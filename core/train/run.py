@@ -32,7 +32,17 @@ _ADDED_LATER = frozenset(
         "train.background_tokens",
         *(
             f"mask_loss.{name}"
-            for name in ("prior_min_t", "prior_decay", "prior_decay_start", "prior_warmup_steps", "prior_exclusive")
+            for name in (
+                "prior_min_t",
+                "prior_decay",
+                "prior_decay_start",
+                "prior_warmup_steps",
+                "prior_exclusive",
+                "dop_weight",
+                "dop_region",
+                "trigger",
+                "class_noun",
+            )
         ),
     }
 )

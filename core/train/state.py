@@ -128,6 +128,7 @@ class TrainState:
         prior: float | None = None,
         tokens: float | None = None,
         regularisation: float | None = None,
+        dop: float | None = None,
     ) -> LossPoint:
         """One optimizer step and its moving average; returns the step's point, which is taken into the history."""
         rate = learning_rate_at(self.step, self._steps, self._config)
@@ -140,7 +141,7 @@ class TrainState:
             self._average.update(self._parameters, self.step)
         self.teacher.follow(self.step)
         self.step += 1
-        more = (near_zero, prior, tokens, regularisation)
+        more = (near_zero, prior, tokens, regularisation, dop)
         point = LossPoint(self.step, loss, inside, outside, coverage, rate, grad_norm, *more)
         self.history.points.append(point)
         self.whole = True

@@ -63,13 +63,14 @@ class RegionSums:
 @dataclass(frozen=True, eq=False)
 class MicroResult:
     """A micro-batch's part of the accumulation window's loss, normalised, with a graph; its sums by region; the names
-    of the samples whose error is not finite; and its part of the prior loss, before `prior_weight`, where there is
-    one."""
+    of the samples whose error is not finite; and its part of the prior loss, before `prior_weight`, and of that of
+    differential output preservation, before `dop_weight`, where there is one."""
 
     loss: torch.Tensor
     sums: RegionSums
     non_finite: tuple[str, ...]
     prior: float | None = None
+    dop: float | None = None
 
 
 def resolve_dtype(dtype: TrainingDtype, device: torch.device) -> torch.dtype:
@@ -114,11 +115,15 @@ def micro_batch_loss(
     teacher_residual = prior = None
     if taught:
         text = [micro.text[index] for index in taught]
-        with model.teacher.forward_context(), autocast_context(denoiser, model.dtype), _routed(micro, denoiser, taught):
+        with (
+            model.teacher.forward_context(),
+            autocast_context(denoiser, model.dtype),
+            routed_pass(micro, denoiser, taught),
+        ):
             teacher_residual = denoiser.predict(clean[taught], noise[taught], t[taught], text, False)
     model.adapters.set_dropout_seeds(micro.dropout_seeds)
     needed = needed_cells(micro, bool(taught), model.tells_outside)
-    routed = _routed(micro, denoiser, range(len(clean)))
+    routed = routed_pass(micro, denoiser, range(len(clean)))
     with autocast_context(denoiser, model.dtype), routed, count_only(denoiser, needed):
         residual = denoiser.predict(clean, noise, t, micro.text, model.checkpoint)
     error = elementwise_error(residual, rules)
@@ -147,7 +152,7 @@ def micro_batch_loss(
     return MicroResult(loss, sums, non_finite, drifted)
 
 
-def _routed(micro: MicroBatch, denoiser: Denoiser, samples: Sequence[int]) -> AbstractContextManager[object]:
+def routed_pass(micro: MicroBatch, denoiser: Denoiser, samples: Sequence[int]) -> AbstractContextManager[object]:
     """A forward pass with these samples of the micro-batch, the student's or the teacher's: with equal tokens, so that
     their difference is not that of the routing."""
     if micro.kept is None:

@@ -15,7 +15,7 @@ import torch
 
 from ..mask_weights import MaskLossSettings
 from .denoiser import Denoiser, Needed, TokenSaving
-from .window import MicroBatch
+from .window import ClassSamples, MicroBatch
 
 _OUTSIDE_EVERY = 10
 
@@ -33,6 +33,13 @@ def needed_cells(micro: MicroBatch, prior_acts: bool, others: bool) -> Needed:
         return Needed(micro.kept.factor_B1Thw, others=False)
     cells = (micro.weights_B1Thw != 0) | (micro.mask_B1Thw != 0)
     return Needed(cells | (micro.prior_B1Thw != 0) if prior_acts else cells, others)
+
+
+def cells_of_class(micro: MicroBatch, of_class: ClassSamples) -> Needed:
+    """What counts in the passes of differential output preservation: its region, or with token routing kept tokens."""
+    if micro.kept is not None:
+        return Needed(micro.kept.factor_B1Thw[list(of_class.rows)], others=False)
+    return Needed(of_class.region_K1Thw != 0, others=False)
 
 
 def count_only(denoiser: Denoiser, needed: Needed) -> AbstractContextManager[object]:

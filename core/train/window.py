@@ -17,9 +17,10 @@ import torch
 
 from ..cache.entries import CacheEntry
 from ..cache.store import LatentCache
+from ..dataset.trigger import class_caption
 from ..errors import TrainingError, unhandled_choice
 from ..loss import is_near_zero, loss_normaliser
-from ..mask_weights import MaskLossSettings, Normalization, area_scale, prior_region, transform_weights
+from ..mask_weights import MaskLossSettings, Normalization, area_scale, dop_region, prior_region, transform_weights
 from .config import TimestepSampling, TrainConfig
 from .denoiser import Denoiser, Family
 from .order import Occurrence, stream_seed
@@ -29,13 +30,24 @@ from .token_routing import KeptTokens
 
 
 @dataclass(frozen=True, eq=False)
+class ClassSamples:
+    """What differential output preservation acts on: samples of a micro-batch by their row (K of them), their captions
+    with the class noun in the trigger's place, and where it acts."""
+
+    rows: tuple[int, ...]
+    text: tuple[Mapping[str, torch.Tensor], ...]
+    region_K1Thw: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class MicroBatch:
     """Samples of one latent shape, which run in one forward pass.
 
     `raw` are the unnormalised latents, `text` each sample's caption or the empty one, and what an image-to-video model
     is given. `mask` is the cached mask (after invert), `weights` what the loss uses, `prior` the
     region held to the base model (all zero when prior preservation is off), `scale_B` a factor of each sample's loss,
-    `prior_scale_B` one of its prior loss, `kept` the tokens that run through the middle blocks; None: all.
+    `prior_scale_B` one of its prior loss, `kept` the tokens that run through the middle blocks; None: all. `of_class`
+    are those that are held to the base model as their class; None: there are none.
     """
 
     entries: tuple[CacheEntry, ...]
@@ -50,6 +62,7 @@ class MicroBatch:
     scale_B: torch.Tensor
     prior_scale_B: torch.Tensor
     kept: KeptTokens | None = None
+    of_class: ClassSamples | None = None
 
     @property
     def regularisation_B(self) -> torch.Tensor:
@@ -59,11 +72,11 @@ class MicroBatch:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """An accumulation window: everything between two optimizer steps. The loss is divided by `normaliser`, prior
-    preservation by `prior_normaliser`, both summed over its micro-batches. `near_zero` names samples whose weights are
-    too small to say anything; `coverage` is that of what is learnt, where regularisation images are not alone. `tokens`
-    is the share of picture tokens in the middle blocks, None without routing; `covered` names samples of which none can
-    be skipped."""
+    """An accumulation window: everything between two optimizer steps. The loss is divided by `normaliser`, prior and
+    output preservation by `prior_normaliser`, both summed over its micro-batches. `near_zero` names samples whose
+    weights are too small to say anything; `coverage` is that of what is learnt, where regularisation images are not
+    alone. `tokens` is the share of picture tokens in the middle blocks, None without routing; `covered` names samples
+    of which none can be skipped."""
 
     micro_batches: tuple[MicroBatch, ...]
     normaliser: torch.Tensor
@@ -142,12 +155,34 @@ def plan_micro_batch(
     latents = torch.stack([cache.latent(entry) for entry in chosen])
     dropped = (uniform_B3[:, 2] < config.caption_dropout).tolist()
     text = tuple(
-        load_conditioning(cache, entry, denoiser, without) for entry, without in zip(chosen, dropped, strict=True)
+        load_conditioning(cache, entry, denoiser, "" if without else None)
+        for entry, without in zip(chosen, dropped, strict=True)
     )
     return MicroBatch(
         chosen, latents, text, noise, t_B, seeds,
         weighed.mask_B1Thw, weighed.weights_B1Thw, weighed.prior_B1Thw, weighed.scale_B, weighed.prior_scale_B,
+        of_class=_of_class(cache, chosen, weighed.dop_B1Thw, settings, denoiser),
     )  # fmt: skip
+
+
+def _of_class(
+    cache: LatentCache,
+    entries: Sequence[CacheEntry],
+    region_B1Thw: torch.Tensor,
+    settings: MaskLossSettings | None,
+    denoiser: Denoiser,
+) -> ClassSamples | None:
+    """The samples whose captions have a trigger and that it acts on anywhere; whether a caption is dropped in a step
+    makes no difference."""
+    pairs = settings.triggers if settings else ()
+    captions = [class_caption(entry.caption, pairs) for entry in entries]
+    acts = region_B1Thw.flatten(1).any(dim=1).tolist()
+    found = [(row, caption) for row, caption in enumerate(captions) if caption is not None and acts[row]]
+    if not found:
+        return None
+    rows = tuple(row for row, _ in found)
+    text = tuple(load_conditioning(cache, entries[row], denoiser, caption) for row, caption in found)
+    return ClassSamples(rows, text, region_B1Thw[list(rows)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +194,7 @@ class SampleWeights:
     prior_B1Thw: torch.Tensor
     scale_B: torch.Tensor
     prior_scale_B: torch.Tensor
+    dop_B1Thw: torch.Tensor
 
 
 def weigh_samples(
@@ -177,30 +213,36 @@ def weigh_samples(
     """
     ones = torch.ones_like(cached_B1Thw)
     prior_scale = torch.ones(len(cached_B1Thw))
+    prior = preserved = torch.zeros_like(cached_B1Thw)
     if settings is None:
-        mask, weights, prior, scale = cached_B1Thw, ones, torch.zeros_like(cached_B1Thw), torch.ones(len(cached_B1Thw))
+        mask, weights, scale = cached_B1Thw, ones, torch.ones(len(cached_B1Thw))
     else:
         masked = masked_B.reshape(-1, 1, 1, 1, 1)
         inverted = present_B.reshape(-1, 1, 1, 1, 1) & settings.invert
         mask = torch.where(inverted, 1.0 - cached_B1Thw, cached_B1Thw)
         weights = torch.where(masked, transform_weights(cached_B1Thw, settings), ones)
-        nothing = torch.zeros_like(cached_B1Thw)
-        region = prior_region(cached_B1Thw, weights, settings) if settings.prior_weight > 0 else nothing
+        outside = prior
+        if settings.prior_weight > 0 or settings.dop_weight > 0:
+            outside = torch.where(masked, prior_region(cached_B1Thw, weights, settings), 0.0)
         prior_scale = prior_factors(settings, t_B)
-        prior = torch.where(masked & (prior_scale > 0).reshape(-1, 1, 1, 1, 1), region, nothing)
+        if settings.prior_weight > 0:
+            prior = torch.where((prior_scale > 0).reshape(-1, 1, 1, 1, 1), outside, 0.0)
+        if settings.dop_weight > 0:
+            preserved = dop_region(outside, settings)
         if settings.prior_exclusive and settings.prior_threshold > 0:
             weights = weights * (1.0 - prior)
         scale = torch.where(masked_B, area_scale(cached_B1Thw, settings), torch.ones(len(cached_B1Thw)))
     if config.min_snr_gamma > 0:
         scale = scale * min_snr_weight(denoiser, t_B, config.min_snr_gamma)
-    return SampleWeights(mask, weights, prior, scale, prior_scale)
+    return SampleWeights(mask, weights, prior, scale, prior_scale, preserved)
 
 
 def load_conditioning(
-    cache: LatentCache, entry: CacheEntry, denoiser: Denoiser, without_caption: bool = False
+    cache: LatentCache, entry: CacheEntry, denoiser: Denoiser, caption: str | None = None
 ) -> Mapping[str, torch.Tensor]:
-    """What the model is given with an entry: its caption's embeddings, and what an image-to-video model takes."""
-    text = cache.empty_text() if without_caption else cache.text(entry)
+    """What the model is given with an entry: the embeddings of its caption, or of another one, and what an
+    image-to-video model takes."""
+    text = cache.text(entry) if caption is None else cache.caption_text(caption)
     return {**text, **cache.conditioning(entry)} if denoiser.image_channels else text
 
 

@@ -1,5 +1,6 @@
 """The transform on the latent grid: each setting's effect, the order, and what is refused."""
 
+import dataclasses
 import math
 
 import cv2
@@ -180,3 +181,21 @@ def test_presets_are_the_recommended_values():
     # and prior do not overlap.
     assert (held.prior_weight, held.prior_threshold, held.prior_exclusive) == (1.0, 0.1, True)
     assert held.normalization is Normalization.PER_SAMPLE
+
+
+def test_differential_output_preservation_needs_its_words_and_names_what_is_idle():
+    with pytest.raises(SettingError, match="it needs the word that is learnt, such as ohwx, and what that is"):
+        MaskLossSettings(dop_weight=1.0, trigger="ohwx")
+    with pytest.raises(SettingError, match="dop_region must be one of everywhere, inside, outside"):
+        MaskLossSettings(dop_region="both")
+    with pytest.raises(SettingError, match="dop_weight must be 0"):
+        MaskLossSettings(dop_weight=-1.0)
+    idle = MaskLossSettings(trigger="ohwx", dop_region="inside").settings_without_effect()
+    assert idle == (
+        "dop_region=inside has no effect while dop_weight is 0",
+        "trigger=ohwx has no effect while dop_weight is 0",
+    )
+    acting = MaskLossSettings(dop_weight=1.0, trigger="ohwx", class_noun="woman", prior_threshold=0.1)
+    assert acting.settings_without_effect() == ("prior_threshold=0.1 has no effect while prior_weight is 0",)
+    assert acting.triggers == (("ohwx", "woman"),)
+    assert dataclasses.replace(acting, dop_region="outside").settings_without_effect() == ()

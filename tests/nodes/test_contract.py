@@ -93,7 +93,7 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "batch_size=1 architecture='auto' image_conditioning=False",
         ("MASKLOSS_CACHE", "STRING"),
     ),
-    "MaskLossCacheText": ("cache* clip*", "", ("MASKLOSS_CACHE", "STRING")),
+    "MaskLossCacheText": ("cache* clip* mask_loss", "", ("MASKLOSS_CACHE", "STRING")),
     "MaskLossLoadCache": ("", "cache_directory*='maskloss/cache'", ("MASKLOSS_CACHE", "STRING")),
     "MaskLossPreviewCache": ("cache* mask_loss", "limit=32 offset=0", ("IMAGE", "STRING")),
     "MaskLossSettings": (
@@ -101,7 +101,8 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "gamma=1.0 min_weight=0.0 blur=0 invert=False probability=1.0 normalization='per_sample' loss='mse' "
         "huber_delta=1.0 area_beta=0.0 prior_weight=0.0 prior_threshold=0.0 strict=False "
         "prior_teacher='base' prior_schedule='constant' prior_ema_decay=0.999 prior_min_t=0.0 prior_decay='constant' "
-        "prior_decay_start=0.3 prior_warmup_steps=0 prior_exclusive=False",
+        "prior_decay_start=0.3 prior_warmup_steps=0 prior_exclusive=False "
+        "dop_weight=0.0 dop_region='everywhere' trigger='' class_noun=''",
         ("MASKLOSS_LOSS",),
     ),
     "MaskLossSettingsPreset": ("", "preset*='person'", ("MASKLOSS_LOSS",)),

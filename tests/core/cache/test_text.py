@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from maskloss.core.cache.inspection import prune_cache
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache, open_cache, text_file_name
-from maskloss.core.cache.text import cache_text
+from maskloss.core.cache.text import _write_embeddings, cache_text
 from maskloss.core.dataset.items import Dataset
 from maskloss.core.demo.encoders import DemoTextEncoder
 from maskloss.core.errors import CacheError
+
+from .conftest import CountingTextEncoder
 
 
 @pytest.fixture
@@ -99,3 +102,31 @@ def test_values_that_are_not_finite_are_refused_and_nothing_is_written(cache: La
     with pytest.raises(CacheError, match=r"values that are not finite for the caption '' \(tokens\)"):
         cache_text(cache, NotFinite())
     assert not (cache.directory / "text").exists()
+
+
+PAIRS = (("ohwx", "woman"),)
+
+
+def test_captions_with_the_class_noun_are_cached_beside_and_kept(cache: LatentCache, text_encoder) -> None:
+    plain = cache_text(cache, text_encoder)[0]
+    assert not plain.has_text("woman person")
+    text_encoder.captions = []
+    cached, report = cache_text(plain, text_encoder, triggers=PAIRS)
+    assert text_encoder.captions == ["woman person"]
+    assert report["counts"] == {
+        "captions": 3, "without_caption": 1, "class_captions": 1, "encoded": 1, "unchanged": 2,
+    }  # fmt: skip
+    assert report["items"][2] == {"caption": "woman person", "state": "encoded", "used_by": ["a", "sub/b"]}
+    assert cached.has_text("woman person")
+    assert cached.fingerprint == plain.fingerprint
+    assert prune_cache(cache.directory).ours == (), "it is of use as long as the caption is there that it is made of"
+    changed = cache.directory / text_file_name(text_encoder.identity, "woman person")
+    other = CountingTextEncoder()
+    _write_embeddings(changed, other.encode("woman person"), "woman person", other.identity, ["gone"])
+    assert len(prune_cache(cache.directory).ours) == 1
+
+
+def test_a_trigger_that_no_caption_has_is_warned_of(cache: LatentCache, text_encoder, caplog) -> None:
+    report = cache_text(cache, text_encoder, triggers=(("xyz", "woman"),))[1]
+    assert report["counts"]["class_captions"] == 0
+    assert "No caption has the trigger xyz" in caplog.text

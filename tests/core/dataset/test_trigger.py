@@ -1,7 +1,8 @@
 """The trigger word in captions."""
 
 import pytest
-from maskloss.core.dataset.trigger import has_word, insert_trigger, replace_trigger
+from maskloss.core.dataset.trigger import class_caption, has_word, insert_trigger, replace_trigger, trigger_pairs
+from maskloss.core.errors import SettingError
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,13 @@ def test_what_was_put_in_is_taken_out_again():
         named = insert_trigger(caption, "a+b (c)", "woman")
         assert has_word(named, "A+B (c)")
         assert not has_word(replace_trigger(named, "a+b (c)", "woman"), "a+b (c)")
+
+
+def test_several_triggers_have_a_class_noun_each_or_one_for_all():
+    pairs = (("ohwx", "woman"), ("zkw", "man"))
+    assert trigger_pairs("ohwx, zkw", "woman,man") == pairs
+    assert trigger_pairs("ohwx,zkw,", "person") == (("ohwx", "person"), ("zkw", "person"))
+    assert class_caption("ohwx woman and zkw man", pairs) == "woman and man"
+    assert class_caption("a zkwx man", pairs) is None
+    with pytest.raises(SettingError, match=r"trigger names 2 words .* and class_noun 3"):
+        trigger_pairs("ohwx, zkw", "a, b, c")

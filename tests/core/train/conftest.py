@@ -54,6 +54,12 @@ class MemoryCache(LatentCache):
     def missing_captions(self) -> tuple[str, ...]:
         return ()
 
+    def caption_text(self, caption: str) -> dict[str, torch.Tensor]:
+        return DemoTextEncoder().encode(caption)
+
+    def has_text(self, caption: str) -> bool:
+        return True
+
     def empty_text(self) -> dict[str, torch.Tensor]:
         return DemoTextEncoder().encode("")
 

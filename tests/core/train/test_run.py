@@ -155,7 +155,10 @@ def test_identity_covers_every_setting_but_steps_and_on_existing(cache):
         assert all(f"{group}.{field.name}" in identity for field in dataclasses.fields(kind))
     # What older runs did not have stands there where it is not at its default, so that those go on.
     later = {field.name for field in dataclasses.fields(MaskLossSettings)} - {key[10:] for key in identity}
-    assert later == {"prior_min_t", "prior_decay", "prior_decay_start", "prior_warmup_steps", "prior_exclusive"}
+    assert later == {
+        "prior_min_t", "prior_decay", "prior_decay_start", "prior_warmup_steps", "prior_exclusive",
+        "dop_weight", "dop_region", "trigger", "class_noun",
+    }  # fmt: skip
     changed = MaskLossSettings(
         prior_min_t=0.2, prior_decay="linear", prior_decay_start=0.5, prior_warmup_steps=3, prior_exclusive=True
     )
