@@ -160,10 +160,13 @@ def test_identity_covers_every_setting_but_steps_and_on_existing(cache):
         "dop_weight", "dop_region", "trigger", "class_noun",
     }  # fmt: skip
     changed = MaskLossSettings(
-        prior_min_t=0.2, prior_decay="linear", prior_decay_start=0.5, prior_warmup_steps=3, prior_exclusive=True
-    )
+        prior_min_t=0.2, prior_decay="linear", prior_decay_start=0.5, prior_warmup_steps=3, prior_exclusive=True,
+        dop_weight=0.7, dop_region="inside", trigger="ohwx", class_noun="woman",
+    )  # fmt: skip
     now = run_identity(DemoDenoiser().identity, dataclasses.replace(recipe, settings=changed))
-    assert {now[f"mask_loss.{name}"] for name in later} == {0.2, "linear", 0.5, 3, True}
+    assert {now[f"mask_loss.{name}"] for name in later} == {
+        0.2, "linear", 0.5, 3, True, 0.7, "inside", "ohwx", "woman",
+    }  # fmt: skip
     missing = {field.name for field in dataclasses.fields(config) if f"train.{field.name}" not in identity}
     assert missing == {"steps", "on_existing", "background_tokens"}
     routed = dataclasses.replace(recipe, config=dataclasses.replace(config, background_tokens=0.5))
