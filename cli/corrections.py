@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from ..core.corrections.marks import ChosenFace
 from ..core.corrections.override import SUFFIX, read_correction, write_correction
 from ..core.corrections.store import CorrectionStore, check_fits
 from ..core.dataset.files import hash_of, list_files
@@ -22,6 +24,11 @@ def print_corrections(output: Path) -> None:
         print(f"{kept.photograph or kept.path}  {kept.fraction:.1%} painted{there}")
         count += 1
     print(f"{count} corrections in {store.directory}")
+    for name, marks in store.all_marks():
+        said = ["done"] * marks.done + ["left out"] * marks.left_out
+        if marks.face is not None:
+            said.append("the person is at " + ", ".join(f"{edge:.1%}" for edge in marks.face.box))
+        print(f"{name}  {', '.join(said)}")
 
 
 def revert(output: Path, photographs: Sequence[Path]) -> None:
@@ -34,6 +41,31 @@ def revert(output: Path, photographs: Sequence[Path]) -> None:
                 "have."
             )
         print(f"reverted {photograph}")
+
+
+def leave_out(output: Path, photographs: Sequence[Path], take_back: bool) -> None:
+    """Leave these photographs out of every dataset from its next run on, or take them back. PathError where one is not
+    there."""
+    store = _store(output)
+    for photograph in map(_there, photographs):
+        store.mark(photograph, lambda marks: replace(marks, left_out=not take_back))
+        print(f"{photograph} is {'taken back' if take_back else 'left out'}")
+
+
+def choose(output: Path, photograph: Path, box: Sequence[float] | None) -> None:
+    """Have Keep Person take the face at `box` (left, top, right, bottom in pixels of the upright photograph, as its
+    report gives them) for the person's; None: look for the person again.
+
+    PathError where the photograph is not there, ImageError where it cannot be read, SettingError for a box outside it.
+    """
+    photograph = _there(photograph)
+    face = None
+    if box is not None:
+        width, height = image_size(photograph)
+        left, top, right, bottom = (edge / side for edge, side in zip(box, (width, height) * 2, strict=True))
+        face = ChosenFace((left, top, right, bottom), hash_of(photograph))
+    _store(output).mark(photograph, lambda marks: replace(marks, face=face))
+    print(f"{photograph}: {'the person is looked for' if face is None else 'the person is chosen'}")
 
 
 def export(output: Path, folder: Path) -> None:
@@ -82,6 +114,12 @@ def import_(output: Path, folder: Path, photographs: Path, replace_existing: boo
     for path, photograph in found:
         store.put(photograph, read_correction(path), replace_existing)
     print(f"{len(found)} corrections imported to {store.directory}")
+
+
+def _there(photograph: Path) -> Path:
+    if not photograph.is_file():
+        raise PathError(f"{photograph} is not there; name a photograph.")
+    return photograph.absolute()
 
 
 def _store(output: Path) -> CorrectionStore:

@@ -24,7 +24,18 @@ def add_corrections(commands: Any) -> None:
     imported.add_argument("photographs", type=Path, help="the folder of their photographs")
     imported.add_argument("--replace", action="store_true", help="in place of corrections that are there")
     imported.set_defaults(command=_import)
-    for action in (listed, revert, export, imported):
+    left_out = actions.add_parser("leave-out", help="leave photographs out of every dataset, or take them back")
+    left_out.add_argument("photographs", type=Path, nargs="+", metavar="PHOTOGRAPH")
+    left_out.add_argument("--take-back", action="store_true", help="they belong to their datasets again")
+    left_out.set_defaults(command=_leave_out)
+    choose = actions.add_parser("choose", help="say which face of a photograph Keep Person takes for the person's")
+    choose.add_argument("photograph", type=Path, metavar="PHOTOGRAPH")
+    box = ("LEFT", "TOP", "RIGHT", "BOTTOM")
+    choose.add_argument(
+        "--box", type=float, nargs=4, metavar=box, help="in pixels, as Keep Person's report has it; none: look again"
+    )
+    choose.set_defaults(command=_choose)
+    for action in (listed, revert, export, imported, left_out, choose):
         action.add_argument(
             "--output", type=Path, default=Path(), metavar="DIR", help="ComfyUI's output folder, or that of `run`"
         )
@@ -55,3 +66,15 @@ def _import(options: argparse.Namespace) -> None:
     from .corrections import import_
 
     import_(options.output, options.folder, options.photographs, options.replace)
+
+
+def _leave_out(options: argparse.Namespace) -> None:
+    from .corrections import leave_out
+
+    leave_out(options.output, options.photographs, options.take_back)
+
+
+def _choose(options: argparse.Namespace) -> None:
+    from .corrections import choose
+
+    choose(options.output, options.photograph, options.box)

@@ -39,7 +39,7 @@ from .sockets import (
     Declaration,
     tier_inputs,
 )
-from .viewing import viewed
+from .viewing import offer_help, viewed
 from .written import OUTPUTS
 
 # What the nodes show when they are done: the most doubtful ones of any number.
@@ -110,6 +110,8 @@ class MaskLossDatasetBuildMasks(Node):
         )
         OUTPUTS.note(output)
         sheet_HWC = masks_sheet(dataset, report, SHEET_COLUMNS, SHEET_LIMIT)
+        if person_segmenter is not None:
+            offer_help(person_segmenter)
         view = viewed(dataset, self.TITLE, report["items"])
         return with_report((dataset, as_json(report)), report["messages"], [sheet_HWC], "masks", viewer=view)
 
@@ -196,6 +198,7 @@ class MaskLossDatasetKeepPerson(Node):
         )
         OUTPUTS.note(output)
         sheet_HWC = dataset_sheet(dataset, SHEET_COLUMNS, limit=SHEET_LIMIT)
+        offer_help(person_segmenter, recognizer)
         messages, (counts, rows) = [*report["warnings"], report["text"]], (report["counts"], person_table(report))
         found, gone = counts["items"], counts["left_out"]
         more = {

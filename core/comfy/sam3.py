@@ -22,6 +22,7 @@ from ..model_runs import convert_model_errors
 from ..parts.part_map import SCHEMES, PartMap
 from ..people.faces import Face
 from ..people.instances import PersonMask
+from ..people.regions import Pointing
 from ..resample import shrink_then_enlarge
 from .encoders import ComfyTextEncoder
 from .model.fingerprint import patcher_fingerprint
@@ -105,6 +106,29 @@ class Sam3:
                 for prompt in prompts
             ]
 
+    def point(self, rgb_HWC: np.ndarray, pointing: Pointing) -> np.ndarray:
+        """logits_hw float32 of what is pointed at, above 0 inside, on the network's grid over the whole picture.
+
+        rgb_HWC: uint8, any size. ModelRunError when the network fails on it.
+        """
+        scale = np.array([_SIDE / rgb_HWC.shape[1], _SIDE / rgb_HWC.shape[0]])
+        with torch.inference_mode(), convert_model_errors("SAM 3", rgb_HWC):
+            importlib.import_module("comfy.model_management").load_model_gpu(self._patcher)
+            kind = {"device": self._patcher.load_device, "dtype": self._patcher.model.get_dtype_inference()}
+            picture_1CHW = torch.from_numpy(_stretch(rgb_HWC)[None]).to(**kind)
+            points, box = None, None
+            if pointing.on or pointing.off:
+                labels = [1] * len(pointing.on) + [0] * len(pointing.off)
+                points = {
+                    "point_coords": torch.from_numpy(np.array([*pointing.on, *pointing.off]) * scale)[None].to(**kind),
+                    "point_labels": torch.tensor([labels], dtype=torch.int32, device=kind["device"]),
+                }
+            if pointing.box is not None:
+                box = torch.from_numpy(np.array(pointing.box).reshape(1, 2, 2) * scale).to(**kind)
+            network = self._patcher.model.diffusion_model
+            logits_11hw = network.forward_segment(picture_1CHW, point_inputs=points, box_inputs=box)
+            return logits_11hw[0, 0].float().cpu().numpy()
+
 
 class Sam3PersonSegmenter:
     """Implements PersonSegmenter: one mask for each person found, whoever's face it has."""
@@ -121,6 +145,11 @@ class Sam3PersonSegmenter:
         size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
         (people_Nhw,) = self._sam3.find(rgb_HWC, (self._people,))
         return [PersonMask(sigmoid(shrink_then_enlarge(logits_hw, size))) for logits_hw in people_Nhw]
+
+    def propose(self, rgb_HWC: np.ndarray, pointing: Pointing) -> np.ndarray:
+        """Implements RegionSegmenter: what SAM 3 takes the points and the box for, whatever the words are."""
+        logits_hw = self._sam3.point(rgb_HWC, pointing)
+        return shrink_then_enlarge(logits_hw, (rgb_HWC.shape[1], rgb_HWC.shape[0])) > 0
 
 
 class Sam3PartSegmenter:

@@ -8,16 +8,16 @@ made with. `_HW` pixel grid.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..errors import DatasetError, ImageError
+from ..errors import DatasetError, ImageError, SettingError
 from ..files import convert_disk_errors, lock_directory, read_text, shorten_stem, sweep, write_json
 from ..fingerprints import fingerprint_of
+from .marks import Marks
 from .override import (
     NO_REVISION,
     SUFFIX,
@@ -39,15 +39,6 @@ class StaleRevisionError(DatasetError):
     def __init__(self, path: Path, revision: str) -> None:
         super().__init__(f"The correction {path.name} was changed elsewhere meanwhile; load it again, then go on.")
         self.revision = revision
-
-
-@dataclass(frozen=True)
-class Marks:
-    """What was decided about one photograph. `done`: somebody has looked at it. `left_out`: it is not to be trained
-    on."""
-
-    done: bool = False
-    left_out: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,28 +136,25 @@ class CorrectionStore:
     def marks(self, folder: Path) -> Mapping[str, Marks]:
         """What was decided about the photographs of a folder, by their file names. DatasetError when the file is
         damaged."""
-        path = self.folder_of(folder) / MARKS_FILE
-        try:
-            stored = json.loads(read_text(path))
-            return {name: Marks(bool(each["done"]), bool(each["left_out"])) for name, each in stored.items()}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise DatasetError(
-                f"{path} is damaged ({error}); delete it: which photographs are done or left out is lost with it."
-            ) from error
+        return _read_marks(self.folder_of(folder) / MARKS_FILE)
 
-    def mark(self, photograph: Path, marks: Marks) -> None:
-        """Note what was decided about a photograph."""
+    def mark(self, photograph: Path, change: Callable[[Marks], Marks]) -> None:
+        """Note what was decided about a photograph: `change` makes it of what was decided before."""
         folder = self.folder_of(photograph.parent)
         with convert_disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with lock_directory(folder):
-            noted: dict[str, Any] = {name: asdict(each) for name, each in self.marks(photograph.parent).items()}
-            noted.pop(photograph.name, None)
-            if marks != Marks():
-                noted[photograph.name] = asdict(marks)
-            write_json(folder / MARKS_FILE, dict(sorted(noted.items())))
+            known = dict(self.marks(photograph.parent))
+            known[photograph.name] = change(known.get(photograph.name, Marks()))
+            noted = {name: marks.to_json() for name, marks in sorted(known.items()) if marks != Marks()}
+            write_json(folder / MARKS_FILE, noted)
+
+    def all_marks(self) -> Iterator[tuple[str, Marks]]:
+        """What was decided about any photograph, each by the name of its folder here and its own. DatasetError for a
+        damaged file."""
+        for path in sorted(self.directory.glob(f"*/{MARKS_FILE}")):
+            for name, marks in sorted(_read_marks(path).items()):
+                yield f"{path.parent.name}/{name}", marks
 
     def kept(self) -> Iterator[Kept]:
         """Every correction, by folder and name. ImageError for a damaged one."""
@@ -189,6 +177,19 @@ def check_fits(path: Path, size: tuple[int, int], photograph: Path) -> None:
             f"The correction {path} is {found[0]}x{found[1]} and {photograph} {size[0]}x{size[1]} upright: it is "
             "another picture's; name it after its own photograph, or leave it away."
         )
+
+
+def _read_marks(path: Path) -> Mapping[str, Marks]:
+    try:
+        stored = json.loads(read_text(path))
+        return {name: Marks.from_json(each) for name, each in stored.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, SettingError) as error:
+        raise DatasetError(
+            f"{path} is damaged ({error}); delete it: which photographs are done or left out, and which faces were "
+            "chosen, is lost with it."
+        ) from error
 
 
 def _checked(path: Path, revision: str) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ..corrections.marks import Marks
 from ..corrections.override import PaintedOver, note_of
-from ..corrections.store import CorrectionStore, Marks
+from ..corrections.store import CorrectionStore
 from ..first_names import first_names
 from ..warning import warn
 from .files import hash_of
@@ -20,8 +21,9 @@ _ALPHA = "alpha"
 
 
 def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset, list[str]]:
-    """The dataset whose photographs have their corrections, without those that were left out by hand; and what is said
-    of them. A correction of another photograph of that name is not used, which is warned of. Videos have none.
+    """The dataset whose photographs have their corrections and the faces that were chosen in them, without those that
+    were left out by hand; and what is said of them. What belongs to another photograph of that name is not used, which
+    is warned of. Videos have none.
 
     ImageError and DatasetError where what is kept is damaged.
     """
@@ -29,12 +31,13 @@ def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset,
     items: list[DatasetItem] = []
     left_out: list[LeftOut] = []
     changed: list[str] = []
-    corrected = 0
+    corrected = chosen = 0
     for item in dataset.items:
         folder = item.media_path.parent
         if folder not in marks:
             marks[folder] = store.marks(folder)
-        if marks[folder].get(item.media_path.name, Marks()).left_out:
+        noted = marks[folder].get(item.media_path.name, Marks())
+        if noted.left_out:
             left_out.append(LeftOut(item, LEFT_OUT_BY_HAND))
             continue
         path = None if item.is_video else store.find(item.media_path)
@@ -45,8 +48,16 @@ def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset,
             else:
                 item = replace(item, correction_path=path)
                 corrected += 1
+        if noted.face is not None and not item.is_video:
+            if noted.face.photograph == hash_of(item.media_path):
+                item = replace(item, chosen_face=noted.face.box)
+                chosen += 1
+            elif item.name not in changed:
+                changed.append(item.name)
         items.append(item)
     messages = [f"{corrected} masks are corrected by hand."] if corrected else []
+    if chosen:
+        messages.append(f"In {chosen} photographs the person was chosen by hand, which Keep Person goes by.")
     if left_out:
         messages.append(
             f"{len(left_out)} items are left out by hand: {first_names([left.item.name for left in left_out])}."
@@ -55,7 +66,7 @@ def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset,
         messages.append(
             warn(
                 f"{len(changed)} photographs are others than those whose masks were corrected under these names, so "
-                f"the corrections are not used: {first_names(changed)}. Paint them again, or revert them."
+                f"the corrections are not used: {first_names(changed)}. Make them again, or revert them."
             )
         )
     return replace(dataset, items=tuple(items), left_out=(*dataset.left_out, *left_out)), messages

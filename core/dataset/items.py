@@ -74,6 +74,7 @@ class DatasetItem:
     all such images together come for that fraction of an epoch.
     With `crop` it is a part of its files, and its name ends in what that shows: "anna~face". `correction_path` is what
     somebody painted over its mask, of all of its photograph; the weights that are trained with have it in them.
+    `chosen_face` is where somebody pointed at the person: (left, top, right, bottom) in fractions of the photograph.
     """
 
     name: str
@@ -92,6 +93,7 @@ class DatasetItem:
     crop: Crop | None = None
     correction_path: Path | None = None
     regularisation: float = 0.0
+    chosen_face: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.name).parts

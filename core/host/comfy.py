@@ -88,6 +88,10 @@ class ComfyHost:
         if server is not None:
             server.send_sync(event, dict(content))
 
+    def is_working(self) -> bool:
+        server = _server()
+        return server is not None and bool(server.prompt_queue.currently_running)
+
     def running_inputs(self, node_class: str) -> tuple[Mapping[str, Any], ...]:
         context = _executing_context()
         prompt = (None if context is None else _running_prompt(context.prompt_id)) or {}

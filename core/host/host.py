@@ -81,6 +81,10 @@ class Host(Protocol):
         """Tell the graph editor, where there is one; `content` is JSON."""
         ...
 
+    def is_working(self) -> bool:
+        """Whether a prompt is running, whoever asks."""
+        ...
+
     def running_inputs(self, node_class: str) -> tuple[Mapping[str, Any], ...]:
         """The inputs of each node of a class in the running prompt; none where that cannot be known."""
         ...

@@ -88,6 +88,9 @@ class LocalHost:
     def send(self, event: str, content: Mapping[str, Any]) -> None:
         return None
 
+    def is_working(self) -> bool:
+        return False
+
     def running_inputs(self, node_class: str) -> tuple[Mapping[str, Any], ...]:
         # Every node runs anew, so none has to speak for one whose result is kept from before.
         return ()

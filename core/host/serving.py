@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..viewer.answers import MOST_BYTES, PREFIX, Answers, Tell
+from ..viewer.proposals import PROPOSALS
 from ..viewer.request import Answer, Request
 from ..viewer.viewed import VIEWED
 from .reports import KEPT_REPORTS
@@ -20,7 +21,7 @@ def serve_viewer(server: Any, tell: Tell) -> None:
     """Answer below `PREFIX`; to be called while ComfyUI imports its packs, on `server.routes`. Once is enough."""
     if any(str(route.path).startswith(PREFIX) for route in server.routes):
         return
-    for method, path, answer in Answers(VIEWED, tell).routes():
+    for method, path, answer in Answers(VIEWED, tell, PROPOSALS).routes():
         server.routes.route(method, PREFIX + path)(_handler(answer))
 
 

@@ -71,7 +71,7 @@ class Keeping:
     def __init__(self, item: DatasetItem, target: Path, shared: Shared, *also: object) -> None:
         self._item, self._target, self._shared = item, target, shared
         media = hash_of(item.media_path)
-        sought = shared.search.fingerprint(item.name, media)
+        sought = shared.search.fingerprint(item, media)
         self._sought = fingerprint_of(sought, *also) if also else sought
         self._given = shared.instances.find_given(item, self._sought)
         made_from = (
@@ -118,7 +118,7 @@ class Keeping:
             instance_HW = read_instance(self._given, self._item, loaded.size)
         else:
             seen = None if self._hair is None else read_seen_hair(self._item, self._hair, loaded.size)
-            instance_HW, decision = self._shared.search.run(self._item.name, loaded.rgb_HWC, seen)
+            instance_HW, decision = self._shared.search.run(self._item, loaded.rgb_HWC, seen)
             skipped = decision.outcome is Outcome.SKIPPED
             self._shared.instances.write(self._item, self._sought, None if skipped else instance_HW)
             if skipped:

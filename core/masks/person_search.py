@@ -36,7 +36,7 @@ INSTANCE_STEP = "KeepPerson (instance masks)"
 @dataclass(frozen=True, eq=False)
 class PersonSearch:
     """Who is looked for, with what, and by which rules. `choices` maps a photograph's name to the number of the
-    face to keep."""
+    face to keep; where somebody pointed at a face of the photograph itself, that one is kept instead."""
 
     recognizer: FaceRecognizer
     identity: Identity | None
@@ -44,25 +44,29 @@ class PersonSearch:
     rules: MatchRules
     choices: Mapping[str, int] = field(default_factory=dict[str, int])
 
-    def fingerprint(self, name: str, photograph: str) -> str:
-        """Hex; differs whenever another person, or another mask of the person, could come out of the item `name`, the
-        hash of whose file is `photograph`."""
+    def fingerprint(self, item: DatasetItem, photograph: str) -> str:
+        """Hex; differs whenever another person, or another mask of the person, could come out of the item, the hash of
+        whose file is `photograph`."""
         sought = "" if self.identity is None else self.identity.fingerprint
         models = (self.recognizer.identity, self.segmenter.identity)
-        return fingerprint_of(photograph, *models, sought, self._rules_for(name))
+        by_hand = () if item.chosen_face is None else (item.chosen_face,)
+        return fingerprint_of(photograph, *models, sought, self._rules_for(item), *by_hand)
 
-    def run(self, name: str, rgb_HWC: np.ndarray, seen: SeenHair | None = None) -> tuple[np.ndarray, PersonDecision]:
+    def run(
+        self, item: DatasetItem, rgb_HWC: np.ndarray, seen: SeenHair | None = None
+    ) -> tuple[np.ndarray, PersonDecision]:
         """mask_HW bool of the person, with the hair of theirs that is `seen` (all False when nobody was chosen), and
-        the decision; PersonError names `name`."""
-        rules = self._rules_for(name)
+        the decision; PersonError names the item."""
+        rules = self._rules_for(item)
         try:
-            found = find_person(rgb_HWC, self.recognizer, self.identity, self.segmenter, rules, seen)
+            found = find_person(rgb_HWC, self.recognizer, self.identity, self.segmenter, rules, seen, item.chosen_face)
         except PersonError as error:
-            raise PersonError(f"{name}: {error}") from error
+            raise PersonError(f"{item.name}: {error}") from error
         return found.mask_HW, found.decision
 
-    def _rules_for(self, name: str) -> MatchRules:
-        return replace(self.rules, face_index=self.choices[name]) if name in self.choices else self.rules
+    def _rules_for(self, item: DatasetItem) -> MatchRules:
+        chosen = self.choices.get(item.name) if item.chosen_face is None else None
+        return self.rules if chosen is None else replace(self.rules, face_index=chosen)
 
 
 class InstanceMasks:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import ImageError, PersonError
+from .chosen import Box, decide_by_hand
 from .faces import Face, FaceRecognizer
 from .identity import Identity, MatchRules, OnNoMatch, PersonDecision, decide, describe_scores, without_match
 from .instances import PersonMask, PersonSegmenter, isolate_person
@@ -35,9 +36,11 @@ def find_person(
     people: PersonSegmenter | Sequence[PersonMask],
     rules: MatchRules,
     seen: SeenHair | None = None,
+    by_hand: Box | None = None,
 ) -> FoundPerson:
     """The one person of an upright uint8 RGB picture.
 
+    `by_hand` is where somebody pointed at the person's face, in fractions of the picture: nobody else is looked for.
     `people` segments them, which it is asked to only when a face was chosen, or is everyone's masks of this picture.
     Hair that is `seen` and hangs on the chosen head alone belongs to the person, also where the person's mask ends
     before it. A chosen face without a mask counts as no match: EMPTY and SKIP are followed; with ERROR and LARGEST it
@@ -45,7 +48,12 @@ def find_person(
     Raises what `decide` raises, and ImageError when masks are not of the picture's size.
     """
     faces = recognizer.detect(rgb_HWC)
-    decision = decide(faces, recognizer, identity, rules)
+    if by_hand is None:
+        decision = decide(faces, recognizer, identity, rules)
+    else:
+        height, width = rgb_HWC.shape[:2]
+        box = (by_hand[0] * width, by_hand[1] * height, by_hand[2] * width, by_hand[3] * height)
+        decision = decide_by_hand(faces, recognizer, identity, rules, box)
     masks = _masks(people, rgb_HWC, faces, decision)
     nobody_HW = np.zeros(rgb_HWC.shape[:2], dtype=bool)
     if decision.chosen is None:

@@ -190,20 +190,20 @@ def decide(
     there is no face), or when face_index names a face that is not there; SettingError when there is neither an identity
     nor a face_index, or the identity was made by another recogniser.
     """
-    scores = _scores(faces, recognizer, identity)
+    scores = score_faces(faces, recognizer, identity)
     if rules.face_index >= 0:
         if rules.face_index >= len(faces):
             raise PersonError(
                 f"face_index is {rules.face_index}, but the picture shows {len(faces)} faces "
                 f"({describe_scores(scores)}): faces are numbered from 0, left to right."
             )
-        return _decide(scores, Outcome.INDEX, rules.face_index, f"face {rules.face_index} was chosen by its number")
+        return decided(scores, Outcome.INDEX, rules.face_index, f"face {rules.face_index} was chosen by its number")
     if identity is None:
         raise SettingError("No reference face is connected: connect an identity, or choose a face with face_index.")
     needed = rules.min_similarity or recognizer.default_min_similarity
     best, cause = _best(faces, scores, needed, rules)
     if best is not None:
-        return replace(_decide(scores, Outcome.MATCH, best, cause), needed=needed)
+        return replace(decided(scores, Outcome.MATCH, best, cause), needed=needed)
     return replace(without_match(faces, scores, rules.on_no_match, cause), needed=needed)
 
 
@@ -221,7 +221,7 @@ def without_match(
         return PersonDecision(nobody, Outcome.SKIPPED, None, f"{cause}; the picture was left out")
     if on_no_match is OnNoMatch.LARGEST and faces:
         largest = max(faces, key=lambda face: face.area_px).index
-        return _decide(nobody, Outcome.LARGEST, largest, f"{cause}; the largest face was taken, as asked")
+        return decided(nobody, Outcome.LARGEST, largest, f"{cause}; the largest face was taken, as asked")
     listed = f" ({describe_scores(scores)})" if scores else ""
     raise PersonError(
         f"The person cannot be told apart: {cause}{listed}. Give more or better reference "
@@ -229,7 +229,8 @@ def without_match(
     )
 
 
-def _scores(faces: Sequence[Face], recognizer: FaceRecognizer, identity: Identity | None) -> tuple[FaceScore, ...]:
+def score_faces(faces: Sequence[Face], recognizer: FaceRecognizer, identity: Identity | None) -> tuple[FaceScore, ...]:
+    """How alike each of `faces` is to the person, none of them chosen. SettingError as `decide`."""
     if [face.index for face in faces] != list(range(len(faces))):
         raise InternalError(f"faces must be numbered from 0 in order, got {[face.index for face in faces]}")
     if identity is None:
@@ -273,6 +274,7 @@ def _best(
     return best, f"face {best} matches with {similarity:.2f} ({needed:.2f} needed{ahead})"
 
 
-def _decide(scores: Sequence[FaceScore], outcome: Outcome, chosen: int, reason: str) -> PersonDecision:
+def decided(scores: Sequence[FaceScore], outcome: Outcome, chosen: int, reason: str) -> PersonDecision:
+    """The decision that face number `chosen` is the person's."""
     marked = tuple(replace(score, chosen=score.index == chosen) for score in scores)
     return PersonDecision(marked, outcome, chosen, reason)

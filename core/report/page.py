@@ -1,4 +1,6 @@
-"""The report's HTML: one page, no script, for light and dark, readable from a folder. Everything is escaped here."""
+"""The report's HTML: one page for light and dark, readable from a folder and without scripts; with them the photographs
+can be looked through. Everything is escaped here.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 
 from ..train.metrics import METRICS
 
+LOOK_ID = "maskloss-look-through"
 GENERATOR = "ComfyUI-MaskLoss report"
 
 
@@ -64,7 +67,8 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything the page shows. Empty parts are left away; charts are SVG and go in as they are."""
+    """Everything the page shows. Empty parts are left away; charts are SVG and go in as they are. `look`: the style
+    sheet and the scripts of the viewer, beside the page."""
 
     tiles: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
@@ -82,6 +86,7 @@ class Page:
     checkpoints: Checkpoints | None = None
     mask_reads: tuple[tuple[str, str], ...] = ()
     found: tuple[Names, ...] = ()
+    look: tuple[str, tuple[str, ...]] | None = None
 
 
 def render(page: Page) -> str:
@@ -93,6 +98,7 @@ def render(page: Page) -> str:
         f'<meta name="generator" content="{GENERATOR}"><meta name="color-scheme" content="light dark">',
         f"<title>MaskLoss report</title><style>{_CSS}{_curve_colours()}</style></head><body><main>",
         f'<h1>What was trained, and on whom</h1><ul class="tiles">{tiles}</ul>',
+        "" if page.look is None else f'<p><button id="{LOOK_ID}" hidden>Look through the photographs</button></p>',
         "".join(f'<p class="warning">{_e(text)}</p>' for text in page.warnings),
         _columns(
             _section("Loss inside and outside the mask", _loss(page)),
@@ -108,9 +114,17 @@ def render(page: Page) -> str:
             _section("How mask files were read", _table(page.mask_reads)),
         ),
         _section("What was found in the folders", "".join(map(_names, page.found))),
-        "</main></body></html>\n",
+        f"</main>{_look(page.look)}</body></html>\n",
     ]
     return "".join(parts)
+
+
+def _look(look: tuple[str, tuple[str, ...]] | None) -> str:
+    """Scripts that may be missing: the page says all without them, and its button is shown by them."""
+    if look is None:
+        return ""
+    scripts = "".join(f'<script src="{_e(script)}"></script>' for script in look[1])
+    return f'<link rel="stylesheet" href="{_e(look[0])}">{scripts}'
 
 
 def _loss(page: Page) -> str:
@@ -236,5 +250,8 @@ details li{overflow-wrap:anywhere}
 svg{width:100%;max-width:1000px;background:var(--card);border:1px solid var(--line);border-radius:8px}
 svg text{fill:var(--faint);font-size:12px}svg .grid{stroke:var(--line);stroke-width:1}
 svg polyline{fill:none}.raw{stroke-width:1;opacity:.3}.smooth{stroke-width:2.5}
+#maskloss-look-through{font:inherit;color:inherit;background:var(--card);border:1px solid var(--line);
+border-radius:8px;padding:8px 16px;cursor:pointer}
+.maskloss-viewer{--comfy-menu-bg:var(--ground);--comfy-input-bg:var(--card);--fg-color:var(--ink)}
 .dot{fill:var(--card);stroke-width:2.5}.bar{fill:var(--inside)}
 """

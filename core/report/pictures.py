@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,15 +16,12 @@ import torch
 from ..cache.entries import CacheEntry
 from ..cache.pictures import select_frames, source_pictures
 from ..cache.store import LatentCache
-from ..dataset.files import MASK_LEDGER
-from ..dataset.items import DatasetItem, LeftOut
+from ..dataset.items import DatasetItem, LeftOut, MaskOrigin
 from ..dataset.load import LoadedItem, load_picture, load_still, load_still_mask
 from ..draw.overlay import face_overlay, heat_map, weights_overlay
 from ..draw.sheet import shrink
 from ..errors import CacheError, DatasetError, ImageError
-from ..files import read_text
 from ..mask_weights import MaskLossSettings, transform_weights
-from ..masks.build_masks import STEP as BUILD_MASKS
 from ..people.identity import Outcome, PersonDecision
 from .page import Figure, Photograph
 from .thumbnails import LONGEST_PX, Thumbnails
@@ -65,6 +61,7 @@ def kept_row(item: DatasetItem, trained: TrainedWeights, thumbnails: Thumbnails,
     facts: list[tuple[str, str]] = []
     try:
         loaded = load_still(item)
+        thumbnails.look.add(item, loaded.rgb_HWC, loaded.weights_HW, loaded.origin)
         figures += _photograph_figures(item, loaded, thumbnails, approximate)
         facts.append(("mask from", loaded.origin.value))
         if loaded.weights_HW is not None:
@@ -95,7 +92,9 @@ def left_out_row(left_out: LeftOut, thumbnails: Thumbnails, approximate: bool) -
     figures: list[Figure] = []
     notes: list[str] = []
     try:
-        small_HWC, scale = _small(load_picture(item))
+        rgb_HWC = load_picture(item)
+        thumbnails.look.add(item, rgb_HWC, np.zeros((1, 1), np.float32), MaskOrigin.NONE, left_out.reason)
+        small_HWC, scale = _small(rgb_HWC)
         figures.append(thumbnails.add(_title(item), small_HWC))
         if item.tiers_path is not None:
             figures.append(_tiers_figure(item, item.tiers_path, small_HWC, thumbnails, approximate))
@@ -113,35 +112,6 @@ def cached_row(entry: CacheEntry, trained: TrainedWeights, thumbnails: Thumbnail
     figures, facts, notes = _entry(entry, trained, thumbnails)
     facts.insert(0, ("mask from", entry.origin.value))
     return Photograph(entry.name, "cached", True, "From the cache.", tuple(figures), tuple(facts), tuple(notes))
-
-
-def approximate_names(items: Sequence[DatasetItem]) -> frozenset[str]:
-    """The items whose parts were guessed, as BuildMasks noted beside the masks it wrote."""
-    noted: dict[Path, frozenset[str]] = {}
-    found: set[str] = set()
-    for item in items:
-        path = item.tiers_path or item.mask_path
-        parts = PurePosixPath(item.whole_name).parts
-        depth = len(parts)
-        if path is None or path.with_suffix("").parts[-depth:] != parts:
-            continue
-        directory = path.parents[depth - 1]
-        if directory not in noted:
-            noted[directory] = _noted_approximate(directory / MASK_LEDGER)
-        if item.whole_name in noted[directory]:
-            found.add(item.name)
-    return frozenset(found)
-
-
-def _noted_approximate(ledger: Path) -> frozenset[str]:
-    try:
-        stored = json.loads(read_text(ledger))
-        if stored["step"] != BUILD_MASKS:
-            return frozenset()
-        return frozenset(name for name, record in stored["items"].items() if record["details"].get("approximate"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # A mask directory that is not BuildMasks's own says nothing about how its masks were made.
-        return frozenset()
 
 
 def _photograph_figures(

@@ -12,11 +12,13 @@ from ..dataset.items import Dataset
 from ..errors import PathError, SettingError
 from ..files import write_text
 from ..mask_weights import MaskLossSettings
+from ..masks.named_tiers import named_tiers
 from ..progress import SILENT, Progress
 from ..warning import warn
+from .approximate import approximate_names
 from .facts import RunFacts, read_lora, weight_legend
 from .page import GENERATOR, Photograph, render
-from .pictures import TrainedWeights, approximate_names, cached_row, kept_row, left_out_row
+from .pictures import TrainedWeights, cached_row, kept_row, left_out_row
 from .scanned import mask_reads, names_found, read_table, with_read
 from .scores import choice_line, draw_checkpoints, scores_in
 from .thumbnails import Thumbnails
@@ -34,7 +36,8 @@ def write_report(
     progress: Progress = SILENT,
     given: Sequence[tuple[str, str]] = (),
 ) -> tuple[Path, list[str]]:
-    """Write `directory`/index.html and `directory`/images/*.jpg; the page last, so that it is whole or as it was.
+    """Write `directory`/index.html, `directory`/images/*.jpg, and `directory`/viewer, in which the photographs can be
+    looked through; the page last, so that it is whole or as it was.
 
     Whatever is None is left away. `loss` is a LOSS_MAP: one float per optimizer step under "loss", "inside", "outside",
     …, [step, value] pairs under "validation", and checkpoints' scores under "scores". Without `settings`, those that
@@ -60,7 +63,8 @@ def write_report(
     checkpoints = draw_checkpoints(scores, lora_path, thumbnails)
     page = facts.page(kept, left_out, checkpoints)
     legend = weight_legend((thumbnails.tiers if thumbnails.tiers.found else thumbnails.cells).values())
-    rest = {"mask_reads": read_table(reads), "found": names_found(dataset), "weight_legend": legend}
+    look = thumbnails.look.write("the photographs of this run", named_tiers(dataset.items if dataset else ()))
+    rest = {"mask_reads": read_table(reads), "found": names_found(dataset), "weight_legend": legend, "look": look}
     write_text(index, render(replace(page, **rest)))
     thumbnails.remove_others()
     lines = facts.lines(index)

@@ -13,6 +13,7 @@ from PIL import Image
 from ..draw.levels import WeightLevels
 from ..draw.sheet import shrink
 from ..files import write_bytes
+from .look_through import LookThrough
 from .page import Figure
 
 LONGEST_PX = 640
@@ -23,13 +24,15 @@ _OURS = re.compile(r"[0-9a-f]{20}\.jpg")
 class Thumbnails:
     """The report's `images` folder. Files are named by their content, so that an older page keeps its own pictures.
 
-    `tiers` and `cells` are the levels of the masks and of the weights on the latent grid that the page shows.
+    `tiers` and `cells` are the levels of the masks and of the weights on the latent grid that the page shows; `look`
+    takes the photographs themselves, to be looked through.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._written: set[str] = set()
         self.tiers, self.cells = WeightLevels(), WeightLevels()
+        self.look = LookThrough(directory.parent)
 
     def add(self, title: str, rgb_HWC: np.ndarray, text: str = "") -> Figure:
         """Write a picture, uint8 RGB, of at most 640 px a side."""
@@ -49,3 +52,4 @@ class Thumbnails:
         for path in self._directory.glob("*.jpg"):
             if _OURS.fullmatch(path.name) and path.name not in self._written:
                 path.unlink(missing_ok=True)
+        self.look.remove_others()

@@ -1,8 +1,11 @@
-"""One mask per face through segment-anything, prompted by where the face is. `_HW` is the pixel grid."""
+"""One mask per face through segment-anything, prompted by where the face is; and what else it is pointed at. `_HW` is
+the pixel grid.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +18,7 @@ from ..errors import UserError
 from ..model_runs import convert_model_errors
 from ..people.faces import Face
 from ..people.instances import PersonMask
+from ..people.regions import Pointing
 from ..resample import shrink_then_enlarge
 from .model_files import ModelSource, file_digest, missing_library, unusable
 from .sam_architecture import build_sam, read_sizes, relative_of, without_prefix
@@ -112,23 +116,43 @@ class SamPersonSegmenter:
         """
         if not faces:
             return []
+        size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
+        masks: list[PersonMask] = []
+        with self._seen(rgb_HWC) as (predictor, ratio):
+            for index, face in enumerate(faces):
+                small_HW = self._person(predictor, prompt_for(faces, index, size), face, ratio)
+                if small_HW is not None:
+                    masks.append(PersonMask(shrink_then_enlarge(small_HW, size), face.index))
+        return masks
+
+    def propose(self, rgb_HWC: np.ndarray, pointing: Pointing) -> np.ndarray:
+        """Implements RegionSegmenter: what segment-anything takes the points and the box for, of several answers to one
+        point the surest. Errors as `segment`."""
+        points = np.array([*pointing.on, *pointing.off], np.float64).reshape(-1, 2)
+        labels = np.array([1] * len(pointing.on) + [0] * len(pointing.off))
+        with self._seen(rgb_HWC) as (predictor, ratio):
+            logits_MHW, scores_M, _ = predictor.predict(
+                point_coords=points * ratio if len(points) else None,
+                point_labels=labels if len(points) else None,
+                box=None if pointing.box is None else np.array(pointing.box) * np.tile(ratio, 2),
+                multimask_output=len(points) == 1 and pointing.box is None,
+                return_logits=True,
+            )
+        small_HW = sigmoid(logits_MHW[int(np.argmax(scores_M))])
+        return shrink_then_enlarge(small_HW, (rgb_HWC.shape[1], rgb_HWC.shape[0])) > 0.5
+
+    @contextmanager
+    def _seen(self, rgb_HWC: np.ndarray) -> Generator[tuple[Any, np.ndarray]]:
+        """The predictor with the picture in it, and how many of its pixels (x, y) a pixel of the picture is."""
         height, width = rgb_HWC.shape[:2]
         predictor = self._predictor
         # The net sees no more than its own side; larger masks on the way would only be large.
         scale = min(1.0, predictor.transform.target_length / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small_HWC = shrink_then_enlarge(rgb_HWC, size)
-        ratio = np.array([size[0] / width, size[1] / height])
-        masks: list[PersonMask] = []
         with convert_model_errors(self.name, rgb_HWC), lent_device(predictor.model):
-            predictor.set_image(np.ascontiguousarray(small_HWC))
-            for index, face in enumerate(faces):
-                small_HW = self._person(predictor, prompt_for(faces, index, (width, height)), face, ratio)
-                if small_HW is not None:
-                    probability_HW = shrink_then_enlarge(small_HW, (width, height))
-                    masks.append(PersonMask(probability_HW, face.index))
+            predictor.set_image(np.ascontiguousarray(shrink_then_enlarge(rgb_HWC, size)))
+            yield predictor, np.array([size[0] / width, size[1] / height])
             predictor.reset_image()
-        return masks
 
     def _person(self, predictor: Any, prompt: Prompt, face: Face, ratio: np.ndarray) -> np.ndarray | None:
         """The person's probability on the small picture, float32; None when no proposal covers the face."""

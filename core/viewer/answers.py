@@ -12,7 +12,9 @@
 | POST | …/{item}/correction?revision=&left=&top=&width=&height= | a stroke: values, then painted, zlib |
 | POST | …/{item}/keep | {"revision"}: the mask under the correction is as it should be |
 | POST | …/{item}/revert | {"revision"} |
-| POST | …/{item}/marks | {"done", "left_out"} |
+| POST | …/{item}/marks | {"done", "left_out"}, either or both |
+| POST | …/{item}/face | {"index": whose face is the person's, or null} |
+| POST | …/{item}/propose | {"on", "off": [[x, y]], "box"}: a region, 255 inside, zlib; X-MaskLoss-Place |
 | POST | …/{item}/caption | {"text", "was"} |
 
 Nothing that somebody made is changed by a GET. A POST has a type that browsers send to another site only when that
@@ -22,18 +24,22 @@ allows it: application/json or application/octet-stream.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..corrections.marks import ChosenFace, Marks
 from ..corrections.override import NO_REVISION, PaintedOver, read_correction, revision_of
-from ..corrections.store import Marks, Patch, StaleRevisionError
+from ..corrections.store import Patch, StaleRevisionError
 from ..dataset.corrected import base_of
 from ..dataset.items import DatasetItem
-from ..errors import ImageError, SettingError, UserError
+from ..errors import ImageError, PersonError, SettingError, UserError
 from ..files import write_text
-from .facts import caption_of, caption_path_of, dataset_facts, item_facts, size_of
+from ..resample import shrink_then_enlarge
+from .facts import caption_of, caption_path_of, dataset_facts, in_fractions, item_facts, size_of
 from .pictures import Pictures, mask_of, mask_thumbnail
+from .proposals import WORK_PX, Proposals, pointing_of
 from .request import (
     BYTES,
     FRESH,
@@ -54,6 +60,7 @@ EVENT = "maskloss.corrected"
 MOST_BYTES = 64 * 1024 * 1024
 MOST_LETTERS = 20_000
 REVISION, COVERAGE, SIZE = "X-MaskLoss-Revision", "X-MaskLoss-Coverage", "X-MaskLoss-Size"
+PLACE = "X-MaskLoss-Place"
 
 
 Tell = Callable[[str, Mapping[str, Any]], None]
@@ -63,8 +70,8 @@ Tell = Callable[[str, Mapping[str, Any]], None]
 class Answers:
     """The routes over `datasets`. `tell` hears {"dataset", "item", "revision", "client"} of each change."""
 
-    def __init__(self, datasets: ViewedDatasets, tell: Tell) -> None:
-        self._datasets, self._tell = datasets, tell
+    def __init__(self, datasets: ViewedDatasets, tell: Tell, proposals: Proposals) -> None:
+        self._datasets, self._tell, self._proposals = datasets, tell, proposals
         self._pictures: dict[str, Pictures] = {}
 
     def routes(self) -> tuple[tuple[str, str, Callable[[Request], Answer]], ...]:
@@ -82,12 +89,14 @@ class Answers:
             ("POST", f"{item}/keep", self.keep),
             ("POST", f"{item}/revert", self.revert),
             ("POST", f"{item}/marks", self.mark),
+            ("POST", f"{item}/face", self.face),
+            ("POST", f"{item}/propose", self.propose),
             ("POST", f"{item}/caption", self.caption),
         )
         return tuple((method, path, _answering(does)) for method, path, does in named)
 
     def list_items(self, request: Request) -> Answer:
-        return Answer.of(dataset_facts(self._dataset(request)))
+        return Answer.of({**dataset_facts(self._dataset(request)), "helper": self._proposals.name})
 
     def facts(self, request: Request) -> Answer:
         return Answer.of(self._facts(*self._find(request)))
@@ -154,10 +163,39 @@ class Answers:
     def mark(self, request: Request) -> Answer:
         dataset, viewed = self._find(request)
         content = content_of(request)
-        marks = Marks(content.get("done") is True, content.get("left_out") is True)
-        dataset.store.mark(viewed.item.media_path, marks)
-        self._say(request, dataset, viewed)
-        return Answer.of(self._facts(dataset, viewed))
+        said = {name: content[name] for name in ("done", "left_out") if name in content}
+        if not all(isinstance(value, bool) for value in said.values()):
+            raise SettingError("done and left_out are true or false; load the page again.")
+        dataset.store.mark(viewed.item.media_path, lambda marks: replace(marks, **said))
+        return self._noted(request, dataset, viewed)
+
+    def face(self, request: Request) -> Answer:
+        dataset, viewed = self._find(request)
+        item = _corrigible(viewed)
+        index = content_of(request).get("index", -1)
+        faces = [] if item.person is None else item.person.faces
+        if index is not None and (type(index) is not int or not 0 <= index < len(faces)):
+            raise SettingError(f"The photograph has {len(faces)} faces and no face {str(index)[:20]}; load it again.")
+        chosen = None
+        if index is not None:
+            chosen = ChosenFace(in_fractions(faces[index].box, size_of(item)), photograph_hash(item.media_path))
+        dataset.store.mark(item.media_path, lambda marks: replace(marks, face=chosen))
+        return self._noted(request, dataset, viewed)
+
+    def propose(self, request: Request) -> Answer:
+        dataset, viewed = self._find(request)
+        item = _corrigible(viewed)
+        size = size_of(item)
+        pointing = pointing_of(content_of(request), size)
+        small_HWC, scale = self._pictures_of(dataset).at_most(item, WORK_PX)
+        small_HW = self._proposals.propose(small_HWC, pointing.scaled(scale))
+        region_HW = shrink_then_enlarge(small_HW.astype(np.float32), size) > 0.5
+        rows, columns = (np.flatnonzero(region_HW.any(axis=axis)) for axis in (1, 0))
+        if len(rows) == 0:
+            raise PersonError("Nothing was found there; point at another place, or drag a box around what is meant.")
+        top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+        place = f"{left},{top},{right - left},{bottom - top}"
+        return packed((region_HW[top:bottom, left:right] * np.uint8(255)).tobytes(), {PLACE: place})
 
     def caption(self, request: Request) -> Answer:
         dataset, viewed = self._find(request)
@@ -170,8 +208,7 @@ class Answers:
         path = caption_path_of(viewed.item)
         if text or path.exists():
             write_text(path, text + "\n")
-        self._say(request, dataset, viewed)
-        return Answer.of(self._facts(dataset, viewed))
+        return self._noted(request, dataset, viewed)
 
     def _dataset(self, request: Request) -> ViewedDataset:
         dataset = self._datasets.find(request.dataset)
@@ -201,6 +238,10 @@ class Answers:
         if path is not None and shown is not None and dataset.corrected(shown).correction_path is None:
             dataset.store.revert(item.media_path)
         return revision
+
+    def _noted(self, request: Request, dataset: ViewedDataset, viewed: ViewedItem) -> Answer:
+        self._say(request, dataset, viewed)
+        return Answer.of(self._facts(dataset, viewed))
 
     def _changed(self, request: Request, dataset: ViewedDataset, viewed: ViewedItem, revision: str) -> Answer:
         self._say(request, dataset, viewed, revision)

@@ -8,23 +8,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..corrections.marks import Box, Marks
 from ..corrections.override import revision_of
-from ..corrections.store import Marks
 from ..dataset.buckets import bucket_for
 from ..dataset.captions import read_caption
 from ..dataset.corrected import has_other_base
 from ..dataset.files import status_of
 from ..dataset.items import DatasetItem
 from ..dataset.load import expected_origin
-from ..dataset.mask_facts import noted_tiers
 from ..errors import UserError
 from ..images import image_size
-from ..masks.build_masks import STEP as BUILD_STEP
-from ..masks.part_values import KnownTiers
-from ..parts.tiers import TierWeights
+from ..masks.named_tiers import named_tiers
+from ..people.chosen import face_at
 from ..people.identity import doubt
 from ..video.reader import probe
-from .viewed import ViewedDataset, ViewedItem
+from .viewed import ViewedDataset, ViewedItem, photograph_hash
 
 _REMEMBERED = 20_000
 CAPTION_SUFFIX = ".txt"
@@ -39,19 +37,26 @@ def dataset_facts(viewed: ViewedDataset) -> dict[str, Any]:
         if folder not in marks:
             marks[folder] = viewed.store.marks(folder)
         rows.append(item_facts(viewed, each, marks[folder].get(each.item.media_path.name, Marks())))
-    return {"id": viewed.id, "title": viewed.title, "tiers": _tiers(viewed), "items": rows}
+    return {
+        "id": viewed.id,
+        "title": viewed.title,
+        "tiers": named_tiers([each.item for each in viewed.items]),
+        "items": rows,
+    }
 
 
 def item_facts(viewed: ViewedDataset, each: ViewedItem, marks: Marks) -> dict[str, Any]:
     """{"id", "name", "width", "height", "bucket": [width, height], "caption", "video", "mask": alpha|file|none,
     "coverage", "left_out": reason, "by_hand": left out in the viewer, "done", "outcome", "reason", "doubt": place in
-    the order of doubts, "faces": [{"index", "box": fractions of the picture, "similarity", "chosen"}], "faceless",
-    "revision": of the correction, "other_base", "error"}. What is not known is null."""
+    the order of doubts, "faces": [{"index", "box": fractions of the picture, "similarity", "chosen"}], "face_by_hand":
+    the index of the face that somebody chose, -1 where it is none of these, "faceless", "revision": of the correction,
+    "other_base", "error"}. What is not known is null."""
     row: dict[str, Any] = {
         "id": each.id, "name": each.item.name, "video": each.item.is_video, "left_out": each.left_out,
         "by_hand": marks.left_out, "done": marks.done, "coverage": each.coverage, "faceless": each.faceless,
         "width": 0, "height": 0, "bucket": None, "mask": "none", "caption": each.item.caption, "revision": "",
         "other_base": False, "error": "", "outcome": None, "reason": "", "faces": [], "doubt": None,
+        "face_by_hand": None,
     }  # fmt: skip
     try:
         width, height = size_of(each.item)
@@ -65,18 +70,30 @@ def item_facts(viewed: ViewedDataset, each: ViewedItem, marks: Marks) -> dict[st
         row["error"] = str(error)
         return row
     person = item.person
+    boxes = [] if person is None else [in_fractions(face.box, (width, height)) for face in person.faces]
     if person is not None:
         row.update(outcome=person.outcome.value, reason=person.reason, doubt=list(doubt(person)))
         row["faces"] = [
             {
                 "index": face.index,
-                "box": [round(edge / side, 5) for edge, side in zip(face.box, (width, height) * 2, strict=True)],
+                "box": list(box),
                 "similarity": face.similarity,
                 "chosen": face.chosen,
             }
-            for face in person.faces
+            for face, box in zip(person.faces, boxes, strict=True)
         ]
+    if marks.face is not None and marks.face.photograph == photograph_hash(each.item.media_path):
+        found = face_at(marks.face.box, boxes)
+        row["face_by_hand"] = -1 if found is None else found
     return row
+
+
+def in_fractions(box: Box, size: tuple[int, int]) -> Box:
+    """A box of pixels in fractions of a picture of `size`, inside it."""
+    left, top, right, bottom = (
+        min(1.0, max(0.0, round(edge / side, 5))) for edge, side in zip(box, size * 2, strict=True)
+    )
+    return left, top, right, bottom
 
 
 def size_of(item: DatasetItem) -> tuple[int, int]:
@@ -102,22 +119,3 @@ def caption_of(item: DatasetItem) -> str:
 @lru_cache(maxsize=_REMEMBERED)
 def _image_size(path: Path, _status: tuple[int, int] | None) -> tuple[int, int]:
     return image_size(path)
-
-
-def _tiers(viewed: ViewedDataset) -> dict[str, int]:
-    """The values that masks of this dataset are made of, those of the first item whose ledger tells; else the usual
-    ones."""
-    usual = TierWeights()
-    named = {"face": usual.face, "hair": usual.hair, "body": usual.body, "background": usual.background}
-    known = KnownTiers(BUILD_STEP)
-    for each in viewed.items:
-        tiers, path = known.of(each.item), each.item.tiers_path or each.item.mask_path
-        if tiers is None or path is None:
-            continue
-        told = {"face": tiers.face, "hair": tiers.hair, "background": tiers.background}
-        named.update((name, value) for name, value in told.items() if value is not None)
-        others = [value for value in noted_tiers(path.parent) if value not in told.values()]
-        if len(others) == 1:
-            named["body"] = others[0]
-        break
-    return named

@@ -63,6 +63,16 @@ class Pictures:
             write_bytes(path, _jpeg(tile_HWC))
         return path.read_bytes()
 
+    def at_most(self, item: DatasetItem, side_px: int) -> tuple[np.ndarray, float]:
+        """rgb_HWC uint8 of the whole photograph at the finest level whose longer side has no more pixels than that, and
+        its scale. Errors as `thumbnail`."""
+        whole_HWC = self._level(item, 0)
+        level = 0
+        while max(whole_HWC.shape[:2]) > side_px << level:
+            level += 1
+        level_HWC = self._level(item, level)
+        return level_HWC, level_HWC.shape[1] / whole_HWC.shape[1]
+
     def _level(self, item: DatasetItem, level: int) -> np.ndarray:
         key = str(self._folder(item))
         with self._lock:

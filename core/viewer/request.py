@@ -13,6 +13,7 @@ from ..errors import ImageError, PathError, SettingError, UserError
 _JSON, BYTES = "application/json", "application/octet-stream"
 FRESH: Mapping[str, str] = {"Cache-Control": "no-store"}
 _FAST = 1
+MOST_JSON_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ def check_type(request: Request, wanted: str) -> None:
 def content_of(request: Request) -> Mapping[str, Any]:
     """The JSON object of a request. RefusedError for another type, SettingError for anything else."""
     check_type(request, _JSON)
+    if len(request.body) > MOST_JSON_BYTES:
+        raise RefusedError(413, f"The request has {len(request.body)} bytes; {MOST_JSON_BYTES} are the most.")
     try:
         content: Any = json.loads(request.body)
     except (ValueError, RecursionError) as error:

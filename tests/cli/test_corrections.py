@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from maskloss.cli.main import EXIT_USER, main
+from maskloss.core.corrections.marks import ChosenFace
 from maskloss.core.corrections.override import NO_REVISION, Correction, read_correction, write_correction
 from maskloss.core.corrections.store import CorrectionStore, Patch
 from maskloss.core.dataset.corrected import painted_over
+from maskloss.core.dataset.files import hash_of
 from maskloss.core.dataset.items import DatasetItem, LoadSettings
 from maskloss.core.images import save_image
 
@@ -100,3 +102,24 @@ def test_folders_that_do_not_fit_are_refused(
     assert "is not empty" in capsys.readouterr().err
     assert run(tmp_path, "import", tmp_path / "nowhere", photographs) == EXIT_USER
     assert "is no folder" in capsys.readouterr().err
+
+
+def test_faces_are_chosen_and_photographs_left_out_without_the_viewer(
+    tmp_path: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = photographs / "a.png", photographs / "b.png"
+    assert run(tmp_path, "choose", a, "--box", 3, 2, 6, 6) == 0
+    assert run(tmp_path, "leave-out", b) == 0
+    noted = store(tmp_path).marks(photographs)
+    assert (noted["a.png"].face, noted["b.png"].left_out) == (ChosenFace((0.25, 0.25, 0.5, 0.75), hash_of(a)), True)
+    capsys.readouterr()
+    assert run(tmp_path, "list") == 0
+    said = capsys.readouterr().out
+    assert "/a.png  the person is at 25.0%, 25.0%, 50.0%, 75.0%" in said
+    assert "/b.png  left out" in said
+    assert run(tmp_path, "choose", a, "--box", 3, 2, 13, 6) == EXIT_USER
+    assert "does not lie in its photograph" in capsys.readouterr().err
+    assert run(tmp_path, "leave-out", photographs / "c.png") == EXIT_USER
+    assert run(tmp_path, "choose", a) == 0
+    assert run(tmp_path, "leave-out", "--take-back", b) == 0
+    assert store(tmp_path).marks(photographs) == {}

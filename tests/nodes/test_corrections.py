@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from maskloss.core.corrections.override import NO_REVISION
-from maskloss.core.corrections.store import Marks, Patch
+from maskloss.core.corrections.store import Patch
 from maskloss.core.dataset.corrected import painted_over
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.host import LocalHost, use_host
@@ -85,7 +86,7 @@ def test_a_rerun_with_other_masks_keeps_the_correction_and_says_so(
 def test_what_is_left_out_by_hand_is_not_cached(folder: Path) -> None:
     with use_host(LocalHost(folder / "in", folder / "out")):
         before = digest_corrections("photos", False)
-        correction_store().mark(folder / "in/photos/c.png", Marks(left_out=True))
+        correction_store().mark(folder / "in/photos/c.png", lambda marks: replace(marks, left_out=True))
         assert digest_corrections("photos", False) != before
         dataset = load()
     assert [item.name for item in dataset.items] == ["a", "b"]
@@ -95,7 +96,7 @@ def test_what_is_left_out_by_hand_is_not_cached(folder: Path) -> None:
 def test_other_folders_corrections_do_not_make_a_dataset_run_again(folder: Path) -> None:
     with use_host(LocalHost(folder / "in", folder / "out")):
         mine, everyones = digest_corrections("photos", False), digest_corrections("photos", True)
-        correction_store().mark(folder / "in/others/c.png", Marks(left_out=True))
+        correction_store().mark(folder / "in/others/c.png", lambda marks: replace(marks, left_out=True))
         assert digest_corrections("photos", False) == mine
         assert digest_corrections("photos", True) != everyones
         assert "was not found" in digest_corrections("nowhere", False)

@@ -1,5 +1,8 @@
 /** The viewer's routes, as `core/viewer/answers.py` lists them. */
 
+import { Tiles } from "./tiles.js";
+
+export const EVENT = "maskloss.corrected";
 const ROUTE = "/maskloss/viewer";
 const STALE = 409;
 
@@ -25,9 +28,19 @@ export class Client {
 
   #api;
 
-  url(dataset, item, end, query = {}) {
-    const asked = new URLSearchParams(query).toString();
-    return this.#api.apiURL(`${ROUTE}/${dataset}/${item}/${end}${asked ? `?${asked}` : ""}`);
+  /** `hears` is told {dataset, item, revision, client} of every change, by whomever. */
+  listen(hears) {
+    this.#api.addEventListener(EVENT, ({ detail }) => hears(detail));
+  }
+
+  /** The address of an item's thumbnail. */
+  thumbnail(dataset, item) {
+    return this.#url(dataset, item, "thumbnail");
+  }
+
+  /** What draws an item's picture; `came()` is called when there is more of it. */
+  picture(dataset, item, came) {
+    return new Tiles(({ level, column, row }) => this.#url(dataset, item, "tile", { level, column, row }), came);
   }
 
   async list(dataset) {
@@ -56,8 +69,8 @@ export class Client {
   }
 
   /** {bitmap, coverage} of the mask's thumbnail. */
-  async maskThumbnail(dataset, item) {
-    const answer = await this.#ask(`/${dataset}/${item}/mask-thumbnail`);
+  async maskThumbnail(dataset, { id }) {
+    const answer = await this.#ask(`/${dataset}/${id}/mask-thumbnail`);
     const coverage = Number(answer.headers.get("X-MaskLoss-Coverage"));
     return { bitmap: await createImageBitmap(await answer.blob()), coverage };
   }
@@ -73,6 +86,15 @@ export class Client {
     return (await (await this.#ask(path, { method: "POST", headers, body })).json()).revision;
   }
 
+  /** The region {left, top, width, height, inside: 255 or 0} at what is pointed at. */
+  async propose(dataset, item, pointing) {
+    const headers = { "Content-Type": "application/json" };
+    const asked = { method: "POST", headers, body: JSON.stringify(pointing) };
+    const { bytes: inside, headers: told } = await this.#bytes(`/${dataset}/${item}/propose`, asked);
+    const [left, top, width, height] = told.get("X-MaskLoss-Place").split(",").map(Number);
+    return { left, top, width, height, inside };
+  }
+
   /** `end` is keep, revert, marks or caption. */
   async post(dataset, item, end, content) {
     const path = `/${dataset}/${item}/${end}?${new URLSearchParams({ client: this.name })}`;
@@ -80,8 +102,13 @@ export class Client {
     return (await this.#ask(path, { method: "POST", headers, body: JSON.stringify(content) })).json();
   }
 
-  async #bytes(path) {
-    const answer = await this.#ask(path);
+  #url(dataset, { id }, end, query = {}) {
+    const asked = new URLSearchParams(query).toString();
+    return this.#api.apiURL(`${ROUTE}/${dataset}/${id}/${end}${asked ? `?${asked}` : ""}`);
+  }
+
+  async #bytes(path, options) {
+    const answer = await this.#ask(path, options);
     const unpacked = answer.body.pipeThrough(new DecompressionStream("deflate"));
     return { bytes: new Uint8Array(await new Response(unpacked).arrayBuffer()), headers: answer.headers };
   }

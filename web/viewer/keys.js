@@ -3,7 +3,7 @@
 const PLAIN = {
   ArrowRight: "next", ArrowDown: "next", PageDown: "next", ArrowLeft: "previous", ArrowUp: "previous",
   PageUp: "previous", 1: "tier0", 2: "tier1", 3: "tier2", 4: "tier3", 5: "weight", b: "brush", p: "polygon", f: "fill",
-  v: "move", e: "erase", "[": "smaller", "]": "larger", ",": "shrink", ".": "grow", o: "overlay", g: "cells", 0: "fit",
+  v: "move", w: "who", h: "help", n: "nextFace", e: "erase", "[": "smaller", "]": "larger", ",": "shrink", ".": "grow", o: "overlay", g: "cells", 0: "fit",
   "+": "zoomIn", "=": "zoomIn", "-": "zoomOut", m: "done", l: "leftOut", Enter: "finish", Escape: "escape", x: "before",
   " ": "hold", Backspace: "back",
 };
@@ -17,6 +17,7 @@ export function commandOf({ key, ctrlKey, metaKey, shiftKey, altKey }, inText = 
     if (letter === "z") return shiftKey ? "redo" : "undo";
     return letter === "y" ? "redo" : null;
   }
+  if (key === "Enter" && shiftKey) return "finishLeast";
   const name = key.length === 1 ? key.toLowerCase() : key;
   return Object.hasOwn(PLAIN, name) ? PLAIN[name] : null;
 }

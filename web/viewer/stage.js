@@ -1,18 +1,13 @@
 /** The large picture: photograph, overlay, latent grid; mouse, finger and pen. It paints nothing by itself. */
 
+import { drawMarks, STRIDE_PX } from "./marks.js";
 import { cellMeans, drawWeights, lookUp } from "./overlay.js";
-import { Tiles } from "./tiles.js";
+import { listen } from "./pointers.js";
 import { fit, kept, tilesOf, toPicture, trainedArea, zoomed } from "./view.js";
-
-/** Of a latent cell in pixels of the bucket: that of nearly all autoencoders. */
-const STRIDE_PX = 8;
-const ZOOM = 1.0015;
 
 export class Stage {
   /** `hears` are {start, move, end, hover} with (point in the picture, event); `pans(event)` whether a press moves. */
   constructor(hears, pans) {
-    this.#hears = hears;
-    this.#pans = pans;
     this.element = document.createElement("div");
     this.element.className = "maskloss-stage";
     this.#photo = this.#layer();
@@ -23,11 +18,9 @@ export class Stage {
     this.canvas.setAttribute("role", "application");
     const observer = new ResizeObserver(() => this.#resize());
     observer.observe(this.element);
-    this.#listen();
+    this.#listen(hears, pans);
   }
 
-  #hears;
-  #pans;
   #photo;
   #mask;
   #marks;
@@ -38,8 +31,6 @@ export class Stage {
   #dirty = null;
   #frame = 0;
   #fitted = true;
-  #pointers = new Map();
-  #pressed = null;
   #means = null;
   view = { scale: 1, x: 0, y: 0 };
   picture = null;
@@ -49,15 +40,22 @@ export class Stage {
   /** {x, y, radius} of the brush and `points` of a polygon, in the picture. */
   cursor = null;
   points = [];
+  /** Faces that can be chosen, as `drawMarks` draws them, and the number of the one that is pointed at. */
+  faces = [];
+  pointed = -1;
+  /** A region that is proposed, {left, top, width, height, picture}, and a box that is being dragged, [x, y, width, height]. */
+  proposal = null;
+  box = null;
 
-  /** Show a picture {width, height}, with tiles from `url`; the mask comes later. */
-  open(picture, url) {
+  /** Show a picture {width, height}, which `draws(came)` draws, such as `Tiles`; the mask comes later. */
+  open(picture, draws) {
     this.#tiles?.close();
-    this.#tiles = new Tiles(url, () => this.redraw());
+    this.#tiles = draws(() => this.redraw());
     this.picture = picture;
     this.edit = null;
     this.#means = null;
     this.points = [];
+    this.proposal = null;
     this.#fitted = true;
     this.#resize();
   }
@@ -192,87 +190,21 @@ export class Stage {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.#marks.width, this.#marks.height);
     context.setTransform(this.#dense, 0, 0, this.#dense, 0, 0);
-    const { scale, x, y } = this.view;
-    if (this.look.cells && this.look.bucket) this.#drawGrid(context);
-    if (this.points.length > 0) {
-      context.beginPath();
-      for (const each of this.points) context.lineTo(each.x * scale + x, each.y * scale + y);
-      if (this.cursor) context.lineTo(this.cursor.x * scale + x, this.cursor.y * scale + y);
-      outline(context);
-    } else if (this.cursor?.radius) {
-      context.beginPath();
-      context.arc(this.cursor.x * scale + x, this.cursor.y * scale + y, Math.max(2, this.cursor.radius * scale), 0, 7);
-      outline(context);
-    }
+    drawMarks(context, this);
   }
 
-  #drawGrid(context) {
-    const { scale, x, y } = this.view;
-    const trained = trainedArea(this.picture, this.look.bucket, STRIDE_PX);
-    const [left, top] = [trained.left * scale + x, trained.top * scale + y];
-    const [width, height, step] = [trained.width * scale, trained.height * scale, trained.cell * scale];
-    context.strokeStyle = "rgb(255 255 255 / 35%)";
-    context.lineWidth = 1;
-    context.beginPath();
-    context.rect(left, top, width, height);
-    if (step >= 5) {
-      for (let at = 1; at < trained.columns; at++) line(context, left + at * step, top, 0, height);
-      for (let at = 1; at < trained.rows; at++) line(context, left, top + at * step, width, 0);
-    }
-    context.stroke();
-  }
-
-  #listen() {
-    const canvas = this.canvas;
-    canvas.style.touchAction = "none";
-    const place = (event) => ({ x: event.offsetX, y: event.offsetY });
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      this.zoom(ZOOM ** -(event.deltaMode ? event.deltaY * 30 : event.deltaY), place(event));
+  #listen(hears, pans) {
+    const inPicture = (hear) => (point, event) => hear(point && toPicture(this.view, point), event);
+    listen(this.canvas, {
+      hears: Object.fromEntries(Object.entries(hears).map(([name, hear]) => [name, inPicture(hear)])),
+      moves: { zoom: (factor, point) => this.zoom(factor, point), drag: (...points) => this.#drag(...points) },
+      isOpen: () => this.picture !== null,
+      pans,
     });
-    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-    canvas.addEventListener("pointerdown", (event) => {
-      if (!this.picture) return;
-      canvas.focus({ preventScroll: true });
-      canvas.setPointerCapture(event.pointerId);
-      this.#pointers.set(event.pointerId, place(event));
-      if (this.#pointers.size > 1) {
-        // The second finger: what the first began to paint is given up.
-        if (this.#pressed === "paint") this.#hears.end(null, event);
-        this.#pressed = "pan";
-      } else if (event.button === 1 || event.button === 2 || this.#pans(event)) {
-        this.#pressed = "pan";
-      } else {
-        this.#pressed = "paint";
-        this.#hears.start(toPicture(this.view, place(event)), event);
-      }
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      if (!this.picture) return;
-      if (this.#pressed === "pan" && this.#pointers.has(event.pointerId)) this.#drag(event.pointerId, place(event));
-      else if (this.#pressed === "paint") {
-        const events = event.getCoalescedEvents?.() ?? [];
-        for (const each of events.length > 0 ? events : [event]) {
-          this.#hears.move(toPicture(this.view, place(each)), each);
-        }
-      }
-      this.#hears.hover(toPicture(this.view, place(event)), event);
-    });
-    const up = (event) => {
-      if (!this.#pointers.delete(event.pointerId)) return;
-      if (this.#pressed === "paint") this.#hears.end(toPicture(this.view, place(event)), event);
-      if (this.#pointers.size === 0 || this.#pressed === "paint") this.#pressed = null;
-    };
-    canvas.addEventListener("pointerup", up);
-    canvas.addEventListener("pointercancel", up);
-    canvas.addEventListener("pointerleave", () => this.#hears.hover(null));
   }
 
   /** One finger moves, two zoom around the middle between them. */
-  #drag(id, point) {
-    const before = this.#pointers.get(id);
-    const other = [...this.#pointers].find(([key]) => key !== id)?.[1];
-    this.#pointers.set(id, point);
+  #drag(before, point, other) {
     this.#fitted = false;
     const share = other ? 0.5 : 1;
     const moved = {
@@ -287,20 +219,6 @@ export class Stage {
     }
     this.redraw();
   }
-}
-
-function outline(context) {
-  context.lineWidth = 3;
-  context.strokeStyle = "rgb(0 0 0 / 70%)";
-  context.stroke();
-  context.lineWidth = 1.2;
-  context.strokeStyle = "#fff";
-  context.stroke();
-}
-
-function line(context, x, y, dx, dy) {
-  context.moveTo(x, y);
-  context.lineTo(x + dx, y + dy);
 }
 
 function join(one, other) {

@@ -56,6 +56,29 @@ export class Tiles {
   }
 }
 
+/** A picture that is one file, drawn as `Tiles` are. */
+export class OnePicture {
+  constructor(url, { width, height }, came) {
+    this.#size = { width, height };
+    this.#image.addEventListener("load", () => !this.#closed && came());
+    this.#image.src = url;
+  }
+
+  #size;
+  #image = new Image();
+  #closed = false;
+
+  draw(context, view) {
+    if (!this.#image.complete || !this.#image.naturalWidth) return;
+    const { width, height } = this.#size;
+    context.drawImage(this.#image, view.x, view.y, width * view.scale, height * view.scale);
+  }
+
+  close() {
+    this.#closed = true;
+  }
+}
+
 function keyOf({ level, column, row }) {
   return `${level}/${column}/${row}`;
 }

@@ -3,19 +3,20 @@
 import { button, made, slider } from "./elements.js";
 import { colourOf } from "./overlay.js";
 
-const TOOLS = { brush: "✎", polygon: "⬠", fill: "▩", move: "✥" };
+const TOOLS = { brush: "✎", polygon: "⬠", fill: "▩", help: "✦", who: "☺", move: "✥" };
 const ACTIONS = { undo: "↶", redo: "↷", shrink: "−1", grow: "+1" };
 const LOOKS = { overlay: "◐", cells: "▦", before: "⇄", fit: "⤢" };
 const STEP = 1.25;
 const MOST_RADIUS = 1000;
 
 export class Toolbar {
-  /** `does(command)` hears what is not the toolbar's own. */
-  constructor(words, does) {
+  /** `does(command)` hears what is not the toolbar's own. Where it is `readOnly` there is nothing to paint with. */
+  constructor(words, does, readOnly = false) {
     this.#words = words;
     this.#does = does;
     this.element = made("div", "maskloss-tools");
     this.element.setAttribute("role", "toolbar");
+    this.element.dataset.readOnly = String(readOnly);
     for (const [name, sign] of Object.entries(TOOLS)) this.#add(name, sign, words.tools[name], () => this.do(name));
     this.#tiers = made("div", "maskloss-tiers");
     this.#weight = slider(words.weight, { min: 0, max: 255, value: 255, type: "number" }, (value) => {
@@ -24,6 +25,7 @@ export class Toolbar {
     this.#size = slider(words.size, { min: 0, max: 100, value: 50 }, (value) => {
       this.radius = Math.round(MOST_RADIUS ** (value / 100));
     });
+    this.#size.classList.add("maskloss-size");
     this.element.append(this.#tiers, this.#weight, this.#size);
     for (const [name, sign] of Object.entries(ACTIONS)) this.#add(name, sign, words[name], () => does(name));
     for (const [name, sign] of Object.entries(LOOKS)) this.#add(name, sign, words[name], () => does(name));
@@ -33,7 +35,7 @@ export class Toolbar {
     });
     this.element.append(opacity);
     this.#add("revert", "⟲", words.revert, () => does("revert"));
-    this.do("brush");
+    this.do(readOnly ? "move" : "brush");
     this.#sized();
   }
 
@@ -43,7 +45,8 @@ export class Toolbar {
   #tiers;
   #weight;
   #size;
-  #values = {};
+  /** Weights by the tiers' names. */
+  tiers = {};
   tool = "brush";
   /** The weight that is painted; null takes paint away. */
   value = 255;
@@ -52,7 +55,7 @@ export class Toolbar {
 
   /** One button for each tier, {name: weight}. */
   setTiers(tiers) {
-    this.#values = tiers;
+    this.tiers = tiers;
     const names = Object.keys(this.#words.tiers).filter((name) => name in tiers);
     this.#tiers.replaceChildren(
       ...names.map((name, index) => {
@@ -85,8 +88,8 @@ export class Toolbar {
         this.#buttons[name].setAttribute("aria-pressed", String(name === command));
       }
     } else if (command.startsWith("tier")) {
-      const name = Object.keys(this.#words.tiers).filter((each) => each in this.#values)[Number(command.slice(4))];
-      if (name) this.#choose(this.#values[name]);
+      const name = Object.keys(this.#words.tiers).filter((each) => each in this.tiers)[Number(command.slice(4))];
+      if (name) this.#choose(this.tiers[name]);
     } else if (command === "erase") this.#choose(null);
     else if (command === "weight") this.#weight.focus();
     else if (command === "larger" || command === "smaller") {

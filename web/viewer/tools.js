@@ -57,6 +57,21 @@ export function polygon(edit, points, value) {
   return area;
 }
 
+/** What is inside a region {left, top, width, height, inside: not 0 for each of its pixels}; with `where` only pixels that
+ * show that weight now. */
+export function regionWithin(edit, { left, top, width, height, inside }, value, where = null) {
+  const area = edit.inside({ left, top, right: left + width, bottom: top + height });
+  if (!area) return null;
+  edit.touch(area);
+  for (let y = area.top; y < area.bottom; y++) {
+    for (let x = area.left; x < area.right; x++) {
+      const at = y * edit.width + x;
+      if (inside[(y - top) * width + x - left] && (where === null || edit.shown[at] === where)) edit.put(at, value);
+    }
+  }
+  return area;
+}
+
 /** The region of one weight around a point, neighbours by their sides. */
 export function fillRegion(edit, point, value) {
   const { width, height, shown } = edit;

@@ -1,6 +1,7 @@
 /** The button that opens the viewer on nodes, the command and its key. */
 
 import { addPart, alsoOn, outputOf } from "../graph.js";
+import { Client } from "./client.js";
 import { button, made } from "./elements.js";
 import { Viewer } from "./viewer.js";
 import { wordsOf } from "./words.js";
@@ -13,6 +14,11 @@ const NODES = new Set([
   "MaskLossPreviewDataset",
   "MaskLossTrainLora",
 ]);
+
+/** What tells this tab from others. */
+function nameOf(number) {
+  return number.toString(36).slice(2, 10);
+}
 
 export class Viewers {
   /** `api` is ComfyUI's; of the editor what `TrainingPanels` takes. */
@@ -51,7 +57,7 @@ export class Viewers {
 
   /** Open what a node gave out, or the nearest node before it; without a node the selected one's, or the newest. */
   open(node = null) {
-    this.#viewer ??= new Viewer(this.#api, this.#editor.locale());
+    this.#viewer ??= new Viewer(new Client(this.#api, nameOf(Math.random())), this.#editor.locale());
     const from = node ?? Object.values(this.#editor.canvas().selected_nodes ?? {})[0];
     return this.#viewer.open(this.#nearest(from) ?? [...this.#given.values()].at(-1) ?? null);
   }

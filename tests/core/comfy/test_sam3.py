@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 import torch
 from maskloss.core.comfy.sam3 import Sam3, Sam3PartSegmenter, Sam3PersonSegmenter, check_prompt
 from maskloss.core.errors import SettingError
+from maskloss.core.people.regions import Pointing
 from maskloss.nodes.load import MaskLossSam3Segmenters
 from maskloss.nodes.sockets import masks_from_mask
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
@@ -247,3 +249,24 @@ def test_a_count_of_one_is_no_word(models: tuple[Any, Any]) -> None:
     assert plain.limit == counted.limit == 1
     assert torch.equal(plain.embedding_1LD, counted.embedding_1LD)
     assert MaskLossSam3Segmenters.VALIDATE_INPUTS(person_prompt="12:30 clock:2, man") is True
+
+
+def test_what_is_pointed_at_is_comfyuis_own_answer(models: tuple[Any, Any]) -> None:
+    from comfy_extras.nodes_sam3 import SAM3_Detect
+
+    model = models[0]
+    people, _ = segmenters(models)
+    rgb_HWC = noise(1008, 1008)
+    image = torch.from_numpy(rgb_HWC / np.float32(255))[None]
+    on, off, box = ((300.0, 400.0), (500.0, 640.0)), ((100.0, 900.0),), (200.0, 240.0, 700.0, 800.0)
+    asked = {
+        "positive_coords": json.dumps([{"x": x, "y": y} for x, y in on]),
+        "negative_coords": json.dumps([{"x": x, "y": y} for x, y in off]),
+    }
+    boxed = {"bboxes": {"x": box[0], "y": box[1], "width": box[2] - box[0], "height": box[3] - box[1]}}
+    for pointing, given in ((Pointing(on, off), asked), (Pointing(box=box), boxed)):
+        with torch.inference_mode():
+            theirs = SAM3_Detect.execute(model, image, refine_iterations=1, **given).result[0][0].numpy() > 0
+        ours = people.propose(rgb_HWC, pointing)
+        assert 0 < theirs.mean() < 1
+        assert (ours != theirs).mean() < 1e-4

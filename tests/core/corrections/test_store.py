@@ -2,15 +2,16 @@
 
 import multiprocessing
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from maskloss.core.corrections.marks import ChosenFace, Marks
 from maskloss.core.corrections.override import NO_REVISION, Correction, PaintedOver, read_correction, revision_of
 from maskloss.core.corrections.store import (
     MARKS_FILE,
     CorrectionStore,
-    Marks,
     Patch,
     StaleRevisionError,
     check_fits,
@@ -85,12 +86,16 @@ def test_looking_again_notes_the_mask_that_lies_under_it_now(store: CorrectionSt
 
 def test_marks_are_kept_for_each_photograph(store: CorrectionStore, tmp_path: Path) -> None:
     assert store.marks(tmp_path) == {}
-    store.mark(tmp_path / "a.jpg", Marks(done=True))
-    store.mark(tmp_path / "b.jpg", Marks(left_out=True))
+    store.mark(tmp_path / "a.jpg", lambda marks: replace(marks, done=True))
+    store.mark(tmp_path / "b.jpg", lambda marks: replace(marks, left_out=True))
     assert store.marks(tmp_path) == {"a.jpg": Marks(True, False), "b.jpg": Marks(False, True)}
-    store.mark(tmp_path / "a.jpg", Marks())
-    assert store.marks(tmp_path) == {"b.jpg": Marks(False, True)}
-    for damaged in ("{", "[]", '{"a": 1}', '{"a": {}}'):
+    store.mark(tmp_path / "a.jpg", lambda _: Marks())
+    face = ChosenFace((0.1, 0.2, 0.5, 0.75), "sha")
+    store.mark(tmp_path / "b.jpg", lambda marks: replace(marks, face=face))
+    assert store.marks(tmp_path) == {"b.jpg": Marks(False, True, face)}
+    assert list(store.all_marks()) == [(f"{store.folder_of(tmp_path).name}/b.jpg", Marks(False, True, face))]
+    outside = '{"a": {"done": true, "left_out": true, "face": {"box": [0, 0, 2, 1], "photograph": "x"}}}'
+    for damaged in ("{", "[]", '{"a": 1}', '{"a": {}}', outside):
         (store.folder_of(tmp_path) / MARKS_FILE).write_text(damaged)
         with pytest.raises(DatasetError, match="is damaged"):
             store.marks(tmp_path)

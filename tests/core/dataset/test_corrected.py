@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from maskloss.core.corrections.marks import ChosenFace
 from maskloss.core.corrections.override import NO_REVISION, PaintedOver
-from maskloss.core.corrections.store import CorrectionStore, Marks, Patch
+from maskloss.core.corrections.store import CorrectionStore, Patch
 from maskloss.core.dataset.corrected import (
     LEFT_OUT_BY_HAND,
     correction_messages,
@@ -16,6 +17,7 @@ from maskloss.core.dataset.corrected import (
     with_corrections,
 )
 from maskloss.core.dataset.crop import Crop, CropKind, Rectangle
+from maskloss.core.dataset.files import hash_of
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
 from maskloss.core.dataset.load import check_required, expected_origin, load_fitted, load_item
 from maskloss.core.errors import MaskMissingError
@@ -108,12 +110,26 @@ def test_a_correction_of_another_photograph_of_that_name_is_not_used(store: Corr
 
 def test_what_is_left_out_by_hand_is_left_out(store: CorrectionStore, photograph: Draw) -> None:
     items = [DatasetItem(name, photograph(f"set/{name}.png"), LoadSettings()) for name in "ab"]
-    store.mark(items[0].media_path, Marks(left_out=True))
-    store.mark(items[1].media_path, Marks(done=True))
+    store.mark(items[0].media_path, lambda marks: replace(marks, left_out=True))
+    store.mark(items[1].media_path, lambda marks: replace(marks, done=True))
     dataset, messages = with_corrections(Dataset(tuple(items)), store)
     assert [item.name for item in dataset.items] == ["b"]
     assert [(left.item.name, left.reason) for left in dataset.left_out] == [("a", LEFT_OUT_BY_HAND)]
     assert messages == ["1 items are left out by hand: a."]
+
+
+def test_the_face_that_was_chosen_belongs_to_its_photograph_alone(store: CorrectionStore, photograph: Draw) -> None:
+    item = DatasetItem("a", photograph("set/a.png"), LoadSettings())
+    face = ChosenFace((0.25, 0.0, 0.5, 0.5), hash_of(item.media_path))
+    store.mark(item.media_path, lambda marks: replace(marks, face=face))
+    dataset, messages = with_corrections(Dataset((item,)), store)
+    assert (dataset.items[0].chosen_face, dataset.items[0].correction_path) == (face.box, None)
+    assert messages == ["In 1 photographs the person was chosen by hand, which Keep Person goes by."]
+    photograph("set/a.png", seed=1)
+    with collect_warnings() as warnings:
+        dataset, _ = with_corrections(Dataset((item,)), store)
+    assert dataset.items[0].chosen_face is None
+    assert "so the corrections are not used: a" in warnings.texts[0]
 
 
 def test_another_mask_under_a_correction_is_told(store: CorrectionStore, photograph: Draw, mask: Draw) -> None:

@@ -5,6 +5,7 @@ them, so that the whole road from pixels to the written mask is walked.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +145,19 @@ def test_an_interrupt_keeps_what_was_decided(step: Step, group: DatasetItem, sce
         step(group, second, progress=Impatient())
     report = step(group, second)[1]
     assert [row["state"] for row in report["items"]] == ["unchanged", "written"]
+
+
+def test_a_face_chosen_by_hand_is_kept_before_all_others_and_only_there(step: Step, group: DatasetItem) -> None:
+    step(group)
+    matched = (step.out / "group.png").read_bytes()
+    chosen = replace(group, chosen_face=(145 / 200, 20 / 120, 175 / 200, 50 / 120))
+    dataset, report = step(chosen, choices={"group": 0})
+    kept_HW = load_mask(step.out / "group.png")
+    assert kept_HW[:, 140:180].any()
+    assert not kept_HW[:, :140].any()
+    assert dataset.items[0].person is not None
+    assert (dataset.items[0].person.outcome, dataset.items[0].person.chosen) == (Outcome.INDEX, 2)
+    assert (report["items"][0]["state"], report["items"][0]["reason"]) == ("written", "face 2 was chosen by hand")
+    assert step(chosen)[1]["items"][0]["state"] == "unchanged"
+    assert step(group)[1]["items"][0]["state"] == "written"
+    assert (step.out / "group.png").read_bytes() == matched

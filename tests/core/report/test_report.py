@@ -30,7 +30,9 @@ def test_the_page_tells_everything(dataset: Dataset, cache: LatentCache, tmp_pat
         assert words in page.words, words
     # Losses and coverage of the photographs; of the steps, what has a scale of its own.
     assert page.tags.count("svg") == 4
-    assert "script" not in page.tags
+    # What shows the photographs is beside the page, which says all without it.
+    assert page.tags.count("script") == page.tags.count("button") + 1 == 2
+    assert {path.name for path in (index.parent / "viewer").iterdir()} >= {"viewer.js", "items.js", "viewer.css"}
     # Photograph, tiers of everyone, faces, the person, training; photograph, tiers, training; photograph, faces.
     assert len(page.pictures) == 5 + 3 + 3
     for picture in page.pictures:
@@ -54,6 +56,7 @@ def test_a_cache_alone_shows_its_pictures(cache: LatentCache, tmp_path: Path) ->
     page = read_page(write_report(tmp_path / "report", None, cache, None, None)[0])
     assert len(page.pictures) == 2
     assert "cached" in page.words
+    assert not {"script", "button"} & set(page.tags)
     assert "mask from file" in page.words
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from maskloss.core.errors import ModelRunError, UserError
 from maskloss.core.people.faces import Face
+from maskloss.core.people.regions import Pointing
 from maskloss.core.segmenters.sam import Prompt, SamPersonSegmenter, choose_mask, prompt_for
 from safetensors.torch import save_file
 from segment_anything import SamPredictor
@@ -237,3 +238,27 @@ def test_a_picture_on_which_the_net_fails_is_said(checkpoint: Path, monkeypatch:
 def test_a_missing_library_is_said(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "segment_anything", None)
     assert "pip install segment-anything" in _message(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("pointing", "several"),
+    [
+        (Pointing(on=((16, 12),)), True),
+        (Pointing(on=((16, 12), (20, 30)), off=((50, 40),)), False),
+        (Pointing(box=(4, 4, 40, 40)), False),
+        (Pointing(on=((16, 12),), box=(4, 4, 40, 40)), False),
+    ],
+)
+def test_what_is_pointed_at_is_segment_anythings_own_answer(
+    tiny_sam: Sam, checkpoint: Path, pointing: Pointing, several: bool
+) -> None:
+    rgb_HWC = np.random.default_rng(1).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    region_HW = SamPersonSegmenter(checkpoint).propose(rgb_HWC, pointing)
+    predictor = SamPredictor(tiny_sam)
+    predictor.set_image(rgb_HWC)
+    points = np.array([*pointing.on, *pointing.off]) if pointing.on else None
+    labels = np.array([1] * len(pointing.on) + [0] * len(pointing.off)) if pointing.on else None
+    box = None if pointing.box is None else np.array(pointing.box)
+    masks_MHW, scores_M, _ = predictor.predict(points, labels, box, multimask_output=several)
+    np.testing.assert_array_equal(region_HW, masks_MHW[np.argmax(scores_M)])
+    assert len(scores_M) == (3 if several else 1)

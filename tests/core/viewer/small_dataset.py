@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import numpy as np
 from maskloss.core.corrections.store import CorrectionStore
 from maskloss.core.dataset.items import Dataset, DatasetItem, LeftOut, LoadSettings
 from maskloss.core.images import save_image
+from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
 from maskloss.core.viewer.answers import PREFIX, Answers
+from maskloss.core.viewer.proposals import Proposals
 from maskloss.core.viewer.request import Answer, Request
 from maskloss.core.viewer.viewed import ViewedDatasets, view_dataset
 
@@ -36,13 +39,17 @@ def small_dataset(folder: Path) -> Dataset:
 class Browser:
     """Asks the routes as a browser would; `told` is what other tabs hear."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, faces: Sequence[tuple[float, float, float, float]] = ()) -> None:
+        """`faces` are those that Keep Person found in a, the first of which it chose."""
         self.folder, self.told = folder, []
         self.store = CorrectionStore(folder / "corrections")
-        self.viewed = view_dataset(small_dataset(folder), "Build Masks", [], self.store, folder / "thumbnails")
+        self.viewed = view_dataset(
+            _with_faces(small_dataset(folder), faces), "Build Masks", [], self.store, folder / "thumbnails"
+        )
         datasets = ViewedDatasets()
         datasets.keep(self.viewed)
-        answers = Answers(datasets, lambda event, content: self.told.append((event, dict(content))))
+        self.proposals = Proposals()
+        answers = Answers(datasets, lambda event, said: self.told.append((event, dict(said))), self.proposals)
         self._routes = {(method, path): answer for method, path, answer in answers.routes()}
 
     def id(self, name: str) -> str:
@@ -70,6 +77,14 @@ class Browser:
         query = {"left": 0, "top": 0, "width": width, "height": height, "revision": revision, "client": "me", **at}
         body = zlib.compress(planes.tobytes())
         return self.ask("POST", "correction", name, query, body, "application/octet-stream")
+
+
+def _with_faces(dataset: Dataset, faces: Sequence[tuple[float, float, float, float]]) -> Dataset:
+    if not faces:
+        return dataset
+    scores = tuple(FaceScore(index, box, 0.7, index == 0) for index, box in enumerate(faces))
+    person = PersonDecision(scores, Outcome.MATCH, 0, "alike", needed=0.5)
+    return replace(dataset, items=(replace(dataset.items[0], person=person), *dataset.items[1:]))
 
 
 def content(answer: Answer) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from maskloss.core.corrections.store import Marks
+from maskloss.core.corrections.marks import Marks
 from maskloss.core.dataset.load import load_item
 from maskloss.core.images import save_image
 
@@ -78,7 +78,8 @@ def test_marks_are_kept(browser: Browser) -> None:
     row = content(browser.post("marks", {"done": True, "left_out": True}))
     assert (row["done"], row["by_hand"]) == (True, True)
     assert browser.store.marks(browser.folder / "photos") == {"a.png": Marks(True, True)}
-    assert content(browser.post("marks", {"done": "yes"}))["done"] is False
+    assert browser.post("marks", {"done": "yes"}).status == 400
+    assert content(browser.post("marks", {"done": False}))["by_hand"] is True
 
 
 def test_a_caption_is_written_beside_its_photograph_unless_somebody_else_did(browser: Browser) -> None:
@@ -158,3 +159,22 @@ def test_a_photograph_that_is_gone_is_told(browser: Browser) -> None:
     assert "a.png" in content(browser.get())["error"]
     assert browser.paint(*HALF).status == 400
     assert SIZE == (40, 30)
+
+
+def test_a_face_is_chosen_by_its_number_and_taken_back(tmp_path: Path) -> None:
+    browser = Browser(tmp_path, faces=((4, 3, 20, 15), (30, 3, 44, 15)))
+    assert content(browser.get())["face_by_hand"] is None
+    row = content(browser.post("face", {"index": 1}))
+    assert (row["face_by_hand"], row["done"]) == (1, False)
+    face = browser.store.marks(tmp_path / "photos")["a.png"].face
+    assert face is not None
+    assert face.box == (0.75, 0.1, 1.0, 0.5)  # what lies outside the picture is cut off
+    assert content(browser.post("marks", {"done": True}))["face_by_hand"] == 1
+    for wrong in ({}, {"index": True}, {"index": "1"}, {"index": 2}, {"index": -1}, {"index": 1.0}):
+        assert (browser.post("face", wrong).status, content(browser.get())["face_by_hand"]) == (400, 1), wrong
+    assert browser.post("face", {"index": 0}, "b").status == 400
+    assert content(browser.post("face", {"index": None}))["face_by_hand"] is None
+    browser.post("face", {"index": 0})
+    assert content(browser.get())["face_by_hand"] == 0
+    save_image(tmp_path / "photos/a.png", np.zeros((30, 40, 3), np.uint8))
+    assert content(browser.get())["face_by_hand"] is None

@@ -1,0 +1,27 @@
+"""What was decided by hand comes back from its file, and what could not be true is refused."""
+
+import json
+
+import pytest
+from maskloss.core.corrections.marks import ChosenFace, Marks
+from maskloss.core.errors import SettingError
+
+FACE = ChosenFace((0.1, 0.2, 0.5, 0.75), "sha")
+
+
+@pytest.mark.parametrize("marks", [Marks(), Marks(True), Marks(False, True), Marks(True, True, FACE)])
+def test_marks_come_back(marks: Marks) -> None:
+    assert Marks.from_json(json.loads(json.dumps(marks.to_json()))) == marks
+
+
+def test_files_from_before_faces_could_be_chosen_are_read() -> None:
+    assert Marks.from_json({"done": True, "left_out": False}) == Marks(True, False)
+    assert "face" not in Marks(True).to_json()
+
+
+@pytest.mark.parametrize(
+    "box", [(-0.1, 0, 1, 1), (0, 0, 1.1, 1), (0.5, 0, 0.5, 1), (0, 0.9, 1, 0.1), (0, 0, 1, float("nan"))]
+)
+def test_a_face_lies_in_its_photograph(box: tuple[float, float, float, float]) -> None:
+    with pytest.raises(SettingError, match="does not lie in its photograph"):
+        ChosenFace(box, "sha")

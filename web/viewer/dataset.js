@@ -1,0 +1,74 @@
+/** A dataset that is open: its items as the server knows them, and what is told to the server about them. */
+
+export class OpenDataset {
+  /** `told` is the server's list; `changed(item, mask)` hears of every item that is known anew, and whether its mask is. */
+  constructor(client, { id, title, tiers, items, helper = "" }, changed) {
+    Object.assign(this, { id, title, tiers, items, helper });
+    this.#client = client;
+    this.#changed = changed;
+  }
+
+  #client;
+  #changed;
+
+  find(id) {
+    return this.items.find((item) => item.id === id) ?? null;
+  }
+
+  thumbnail(item) {
+    return this.#client.thumbnail(this.id, item);
+  }
+
+  /** What draws an item, as a `Stage` takes it. */
+  picture(item, came) {
+    return this.#client.picture(this.id, item, came);
+  }
+
+  /** {bitmap, coverage} of an item's mask, small; what is known of the item has its coverage then. */
+  async maskThumbnail(item) {
+    const mask = await this.#client.maskThumbnail(this.id, item);
+    item.coverage = mask.coverage;
+    return mask;
+  }
+
+  mask(item) {
+    return this.#client.mask(this.id, item);
+  }
+
+  paint(item, area, planes, revision) {
+    return this.#client.paint(this.id, item.id, area, planes, revision);
+  }
+
+  propose(item, pointing) {
+    return this.#client.propose(this.id, item.id, pointing);
+  }
+
+  /** What the server knows of an item now; its mask is another one where `mask`. */
+  async refresh(item, mask) {
+    const fresh = await this.#client.facts(this.id, item.id).catch(() => null);
+    if (fresh) this.#take(item, fresh, mask);
+  }
+
+  /** Say something of an item: `end` is marks or caption. A `Refusal` where the server does not take it. */
+  async say(item, end, content) {
+    try {
+      this.#take(item, await this.#client.post(this.id, item.id, end, content), false);
+    } catch (error) {
+      await this.refresh(item, false);
+      throw error;
+    }
+  }
+
+  /** The correction of this revision is kept as it is, or reverted, by `end`; the new revision. */
+  async decide(item, end, revision) {
+    const told = await this.#client.post(this.id, item.id, end, { revision });
+    await this.refresh(item, true);
+    return told.revision;
+  }
+
+  #take(item, fresh, mask) {
+    fresh.coverage = mask ? null : (fresh.coverage ?? item.coverage);
+    Object.assign(item, fresh);
+    this.#changed(item, mask);
+  }
+}
