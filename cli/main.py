@@ -1,4 +1,4 @@
-"""The `maskloss` command: run, submit, doctor, models, scores, cache, dataset, lora, corrections."""
+"""The `maskloss` command: run, train, submit, doctor, models, scores, cache, dataset, lora, corrections."""
 
 from __future__ import annotations
 
@@ -62,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         "--shard", metavar="I/N", help="cache shard I of N, and stop there: one shard for each machine or process"
     )
     run.set_defaults(command=_run)
+
+    train = commands.add_parser("train", help="run a prompt with a training node on several devices, under torchrun")
+    train.add_argument("file", type=Path, help="the prompt, as ComfyUI's 'Export (API)' writes it")
+    train.add_argument("--set", action="append", default=[], metavar="ID.INPUT=VALUE", help="override one input")
+    train.add_argument("--input", type=Path, metavar="DIR", help="where relative paths are read (default: here)")
+    train.add_argument("--output", type=Path, metavar="DIR", help="where everything is written (default: here)")
+    train.set_defaults(command=_train)
 
     submit = commands.add_parser("submit", help="queue an API-format prompt on a ComfyUI server and follow it")
     submit.add_argument("file", type=Path, help="the prompt, as ComfyUI's 'Export (API)' writes it")
@@ -147,6 +154,12 @@ def _run(options: argparse.Namespace) -> None:
     from .run import run_file
 
     run_file(options.file, options.set, options.input, options.output, options.shard)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from .train import train_file
+
+    train_file(options.file, options.set, options.input, options.output)
 
 
 def _submit(options: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..core.dataset.shard import Shard
@@ -11,7 +11,7 @@ from ..core.errors import PathError
 from ..core.host import LocalHost
 from ..nodes import NODE_CLASS_MAPPINGS
 from .builtin_nodes import BUILTIN_NODES
-from .prompt import PromptNode, Registry, override, read_prompt
+from .prompt import Prompt, PromptNode, Registry, override, read_prompt
 from .runner import NodeResult, run_prompt
 from .shards import until_cache
 
@@ -36,11 +36,16 @@ def run_file(
     if own is not None:
         prompt, behind = until_cache(prompt, REGISTRY)
     results = run_prompt(prompt, REGISTRY, LocalHost(input_directory, output_directory, own))
-    for node_id, result in results.items():
-        _tell(result, prompt[node_id])
+    tell_results(results, prompt)
     if behind:
         labels = ", ".join(node.label for node in behind)
         print(f"not run in a shard: {labels}; run this file without --shard when all shards are finished")
+
+
+def tell_results(results: Mapping[str, NodeResult], prompt: Prompt) -> None:
+    """Each node's summary and warnings, to stdout."""
+    for node_id, result in results.items():
+        _tell(result, prompt[node_id])
 
 
 def _tell(result: NodeResult, node: PromptNode) -> None:

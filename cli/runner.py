@@ -26,12 +26,14 @@ class NodeResult:
     ui: dict[str, list[Any]]
 
 
-def run_prompt(prompt: Prompt, registry: Registry, host: LocalHost) -> dict[str, NodeResult]:
+def run_prompt(prompt: Prompt, registry: Registry, host: LocalHost, quiet: bool = False) -> dict[str, NodeResult]:
     """Check everything, run what leads to an output node, and return the results of those nodes by id.
 
     A UserError of a node comes back as PromptError naming node id and class; other exceptions come as they are,
     after a line on stderr that names the node. Nothing is cached; an output is dropped after its last use.
+    `quiet`: what is running goes unsaid.
     """
+    tell: Callable[[str], object] = _say_nothing if quiet else sys.stderr.write
     order = checked_order(prompt, registry)
     last_use = {source: node.id for node in order for source, _ in node.links().values()}
     results: dict[str, NodeResult] = {}
@@ -39,12 +41,12 @@ def run_prompt(prompt: Prompt, registry: Registry, host: LocalHost) -> dict[str,
     with use_host(host):
         for number, node in enumerate(order, start=1):
             host.begin_node(node.id, node.label)
-            sys.stderr.write(f"[{number}/{len(order)}] {node.label}\n")
+            tell(f"[{number}/{len(order)}] {node.label}\n")
             started = time.monotonic()
             results[node.id] = _run_named(node, registry[node.class_type], results)
             seconds = time.monotonic() - started
             if seconds >= 1:
-                sys.stderr.write(f"  [{node.label}] {seconds:.1f} s\n")
+                tell(f"  [{node.label}] {seconds:.1f} s\n")
             for source, _ in node.links().values():
                 if last_use[source] == node.id:
                     results[source] = NodeResult([], results[source].ui)
@@ -85,6 +87,10 @@ def _inputs(node: PromptNode, cls: type, results: Mapping[str, NodeResult]) -> d
         else [_NUMBERS.get(declared[name][0], _same)(value)]
         for name, value in node.inputs.items()
     }
+
+
+def _say_nothing(_line: str) -> None:
+    return None
 
 
 def _same(value: Any) -> Any:

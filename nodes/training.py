@@ -173,10 +173,13 @@ class MaskLossTrainLora(Node):
         base_precision: str = "as_loaded",
         blocks_in_main_memory: int = 0,
     ) -> dict[str, Any]:
+        host = current_host()
+        output = resolve_write(host.folders(), output_name, "output_name")
+        ranks = host.ranks()
         config = TrainConfig(
             steps=steps,
             batch_size=batch_size,
-            gradient_accumulation_steps=gradient_accumulation_steps,
+            gradient_accumulation_steps=gradient_accumulation_steps * ranks.size,
             seed=seed,
             timestep_sampling=TimestepSampling(timestep_sampling),
             timestep_min=timestep_min,
@@ -192,8 +195,6 @@ class MaskLossTrainLora(Node):
             background_tokens=background_tokens,
         )
         base = BaseConfig(BasePrecision(base_precision), blocks_in_main_memory)
-        host = current_host()
-        output = resolve_write(host.folders(), output_name, "output_name")
         recipe = TrainingRecipe(
             cache,
             mask_loss,
@@ -208,12 +209,12 @@ class MaskLossTrainLora(Node):
             identity = identity_of(model, effective_guidance, base)
             if effective_guidance is not None and identity == identity_of(model, None, base):
                 warn(f"guidance is {guidance:g}, but {identity} takes none and ignores it.")
-            result = finished_run(identity, recipe, output, watched, sampling)
+            result = ranks.from_first(lambda: finished_run(identity, recipe, output, watched, sampling))
             if result is None:
                 with open_model(
                     model, cache, config.training_dtype, effective_guidance, recipe.lora.dropout > 0, base
                 ) as denoiser:
-                    result = train(denoiser, recipe, output, watched, sampling)
+                    result = train(denoiser, recipe, output, watched, sampling, ranks=ranks)
         OUTPUTS.note(result.path)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}
         ui = {"text": watched.said, "said": watched.said, "maskloss": [summary], "images": watched.shown}

@@ -19,6 +19,7 @@ from ..dataset.shard import Shard
 from ..files import write_bytes
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
+from ..train.ranks import ALONE, Ranks
 from .given import GIVEN, ApiPrompt, GivenWarning
 from .host import ModelKind, once, own_model_folders
 from .live import KEPT_RUNS, ROUTE
@@ -51,6 +52,9 @@ class ComfyHost:
 
     def shard(self) -> Shard | None:
         return None
+
+    def ranks(self) -> Ranks:
+        return ALONE
 
     def progress(self) -> Progress:
         context = _executing_context()

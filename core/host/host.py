@@ -13,6 +13,7 @@ from ..bundled.registry import models_directory
 from ..dataset.shard import Shard
 from ..paths import Folders
 from ..progress import Progress
+from ..train.ranks import Ranks
 from .given import GivenWarning
 
 
@@ -52,6 +53,11 @@ class Host(Protocol):
 
     def shard(self) -> Shard | None:
         """Which shard of its datasets this prompt works on, where several machines divide them; None for all."""
+        ...
+
+    def ranks(self) -> Ranks:
+        """The processes that train one LoRA together, of which this is one; to be asked when training is about to
+        begin."""
         ...
 
     def progress(self) -> Progress:

@@ -15,6 +15,7 @@ from ..dataset.shard import Shard
 from ..images import save_image
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
+from ..train.ranks import ALONE, Ranks
 from .given import ApiPrompt, GivenWarning, GivenWarnings
 from .host import ModelKind, own_model_folders
 
@@ -62,6 +63,9 @@ class LocalHost:
 
     def shard(self) -> Shard | None:
         return self._shard
+
+    def ranks(self) -> Ranks:
+        return ALONE
 
     def progress(self) -> Progress:
         return LineProgress(self.label)

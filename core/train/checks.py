@@ -17,12 +17,12 @@ from ..mask_weights import MaskLossSettings, Normalization
 from ..warning import warn
 from .config import TrainConfig
 from .denoiser import Denoiser, Family
+from .draws import timesteps
 from .metrics import LossPoint
 from .order import learnt_entries, regularisation_notes, stream_seed
 from .output_preservation import preservation_notes
 from .recipe import TrainingRecipe
 from .routed_window import routing_note
-from .window import timesteps
 
 _RULE = "=" * 60
 _LOW_COVERAGE = 0.02

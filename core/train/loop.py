@@ -10,8 +10,9 @@ import torch
 
 from ..errors import TrainingError
 from ..files import sweep
+from ..version import source_digest
 from ..warning import Warnings, collect_warnings, warn
-from .checks import check_training, split_cache
+from .checks import check_training, refuse_nothing_learnt, split_cache
 from .denoiser import Denoiser
 from .finished import TrainResult, is_finished, refuse_nothing, result_from_disk
 from .lora_file import LoraWeights, load_lora, save_lora
@@ -19,6 +20,7 @@ from .metadata import lora_metadata
 from .observer import SilentObserver, TrainObserver
 from .optimizer_step import optimizer_step
 from .order import TrainingOrder
+from .ranks import ALONE, Ranks
 from .read_ahead import ReadAhead
 from .recipe import TrainingRecipe
 from .recorder import Recorder
@@ -40,6 +42,7 @@ def train(
     observer: TrainObserver | None = None,
     sampling: PictureSampler | None = None,
     clock: Callable[[], float] = time.monotonic,
+    ranks: Ranks = ALONE,
 ) -> TrainResult:
     """Train a LoRA into `<output>.safetensors`, or return it when this very run is on disk already.
 
@@ -48,10 +51,12 @@ def train(
     on; a crash costs at most what came after the last save, which is `SECONDS_BETWEEN_SAVES` of `clock` ago. Where
     nothing that counts was in any step there is no LoRA, and TrainingError says so. Raises TrainingError, CacheError,
     MaskMissingError, NonFiniteLossError, DiskError, and whatever `observer` raises.
+
+    With several `ranks` each calls this with the same arguments; rank 0 alone writes, evaluates, samples and tells.
     """
     # Inside a node everything runs in inference_mode, whose tensors cannot be differentiated.
     with torch.inference_mode(False), torch.enable_grad(), collect_warnings() as warnings:
-        return _Run(denoiser, recipe, observer or SilentObserver(), sampling, warnings, clock).train(output)
+        return _Run(denoiser, recipe, observer or SilentObserver(), sampling, warnings, clock, ranks).train(output)
 
 
 class _Run:
@@ -63,9 +68,10 @@ class _Run:
         sampling: PictureSampler | None,
         warnings: Warnings,
         clock: Callable[[], float],
+        ranks: Ranks,
     ) -> None:
         self.denoiser, self.recipe, self.observer, self.sampling = denoiser, recipe, observer, sampling
-        self.warnings, self.clock = warnings, clock
+        self.warnings, self.clock, self.ranks = warnings, clock, ranks
         self.saved_at = clock()
         self.settings, self.config = recipe.settings, recipe.config
         self.split = split_cache(recipe.cache, recipe.validation_cache, recipe.config)
@@ -74,8 +80,9 @@ class _Run:
     def train(self, output: Path) -> TrainResult:
         notes = check_training(self.denoiser, self.recipe, self.split)
         identity = run_identity(self.denoiser.identity, self.recipe)
+        self._check_ranks(identity)
         state = TrainState(self.denoiser, self.recipe)
-        files, saved = choose_run(output, identity, self.config.on_existing)
+        files, saved = self.ranks.from_first(lambda: choose_run(output, identity, self.config.on_existing))
         if saved:
             try:
                 state.restore(saved)
@@ -84,12 +91,16 @@ class _Run:
                     f"The training state {files.state} does not fit the run that it names; choose on_existing "
                     "overwrite to start again, or another output_name."
                 ) from problem
-            if is_finished(saved, files, self.recipe, self.sampling):
+            if self.ranks.from_first(lambda: is_finished(saved, files, self.recipe, self.sampling)):
+                if not self.ranks.leads:
+                    return self._result(state, files)
                 if not files.lora.exists():
                     save_lora(files.lora, self._lora(state, files))
                 return result_from_disk(files, saved, self.observer)
             for text in saved.warnings:
                 warn(text)
+        if not self.ranks.leads:
+            return self._follow(state, files)
         self.observer.begin(state.history)
         adapters = state.adapters
         layers = f"LoRA on {len(adapters.layer_names)} layers of {self.denoiser.identity}: {adapters.listing}."
@@ -103,13 +114,43 @@ class _Run:
         self.saved_at = self.clock()
         recorder = Recorder(files, state.history, self.observer)
         try:
-            with state.adapters.attach(), recorder:
+            with state.adapters.attach(), recorder, self.ranks.telling():
                 self._steps(state, files, identity, recorder)
         finally:
             if state.whole:
                 self._save(state, files, identity)
         refuse_nothing(files, state.history.points)
         return TrainResult(load_lora(files.lora), state.history, files.lora)
+
+    def _check_ranks(self, identity: Identity) -> None:
+        """Before the first step: that each rank has something to do, and would do the same as the others."""
+        size, entries = self.ranks.size, len(self.split.training)
+        if size == 1:
+            return
+        if entries < size or self.config.gradient_accumulation_steps < size:
+            raise TrainingError(
+                f"{size} devices would share {entries} cached items in windows of "
+                f"{self.config.gradient_accumulation_steps} micro-batches, so that some have nothing to do; train on "
+                "fewer devices."
+            )
+        versions = {"version of torch": torch.__version__, "code of this pack": source_digest()}
+        self.ranks.agree({**identity, "train.steps": self.config.steps, **versions})
+
+    def _follow(self, state: TrainState, files: RunFiles) -> TrainResult:
+        """The part of a rank that does not lead."""
+        order = TrainingOrder.of(self.split.training, self.config)
+        reading = ReadAhead(lambda step: self._window(order, step), state.step, self.config.steps)
+        with state.adapters.attach(), self.ranks.telling(), reading as windows:
+            while state.step < self.config.steps:
+                window = windows.take(self.observer.check)
+                optimizer_step(
+                    self.denoiser, state, window, self.settings, self.config, self.observer.check, self.ranks
+                )
+        refuse_nothing_learnt(state.history.points)
+        return self._result(state, files)
+
+    def _result(self, state: TrainState, files: RunFiles) -> TrainResult:
+        return TrainResult(self._lora(state, files), state.history, files.lora)
 
     def _steps(self, state: TrainState, files: RunFiles, identity: Identity, recorder: Recorder) -> None:
         config, order = self.config, TrainingOrder.of(self.split.training, self.config)
@@ -120,7 +161,9 @@ class _Run:
         with ReadAhead(lambda step: self._window(order, step), state.step, config.steps) as windows:
             while state.step < config.steps:
                 window = windows.take(self.observer.check)
-                point = optimizer_step(self.denoiser, state, window, self.settings, config, self.observer.check)
+                point = optimizer_step(
+                    self.denoiser, state, window, self.settings, config, self.observer.check, self.ranks
+                )
                 recorder.record_step(point)
                 self._name_empty(window.near_zero)
                 self._name_covered(window.covered)
@@ -149,7 +192,8 @@ class _Run:
         """What optimizer step `step` (0-based) trains on; read in the background."""
         per_step = self.config.gradient_accumulation_steps
         batches = [order.batch(position) for position in range(step * per_step, (step + 1) * per_step)]
-        return plan_window(batches, self.recipe.cache, self.split.training, self.settings, self.config, self.denoiser)
+        recipe, entries = self.recipe, self.split.training
+        return plan_window(batches, recipe.cache, entries, self.settings, self.config, self.denoiser, self.ranks)
 
     def _samples(self, files: RunFiles, recorder: Recorder) -> RunSamples | None:
         if self.sampling is None:

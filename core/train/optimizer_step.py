@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from ..mask_weights import MaskLossSettings
 from .config import TrainConfig
@@ -11,10 +11,56 @@ from .denoiser import Denoiser
 from .metrics import LossPoint
 from .output_preservation import preservation_loss
 from .prior import prior_weight_at
+from .ranks import ALONE, Ranks
 from .state import TrainState
 from .step import MicroResult, RegionSums, TrainedModel, micro_batch_loss, refuse_non_finite
 from .token_saving import tells_outside
 from .window import MicroBatch, Window
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of the loss that not every micro-batch has: its sum, and how many have one."""
+
+    sum: float = 0.0
+    count: float = 0.0
+
+    def add(self, value: float | None) -> _Part:
+        return self if value is None else _Part(self.sum + value, self.count + 1)
+
+    @property
+    def value(self) -> float | None:
+        return self.sum if self.count else None
+
+
+@dataclass(frozen=True)
+class _StepSums:
+    """What is summed over a window's micro-batches, in all ranks: the loss, the sums by region, and the losses of prior
+    and output preservation."""
+
+    loss: float = 0.0
+    regions: RegionSums = field(default_factory=RegionSums)
+    prior: _Part = field(default_factory=_Part)
+    dop: _Part = field(default_factory=_Part)
+
+    def add(self, result: MicroResult) -> _StepSums:
+        loss = self.loss + float(result.loss.detach())
+        return _StepSums(loss, self.regions + result.sums, self.prior.add(result.prior), self.dop.add(result.dop))
+
+    def over(self, ranks: Ranks) -> _StepSums:
+        """Those of all ranks."""
+        if ranks.size == 1:
+            return self
+        own = self.regions
+        sums = ranks.sum_numbers(
+            [
+                self.loss, self.prior.sum, self.prior.count, self.dop.sum, self.dop.count, own.inside,
+                own.inside_weight, own.outside, own.outside_weight, own.regularisation, own.regularisation_weight,
+                float(not own.tells_outside),
+            ]
+        )  # fmt: skip
+        regions = RegionSums(*sums[5:11], tells_outside=sums[11] == 0)
+        return _StepSums(sums[0], regions, _Part(*sums[1:3]), _Part(*sums[3:5]))
 
 
 def optimizer_step(
@@ -24,24 +70,24 @@ def optimizer_step(
     settings: MaskLossSettings | None,
     config: TrainConfig,
     check: Callable[[], object],
+    ranks: Ranks = ALONE,
 ) -> LossPoint:
-    """Train on an accumulation window; the state's adapters must be attached. `check` is called before each micro-batch
-    and may raise. NonFiniteLossError before anything is updated."""
+    """Train on an accumulation window, of which `window` has this rank's micro-batches; the state's adapters must be
+    attached. `check` is called before each micro-batch and may raise. NonFiniteLossError before anything is updated."""
     # More than once only where fp16's loss scale was too large.
     while True:
         state.zero_grad()
-        loss, sums, priors, held = 0.0, RegionSums(), list[float](), list[float]()
+        sums = _StepSums()
         for micro in window.micro_batches:
             check()
-            result = _backward(denoiser, state, window, micro, settings, config)
-            loss, sums = loss + float(result.loss.detach()), sums + result.sums
-            priors += [] if result.prior is None else [result.prior]
-            held += [] if result.dop is None else [result.dop]
+            sums = sums.add(_backward(denoiser, state, window, micro, settings, config))
+        sums = sums.over(ranks)
+        ranks.sum_gradients(state.adapters.parameters)
         grad_norm = state.clip()
         if grad_norm is not None:
-            prior, dop = (sum(each) if each else None for each in (priors, held))
-            apart = (window.near_zero, prior, window.tokens, sums.regularisation_mean, dop)
-            return state.update(loss, *sums.means, window.coverage, grad_norm, *apart)
+            prior, dop = sums.prior.value, sums.dop.value
+            apart = (window.near_zero, prior, window.tokens, sums.regions.regularisation_mean, dop)
+            return state.update(sums.loss, *sums.regions.means, window.coverage, grad_norm, *apart)
 
 
 def _backward(

@@ -11,10 +11,11 @@ from .adapters import LoraAdapters
 from .checks import Split
 from .config import TrainConfig
 from .denoiser import Denoiser
+from .draws import timesteps
 from .observer import TrainObserver
 from .order import stream_seed
 from .step import autocast_context
-from .window import cached_masks, load_conditioning, timesteps, weigh_samples
+from .window import cached_masks, load_conditioning, weigh_samples
 
 _LEVELS = 4
 

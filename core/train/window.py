@@ -9,22 +9,23 @@ interrupted.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from ..cache.entries import CacheEntry
 from ..cache.store import LatentCache
 from ..dataset.trigger import class_caption
-from ..errors import TrainingError, unhandled_choice
+from ..errors import TrainingError
 from ..loss import is_near_zero, loss_normaliser
 from ..mask_weights import MaskLossSettings, Normalization, area_scale, dop_region, prior_region, transform_weights
-from .config import TimestepSampling, TrainConfig
+from .config import TrainConfig
 from .denoiser import Denoiser, Family
+from .draws import draw_samples, draw_uniform, timesteps
 from .order import Occurrence, stream_seed
 from .prior import prior_factors
+from .ranks import ALONE, Ranks
 from .routed_window import keep_tokens
 from .token_routing import KeptTokens
 
@@ -67,16 +68,16 @@ class MicroBatch:
     @property
     def regularisation_B(self) -> torch.Tensor:
         """(B,) bool: which samples are regularisation images."""
-        return torch.tensor([entry.regularisation > 0 for entry in self.entries])
+        return is_regularisation(self.entries)
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """An accumulation window: everything between two optimizer steps. The loss is divided by `normaliser`, prior and
-    output preservation by `prior_normaliser`, both summed over its micro-batches. `near_zero` names samples whose
-    weights are too small to say anything; `coverage` is that of what is learnt, where regularisation images are not
-    alone. `tokens` is the share of picture tokens in the middle blocks, None without routing; `covered` names samples
-    of which none can be skipped."""
+    """An accumulation window: everything between two optimizer steps. `micro_batches` are this rank's, all else is of
+    the whole window. The loss is divided by `normaliser`, prior and output preservation by `prior_normaliser`, both
+    summed over its micro-batches. `near_zero` names samples whose weights are too small to say anything; `coverage` is
+    that of what is learnt, where regularisation images are not alone. `tokens` is the share of picture tokens in the
+    middle blocks, None without routing; `covered` names samples of which none can be skipped."""
 
     micro_batches: tuple[MicroBatch, ...]
     normaliser: torch.Tensor
@@ -94,36 +95,39 @@ def plan_window(
     settings: MaskLossSettings | None,
     config: TrainConfig,
     denoiser: Denoiser,
+    ranks: Ranks = ALONE,
 ) -> Window:
-    """Read, draw and weigh all samples of an accumulation window. Without `settings` every weight is 1.
+    """Draw and weigh all samples of an accumulation window, and read those of this rank. Without `settings` every
+    weight is 1.
 
     CacheError naming a file that cannot be read.
     """
-    micro_batches = tuple(plan_micro_batch(batch, cache, entries, settings, config, denoiser) for batch in batches)
-    weights, seeds = ([getattr(micro, name) for micro in micro_batches] for name in ("weights_B1Thw", "dropout_seeds"))
-    routed = keep_tokens(weights, seeds, settings, config, denoiser)
-    if routed is not None:
-        pairs = zip(micro_batches, routed.kept, strict=True)
-        micro_batches = tuple(replace(micro, kept=kept) for micro, kept in pairs)
+    everything = [weigh_batch(batch, cache, entries, settings, config, denoiser) for batch in batches]
+    weights = [each.samples.weights_B1Thw for each in everything]
+    routed = keep_tokens(weights, [each.seeds for each in everything], settings, config, denoiser)
+    kept = routed.kept if routed else (None,) * len(everything)
     normalization = settings.normalization if settings else Normalization.PER_SAMPLE
     normaliser = torch.zeros((), dtype=torch.float64)
     prior_normaliser = torch.zeros((), dtype=torch.float64)
-    for micro in micro_batches:
-        channels = micro.noise_BCThw.shape[1]
-        normaliser = normaliser + loss_normaliser(micro.weights_B1Thw.double(), channels, normalization)
-        prior_normaliser = prior_normaliser + loss_normaliser(micro.prior_B1Thw, channels, Normalization.PER_SAMPLE)
-    masks = [micro.mask_B1Thw[~micro.regularisation_B] for micro in micro_batches]
+    for each in everything:
+        channels = each.entries[0].latent_shape[0]
+        normaliser = normaliser + loss_normaliser(each.samples.weights_B1Thw.double(), channels, normalization)
+        prior_normaliser = prior_normaliser + loss_normaliser(
+            each.samples.prior_B1Thw, channels, Normalization.PER_SAMPLE
+        )
+    masks = [each.samples.mask_B1Thw[~is_regularisation(each.entries)] for each in everything]
     if not any(len(mask) for mask in masks):
-        masks = [micro.mask_B1Thw for micro in micro_batches]
+        masks = [each.samples.mask_B1Thw for each in everything]
     cells = sum(mask.numel() for mask in masks)
+    own = ranks.share(list(zip(everything, kept, strict=True)))
     return Window(
-        micro_batches,
+        tuple(read_batch(each, tokens, cache, settings, denoiser) for each, tokens in own),
         normaliser.clamp(min=torch.finfo(torch.float32).tiny),
         prior_normaliser,
         tuple(
             entry.name
-            for micro in micro_batches
-            for entry, silent in zip(micro.entries, is_near_zero(micro.weights_B1Thw).tolist(), strict=True)
+            for each in everything
+            for entry, silent in zip(each.entries, is_near_zero(each.samples.weights_B1Thw).tolist(), strict=True)
             if silent
         ),
         sum(float(mask.sum()) for mask in masks) / cells,
@@ -131,37 +135,61 @@ def plan_window(
         ()
         if routed is None
         else tuple(
-            micro.entries[row].name for micro, rows in zip(micro_batches, routed.covered, strict=True) for row in rows
+            each.entries[row].name for each, rows in zip(everything, routed.covered, strict=True) for row in rows
         ),
     )
 
 
-def plan_micro_batch(
+@dataclass(frozen=True, eq=False)
+class WeighedBatch:
+    """What is drawn for samples of one latent shape but their noise, and how they count; nothing large is read yet.
+    `dropped`: whose caption is left out."""
+
+    entries: tuple[CacheEntry, ...]
+    seeds: tuple[int, ...]
+    t_B: torch.Tensor
+    dropped: tuple[bool, ...]
+    samples: SampleWeights
+
+
+def weigh_batch(
     batch: Sequence[Occurrence],
     cache: LatentCache,
     entries: Sequence[CacheEntry],
     settings: MaskLossSettings | None,
     config: TrainConfig,
     denoiser: Denoiser,
-) -> MicroBatch:
+) -> WeighedBatch:
     """What is drawn for samples of one latent shape, and their weights."""
     chosen = tuple(entries[occurrence.entry] for occurrence in batch)
     seeds = tuple(stream_seed("sample", config.seed, each.epoch, each.entry, each.repeat) for each in batch)
-    uniform_B3, noise = draw_samples(seeds, chosen[0].latent_shape)
+    uniform_B3 = draw_uniform(seeds)
     t_B = timesteps(uniform_B3[:, 0], config, denoiser)
     cached, present = cached_masks(cache, chosen)
     masked = present & (uniform_B3[:, 1] < settings.probability) if settings else present
     weighed = weigh_samples(cached, present, masked, t_B, settings, config, denoiser)
-    latents = torch.stack([cache.latent(entry) for entry in chosen])
-    dropped = (uniform_B3[:, 2] < config.caption_dropout).tolist()
+    return WeighedBatch(chosen, seeds, t_B, tuple((uniform_B3[:, 2] < config.caption_dropout).tolist()), weighed)
+
+
+def read_batch(
+    weighed: WeighedBatch,
+    kept: KeptTokens | None,
+    cache: LatentCache,
+    settings: MaskLossSettings | None,
+    denoiser: Denoiser,
+) -> MicroBatch:
+    """A micro-batch with its latents, noise and text."""
+    entries, samples = weighed.entries, weighed.samples
+    _, noise = draw_samples(weighed.seeds, entries[0].latent_shape)
+    latents = torch.stack([cache.latent(entry) for entry in entries])
     text = tuple(
         load_conditioning(cache, entry, denoiser, "" if without else None)
-        for entry, without in zip(chosen, dropped, strict=True)
+        for entry, without in zip(entries, weighed.dropped, strict=True)
     )
     return MicroBatch(
-        chosen, latents, text, noise, t_B, seeds,
-        weighed.mask_B1Thw, weighed.weights_B1Thw, weighed.prior_B1Thw, weighed.scale_B, weighed.prior_scale_B,
-        of_class=_of_class(cache, chosen, weighed.dop_B1Thw, settings, denoiser),
+        entries, latents, text, noise, weighed.t_B, weighed.seeds,
+        samples.mask_B1Thw, samples.weights_B1Thw, samples.prior_B1Thw, samples.scale_B, samples.prior_scale_B, kept,
+        _of_class(cache, entries, samples.dop_B1Thw, settings, denoiser),
     )  # fmt: skip
 
 
@@ -183,6 +211,11 @@ def _of_class(
     rows = tuple(row for row, _ in found)
     text = tuple(load_conditioning(cache, entries[row], denoiser, caption) for row, caption in found)
     return ClassSamples(rows, text, region_B1Thw[list(rows)])
+
+
+def is_regularisation(entries: Sequence[CacheEntry]) -> torch.Tensor:
+    """(B,) bool: which are regularisation images."""
+    return torch.tensor([entry.regularisation > 0 for entry in entries])
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,34 +277,6 @@ def load_conditioning(
     image-to-video model takes."""
     text = cache.text(entry) if caption is None else cache.caption_text(caption)
     return {**text, **cache.conditioning(entry)} if denoiser.image_channels else text
-
-
-def draw_samples(seeds: Sequence[int], shape: tuple[int, int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Uniform random numbers in [0, 1), (B,3) float64, for timestep, mask and caption; and noise (B,C,T,h,w).
-
-    All are always drawn, so that switching one setting on changes no other number.
-    """
-    uniform: list[torch.Tensor] = []
-    noise: list[torch.Tensor] = []
-    for seed in seeds:
-        generator = torch.Generator().manual_seed(seed)
-        uniform.append(torch.rand(3, generator=generator, dtype=torch.float64))
-        noise.append(torch.randn(shape, generator=generator))
-    return torch.stack(uniform), torch.stack(noise)
-
-
-def timesteps(uniform_B: torch.Tensor, config: TrainConfig, denoiser: Denoiser) -> torch.Tensor:
-    """(B,) float32 t: uniform random numbers mapped by the distribution's inverse CDF, shifted where asked, rescaled to
-    [timestep_min, timestep_max]."""
-    sampling = config.timestep_sampling
-    if sampling is TimestepSampling.UNIFORM:
-        t = uniform_B
-    elif sampling is TimestepSampling.LOGIT_NORMAL or sampling is TimestepSampling.SHIFT:
-        t = torch.sigmoid(math.sqrt(2.0) * torch.erfinv(2.0 * uniform_B - 1.0))
-        t = denoiser.shift(t) if sampling is TimestepSampling.SHIFT else t
-    else:
-        raise unhandled_choice(sampling)
-    return (config.timestep_min + (config.timestep_max - config.timestep_min) * t).float()
 
 
 def min_snr_weight(denoiser: Denoiser, t_B: torch.Tensor, gamma: float) -> torch.Tensor:

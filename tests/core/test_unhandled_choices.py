@@ -14,9 +14,10 @@ from maskloss.core.loss import elementwise_error, loss_normaliser, unnormalised_
 from maskloss.core.mask_readings import MaskMeaning, StoredMask, as_told
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraDtype, TrainConfig
+from maskloss.core.train.draws import timesteps
 from maskloss.core.train.run import RunFiles, choose_run
 from maskloss.core.train.state import LORA_DTYPES
-from maskloss.core.train.window import min_snr_weight, timesteps
+from maskloss.core.train.window import min_snr_weight
 from maskloss.core.video.clips import VideoSettings, clips_of
 
 

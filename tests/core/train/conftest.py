@@ -88,7 +88,10 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def make_cache(tmp_path: Path) -> MakeCache:
     """make_cache([(name, (w, h), mask (1,1,h,w) or None), …], repeats=1, caption=…, stale=…)"""
+    return cache_maker(tmp_path)
 
+
+def cache_maker(directory: Path) -> MakeCache:
     def make(
         items: list[Item],
         repeats: int = 1,
@@ -117,11 +120,11 @@ def make_cache(tmp_path: Path) -> MakeCache:
                     latent_fingerprint=name,
                     mask_fingerprint=name,
                     file_bytes=1,
-                    sources=(Source("image", tmp_path / f"{name.split('@')[0]}.jpg", 1, 1, "0"),),
+                    sources=(Source("image", directory / f"{name.split('@')[0]}.jpg", 1, 1, "0"),),
                 )
             )
         return MemoryCache(
-            directory=tmp_path,
+            directory=directory,
             architecture="demo",
             encoder="demo",
             entries=tuple(entries),

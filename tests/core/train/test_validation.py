@@ -12,11 +12,12 @@ from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.checks import Split
 from maskloss.core.train.config import OptimizerConfig, TrainConfig
 from maskloss.core.train.denoiser import Family
+from maskloss.core.train.draws import timesteps
 from maskloss.core.train.observer import SilentObserver
 from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.core.train.state import TrainState
 from maskloss.core.train.validation import validation_loss
-from maskloss.core.train.window import min_snr_weight, timesteps
+from maskloss.core.train.window import min_snr_weight
 
 from .runs import LORA, SIZE, Stop, Watcher, distance, half
 

@@ -5,10 +5,10 @@ import torch
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.loss import masked_loss, unnormalised_loss
 from maskloss.core.mask_weights import MaskLossSettings, Normalization
-from maskloss.core.train.config import TimestepSampling, TrainConfig
+from maskloss.core.train.config import TrainConfig
 from maskloss.core.train.denoiser import Family
 from maskloss.core.train.order import Occurrence
-from maskloss.core.train.window import Window, draw_samples, min_snr_weight, plan_window, timesteps
+from maskloss.core.train.window import Window, min_snr_weight, plan_window
 
 PLAIN = MaskLossSettings()
 SIZE = (6, 4)
@@ -146,25 +146,6 @@ def test_draws_belong_to_the_occurrence(cache):
     assert not torch.equal(later.micro_batches[1].noise_BCThw, alone.noise_BCThw)
     other = window(cache, [[1]], config=TrainConfig(seed=1)).micro_batches[0]
     assert not torch.equal(other.noise_BCThw, alone.noise_BCThw)
-
-
-def test_timestep_distributions():
-    draws = draw_samples(range(4000), (1, 1, 1, 1))[0][:, 0]
-    denoiser = DemoDenoiser()
-
-    def sampled(**values: object) -> torch.Tensor:
-        return timesteps(draws, TrainConfig(**values), denoiser)
-
-    uniform = sampled()
-    assert uniform.mean() == pytest.approx(0.5, abs=0.02)
-    assert uniform.std() == pytest.approx(12**-0.5, abs=0.01)
-    normal = torch.logit(sampled(timestep_sampling=TimestepSampling.LOGIT_NORMAL))
-    assert normal.mean() == pytest.approx(0.0, abs=0.06)
-    assert normal.std() == pytest.approx(1.0, abs=0.05)
-    shifted = sampled(timestep_sampling=TimestepSampling.SHIFT)
-    assert torch.allclose(shifted, denoiser.shift(torch.sigmoid(normal)), atol=1e-5)
-    rescaled = sampled(timestep_min=0.2, timestep_max=0.6)
-    assert torch.allclose(rescaled, 0.2 + 0.4 * uniform, atol=1e-6)
 
 
 def test_caption_dropout_drops_its_fraction(cache):

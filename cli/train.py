@@ -1,0 +1,103 @@
+"""`maskloss train`: a prompt with a training node, in one process or, started by torchrun, in several at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+
+from ..core.errors import PathError, PromptError
+from ..core.host.rank import RankHost
+from ..core.train.ranks import ALONE, ProcessRanks, Ranks
+from ..core.warning import collect_warnings
+from .prompt import Prompt, Registry, checked_order, override, read_prompt
+from .run import REGISTRY, tell_results
+from .runner import run_prompt
+
+TRAINING_NODE = "MaskLossTrainLora"
+# Rank 0 may sample for long while the others wait; one that dies is noticed by its closed connections.
+_LONGEST_WAIT = timedelta(hours=12)
+
+
+def train_file(
+    file: Path, settings: Sequence[str], input_directory: Path | None, output_directory: Path | None
+) -> None:
+    """Run the prompt in `file` as `maskloss run` does, its training node on all ranks that torchrun started."""
+    if input_directory is not None and not input_directory.is_dir():
+        raise PathError(f"--input {input_directory} is not a directory; give the folder with your photographs")
+    prompt = read_prompt(file)
+    override(prompt, settings, REGISTRY)
+    needed = until_training(prompt, REGISTRY)
+    with _terminated_as_interrupted(), open_ranks() as ranks:
+        host = RankHost(ranks, input_directory, output_directory)
+        if ranks.leads:
+            _lead(prompt, host)
+        else:
+            _follow(needed, host)
+
+
+def until_training(prompt: Prompt, registry: Registry) -> Prompt:
+    """The training node and what leads to it. PromptError where there is not exactly one."""
+    order = checked_order(prompt, registry)
+    found = [node for node in order if node.class_type == TRAINING_NODE]
+    if len(found) != 1:
+        raise PromptError(
+            f"the prompt has {len(found)} training nodes ({TRAINING_NODE}); maskloss train needs one: "
+            + ("run each in a prompt of its own" if found else "use maskloss run for other work")
+        )
+    needed = {found[0].id}
+    for node in reversed(order):
+        if node.id in needed:
+            needed.update(source for source, _ in node.links().values())
+    return {node.id: node for node in order if node.id in needed}
+
+
+@contextmanager
+def open_ranks() -> Generator[Ranks]:
+    """The ranks that torchrun started, of which this process is one; without torchrun this process alone."""
+    if "RANK" not in os.environ:
+        yield ALONE
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_LONGEST_WAIT)
+    try:
+        yield ProcessRanks()
+    finally:
+        dist.destroy_process_group()
+
+
+def _lead(prompt: Prompt, host: RankHost) -> None:
+    try:
+        tell_results(run_prompt(prompt, REGISTRY, host), prompt)
+    except BaseException as problem:
+        host.stop_others(problem)
+        raise
+
+
+def _follow(needed: Prompt, host: RankHost) -> None:
+    host.wait_for_first()
+    # Rank 0 gives the same warnings.
+    with collect_warnings(lambda _: None):
+        run_prompt(needed, REGISTRY, host, quiet=True)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Generator[None]:
+    """torchrun terminates the ranks of a run of which one is dead: as Ctrl-C does, so that what was trained is kept."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

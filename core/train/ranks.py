@@ -1,0 +1,183 @@
+"""The processes that train one LoRA together (torch.distributed), each on its part of every accumulation window.
+
+Every rank plans the whole window: all its weights are read and the loss is divided by the normaliser of all of them, so
+that the sum of the ranks' gradients is the gradient of one process with the same window. Only gradients travel, and
+`NUMBERS` sums for the log. Every rank then makes the same update. What is written, evaluated and sampled is rank 0's.
+
+A rank in which something is raised says so in the place of its numbers: the others stop before the same update. One
+that dies closes its connections, which the others see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from ..errors import InternalError, TrainingError
+
+NUMBERS = 12
+_NOBODY_ELSE = "no other rank said why"
+
+_Item = TypeVar("_Item")
+
+
+class OtherRankError(TrainingError):
+    """Another rank stopped, and so does this one; the text has that rank and its error."""
+
+
+class Ranks:
+    """One process alone: what the others are told stays here. `rank` is from 0 to `size` − 1."""
+
+    rank, size = 0, 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the rank that writes, evaluates, samples and tells the user."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[_Item]) -> Sequence[_Item]:
+        """This rank's part of `items`: every `size`-th."""
+        return items[self.rank :: self.size]
+
+    def from_first(self, compute: Callable[[], _Item]) -> _Item:
+        """What `compute` gives in rank 0, everywhere. What it raises there comes as OtherRankError to the others."""
+        return compute()
+
+    def stop(self, problem: BaseException) -> None:
+        """Rank 0 does not come to its next `from_first`, because of `problem`, which the others are told."""
+
+    def agree(self, facts: Mapping[str, object]) -> None:
+        """TrainingError in every rank, naming both sides, where a rank's `facts` are not those of rank 0."""
+
+    def sum_numbers(self, numbers: Sequence[float]) -> list[float]:
+        """Sums over the ranks of `NUMBERS` numbers. OtherRankError where a rank has stopped."""
+        return list(numbers)
+
+    def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+        """Each gradient becomes its sum over the ranks, added up in float32."""
+
+    @contextmanager
+    def telling(self) -> Generator[None]:
+        """The steps of a run; what is raised inside is told to the others. At its end all wait for one another."""
+        yield
+
+
+class ProcessRanks(Ranks):
+    """The ranks of torch.distributed's process group, which is there already.
+
+    sent_bytes: what this rank has given to be summed so far.
+    """
+
+    def __init__(self) -> None:
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.sent_bytes = 0
+
+    def from_first(self, compute: Callable[[], _Item]) -> _Item:
+        if not self.leads:
+            [(value, problem)] = self._broadcast((None, None))
+            if problem is not None:
+                raise OtherRankError(f"Rank 0 stopped: {problem}")
+            return value
+        try:
+            value = compute()
+        except BaseException as problem:
+            self.stop(problem)
+            raise
+        self._broadcast((value, None))
+        return value
+
+    def stop(self, problem: BaseException) -> None:
+        self._broadcast((None, _text(problem)))
+
+    def agree(self, facts: Mapping[str, object]) -> None:
+        everyone = self._gather(dict(facts))
+        for rank, theirs in enumerate(everyone):
+            differing = [
+                f"{name}: {everyone[0].get(name)} at rank 0, {theirs.get(name)} at rank {rank}"
+                for name in sorted({*everyone[0], *theirs})
+                if theirs.get(name) != everyone[0].get(name)
+            ]
+            if differing:
+                raise TrainingError(
+                    f"The ranks would not train the same: {'; '.join(differing)}. Give every machine the same cache, "
+                    "settings and versions, and start again."
+                )
+
+    def sum_numbers(self, numbers: Sequence[float]) -> list[float]:
+        if len(numbers) != NUMBERS:
+            raise InternalError(f"ranks: {len(numbers)} numbers, not {NUMBERS}")
+        failed, *sums = self._sum_with_flag(0.0, numbers)
+        if failed:
+            raise OtherRankError(self._reasons(None))
+        return sums
+
+    def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+        flat = torch.cat(
+            [(torch.zeros_like(each) if each.grad is None else each.grad).float().flatten() for each in parameters]
+        )
+        self._all_reduce(flat)
+        for parameter, part in zip(parameters, flat.split([each.numel() for each in parameters]), strict=True):
+            # What no rank has a gradient of has none afterwards, as in one process.
+            if parameter.grad is not None or bool(part.any()):
+                parameter.grad = part.view_as(parameter).to(parameter.dtype)
+
+    @contextmanager
+    def telling(self) -> Generator[None]:
+        try:
+            yield
+        except OtherRankError:
+            raise
+        except BaseException as problem:
+            self._sum_with_flag(1.0, [0.0] * NUMBERS)
+            self._reasons(_text(problem))
+            raise
+        self.sum_numbers([0.0] * NUMBERS)
+
+    def _sum_with_flag(self, failed: float, numbers: Sequence[float]) -> list[float]:
+        sums = torch.tensor([failed, *numbers], dtype=torch.float64)
+        self._all_reduce(sums)
+        return sums.tolist()
+
+    def _reasons(self, own: str | None) -> str:
+        texts = self._gather(own)
+        told = [f"Rank {rank} stopped: {text}" for rank, text in enumerate(texts) if text is not None]
+        return "; ".join(told) or _NOBODY_ELSE
+
+    def _all_reduce(self, values: torch.Tensor) -> None:
+        self.sent_bytes += values.numel() * values.element_size()
+        with _lost_connections():
+            dist.all_reduce(values)
+
+    def _gather(self, own: Any) -> list[Any]:
+        everyone: list[Any] = [None] * self.size
+        with _lost_connections():
+            dist.all_gather_object(everyone, own)
+        return everyone
+
+    def _broadcast(self, own: Any) -> list[Any]:
+        values = [own]
+        with _lost_connections():
+            dist.broadcast_object_list(values, src=0)
+        return values
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def _lost_connections() -> Generator[None]:
+    try:
+        yield
+    except (RuntimeError, OSError) as problem:
+        raise OtherRankError(
+            f"Another rank is gone ({problem}). What was trained is saved up to the last step; look for that rank's "
+            "own error, and start the same command again to go on."
+        ) from problem
+
+
+def _text(problem: BaseException) -> str:
+    return f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__

@@ -1,0 +1,112 @@
+"""`maskloss train` as torchrun starts it: real processes on this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from maskloss.cli.prompt import parse_prompt
+from maskloss.cli.run import REGISTRY, run_file
+from maskloss.cli.train import train_file, until_training
+from maskloss.core.errors import PathError, PromptError
+from maskloss.core.images import save_image
+from maskloss.core.train.lora_file import load_lora
+
+STEPS = 3
+NODES = {
+    "models": ("MaskLossDemoModels", {}),
+    "load": ("MaskLossLoadDataset", {"directory": "set", "resolution_width": 64, "resolution_height": 64}),
+    "latents": ("MaskLossCacheLatents", {"dataset": ["load", 0], "vae": ["models", 1], "cache_directory": "cache"}),
+    "text": ("MaskLossCacheText", {"cache": ["latents", 0], "clip": ["models", 2]}),
+    "optimizer": ("MaskLossOptimizer", {"optimizer_args": "eps=1e-4"}),
+    "train": (
+        "MaskLossTrainLora",
+        {
+            "model": ["models", 0], "cache": ["text", 0], "optimizer": ["optimizer", 0], "steps": STEPS,
+            "output_name": "lora", "gradient_checkpointing": False,
+        },
+    ),
+    "report": ("MaskLossReport", {"cache": ["text", 0], "loss": ["train", 1], "output_directory": "page"}),
+}  # fmt: skip
+
+
+def api(nodes: dict[str, tuple[str, dict[str, object]]]) -> dict[str, object]:
+    return {name: {"class_type": kind, "inputs": given} for name, (kind, given) in nodes.items()}
+
+
+@pytest.fixture
+def prompt(tmp_path: Path) -> Path:
+    for number in range(4):
+        picture = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        save_image(tmp_path / f"in/set/{number}.png", picture)
+    path = tmp_path / "prompt.json"
+    path.write_text(json.dumps(api(NODES)))
+    return path
+
+
+def torchrun(size: int, prompt: Path, output: str, *settings: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(size),
+        "-m", "maskloss", "train", str(prompt), "--input", str(prompt.parent / "in"),
+        "--output", str(prompt.parent / output),
+    ]  # fmt: skip
+    given = [argument for setting in settings for argument in ("--set", setting)]
+    return subprocess.run([*command, *given], capture_output=True, text=True, check=False)
+
+
+def test_two_ranks_train_the_lora_of_one_process(prompt: Path) -> None:
+    done = torchrun(2, prompt, "two")
+    assert done.returncode == 0, done.stderr
+    # Two micro-batches in an optimizer step, one for each.
+    run_file(prompt, ["train.gradient_accumulation_steps=2"], prompt.parent / "in", prompt.parent / "one")
+    one, two = (load_lora(prompt.parent / folder / "lora.safetensors") for folder in ("one", "two"))
+    for key, expected in one.items():
+        assert float((two[key] - expected).norm()) <= 1e-6 * float(expected.norm()), key
+    # Only rank 0 says what runs, and goes on behind the training.
+    assert done.stderr.count("MaskLossTrainLora] 3/3") == 1
+    assert done.stdout.count("Report: ") == 1
+    assert (prompt.parent / "two/page/index.html").is_file()
+    again = torchrun(2, prompt, "two")
+    assert again.returncode == 0, again.stderr
+    assert "this very run, finished after 3 steps" in again.stderr
+
+
+def test_an_error_before_training_ends_all_ranks(prompt: Path) -> None:
+    done = torchrun(2, prompt, "two", "load.directory=nowhere")
+    assert done.returncode != 0
+    assert "Rank 0 stopped: " in done.stderr
+    assert "nowhere" in done.stderr
+
+
+def test_without_torchrun_it_is_one_process(prompt: Path) -> None:
+    train_file(prompt, (), prompt.parent / "in", prompt.parent / "alone")
+    run_file(prompt, (), prompt.parent / "in", prompt.parent / "one")
+    one, alone = (load_lora(prompt.parent / folder / "lora.safetensors") for folder in ("one", "alone"))
+    assert all(torch.equal(one[key], alone[key]) for key in one)
+
+
+def test_the_others_run_what_leads_to_training_alone() -> None:
+    needed = until_training(parse_prompt(api(NODES)), REGISTRY)
+    assert set(needed) == {"models", "load", "latents", "text", "optimizer", "train"}
+
+
+def test_a_prompt_without_training_is_refused(prompt: Path) -> None:
+    prompt.write_text(json.dumps(api({name: NODES[name] for name in ("models", "load", "latents")})))
+    with pytest.raises(PromptError, match="0 training nodes"):
+        train_file(prompt, (), None, None)
+
+
+def test_two_trainings_are_refused(prompt: Path) -> None:
+    prompt.write_text(json.dumps(api({**NODES, "more": NODES["train"]})))
+    with pytest.raises(PromptError, match="2 training nodes"):
+        train_file(prompt, (), None, None)
+
+
+def test_no_input_folder(prompt: Path) -> None:
+    with pytest.raises(PathError, match="--input nowhere"):
+        train_file(prompt, (), Path("nowhere"), None)
