@@ -21,6 +21,8 @@ from maskloss.nodes import NODE_CLASS_MAPPINGS
 from maskloss.nodes.checks import WIDGETS, declared_inputs
 from PIL import Image
 
+from tests.helpers.workflow_graph import given_inputs, opened, runnable
+
 WORKFLOWS = Path(maskloss.__file__).parent / "workflows"
 PROMPTS = sorted((WORKFLOWS / "api").glob("*.json"))
 EDITOR = sorted(WORKFLOWS.glob("*.json"))
@@ -52,13 +54,27 @@ def with_comfyui_nodes(prompt: Prompt) -> Registry:
     return {**REGISTRY, **foreign}
 
 
+def both(path: Path) -> tuple[dict[str, Any], Prompt]:
+    """A workflow and its twin, which it names."""
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    return workflow, read_prompt(WORKFLOWS / workflow["extra"]["prompt"])
+
+
 def widgets(class_type: str) -> list[str]:
     """The names of a node's widgets in the order in which the editor stores their values."""
     return [name for name, (kind, _) in declared_inputs(NODE_CLASS_MAPPINGS[class_type]).items() if kind in WIDGETS]
 
 
 def test_every_task_has_its_workflow_and_its_twin() -> None:
-    assert {path.stem for path in EDITOR} == {path.stem for path in PROMPTS} == TASKS
+    named = [json.loads(path.read_text(encoding="utf-8"))["extra"]["prompt"] for path in EDITOR]
+    assert sorted(named) == sorted(f"api/{task}.json" for task in TASKS)
+    assert {path.stem for path in PROMPTS} == TASKS
+
+
+def test_titles_begin_with_the_numbers_by_which_they_are_put_in_order() -> None:
+    numbers = sorted(int(path.stem.split(" ")[0]) for path in EDITOR)
+    assert numbers == list(range(1, len(EDITOR) + 1))
+    assert (WORKFLOWS / "1 Test drive.json") in EDITOR
 
 
 @pytest.mark.models
@@ -73,48 +89,37 @@ def test_a_shipped_prompt_passes_every_check(path: Path) -> None:
 
 @pytest.mark.parametrize("path", EDITOR, ids=lambda path: path.stem)
 def test_a_workflow_and_its_twin_are_the_same_graph(path: Path) -> None:
-    workflow = json.loads(path.read_text(encoding="utf-8"))
-    prompt = read_prompt(WORKFLOWS / "api" / path.name)
-    nodes = {str(node["id"]): node for node in workflow["nodes"] if node["type"] != "MarkdownNote"}
-    assert {key: node["type"] for key, node in nodes.items()} == {key: node.class_type for key, node in prompt.items()}
-    links = {link[0]: link for link in workflow["links"]}
-    used: set[int] = set()
-    for key, node in nodes.items():
-        linked: dict[str, list[Any]] = {}
-        for entry in node["inputs"]:
-            if entry["link"] is not None:
-                _, source, slot, target, position, kind = links[entry["link"]]
-                assert str(target) == key
-                assert node["inputs"][position] is entry
-                output = nodes[str(source)]["outputs"][slot]
-                assert entry["link"] in output["links"]
-                assert kind == output["type"]
-                linked[entry["name"]] = [str(source), slot]
-                used.add(entry["link"])
+    workflow, prompt = both(path)
+    for level in opened(workflow).levels():
+        level.check_links()
+    nodes = runnable(workflow)
+    assert {key: node["type"] for key, (_, node) in nodes.items()} == {
+        key: node.class_type for key, node in prompt.items()
+    }
+    for key, (level, node) in nodes.items():
+        ours = node["type"] in NODE_CLASS_MAPPINGS
+        linked, values = given_inputs(level, node, widgets(node["type"]) if ours else None)
         assert linked == {name: list(link) for name, link in prompt[key].links().items()}, key
-        values = {name: value for name, value in prompt[key].inputs.items() if name not in linked}
-        stored = node["widgets_values"]
-        if node["type"] in NODE_CLASS_MAPPINGS:
-            names = widgets(node["type"])
-            assert len(stored) == len(names), f"{node['type']} stores {len(stored)} values for {names}"
-            assert values == {name: value for name, value in zip(names, stored, strict=True) if name in values}
+        expected = {name: value for name, value in prompt[key].inputs.items() if name not in linked}
+        if ours:
+            assert expected == {name: value for name, value in values.items() if name in expected}, key
         else:
-            remaining = iter(stored)
-            assert all(any(value == one for one in remaining) for value in values.values()), node["type"]
-    assert used == set(links)
+            by_name = {name: value for name, value in values.items() if name in expected}
+            remaining = iter(values.values())
+            in_order = (value for name, value in expected.items() if name not in by_name)
+            assert all(any(value == one for one in remaining) for value in in_order), node["type"]
 
 
 @pytest.mark.parametrize("path", EDITOR, ids=lambda path: path.stem)
 def test_what_a_workflow_stores_beyond_its_twin_are_the_nodes_defaults(path: Path) -> None:
-    workflow = json.loads(path.read_text(encoding="utf-8"))
-    prompt = read_prompt(WORKFLOWS / "api" / path.name)
-    for node in workflow["nodes"]:
+    workflow, prompt = both(path)
+    for key, (level, node) in runnable(workflow).items():
         cls = NODE_CLASS_MAPPINGS.get(node["type"])
         if cls is None:
             continue
         declared = declared_inputs(cls)
-        for name, value in zip(widgets(node["type"]), node["widgets_values"], strict=True):
-            if name not in prompt[str(node["id"])].inputs:
+        for name, value in given_inputs(level, node, widgets(node["type"]))[1].items():
+            if name not in prompt[key].inputs:
                 kind, options = declared[name]
                 default = options.get("default", options.get("options", [""])[0] if kind == "COMBO" else None)
                 assert value == default, f"{node['type']}.{name}"

@@ -22,6 +22,7 @@ from maskloss.core.bundled.install import copy_demo_photographs
 from PIL import Image, ImageOps
 
 from benchmarks.photographs import read_rgb
+from tests.helpers.workflow_graph import opened
 from tests.on_server.comfy_server import Server, node, running_server
 
 pytestmark = [pytest.mark.comfy, pytest.mark.models, pytest.mark.photographs]
@@ -76,7 +77,7 @@ def _place_two_people(folder: Path) -> None:
 def _place_models_that_the_workflows_name(folder: Path) -> None:
     """Empty files with the names of real models, so that the editor misses none."""
     for path in (PACK / "workflows").glob("*.json"):
-        for one in json.loads(path.read_text(encoding="utf-8"))["nodes"]:
+        for _, one in opened(json.loads(path.read_text(encoding="utf-8"))).walk():
             for model in one["properties"].get("models", []):
                 (folder / model["directory"]).mkdir(parents=True, exist_ok=True)
                 (folder / model["directory"] / model["name"]).touch()
