@@ -1,4 +1,4 @@
-"""The `maskloss` command: run, train, submit, doctor, models, scores, cache, dataset, lora, corrections."""
+"""The `maskloss` command: run, train, submit, doctor, models, scores, cache, dataset, lora, corrections, plan."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..core.errors import UserError
 from ..core.warning import collect_warnings
 from .corrections_parser import add_corrections
 from .dataset_parser import add_dataset
+from .plan_parser import add_plan
 
 EXIT_OK, EXIT_OURS, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -144,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     add_corrections(commands)
     add_dataset(commands)
+    add_plan(commands)
     return parser
 
 

@@ -82,6 +82,10 @@ class TrainingError(UserError):
     """Training cannot start or go on with these settings and data."""
 
 
+class PlanError(TrainingError):
+    """The memory of a training run cannot be planned, which does not mean that it cannot run."""
+
+
 class NonFiniteLossError(TrainingError):
     """A loss became NaN or infinite; raised before the optimizer step."""
 

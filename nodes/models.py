@@ -5,16 +5,25 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
+
 from ..core.cache.encoders import LatentEncoder, TextEncoder
 from ..core.cache.store import LatentCache
 from ..core.comfy.encoders import SAME_NETWORK, ComfyLatentEncoder, ComfyTextEncoder
 from ..core.comfy.model.denoiser import model_identity, open_denoiser
+from ..core.comfy.model.planned import device_memory, planned_model
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
-from ..core.errors import CacheError
+from ..core.errors import CacheError, PlanError
 from ..core.frozen.config import BaseConfig
+from ..core.plan.fit import Fit, gib, needed_bytes
+from ..core.plan.plan import refuse_too_large
+from ..core.plan.setup import Setup
+from ..core.plan.trial import RunSettings
 from ..core.train.config import TrainingDtype
 from ..core.train.denoiser import Denoiser
+from ..core.train.recipe import TrainingRecipe
+from ..core.warning import warn
 
 AUTO = "auto"
 # What a cache can be named after, where a VAE alone does not tell.
@@ -58,3 +67,20 @@ def open_model(
     if isinstance(model, DemoDenoiser):
         return model.held(base or BaseConfig())
     return open_denoiser(model, cache.example_text(), guidance, dtype, dropout, base)
+
+
+def check_fit(model: Any, recipe: TrainingRecipe, base: BaseConfig, fit: Fit) -> str:
+    """What a training will need, in a sentence; "" where that is not asked for or not known, with a warning then.
+    TrainingError, with the nearest settings that fit, where it cannot fit. Nothing is loaded."""
+    if fit is Fit.INSIST or isinstance(model, DemoDenoiser):
+        return ""
+    try:
+        planned = planned_model(model, recipe.cache)
+        run = RunSettings(recipe.lora, recipe.optimizer, recipe.config, recipe.settings)
+        size, frames = planned.largest_size(recipe.cache)
+        device = device_memory(torch.device(model.load_device))
+        memory = refuse_too_large(planned, Setup(run, size, frames, base=base), device)
+    except PlanError as problem:
+        warn(f"{problem} Training begins without knowing whether it fits.")
+        return ""
+    return f"Planned memory: {gib(needed_bytes(memory, device))} of {gib(device.memory)}."

@@ -16,6 +16,7 @@ from ..core.host import current_host
 from ..core.host.observer import HostObserver
 from ..core.mask_weights import MaskLossSettings
 from ..core.paths import PathKind, numbered_path, resolve_read, resolve_write
+from ..core.plan.fit import Fit
 from ..core.train.config import (
     LoraConfig,
     LoraDtype,
@@ -32,7 +33,7 @@ from ..core.train.lora_file import KeyFormat, LoraWeights, load_lora
 from ..core.train.recipe import TrainingRecipe
 from ..core.warning import warn
 from .checks import verdict
-from .models import identity_of, open_model
+from .models import check_fit, identity_of, open_model
 from .node import Node
 from .results import digest_folders
 from .sockets import (
@@ -121,6 +122,7 @@ class MaskLossTrainLora(Node):
                 "blocks_in_main_memory": RARE(
                     INT(0, 0, 1000, "Frozen blocks that are brought onto the device as they are needed; 0 = none.")
                 ),
+                "fit": RARE(COMBO(Fit, "What cannot fit into memory is refused before it begins; insist = try it.")),
             },
         }
 
@@ -172,6 +174,7 @@ class MaskLossTrainLora(Node):
         background_tokens: float = 1.0,
         base_precision: str = "as_loaded",
         blocks_in_main_memory: int = 0,
+        fit: str = "refuse",
     ) -> dict[str, Any]:
         host = current_host()
         output = resolve_write(host.folders(), output_name, "output_name")
@@ -211,6 +214,8 @@ class MaskLossTrainLora(Node):
                 warn(f"guidance is {guidance:g}, but {identity} takes none and ignores it.")
             result = ranks.from_first(lambda: finished_run(identity, recipe, output, watched, sampling))
             if result is None:
+                if planned := check_fit(model, recipe, base, Fit(fit)):
+                    watched.say(planned)
                 with open_model(
                     model, cache, config.training_dtype, effective_guidance, recipe.lora.dropout > 0, base
                 ) as denoiser:

@@ -22,6 +22,7 @@ NARROW = {
     "masks": {"dataset", "parts", "people", "segmenters", "video"},
     "people": set(),
     "photo": set(),
+    "plan": {"autograd", "cache", "dataset", "frozen", "train"},
     "segmenters": {"bundled", "parts", "people"},
     "train": {"autograd", "cache", "dataset", "scores"},
     "video": set(),

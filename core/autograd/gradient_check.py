@@ -83,6 +83,12 @@ def check_gradients(checkpointing: BlockCheckpointing, run: Callable[[], object]
             raise _gradient_error(f"{kind.__name__} differ from finite differences ({found})")
 
 
+def record_mutating_blocks(checkpointing: BlockCheckpointing, run: Callable[[], object]) -> None:
+    """Record which classes change saved tensors in place, all that a model without values can be asked."""
+    for call in _record_calls(checkpointing.blocks, run):
+        _plain_gradients(call, checkpointing)
+
+
 def _plain_gradients(call: _Call, checkpointing: BlockCheckpointing) -> torch.Tensor:
     """Gradients without checkpointing; records whether the block's class overwrites its inputs or saved tensors."""
     kind = type(call.block)
@@ -254,13 +260,9 @@ def _projection(result: Any) -> torch.Tensor:
     """A fixed random projection of everything that a block returns, a scalar."""
     outputs = [each for each in (result if isinstance(result, tuple) else (result,)) if torch.is_tensor(each)]
     generator = torch.Generator().manual_seed(0)
-    parts = [
-        (output.float() * torch.randn(output.shape, generator=generator).to(output.device)).sum(
-            dtype=_sum_dtype(output)
-        )
-        for output in outputs
-    ]
-    return torch.stack(parts).sum()
+    drawn = [torch.randn(output.shape, generator=generator).to(output.device) for output in outputs]
+    pairs = zip(outputs, drawn, strict=True)
+    return torch.stack([(each.float() * factors).sum(dtype=_sum_dtype(each)) for each, factors in pairs]).sum()
 
 
 def _sum_dtype(output: torch.Tensor) -> torch.dtype:

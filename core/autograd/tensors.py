@@ -9,7 +9,10 @@ from torch import nn
 
 
 def is_plain(tensor: torch.Tensor) -> bool:
-    """Whether it is a plain tensor, not one of a quantised format."""
+    """Whether it is a plain tensor, not one of a quantised format. One without values (PyTorch's FakeTensor) stands for
+    a plain one."""
+    if hasattr(tensor, "fake_mode"):
+        return True
     return type(tensor) in (torch.Tensor, nn.Parameter) and type(tensor.data) is torch.Tensor
 
 

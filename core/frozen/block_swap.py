@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-_SLOTS = 2
+SLOTS = 2
 _ALIGNMENT = 256
 
 
@@ -28,7 +28,7 @@ class SwappedBlocks:
         self._blocks = {block: tuple(tensors) for block, tensors in sorted(blocks.items())}
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         size = max((sum(map(_room, tensors)) for tensors in self._blocks.values()), default=0)
-        self._slots = [_Slot(size, device) for _ in range(min(_SLOTS, len(self._blocks)))]
+        self._slots = [_Slot(size, device) for _ in range(min(SLOTS, len(self._blocks)))]
         order = tuple(self._blocks)
         self._first_guess = dict(zip(order, (*order[1:], *order[:1]), strict=True))
         self._next: dict[tuple[int | None, int], int] = {}

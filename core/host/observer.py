@@ -7,6 +7,7 @@ from types import TracebackType
 
 import numpy as np
 
+from ..plan.duration import StepTimes
 from ..scores.checkpoint_scores import CheckpointScores
 from ..train.metrics import STEP_METRICS, History, LossPoint
 from ..warning import given_warnings
@@ -31,6 +32,7 @@ class HostObserver:
         self._host = host
         self._progress = host.progress()
         self._at = (0, total_steps, "")
+        self._times = StepTimes()
         node = host.running_node()
         self._live = None if node is None else LiveRun(*node, name, total_steps)
         self._told_at = 0.0
@@ -84,6 +86,9 @@ class HostObserver:
     def step(self, point: LossPoint, total_steps: int) -> None:
         known = [(metric.name, getattr(point, metric.name)) for metric in STEP_METRICS if metric.told]
         parts = [f"{name} {value:.4f}" for name, value in known if value is not None]
+        self._times.step(time.monotonic())
+        left = self._times.left(total_steps - point.step)
+        parts += [] if left is None else [left.words]
         self._at = (point.step, total_steps, ", ".join(parts))
         if self._live:
             self._live.step(point)

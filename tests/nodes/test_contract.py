@@ -128,11 +128,18 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "timestep_max=1.0 gradient_checkpointing=True caption_dropout=0.0 validation_split=0.0 save_every=0 "
         "output_name='loras/maskloss/lora' on_existing='resume' training_dtype='auto' lora_dtype='fp32' "
         "min_snr_gamma=0.0 guidance=0.0 background_tokens=1.0 base_precision='as_loaded' "
-        "blocks_in_main_memory=0",
+        "blocks_in_main_memory=0 fit='refuse'",
         ("LORA_MODEL", "LOSS_MAP", "INT", "STRING"),
     ),
     "MaskLossSaveLora": ("lora*", "filename_prefix='loras/maskloss' key_format='auto'", ("STRING",)),
     "MaskLossLoadLora": ("", "path*=''", ("LORA_MODEL",)),
+    "MaskLossMemoryPlan": (
+        "model cache lora_config optimizer mask_loss",
+        "architecture='model' resolution_width=1024 resolution_height=1024 frames=1 batch_size=1 "
+        "gradient_checkpointing=True training_dtype='auto' lora_dtype='fp32' weights='model' "
+        "base_precision='as_loaded' blocks_in_main_memory=0",
+        ("STRING", "IMAGE"),
+    ),
     "MaskLossScorePictures": ("images* recognizer* identity* dataset", "", ("STRING", "IMAGE", "FLOAT")),
     "MaskLossBestLora": ("", "path*=''", ("LORA_MODEL", "STRING")),
     "MaskLossReport": ("dataset cache loss", "lora_path='' output_directory='maskloss/report'", ("STRING",)),
@@ -144,7 +151,7 @@ OUTPUT_NODES = {
     *("MaskLossDatasetBuildMasks", "MaskLossDatasetKeepPerson", "MaskLossDatasetSetMasks"),
     "MaskLossDatasetSetCaptions",
     *("MaskLossDatasetMergeAlpha", "MaskLossCacheLatents", "MaskLossCacheText"),
-    *("MaskLossTrainLora", "MaskLossSaveLora", "MaskLossReport"),
+    *("MaskLossTrainLora", "MaskLossSaveLora", "MaskLossReport", "MaskLossMemoryPlan"),
 }
 INTERMEDIATE = {
     *("MaskLossReferenceFaces", "MaskLossSegmentParts", "MaskLossWeightedMask", "MaskLossInstanceMask"),

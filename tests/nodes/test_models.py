@@ -1,13 +1,22 @@
 """The built-in models go through as they are, and are not taken for what they are not."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+import torch
+from maskloss.core.cache.entries import CacheEntry
 from maskloss.core.cache.store import LatentCache
+from maskloss.core.dataset.items import MaskOrigin
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
-from maskloss.core.errors import CacheError
+from maskloss.core.errors import CacheError, TrainingError
 from maskloss.core.frozen.config import BaseConfig, BasePrecision
-from maskloss.core.train.config import TrainingDtype
-from maskloss.nodes.models import ARCHITECTURES, AUTO, identity_of, latent_encoder, open_model, text_encoder
+from maskloss.core.plan.fit import Fit
+from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
+from maskloss.core.train.recipe import TrainingRecipe
+from maskloss.core.warning import collect_warnings
+from maskloss.nodes.models import ARCHITECTURES, AUTO, check_fit, identity_of, latent_encoder, open_model, text_encoder
 
 
 class NoPictures:
@@ -47,3 +56,46 @@ def test_the_demo_models_go_through_as_they_are(tmp_path) -> None:
     int8 = BaseConfig(BasePrecision.INT8)
     with open_model(model, cache, TrainingDtype.AUTO, None, base=int8) as opened:
         assert opened.identity == identity_of(model, None, int8) == f"{model.identity}-int8"
+
+
+def recipe_of(name: str, side: int = 8) -> TrainingRecipe:
+    """Of a cache in memory with one latent, made for the tiny network of that name."""
+    tiny = pytest.importorskip("tiny_comfy.tiny_models")
+    shape = tiny.latent_shape(name, 1, side, side)
+    entry = CacheEntry("a", "", MaskOrigin.NONE, 1.0, 1, (64, 64), (64, 64), shape, "a caption", "", "", 0)
+
+    class OneLatent(LatentCache):
+        def text(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
+            return tiny.text_for(name)
+
+    cache = OneLatent(Path(), name, "encoder", (entry,))
+    return TrainingRecipe(cache, None, LoraConfig(rank=4), OptimizerConfig(), TrainConfig(gradient_checkpointing=False))
+
+
+@pytest.mark.comfy
+def test_what_cannot_fit_is_refused_and_may_be_insisted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_of("wan", 64)
+    tiny = pytest.importorskip("tiny_comfy.tiny_models")
+    model, base = tiny.load_model("wan"), BaseConfig()
+    assert check_fit(model, recipe, base, Fit.REFUSE).startswith("Planned memory: ")
+    monkeypatch.setattr(tiny.management, "get_total_memory", lambda _: 28 * 2**20)
+    with pytest.raises(TrainingError, match=r"It fits with gradient_checkpointing on\. Set fit to insist"):
+        check_fit(model, recipe, base, Fit.REFUSE)
+    assert check_fit(model, recipe, base, Fit.INSIST) == ""
+
+
+@pytest.mark.comfy
+def test_what_cannot_be_planned_is_trained_with_a_warning() -> None:
+    recipe = recipe_of("wan")
+    tiny = pytest.importorskip("tiny_comfy.tiny_models")
+    with collect_warnings() as warnings:
+        assert check_fit(tiny.load_model("sd3"), replace(recipe), BaseConfig(), Fit.REFUSE) == ""
+    (text,) = warnings.texts
+    assert "cannot be planned" in text
+    assert text.endswith("Training begins without knowing whether it fits.")
+
+
+def test_the_demo_model_fits_everywhere(tmp_path: Path) -> None:
+    cache = LatentCache(tmp_path, "demo", "encoder", ())
+    recipe = TrainingRecipe(cache, None, LoraConfig(), OptimizerConfig(), TrainConfig())
+    assert check_fit(DemoDenoiser(), recipe, BaseConfig(), Fit.REFUSE) == ""

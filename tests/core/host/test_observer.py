@@ -29,6 +29,20 @@ def test_an_observer_says_everything_and_shows_the_loss(tmp_path: Path, capsys: 
     assert "outside" not in text
 
 
+def test_after_ten_steps_it_says_how_much_time_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("maskloss.core.host.observer.time.monotonic", lambda: now)
+    observer = HostObserver(LocalHost(tmp_path, tmp_path), 100, "lora")
+    for step in range(1, 12):
+        now += 60.0
+        observer.step(LossPoint(step, 0.5, None, None, 0.2, 1e-4, 1.0), 100)
+    lines = capsys.readouterr().err.splitlines()
+    assert "left" not in lines[-2]
+    assert lines[-1].endswith("11/100 loss 0.5000, 89 min left")
+
+
 class WatchedHost(LocalHost):
     """The local host, with a graph editor that watches node 7."""
 

@@ -1,0 +1,40 @@
+"""Makes ComfyUI importable outside of it, for what needs its classes and no weights: the memory plan."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from ..errors import PathError
+
+VARIABLE = "COMFYUI_PATH"
+
+
+def require_comfyui(gpu: bool = False) -> None:
+    """Import ComfyUI from where it is: inside of it, from COMFYUI_PATH, or from the folder whose `custom_nodes` this
+    pack lies in. Outside of it ComfyUI uses no GPU but with `gpu`, where there is one. PathError where there is no
+    ComfyUI, or where a package that it needs is missing."""
+    if importlib.util.find_spec("comfy") is None:
+        # Not resolved, because packs may be links.
+        named = [Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else []
+        places = [*named, Path(__file__).absolute().parents[4]]
+        found = next((place for place in places if (place / "comfy/supported_models.py").is_file()), None)
+        if found is None:
+            raise PathError(
+                f"A memory plan is made with ComfyUI's own classes, and there is no ComfyUI in {places[0]}; set "
+                f"{VARIABLE} to its folder, and run this with the Python that runs ComfyUI."
+            )
+        sys.path.append(str(found))
+        # Before anything asks for a device.
+        importlib.import_module("comfy.cli_args").args.cpu = not (gpu and torch.cuda.is_available())
+    try:
+        importlib.import_module("comfy.supported_models")
+    except ImportError as problem:
+        raise PathError(
+            f"ComfyUI cannot be imported ({problem}); run this with the Python that runs ComfyUI."
+        ) from problem

@@ -1,0 +1,164 @@
+"""The memory plan of a training run: what it needs, what single changes would need, and on which devices each fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..errors import TrainingError
+from ..progress import Progress
+from .fit import CLASSES_GIB, RESERVE_BYTES, ROUNDING, Device, Verdict, class_device, gib, needed_bytes, verdict
+from .setup import Change, Setup, single_changes
+from .trial import StepMemory
+
+_MARKS = {Verdict.FITS: "fits", Verdict.FETCHED: "fetched", Verdict.TOO_LARGE: "-"}
+NOTES = (
+    f"Needed is the peak with {ROUNDING:.0%} for the allocator's rounding and {gib(RESERVE_BYTES)} for CUDA and its "
+    "libraries.",
+    "fetched: does not fit whole; ComfyUI keeps some weights in main memory and fetches them in every pass, slowly.",
+    "Counted on the whole latent, without what masks or token routing save; sample pictures and the VAE are not in it.",
+)
+
+
+class PlannedModel(Protocol):
+    """A model whose training steps can be counted without its weights."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+    @property
+    def int8_saves(self) -> bool:
+        """Whether base_precision int8 needs less memory."""
+        ...
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks can be in main memory, apart from the device's."""
+        ...
+
+    def count(self, setup: Setup) -> StepMemory:
+        """The memory of a step. PlanError where it cannot be known, TrainingError where the model cannot be trained."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One way to train, what it needs, and what is different; "" for the one that was asked for."""
+
+    change: str
+    setup: Setup
+    memory: StepMemory
+
+    def verdicts(self) -> dict[int, Verdict]:
+        """By the device's GiB."""
+        return {size: verdict(self.memory, class_device(size)) for size in CLASSES_GIB}
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryPlan:
+    """The run that was asked for, and the single changes that need less, in the order in which to try them."""
+
+    model: str
+    asked: Row
+    changes: tuple[Row, ...]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All of them, the one that was asked for first."""
+        return (self.asked, *self.changes)
+
+    def advice(self) -> dict[int, str]:
+        """By the device's GiB: the first single change that makes the run fit it whole; "" where it fits as it is, or
+        none makes it fit."""
+        return {size: self._first_that_fits(size) for size in CLASSES_GIB}
+
+    def to_json(self) -> Mapping[str, Any]:
+        """All figures; memory in bytes."""
+        advice = self.advice()
+        return {
+            "model": self.model,
+            "settings": self.asked.setup.words,
+            "memory": _figures(self.asked.memory),
+            "devices": [
+                {"gib": size, "verdict": found.value, "change": advice[size]}
+                for size, found in self.asked.verdicts().items()
+            ],
+            "changes": [
+                {"change": row.change, "memory": _figures(row.memory)}
+                | {"fits": [size for size, found in row.verdicts().items() if found is Verdict.FITS]}
+                for row in self.changes
+            ],
+            "notes": list(NOTES),
+        }
+
+    def lines(self) -> list[str]:
+        """The table for a terminal."""
+        memory = self.asked.memory
+        parts = ("parameters", "adapters", "optimizer", "activations", "peak")
+        lines = [f"{self.model}: {self.asked.setup.words}"]
+        lines += [", ".join(f"{part} {gib(getattr(memory, part))}" for part in parts), ""]
+        table = [["", "needed", *(f"{size} GiB" for size in CLASSES_GIB)]]
+        table += [[row.change or "as it is", gib(needed_bytes(row.memory)), *_marks(row)] for row in self.rows]
+        widths = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
+        lines += ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) for cells in table]
+        return [*(line.rstrip() for line in lines), "", *NOTES]
+
+    def _first_that_fits(self, size: int) -> str:
+        if verdict(self.asked.memory, class_device(size)) is Verdict.FITS:
+            return ""
+        fitting = (row.change for row in self.changes if row.verdicts()[size] is Verdict.FITS)
+        return next(fitting, "")
+
+
+def plan_memory(model: PlannedModel, setup: Setup, progress: Progress) -> MemoryPlan:
+    """Count the run and every single change of it. TrainingError where the model cannot be trained."""
+    changes = _changes(model, setup)
+    asked = Row("", setup, model.count(setup))
+    rows: list[Row] = []
+    for number, change in enumerate(changes, 1):
+        progress.update(number, len(changes) + 1, change.words)
+        rows.append(Row(change.words, change.setup, model.count(change.setup)))
+    progress.update(len(changes) + 1, len(changes) + 1)
+    return MemoryPlan(model.name, asked, tuple(rows))
+
+
+def refuse_too_large(model: PlannedModel, setup: Setup, device: Device) -> StepMemory:
+    """The memory of a step on the device. TrainingError where it cannot fit, with the nearest settings that do."""
+    memory = model.count(setup)
+    if verdict(memory, device) is not Verdict.TOO_LARGE:
+        return memory
+    raise TrainingError(
+        f"Training {model.name} with these settings ({setup.words}) needs {gib(needed_bytes(memory, device))}, and the "
+        f"device has {gib(device.memory)}. {_remedy(model, setup, device)} Set fit to insist to try it nevertheless."
+    )
+
+
+def _remedy(model: PlannedModel, setup: Setup, device: Device) -> str:
+    """The first single change that fits, else as many of them, one after the other, as it takes."""
+    changes = _changes(model, setup)
+    for change in changes:
+        if verdict(model.count(change.setup), device) is not Verdict.TOO_LARGE:
+            return f"It fits with {change.words}."
+    made: list[Change] = []
+    while changes:
+        made.append(changes[0])
+        if verdict(model.count(changes[0].setup), device) is not Verdict.TOO_LARGE:
+            return f"It fits with {' and '.join(change.words for change in made)}."
+        changes = _changes(model, changes[0].setup)
+    return "No change of these settings makes it fit; train a smaller model, or on a larger device."
+
+
+def _changes(model: PlannedModel, setup: Setup) -> list[Change]:
+    return list(single_changes(setup, model.int8_saves, model.block_count))
+
+
+def _marks(row: Row) -> list[str]:
+    return [_MARKS[found] for found in row.verdicts().values()]
+
+
+def _figures(memory: StepMemory) -> dict[str, int]:
+    parts = ("parameters", "adapters", "optimizer", "activations", "peak")
+    return {**{part: getattr(memory, part) for part in parts}, "needed": needed_bytes(memory)}

@@ -1,0 +1,96 @@
+"""The plan of a run, of a model whose need is a formula."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from maskloss.core.errors import TrainingError
+from maskloss.core.plan.counting import OUTSIDE
+from maskloss.core.plan.fit import CLASSES_GIB, GIB, Device
+from maskloss.core.plan.plan import NOTES, plan_memory, refuse_too_large
+from maskloss.core.plan.setup import Setup
+from maskloss.core.plan.trial import RunSettings, StepMemory
+from maskloss.core.progress import SILENT
+from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig
+
+
+@dataclass(frozen=True)
+class Formula:
+    """Weights of 10 GiB, activations of so many GiB for a megapixel and sample."""
+
+    activations: float
+    name: str = "formula"
+    int8_saves: bool = True
+    block_count: int = 0
+
+    def count(self, setup: Setup) -> StepMemory:
+        weights = 10 * GIB // (2 if setup.base.holds_weights else 1)
+        kept = 0.25 if setup.run.config.gradient_checkpointing else 1.0
+        pixels = setup.size[0] * setup.size[1] / 2**20
+        activations = round(self.activations * GIB * kept * pixels * setup.run.config.batch_size)
+        return StepMemory(weights, 0, 0, {OUTSIDE: weights + activations})
+
+
+def setup(**config: object) -> Setup:
+    made = TrainConfig(**config)  # pyright: ignore[reportArgumentType]
+    return Setup(RunSettings(LoraConfig(), OptimizerConfig(), made), (1024, 1024))
+
+
+def test_verdicts_and_the_first_change_that_fits():
+    plan = plan_memory(Formula(8), setup(gradient_checkpointing=False), SILENT)
+    told = plan.to_json()
+    verdicts = {each["gib"]: (each["verdict"], each["change"]) for each in told["devices"]}
+    assert verdicts[24] == ("fits", "")
+    assert verdicts[16] == ("too_large", "gradient_checkpointing on")
+    assert verdicts[12] == ("too_large", "")
+    assert verdicts[80] == ("fits", "")
+    assert told["memory"]["peak"] == 18 * GIB
+    assert json.loads(json.dumps(told)) == told
+    assert [change["change"] for change in told["changes"]][:2] == [
+        "gradient_checkpointing on",
+        "base_precision int8",
+    ]
+
+
+def test_the_table_has_a_line_for_each_change_and_a_column_for_each_device():
+    plan = plan_memory(Formula(8), setup(), SILENT)
+    lines = plan.lines()
+    table = lines[3 : 3 + len(plan.rows) + 1]
+    assert all(f"{size} GiB" in table[0] for size in CLASSES_GIB)
+    assert table[1].startswith("as it is")
+    assert [row.change for row in plan.changes] == [line.split("  ")[0] for line in table[2:]]
+    assert lines[-len(NOTES) :] == list(NOTES)
+
+
+def test_progress_is_told_before_each_change():
+    said: list[tuple[int, int]] = []
+
+    class Watched:
+        def update(self, done: int, total: int, text: str = "", preview_HWC: object = None) -> None:
+            said.append((done, total))
+
+    plan = plan_memory(Formula(8), setup(), Watched())
+    assert said == [(number, len(plan.changes) + 1) for number in range(1, len(plan.changes) + 2)]
+
+
+@pytest.mark.parametrize(
+    ("activations", "device_gib", "remedy"),
+    [
+        (16, 20, "It fits with gradient_checkpointing on."),
+        (64, 14, "It fits with gradient_checkpointing on and base_precision int8 and"),
+        (5000, 12, "No change of these settings makes it fit"),
+    ],
+)
+def test_what_cannot_fit_is_refused_with_the_nearest_settings(activations: float, device_gib: int, remedy: str):
+    asked = setup(gradient_checkpointing=False)
+    with pytest.raises(TrainingError) as refused:
+        refuse_too_large(Formula(activations), asked, Device(device_gib * GIB))
+    assert remedy in str(refused.value)
+    assert f"the device has {device_gib}.0 GiB" in str(refused.value)
+    assert "Set fit to insist" in str(refused.value)
+
+
+def test_what_fits_is_not_refused():
+    assert refuse_too_large(Formula(1), setup(), Device(24 * GIB)).parameters == 10 * GIB
