@@ -144,7 +144,7 @@ async function openTemplate(session, name, nodes, leads = false) {
   await session.rest();
   await session.picture("templates");
   if (leads) {
-    const before = await page.getByText(/^\d+ \S/).allInnerTexts();
+    const before = await page.getByText(/^\d+ [A-Z]/).allInnerTexts();
     assert.equal(before[0], name, before.join(", "));
   }
   await card.click();
