@@ -1,7 +1,7 @@
 """Reports that nodes wrote in this process, by an id each: the graph editor opens them from here.
 
-ComfyUI hands out an HTML file of its output folder as a download, since it would run in its own name. These pages run
-no script and have no name: they are sandboxed, and load nothing but their own pictures.
+ComfyUI hands out an HTML file of its output folder as a download, since it would run in its own name. These pages have
+no name: they are sandboxed, load nothing but what lies beside them, and reach nothing else of ComfyUI.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from ..viewer.request import FRESH, Answer
 
 ROUTE = "/maskloss/report"
 MOST_REPORTS = 200
-_POLICY = "sandbox allow-popups; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'"
-_TYPES = {".html": "text/html", ".jpg": "image/jpeg", ".png": "image/png", ".svg": "image/svg+xml"}
+_POLICY = (
+    "sandbox allow-scripts allow-popups; default-src 'none'; img-src 'self' data: blob:; script-src 'self'; "
+    "style-src 'self' 'unsafe-inline'"
+)
+_TYPES = {".html": "text/html", ".jpg": "image/jpeg", ".js": "text/javascript", ".css": "text/css"}
 
 
 class KeptReports:
