@@ -40,7 +40,8 @@ from maskloss.core.masks.each_item import ItemWork
 from maskloss.core.masks.keep_person import PersonOutput, keep_person
 from maskloss.core.masks.person_search import PersonSearch
 from maskloss.core.parts.tiers import TierWeights, weigh_parts
-from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch
+from maskloss.core.people.decision import MatchRules, OnNoMatch
+from maskloss.core.people.identity import Identity
 from maskloss.core.people.instances import apply_instance, isolate_person
 from maskloss.core.people.references import reference_identity
 from maskloss.core.workers import worker_count
@@ -72,7 +73,7 @@ def measure(step: str, folder: Path, count: int, workers: int) -> dict[str, floa
         dataset, _ = build_masks(dataset, segmenter, TierWeights(), folder / "masks", work=ItemWork(workers=workers))
     if step != "BuildMasks":
         rules = MatchRules(on_no_match=OnNoMatch.SKIP)
-        search = PersonSearch(recognizer, identity, people, rules)
+        search = PersonSearch(recognizer, (identity,), people, rules)
         keep_person(dataset, search, PersonOutput(folder / "person"), ItemWork(workers=workers))
     seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - spent
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

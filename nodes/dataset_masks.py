@@ -15,8 +15,9 @@ from ..core.masks.person_search import PersonSearch
 from ..core.parts.part_map import PartSegmenter
 from ..core.parts.tiers import TierWeights, parse_class_weights
 from ..core.paths import resolve_read_or_write
+from ..core.people.decision import MatchRules, OnNoMatch
 from ..core.people.faces import FaceRecognizer
-from ..core.people.identity import Identity, MatchRules, OnNoMatch
+from ..core.people.identity import Identity
 from ..core.people.instances import PersonSegmenter
 from ..core.report.previews import dataset_sheet, masks_sheet
 from .checks import verdict
@@ -192,7 +193,7 @@ class MaskLossDatasetKeepPerson(Node):
         output = output_directory_for(output_directory, "person", dataset, *made_with)
         dataset, report = keep_person(
             dataset,
-            PersonSearch(recognizer, identity, person_segmenter, rules, parse_choices(choices)),
+            PersonSearch(recognizer, (identity,), person_segmenter, rules, parse_choices(choices)),
             PersonOutput(output, dilate_px, feather_px, instances, writable, overwrite),
             ItemWork(video_every, progress=host.progress()),
         )

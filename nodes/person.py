@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from ..core.host import current_host
 from ..core.masks.known_hair import seen_in
 from ..core.parts.part_map import PartMap
 from ..core.paths import resolve_read
+from ..core.people.decision import MatchRules, OnNoMatch, PersonDecision
 from ..core.people.faces import FaceRecognizer
 from ..core.people.find_person import find_person
-from ..core.people.identity import Identity, MatchRules, OnNoMatch, PersonDecision
+from ..core.people.identity import Identity
 from ..core.people.instances import PersonMask, PersonSegmenter, apply_instance
 from ..core.people.own_hair import SeenHair
 from ..core.people.references import read_pictures, reference_identity
@@ -60,6 +62,7 @@ class MaskLossReferenceFaces(Node):
                 "images": IMAGE("Pictures of the person, one face in each."),
                 "directory": STRING("", "A folder of such pictures, or one file."),
                 "face_index": INT(-1, -1, 999, "Which face, from left to right, where references show several."),
+                "name": STRING("", "What the person is called, where several are to be told apart."),
             },
         }
 
@@ -73,6 +76,7 @@ class MaskLossReferenceFaces(Node):
         images: list[torch.Tensor] | None = None,
         directory: list[str] | str = "",
         face_index: list[int] | int = -1,
+        name: list[str] | str = "",
     ) -> dict[str, Any]:
         pictures = [picture for image in images or [] for picture in pictures_from_image(image, "images")]
         named = [(f"image {number}", picture) for number, picture in enumerate(pictures, start=1)]
@@ -81,6 +85,7 @@ class MaskLossReferenceFaces(Node):
         identity, report, crops = reference_identity(
             only(recognizer, "recognizer"), named, only(face_index, "face_index")
         )
+        identity = replace(identity, name=only(name, "name").strip())
         text = as_json(report)
         return with_pictures((identity, image_from_pictures(crops), text), crops, "reference", text=[text])
 

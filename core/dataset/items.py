@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import DatasetError, SettingError
 from ..mask_meaning import MaskMeaning
-from ..people.identity import PersonDecision
+from ..people.decision import PersonDecision
 from ..video.clips import Clip, VideoSettings
 from ..video.mask_drift import USUAL_TIERS
 from ..video.reader import VIDEO_SUFFIXES
@@ -75,6 +75,8 @@ class DatasetItem:
     With `crop` it is a part of its files, and its name ends in what that shows: "anna~face". `correction_path` is what
     somebody painted over its mask, of all of its photograph; the weights that are trained with have it in them.
     `chosen_face` is where somebody pointed at the person: (left, top, right, bottom) in fractions of the photograph.
+    With `subject` it is one person's item of a photograph that may have several, and its name ends in theirs:
+    "party@anna".
     """
 
     name: str
@@ -94,6 +96,7 @@ class DatasetItem:
     correction_path: Path | None = None
     regularisation: float = 0.0
     chosen_face: tuple[float, float, float, float] | None = None
+    subject: str = ""
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.name).parts
@@ -119,8 +122,9 @@ class DatasetItem:
 
     @property
     def whole_name(self) -> str:
-        """The name of the photograph or video that it is a crop of; its own where it is none."""
-        return self.name if self.crop is None else self.name.removesuffix(crop_name("", self.crop.kind))
+        """The name of the photograph or video that it is a crop or one person's item of; its own where it is none."""
+        name = self.name if self.crop is None else self.name.removesuffix(crop_name("", self.crop.kind))
+        return name.removesuffix(person_item_name("", self.subject)) if self.subject else name
 
     def rectangle(self, clip: Clip | None = None) -> Rectangle | None:
         """What of its photograph (or of that clip of its video) it is; None for all of it."""
@@ -130,6 +134,11 @@ class DatasetItem:
 def crop_name(name: str, kind: CropKind) -> str:
     """What an item's crop is called."""
     return f"{name}~{kind.value}"
+
+
+def person_item_name(name: str, person: str) -> str:
+    """What one person's item of a photograph is called."""
+    return f"{name}@{person}"
 
 
 @dataclass(frozen=True)

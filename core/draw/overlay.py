@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from ..errors import ImageError
 from ..parts.part_map import PartMap
-from ..people.identity import FaceScore, PersonDecision
+from ..people.decision import FaceScore, PersonDecision
 from ..resample import shrink_then_enlarge
 from .lettering import RGB, Entry, add_legend, add_legend_below, draw_label, label_size, letter_size
 from .levels import WeightLevels

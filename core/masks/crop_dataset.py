@@ -15,7 +15,7 @@ from ..dataset.crops import STEP, refuse_crops
 from ..dataset.items import Dataset, DatasetItem, LeftOut, MaskOrigin, crop_name
 from ..dataset.load import expected_origin
 from ..errors import DatasetError, SettingError
-from ..people.identity import PersonDecision
+from ..people.decision import PersonDecision
 from ..progress import SILENT, Progress
 from ..workers import worker_count
 from .build_masks import STEP as BUILD_STEP

@@ -22,7 +22,7 @@ from ..dataset.crops import Figure, crop_of, find_figure, visible_part, weight_o
 from ..dataset.items import DatasetItem, MaskOrigin
 from ..dataset.load import expected_origin, load_item, media_size, read_weights
 from ..images import load_mask
-from ..people.identity import PersonDecision
+from ..people.decision import PersonDecision
 from ..progress import check_interrupted
 from ..resample import Size, fit_mask
 from ..video.clips import Clip, clips_of

@@ -14,13 +14,15 @@ from typing import Any
 
 from ..dataset.crops import refuse_crops
 from ..dataset.files import check_case
-from ..dataset.items import Dataset, DatasetItem, LeftOut
+from ..dataset.items import Dataset, DatasetItem, LeftOut, person_item_name
 from ..errors import DatasetError, SettingError
-from ..people.identity import MatchRules, OnNoMatch, Outcome
+from ..people.decision import MatchRules, OnNoMatch, Outcome
+from ..people.people import TOGETHER
 from ..warning import warn
 from .build_masks import STEP as BUILD_STEP
 from .each_item import DEFAULT_WORK, Advance, ItemWork, each_item
-from .keeping import STEP, Keeping, KeepingInVideo, Shared, with_mask
+from .keeping import Keeping, KeepingInVideo
+from .keeping_unit import STEP, Several, Shared, with_mask
 from .known_hair import known_hair_values
 from .ledger import open_ledger, target_for
 from .licences import biometrics_warnings
@@ -60,22 +62,7 @@ def keep_person(
     DatasetError say what does not fit.
     """
     refuse_crops(dataset, "Keep Person")
-    _check(dataset, output, search.choices, search.rules)
-    known = known_hair_values(dataset.items, BUILD_STEP)
-    workers, margins_px = work.worker_count(search.recognizer, search.segmenter), (output.dilate_px, output.feather_px)
-    with (
-        open_ledger(output.directory, STEP) as ledger,
-        open_instances(output.instance_directory, dataset.items, output.instances_writable) as instances,
-    ):
-        shared = Shared(search, ledger, instances, margins_px, output.overwrite, work.video_every, workers, known)
-
-        def photograph(item: DatasetItem) -> PersonRow:
-            return Keeping(item, target_for(item, output.directory), shared).run()
-
-        def video(item: DatasetItem, advance: Advance) -> PersonRow:
-            return KeepingInVideo(item, target_for(item, output.directory), shared, advance).run()
-
-        rows = each_item(dataset.items, photograph, video, work.video_every, workers, work.progress)
+    rows = [row for (row,) in keep_each(dataset, search, output, work)]
     items: list[DatasetItem] = []
     left_out: list[LeftOut] = []
     for item, row in zip(dataset.items, rows, strict=True):
@@ -83,6 +70,52 @@ def keep_person(
             left_out.append(LeftOut(replace(item, person=row.decision), row.reason))
         else:
             items.append(with_mask(item, target_for(item, output.directory), row.decision, row.state == "kept"))
+    warnings = keeping_warnings(dataset, output, rows)
+    unsure = (Outcome.SKIPPED, Outcome.EMPTY, Outcome.LARGEST)
+    if rows and all(row.decision is not None and row.decision.outcome in unsure for row in rows):
+        warnings.append(warn(_nobody(rows)))
+    report = {**person_report(rows), "warnings": warnings}
+    return Dataset(tuple(items), dataset.left_out + tuple(left_out), dataset.found), report
+
+
+def keep_each(
+    dataset: Dataset,
+    search: PersonSearch,
+    output: PersonOutput,
+    work: ItemWork,
+    several: Several | None = None,
+) -> list[list[PersonRow]]:
+    """Write the masks of every item: that of the one person, or of each of `several`. Of each item, a row for each."""
+    known = known_hair_values(dataset.items, BUILD_STEP)
+    workers, margins_px = work.worker_count(search.recognizer, search.segmenter), (output.dilate_px, output.feather_px)
+    named = dataset.items if several is None else items_of_people(dataset.items, several)
+    _check(dataset, named, output, search.choices, search.rules)
+    with (
+        open_ledger(output.directory, STEP) as ledger,
+        open_instances(output.instance_directory, named, output.instances_writable) as instances,
+    ):
+        shared = Shared(
+            search, ledger, instances, output.directory, margins_px, output.overwrite, work.video_every, workers, known,
+            several,
+        )  # fmt: skip
+
+        def photograph(item: DatasetItem) -> list[PersonRow]:
+            return Keeping(item, shared).run()
+
+        def video(item: DatasetItem, advance: Advance) -> list[PersonRow]:
+            return KeepingInVideo(item, shared, advance).run()
+
+        return each_item(dataset.items, photograph, video, work.video_every, workers, work.progress)
+
+
+def items_of_people(items: Sequence[DatasetItem], several: Several) -> list[DatasetItem]:
+    """The items called as those of each of several people, and of all together where they are asked for."""
+    names = [person.name for person in several.people] + ([TOGETHER] if several.together else [])
+    return [replace(item, name=person_item_name(item.name, name)) for item in items for name in names]
+
+
+def keeping_warnings(dataset: Dataset, output: PersonOutput, rows: Sequence[PersonRow]) -> list[str]:
+    """What is warned of when masks are kept, whoever's they are."""
     warnings = [warn(text) for text in biometrics_warnings(dataset, BUILD_STEP)]
     made = sum(row.decision is not None for row in rows)
     if output.instance_directory is not None and not output.instances_writable and made:
@@ -92,11 +125,7 @@ def keep_person(
                 "written there."
             )
         )
-    unsure = (Outcome.SKIPPED, Outcome.EMPTY, Outcome.LARGEST)
-    if rows and all(row.decision is not None and row.decision.outcome in unsure for row in rows):
-        warnings.append(warn(_nobody(rows)))
-    report = {**person_report(rows), "warnings": warnings}
-    return Dataset(tuple(items), dataset.left_out + tuple(left_out), dataset.found), report
+    return warnings
 
 
 def _nobody(rows: Sequence[PersonRow]) -> str:
@@ -116,11 +145,17 @@ def _nobody(rows: Sequence[PersonRow]) -> str:
     )
 
 
-def _check(dataset: Dataset, output: PersonOutput, choices: Mapping[str, int], rules: MatchRules) -> None:
+def _check(
+    dataset: Dataset,
+    named: Sequence[DatasetItem],
+    output: PersonOutput,
+    choices: Mapping[str, int],
+    rules: MatchRules,
+) -> None:
     output_directory = output.directory
     instance_directory = output.instance_directory if output.instances_writable else None
     # What another shard of the dataset works on is left out here, and may be named all the same.
-    names = [*(item.name for item in dataset.items), *(left.item.name for left in dataset.left_out)]
+    names = [*(item.name for item in named), *(left.item.name for left in dataset.left_out)]
     for name in choices:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
@@ -129,8 +164,8 @@ def _check(dataset: Dataset, output: PersonOutput, choices: Mapping[str, int], r
             )
     if instance_directory is not None and instance_directory.resolve() == output_directory.resolve():
         raise SettingError(f"instance_directory and output_directory are both {output_directory}; give two folders.")
-    check_case((item.name for item in dataset.items), output_directory)
-    for item in dataset.items:
+    check_case((item.name for item in named), output_directory)
+    for item in named:
         target = target_for(item, output_directory)
         if instance_directory is not None:
             target_for(item, instance_directory)

@@ -7,17 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..people.identity import FaceScore, Outcome, PersonDecision, doubt, list_scores
+from ..dataset.items import DatasetItem
+from ..people.decision import FaceScore, Outcome, PersonDecision, doubt, list_scores
 
 LEFT_OUT = "left out"
+ABSENT = "absent"
 MOST_ROWS = 500
 
 
 @dataclass(frozen=True)
 class PersonRow:
-    """One photograph. `state`: written, unchanged, kept or left out. `decision` is None where the mask was given by
+    """One photograph, or one person's item of it. `state`: written, unchanged, kept, left out, or absent where one of
+    several people is not in it. `decision` is None where the mask was given by
     hand. `area` and `coverage`: fraction of the picture that is the person, and its mean weight after. `video`: how
-    many frames it has, were looked at, matched by the face, carried by overlap, and are without the person."""
+    many frames it has, were looked at, matched by the face, carried by overlap, and are without the person. `people`:
+    who is in it, of several; `together`: it is the item of all of them."""
 
     name: str
     state: str
@@ -26,16 +30,22 @@ class PersonRow:
     area: float
     coverage: float
     video: Mapping[str, int] | None = None
+    people: tuple[str, ...] = ()
+    together: bool = False
 
     def to_json(self) -> dict[str, object]:
-        """{"name", "state", "faces", "needed", "decision", "reason", "area", "coverage"}, and "video" of one."""
+        """{"name", "state", "faces", "needed", "decision", "reason", "area", "coverage"}, "video" of one, and "people"
+        where they are several."""
         decided: Mapping[str, object] = (
-            {"faces": [], "needed": None, "decision": "given"} if self.decision is None else self.decision.to_json()
+            {"faces": [], "needed": None, "decision": "together" if self.together else "given"}
+            if self.decision is None
+            else self.decision.to_json()
         )
         return {
             "name": self.name, "state": self.state, **decided,
             "reason": self.reason, "area": round(self.area, 6), "coverage": round(self.coverage, 6),
             **({} if self.video is None else {"video": dict(self.video)}),
+            **({"people": list(self.people)} if self.people else {}),
         }  # fmt: skip
 
 
@@ -43,7 +53,7 @@ def person_report(rows: Sequence[PersonRow]) -> dict[str, object]:
     """{"items", the doubtful ones first, "counts", "text"}."""
     ordered = sorted(rows, key=lambda row: doubt(row.decision))
     states = Counter(row.state for row in rows)
-    outcomes = Counter("given" if row.decision is None else row.decision.outcome.value for row in rows)
+    outcomes = Counter(_outcome(row) for row in rows)
     return {
         "items": [row.to_json() for row in ordered],
         "counts": {
@@ -69,6 +79,39 @@ def person_table(report: Mapping[str, Any], most: int = MOST_ROWS) -> list[dict[
     return rows
 
 
+def people_counts(
+    names: Sequence[str], rows: Sequence[PersonRow], items: Sequence[DatasetItem]
+) -> list[dict[str, Any]]:
+    """Of each person, {"name", "items", "per_epoch": how often their items come, "left_out": photographs in which they
+    could not be told, "absent": those without them}."""
+    counts: list[dict[str, Any]] = []
+    for name in names:
+        states = Counter(row.state for row in rows if not row.together and row.people == (name,))
+        own = [item.repeats for item in items if item.subject == name and not item.regularisation]
+        counts.append(
+            {
+                "name": name, "items": states.total() - states[LEFT_OUT] - states[ABSENT], "per_epoch": sum(own),
+                "left_out": states[LEFT_OUT], "absent": states[ABSENT],
+            }
+        )  # fmt: skip
+    return counts
+
+
+def people_words(report: Mapping[str, Any]) -> list[str]:
+    """`people_counts` of a report in a few words each."""
+    return [
+        f"{each['name']}: {each['items']} photographs, {each['per_epoch']} per epoch; could not be told in "
+        f"{each['left_out']}, not in {each['absent']}"
+        for each in report["people"]
+    ]
+
+
+def _outcome(row: PersonRow) -> str:
+    if row.decision is None:
+        return "together" if row.together else "given"
+    return row.decision.outcome.value
+
+
 def decision_from_json(stored: Mapping[str, Any]) -> PersonDecision:
     """The decision that `PersonDecision.to_json` wrote."""
     faces = tuple(
@@ -90,5 +133,5 @@ def _table(rows: Sequence[PersonRow]) -> str:
 
 def _scores(row: PersonRow) -> str:
     if row.decision is None:
-        return "given by hand"
+        return " ".join(row.people) if row.together else "given by hand"
     return f"{len(row.decision.faces)} faces [{list_scores(row.decision)}]"

@@ -21,9 +21,11 @@ from ..errors import DatasetError, PersonError
 from ..files import atomic_write
 from ..fingerprints import fingerprint_of
 from ..images import IMAGE_SUFFIXES, load_mask, save_image
+from ..people.chosen import Box
+from ..people.decision import MatchRules, PersonDecision
 from ..people.faces import FaceRecognizer
-from ..people.find_person import find_person
-from ..people.identity import Identity, MatchRules, PersonDecision
+from ..people.find_person import find_people, find_person
+from ..people.identity import Identity
 from ..people.instances import PersonSegmenter
 from ..people.own_hair import SeenHair
 from ..resample import fit_mask
@@ -35,38 +37,49 @@ INSTANCE_STEP = "KeepPerson (instance masks)"
 
 @dataclass(frozen=True, eq=False)
 class PersonSearch:
-    """Who is looked for, with what, and by which rules. `choices` maps a photograph's name to the number of the
-    face to keep; where somebody pointed at a face of the photograph itself, that one is kept instead."""
+    """Who is looked for, with what, and by which rules: one person, or several, who never have one face. `choices` maps
+    an item's name to the number of the face to keep; of several people each has an item of their own. Where somebody
+    pointed at a face of the photograph itself, that one is kept instead if there is one person."""
 
     recognizer: FaceRecognizer
-    identity: Identity | None
+    identities: tuple[Identity | None, ...]
     segmenter: PersonSegmenter
     rules: MatchRules
     choices: Mapping[str, int] = field(default_factory=dict[str, int])
 
-    def fingerprint(self, item: DatasetItem, photograph: str) -> str:
-        """Hex; differs whenever another person, or another mask of the person, could come out of the item, the hash of
-        whose file is `photograph`."""
-        sought = "" if self.identity is None else self.identity.fingerprint
+    def fingerprint(self, item: DatasetItem, names: Sequence[str], person: int, photograph: str) -> str:
+        """Hex; differs whenever another person, or another mask of that `person`, could come out of the item, the hash
+        of whose file is `photograph`. `names`: what the item of each person is called."""
         models = (self.recognizer.identity, self.segmenter.identity)
-        by_hand = () if item.chosen_face is None else (item.chosen_face,)
-        return fingerprint_of(photograph, *models, sought, self._rules_for(item), *by_hand)
+        sought = ["" if identity is None else identity.fingerprint for identity in self.identities]
+        rules = self._rules_for(item, names)
+        # Whose a face is depends on everyone looked for.
+        others = (sought, [each.face_index for each in rules]) if len(sought) > 1 else ()
+        by_hand = () if (box := self._chosen_face(item)) is None else (box,)
+        return fingerprint_of(photograph, *models, sought[person], rules[person], *others, *by_hand)
 
     def run(
-        self, item: DatasetItem, rgb_HWC: np.ndarray, seen: SeenHair | None = None
-    ) -> tuple[np.ndarray, PersonDecision]:
-        """mask_HW bool of the person, with the hair of theirs that is `seen` (all False when nobody was chosen), and
-        the decision; PersonError names the item."""
-        rules = self._rules_for(item)
+        self, item: DatasetItem, names: Sequence[str], rgb_HWC: np.ndarray, seen: SeenHair | None = None
+    ) -> list[tuple[np.ndarray, PersonDecision]]:
+        """For each person mask_HW bool, with the hair of theirs that is `seen` (all False when nobody was chosen), and
+        the decision. `names`: what the item of each is called. PersonError names the photograph."""
+        rules, by_hand = self._rules_for(item, names), self._chosen_face(item)
         try:
-            found = find_person(rgb_HWC, self.recognizer, self.identity, self.segmenter, rules, seen, item.chosen_face)
+            if by_hand is None:
+                found = find_people(rgb_HWC, self.recognizer, self.identities, self.segmenter, rules, seen)
+            else:
+                (identity,) = self.identities
+                found = [find_person(rgb_HWC, self.recognizer, identity, self.segmenter, rules[0], seen, by_hand)]
         except PersonError as error:
             raise PersonError(f"{item.name}: {error}") from error
-        return found.mask_HW, found.decision
+        return [(person.mask_HW, person.decision) for person in found]
 
-    def _rules_for(self, item: DatasetItem) -> MatchRules:
-        chosen = self.choices.get(item.name) if item.chosen_face is None else None
-        return self.rules if chosen is None else replace(self.rules, face_index=chosen)
+    def _rules_for(self, item: DatasetItem, names: Sequence[str]) -> list[MatchRules]:
+        choices = self.choices if self._chosen_face(item) is None else {}
+        return [replace(self.rules, face_index=choices[name]) if name in choices else self.rules for name in names]
+
+    def _chosen_face(self, item: DatasetItem) -> Box | None:
+        return item.chosen_face if len(self.identities) == 1 else None
 
 
 class InstanceMasks:

@@ -1,4 +1,4 @@
-"""One person's masks for every frame of a video, and the weights cut by them; frame after frame.
+"""People's masks for every frame of a video, and the weights cut by them; frame after frame.
 
 A frame between two that were looked at has what both their masks share, where these overlap: somebody who moves covers
 it all the while, and a person who walked off, or a cut to somebody else, leaves nothing behind. `_HW` pixel grid.
@@ -7,8 +7,8 @@ it all the while, and a person who walked off, or a cut to somebody else, leaves
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,66 +20,121 @@ from ..dataset.load import read_weights
 from ..dataset.turned import check_mask_fits
 from ..errors import PersonError, SettingError
 from ..mask_meaning import MaskMeaning
-from ..people.follow import MIN_OVERLAP, FrameFinding, PersonInVideo, overlap
-from ..people.identity import OnNoMatch, Outcome, PersonDecision, describe_scores
-from ..people.instances import apply_instance
+from ..people.decision import OnNoMatch, Outcome, PersonDecision, describe_scores
+from ..people.follow import PeopleInVideo
+from ..people.track import MIN_OVERLAP, FrameFinding, overlap
 from ..resample import fit_mask
 from ..video.frame_index import VideoInfo
 from ..video.masks import MaskVideoWriter, read_mask_frames
 from ..video.reader import probe
 from .each_item import Advance, segmented_frames
+from .keeping_unit import Several
 from .known_hair import read_frames_with_hair
 from .person_search import PersonSearch
+from .person_weights import weights_of_one, weights_together, with_own_weights
 
 
-def write_person(
+def write_people(
     item: DatasetItem,
     search: PersonSearch,
-    target: Path,
+    targets: Sequence[Path],
     every: int,
     workers: int,
     advance: Advance,
     hair: tuple[int, ...] | None = None,
-) -> tuple[PersonDecision, dict[str, int]]:
-    """Write `target` (.mkv), a binary mask of the person for each frame of a video, 0 where the person is not found.
-    `hair`: what is known of the video's masks, by which hair that is theirs is added.
+) -> list[tuple[PersonDecision, dict[str, int]]]:
+    """Write a file of `targets` (.mkv) for each person: a binary mask of them for each frame of a video, 0 where they
+    are not found. No two people have a pixel of a frame. `hair`: what is known of the video's masks, by which hair that
+    is theirs is added.
 
-    Returns the decision about the frame that is most alike, in words for the whole video, and {"frames", "segmented",
-    "matched", "carried", "without"}. A video without one match is decided by the rules: skipped or emptied, or
-    PersonError naming it and the most alike face. SettingError without an identity.
+    Returns for each the decision about the frame that is most alike, in words for the whole video, and {"frames",
+    "segmented", "matched", "carried", "without"}. A video without one match is decided by the rules: skipped or
+    emptied, or PersonError naming it and the most alike face; of several people such a one is absent. SettingError
+    without an identity.
     """
-    if search.identity is None:
+    identities = [identity for identity in search.identities if identity is not None]
+    if len(identities) < len(search.identities):
         raise SettingError(
             f"The person in the video {item.name} is known by reference faces only; connect an identity."
         )
     info = probe(item.media_path)
     wanted = segmented_frames(info.frames, every)
-    person = PersonInVideo(search.recognizer, search.identity, search.segmenter, search.rules)
-    tally = _Tally()
+    people = PeopleInVideo(search.recognizer, identities, search.segmenter, search.rules)
+    tallies = [Tally() for _ in identities]
 
     def show_progress(number: int) -> None:
         advance(1, f"{item.name}: frame {number + 1} of {info.frames}")
 
     with (
-        MaskVideoWriter(target, info.size, info.times) as writer,
-        closing(person.follow(read_frames_with_hair(item, wanted, hair), workers, show_progress)) as findings,
+        ExitStack() as opened,
+        closing(people.follow(read_frames_with_hair(item, wanted, hair), workers, show_progress)) as followed,
     ):
-        before: FrameFinding | None = None
-        for finding in findings:
-            tally.add(finding)
-            if before is not None:
-                _write_between(writer, before, finding)
-            before = finding
-        if before is not None:
-            writer.add(_as_uint8(before))
-    return tally.decide(item.name, search.rules.on_no_match), tally.counts(info, len(wanted))
+        writers = [_Writer(opened.enter_context(MaskVideoWriter(target, info.size, info.times))) for target in targets]
+        for findings in followed:
+            masks = _apart([each.person_HW for each in findings])
+            for tally, writer, finding, mask_HW in zip(tallies, writers, findings, masks, strict=True):
+                tally.add(finding)
+                writer.add(finding, mask_HW)
+        for writer in writers:
+            writer.finish()
+    rule = search.rules.on_no_match
+    return [(tally.decide(item.name, rule, len(tallies) > 1), tally.counts(info, len(wanted))) for tally in tallies]
 
 
-def cut_weights(
-    item: DatasetItem, instance_path: Path, meaning: MaskMeaning, target: Path, margins_px: tuple[int, int]
-) -> tuple[float, float]:
-    """Write `target` (.mkv), the weights of the video where the masks of `instance_path`, which are read as
-    `meaning` says, are from one half on, else 0.
+def _apart(masks: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+    """The people's masks of one frame without the pixels that two of them have."""
+    there = [mask_HW for mask_HW in masks if mask_HW is not None]
+    if len(there) < 2:
+        return list(masks)
+    once_HW = np.sum(there, axis=0) <= 1
+    return [None if mask_HW is None else mask_HW & once_HW for mask_HW in masks]
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """How the weights of a video are cut. `masks`: each person's mask file and how it is read, None for somebody who is
+    not in it. `person`: whose are kept, None for all of them together."""
+
+    masks: Sequence[tuple[Path | None, MaskMeaning]]
+    person: int | None
+    margins_px: tuple[int, int]
+    several: Several | None = None
+
+    def frames(self, item: DatasetItem, info: VideoInfo) -> Iterator[list[np.ndarray]]:
+        """Of each frame, each person's mask_HW bool. VideoError and ImageError where masks do not fit the video."""
+        nobody_HW = np.zeros(info.size[::-1], np.bool_)
+        streams = [
+            None if path is None else read_mask_frames(path, info, range(info.frames), meaning)
+            for path, meaning in self.masks
+        ]
+        for _ in range(info.frames):
+            masks: list[np.ndarray] = []
+            for stream in streams:
+                if stream is None:
+                    masks.append(nobody_HW)
+                    continue
+                _, mask_HW = next(stream)
+                check_mask_fits(item, info.size, (mask_HW.shape[1], mask_HW.shape[0]))
+                masks.append(fit_mask(mask_HW, info.size, info.size) >= 128)
+            yield masks
+
+    def weights(self, weights_HW: np.ndarray, item: DatasetItem, instances: Sequence[np.ndarray]) -> np.ndarray:
+        """What is kept of a frame's weights."""
+        several = self.several
+        each = [weights_HW] * len(instances)
+        if several is not None:
+            tiers = several.tiers.get(item.name)
+            each = [
+                with_own_weights(weights_HW, person.weights, tiers, person.name, item.name) for person in several.people
+            ]
+        if self.person is None:
+            return weights_together(each, instances, self.margins_px)
+        others = 0 if several is None else several.others_weight
+        return weights_of_one(each, instances, self.person, self.margins_px, others)
+
+
+def cut_weights(item: DatasetItem, cut: Cut, target: Path) -> tuple[float, float]:
+    """Write `target` (.mkv), the weights of the video where the person is, else 0.
 
     Returns the mean fraction of a frame that is the person and the mean weight after. VideoError and ImageError where
     masks do not fit the video.
@@ -87,13 +142,11 @@ def cut_weights(
     info = probe(item.media_path)
     area, coverage = 0.0, 0.0
     with MaskVideoWriter(target, info.size, info.times) as writer:
-        instances = read_mask_frames(instance_path, info, range(info.frames), meaning)
-        for weights_HW, (_, mask_HW) in zip(_weights(item, info), instances, strict=True):
-            check_mask_fits(item, info.size, (mask_HW.shape[1], mask_HW.shape[0]))
-            instance_HW = fit_mask(mask_HW, info.size, info.size) >= 128
-            kept_HW = apply_instance(weights_HW, instance_HW, *margins_px)
+        for weights_HW, instances in zip(_weights(item, info), cut.frames(item, info), strict=True):
+            kept_HW = cut.weights(weights_HW, item, instances)
             writer.add(weights_to_uint8(kept_HW))
-            area += float(instance_HW.mean()) / info.frames
+            own_HW = np.any(instances, axis=0) if cut.person is None else instances[cut.person]
+            area += float(own_HW.mean()) / info.frames
             coverage += float(kept_HW.mean(dtype=np.float64)) / info.frames
     return area, coverage
 
@@ -108,7 +161,7 @@ def read_coverage(item: DatasetItem, mask_path: Path) -> tuple[float, float]:
 
 
 @dataclass(eq=False)
-class _Tally:
+class Tally:
     """What was found over the whole video."""
 
     states: Counter[str] = field(default_factory=Counter)
@@ -132,7 +185,7 @@ class _Tally:
         states = {state: self.states[state] for state in ("matched", "carried", "without")}
         return {"frames": info.frames, "segmented": segmented, **states}
 
-    def decide(self, name: str, on_no_match: OnNoMatch) -> PersonDecision:
+    def decide(self, name: str, on_no_match: OnNoMatch, among_several: bool) -> PersonDecision:
         looked_at = self.states.total()
         if self.best is not None:
             reason = (
@@ -146,6 +199,8 @@ class _Tally:
         cause = f"no face matches in {looked_at} frames looked at; the most alike, in frame {number}: " + (
             describe_scores(scores)
         )
+        if among_several:
+            return PersonDecision(scores, Outcome.ABSENT, None, f"{cause}; not in this video", 0.0)
         if on_no_match is OnNoMatch.ERROR:
             raise PersonError(
                 f"{name}: The person cannot be told apart: {cause}. Give more or better reference pictures, change "
@@ -161,24 +216,38 @@ def _likeness(finding: FrameFinding) -> float:
     return -1.0 if chosen is None else finding.decision.faces[chosen].similarity or 0.0
 
 
-def _write_between(writer: MaskVideoWriter, before: FrameFinding, finding: FrameFinding) -> None:
-    """The mask of `before` for its own frame, and for those up to `finding` what both share while the person stays."""
-    mask_HW = _as_uint8(before)
-    writer.add(mask_HW)
-    stays = (
+class _Writer:
+    """Writes one person's masks, one for every frame, from those of the frames that were looked at."""
+
+    def __init__(self, writer: MaskVideoWriter) -> None:
+        self._writer = writer
+        self._before: tuple[FrameFinding, np.ndarray] | None = None
+
+    def add(self, finding: FrameFinding, mask_HW: np.ndarray | None) -> None:
+        """The next frame that was looked at, and its mask (bool), None where the person is not in it."""
+        width, height = finding.size
+        value_HW = np.zeros((height, width), np.uint8) if mask_HW is None else mask_HW.astype(np.uint8) * np.uint8(255)
+        if self._before is not None:
+            before, before_HW = self._before
+            self._writer.add(before_HW)
+            # Those between have what both share while the person stays.
+            held_HW = np.minimum(before_HW, value_HW) if _stays(before, finding) else np.zeros_like(before_HW)
+            for _ in range(before.number + 1, finding.number):
+                self._writer.add(held_HW)
+        self._before = finding, value_HW
+
+    def finish(self) -> None:
+        """Write the last one."""
+        if self._before is not None:
+            self._writer.add(self._before[1])
+
+
+def _stays(before: FrameFinding, finding: FrameFinding) -> bool:
+    return (
         before.sighting is not None
         and finding.sighting is not None
         and overlap(before.sighting.mask_hw, finding.sighting.mask_hw) >= MIN_OVERLAP
     )
-    held_HW = np.minimum(mask_HW, _as_uint8(finding)) if stays else np.zeros_like(mask_HW)
-    for _ in range(before.number + 1, finding.number):
-        writer.add(held_HW)
-
-
-def _as_uint8(finding: FrameFinding) -> np.ndarray:
-    person_HW = finding.person_HW
-    width, height = finding.size
-    return np.zeros((height, width), np.uint8) if person_HW is None else person_HW.astype(np.uint8) * np.uint8(255)
 
 
 def _weights(item: DatasetItem, info: VideoInfo) -> Iterator[np.ndarray]:

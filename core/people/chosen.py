@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .decide import score_faces
+from .decision import MatchRules, OnNoMatch, Outcome, PersonDecision, decided, without_match
 from .faces import Face, FaceRecognizer
-from .identity import Identity, MatchRules, OnNoMatch, Outcome, PersonDecision, decided, score_faces, without_match
+from .identity import Identity
 
 Box = tuple[float, float, float, float]
 # Recognisers frame a face differently; of two that are side by side, boxes share less.

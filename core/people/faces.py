@@ -83,7 +83,12 @@ class FaceRecognizer(Protocol):
 
 def crop_face(rgb_HWC: np.ndarray, face: Face, side_px: int = CROP_PX) -> np.ndarray:
     """The face with some room around it, uint8 RGB (side_px, side_px, 3); beyond the picture's edge it is repeated."""
-    x0, y0, x1, y1 = face.box
+    return crop_picture(rgb_HWC, face.box, side_px)
+
+
+def crop_picture(rgb_HWC: np.ndarray, box: tuple[float, float, float, float], side_px: int = CROP_PX) -> np.ndarray:
+    """What is in a box (x0, y0, x1, y1), as `crop_face` of a face there."""
+    x0, y0, x1, y1 = box
     half = max(x1 - x0, y1 - y0) * 0.8
     scale = side_px / (2 * half)
     matrix = np.array(

@@ -1,5 +1,5 @@
-"""One person in one picture: find the faces, decide whose is looked for, segment, and cut that person out; nobody else
-is ever kept unasked. `_HW`, `_HWC` pixel grid.
+"""People in one picture: find the faces, decide whose are looked for, segment, and cut each of these people out; nobody
+else is ever kept unasked. `_HW`, `_HWC` pixel grid.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import numpy as np
 
 from ..errors import ImageError, PersonError
 from .chosen import Box, decide_by_hand
+from .decide import decide_people
+from .decision import MatchRules, OnNoMatch, PersonDecision, describe_scores, without_match
 from .faces import Face, FaceRecognizer
-from .identity import Identity, MatchRules, OnNoMatch, PersonDecision, decide, describe_scores, without_match
+from .identity import Identity
 from .instances import PersonMask, PersonSegmenter, isolate_person
 from .own_hair import SeenHair, add_own_hair
 
@@ -38,23 +40,52 @@ def find_person(
     seen: SeenHair | None = None,
     by_hand: Box | None = None,
 ) -> FoundPerson:
-    """The one person of an upright uint8 RGB picture.
+    """The one person of an upright uint8 RGB picture: `find_people` with one. `by_hand` is where somebody pointed at
+    the person's face, in fractions of the picture: nobody else is looked for."""
+    if by_hand is None:
+        return find_people(rgb_HWC, recognizer, (identity,), people, (rules,), seen)[0]
+    faces = recognizer.detect(rgb_HWC)
+    height, width = rgb_HWC.shape[:2]
+    box = (by_hand[0] * width, by_hand[1] * height, by_hand[2] * width, by_hand[3] * height)
+    decision = decide_by_hand(faces, recognizer, identity, rules, box)
+    masks = _masks(people, rgb_HWC, faces, (decision,))
+    return _cut_out(rgb_HWC, faces, masks, decision, rules, seen)
 
-    `by_hand` is where somebody pointed at the person's face, in fractions of the picture: nobody else is looked for.
+
+def find_people(
+    rgb_HWC: np.ndarray,
+    recognizer: FaceRecognizer,
+    identities: Sequence[Identity | None],
+    people: PersonSegmenter | Sequence[PersonMask],
+    rules: Sequence[MatchRules],
+    seen: SeenHair | None = None,
+) -> list[FoundPerson]:
+    """Each of the people looked for in an upright uint8 RGB picture, with masks that have no pixel in common: one that
+    two would have is nobody's. `rules`: one for each, which differ in `face_index` alone.
+
     `people` segments them, which it is asked to only when a face was chosen, or is everyone's masks of this picture.
     Hair that is `seen` and hangs on the chosen head alone belongs to the person, also where the person's mask ends
     before it. A chosen face without a mask counts as no match: EMPTY and SKIP are followed; with ERROR and LARGEST it
     is a PersonError listing every face's score: the largest face could be a bystander's.
-    Raises what `decide` raises, and ImageError when masks are not of the picture's size.
+    Raises what `decide_people` raises, and ImageError when masks are not of the picture's size.
     """
     faces = recognizer.detect(rgb_HWC)
-    if by_hand is None:
-        decision = decide(faces, recognizer, identity, rules)
-    else:
-        height, width = rgb_HWC.shape[:2]
-        box = (by_hand[0] * width, by_hand[1] * height, by_hand[2] * width, by_hand[3] * height)
-        decision = decide_by_hand(faces, recognizer, identity, rules, box)
-    masks = _masks(people, rgb_HWC, faces, decision)
+    decisions = decide_people(faces, recognizer, identities, rules)
+    masks = _masks(people, rgb_HWC, faces, decisions)
+    found = [
+        _cut_out(rgb_HWC, faces, masks, decision, each, seen) for decision, each in zip(decisions, rules, strict=True)
+    ]
+    return _apart(found) if len(found) > 1 else found
+
+
+def _cut_out(
+    rgb_HWC: np.ndarray,
+    faces: Sequence[Face],
+    masks: Sequence[PersonMask],
+    decision: PersonDecision,
+    rules: MatchRules,
+    seen: SeenHair | None,
+) -> FoundPerson:
     nobody_HW = np.zeros(rgb_HWC.shape[:2], dtype=bool)
     if decision.chosen is None:
         return FoundPerson(faces, replace(decision, area=0.0), nobody_HW, nobody_HW)
@@ -70,14 +101,32 @@ def find_person(
     return FoundPerson(faces, replace(decision, area=float(mask_HW.mean())), segmented_HW, mask_HW)
 
 
+def _apart(found: Sequence[FoundPerson]) -> list[FoundPerson]:
+    """The same people without the pixels that two of them have."""
+    once_HW = np.sum([each.mask_HW for each in found], axis=0) <= 1
+    return [
+        FoundPerson(
+            each.faces,
+            replace(each.decision, area=float((each.mask_HW & once_HW).mean())),
+            each.segmented_HW & once_HW,
+            each.mask_HW & once_HW,
+        )
+        for each in found
+    ]
+
+
 def _masks(
-    people: PersonSegmenter | Sequence[PersonMask], rgb_HWC: np.ndarray, faces: Sequence[Face], decision: PersonDecision
+    people: PersonSegmenter | Sequence[PersonMask],
+    rgb_HWC: np.ndarray,
+    faces: Sequence[Face],
+    decisions: Sequence[PersonDecision],
 ) -> Sequence[PersonMask]:
     """Everyone's masks; none are made when nobody was chosen."""
     if isinstance(people, Sequence):
         masks = people
     else:
-        masks = [] if decision.chosen is None else people.segment(rgb_HWC, faces)
+        nobody = all(decision.chosen is None for decision in decisions)
+        masks = [] if nobody else people.segment(rgb_HWC, faces)
     size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
     for mask in masks:
         height, width = mask.probability_HW.shape

@@ -23,7 +23,7 @@ from ..draw.overlay import weight_colours
 from ..errors import PathError
 from ..first_names import first_names
 from ..mask_weights import MaskLossSettings
-from ..people.identity import PersonDecision
+from ..people.decision import PersonDecision
 from ..tensor_files import open_tensors
 from ..train.metrics import INSIDE, LOSS, OUTSIDE, STEP_METRICS, VALIDATION, Drawn, Metric
 from .page import Checkpoints, Legend, Page, Photograph

@@ -22,7 +22,7 @@ from ..dataset.items import DatasetItem, MaskOrigin
 from ..draw.sheet import shrink
 from ..files import read_text, write_bytes, write_text
 from ..fingerprints import fingerprint_of
-from ..people.identity import PersonDecision, doubt
+from ..people.decision import PersonDecision, doubt
 from .joined_modules import join_modules
 
 FOLDER = "viewer"

@@ -22,7 +22,7 @@ from ..draw.overlay import face_overlay, heat_map, weights_overlay
 from ..draw.sheet import shrink
 from ..errors import CacheError, DatasetError, ImageError
 from ..mask_weights import MaskLossSettings, transform_weights
-from ..people.identity import Outcome, PersonDecision
+from ..people.decision import Outcome, PersonDecision
 from .page import Figure, Photograph
 from .thumbnails import LONGEST_PX, Thumbnails
 
@@ -33,6 +33,7 @@ _BADGES = {
     Outcome.LARGEST: ("largest face", True),
     Outcome.EMPTY: ("nobody kept", False),
     Outcome.SKIPPED: ("left out", False),
+    Outcome.ABSENT: ("not in it", False),
 }
 
 

@@ -26,7 +26,7 @@ from ..draw.overlay import add_scale_below, add_weights_legend, face_overlay, he
 from ..draw.sheet import add_bars_below, contact_sheet, shrink, side_by_side
 from ..errors import CacheError, DatasetError, ImageError
 from ..mask_weights import MaskLossSettings, transform_weights
-from ..people.identity import doubt, list_scores
+from ..people.decision import doubt, list_scores
 from ..progress import SILENT, Progress
 from ..resample import to_latent_grid
 from ..video.clips import clips_of

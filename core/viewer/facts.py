@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..images import image_size
 from ..masks.named_tiers import named_tiers
 from ..people.chosen import face_at
-from ..people.identity import doubt
+from ..people.decision import doubt
 from ..video.reader import probe
 from .viewed import ViewedDataset, ViewedItem, photograph_hash
 

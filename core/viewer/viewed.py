@@ -15,7 +15,7 @@ from typing import Any
 from ..corrections.override import note_of
 from ..corrections.store import CorrectionStore
 from ..dataset.files import hash_of, status_of
-from ..dataset.items import Dataset, DatasetItem
+from ..dataset.items import Dataset, DatasetItem, person_item_name
 from ..errors import PathError
 from ..fingerprints import fingerprint_of
 
@@ -71,19 +71,21 @@ def view_dataset(
     """A dataset as the viewer shows it: crops as the photographs that they are of, each once. `rows` are the items of
     the node's report, which may tell "name", "coverage" and "faceless"."""
     told = {str(row.get("name")): row for row in rows}
-    found: OrderedDict[Path, ViewedItem] = OrderedDict()
-    left = {gone.item.whole_name: gone.reason for gone in dataset.left_out}
-    kept = {item.media_path for item in dataset.items}
+    found: OrderedDict[tuple[Path, str], ViewedItem] = OrderedDict()
+    left = {(gone.item.media_path, gone.item.subject): gone.reason for gone in dataset.left_out}
+    kept = {(item.media_path, item.subject) for item in dataset.items}
     for item in (*dataset.items, *(gone.item for gone in dataset.left_out)):
-        if item.media_path in found:
+        key = item.media_path, item.subject
+        if key in found:
             continue
-        whole = replace(item, name=item.whole_name, crop=None, correction_path=None)
+        name = item.whole_name if not item.subject else person_item_name(item.whole_name, item.subject)
+        whole = replace(item, name=name, crop=None, correction_path=None)
         row = told.get(whole.name, {})
         coverage = row.get("coverage")
-        found[item.media_path] = ViewedItem(
+        found[key] = ViewedItem(
             fingerprint_of(whole.name)[:_DIGITS],
             whole,
-            "" if item.media_path in kept else left.get(whole.name, ""),
+            "" if key in kept else left.get(key, ""),
             float(coverage) if isinstance(coverage, int | float) else None,
             int(row.get("faceless") or 0),
         )

@@ -24,7 +24,7 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "MaskLossReferenceFaces": (
         "recognizer* images",
-        "directory='' face_index=-1",
+        "directory='' face_index=-1 name=''",
         ("MASKLOSS_IDENTITY", "IMAGE", "STRING"),
     ),
     "MaskLossSegmentParts": ("image* segmenter*", "overlay_opacity=0.6", ("MASKLOSS_PARTS", "IMAGE")),
@@ -63,6 +63,23 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "dataset* recognizer* identity* person_segmenter*",
         "min_similarity=0.0 margin=0.05 on_no_match='skip' dilate_px=0 feather_px=0 instance_directory='' "
         "output_directory='' overwrite=False choices='' video_every=4",
+        ("MASKLOSS_DATASET", "STRING"),
+    ),
+    "MaskLossPeople": (
+        "identity* people",
+        "name*='' trigger='' class_noun='person' face_weight=-1 hair_weight=-1 body_weight=-1 background_weight=-1",
+        ("MASKLOSS_PEOPLE",),
+    ),
+    "MaskLossFindPeople": (
+        "dataset* recognizer*",
+        "names='' min_photographs=2",
+        ("MASKLOSS_PEOPLE", "IMAGE", "STRING"),
+    ),
+    "MaskLossKeepPeople": (
+        "dataset* recognizer* people* person_segmenter*",
+        "min_similarity=0.0 margin=0.05 on_no_match='skip' dilate_px=0 feather_px=0 instance_directory='' "
+        "output_directory='' overwrite=False choices='' video_every=4 caption_template='{trigger}, {caption}' "
+        "together=0.0 others_weight=0",
         ("MASKLOSS_DATASET", "STRING"),
     ),
     "MaskLossDatasetItems": ("dataset*", "offset=0 limit=8", ("IMAGE", "MASK", "STRING")),

@@ -28,7 +28,7 @@ PROMPTS = sorted((WORKFLOWS / "api").glob("*.json"))
 EDITOR = sorted(WORKFLOWS.glob("*.json"))
 TASKS = {
     "demo", "weighted_mask", "one_person", "rgba_dataset", "lora_wan22", "lora_qwen_image", "lora_sdxl",
-    "video_masks_sam3", "with_and_without_mask", "compare_loras", "all_but_face",
+    "video_masks_sam3", "with_and_without_mask", "compare_loras", "all_but_face", "several_people",
 }  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def test_what_needs_no_model_runs_without_comfyui(tmp_path: Path) -> None:
     """As shipped but for fewer steps; with_and_without_mask works on what demo has left."""
     copy_demo_photographs(tmp_path / "in")
     host = LocalHost(tmp_path / "in", tmp_path / "out")
-    for name in ("demo", "with_and_without_mask", "rgba_dataset", "all_but_face"):
+    for name in ("demo", "with_and_without_mask", "rgba_dataset", "all_but_face", "several_people"):
         prompt = read_prompt(WORKFLOWS / "api" / f"{name}.json")
         trainers = [key for key, node in prompt.items() if node.class_type == "MaskLossTrainLora"]
         override(prompt, [f"{key}.steps=2" for key in trainers], REGISTRY)

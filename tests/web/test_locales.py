@@ -29,6 +29,7 @@ TYPES = {
     "MASKLOSS_OPTIMIZER": "optimizer",
     "MASKLOSS_PARTS": "parts",
     "MASKLOSS_PART_SEGMENTER": "part segmenter",
+    "MASKLOSS_PEOPLE": "people",
     "MASKLOSS_PERSON_SEGMENTER": "person segmenter",
     "MASKLOSS_SAMPLING": "sampling",
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from maskloss.core.dataset.items import Dataset, DatasetItem, LeftOut, LoadSettings
 from maskloss.core.images import save_image
-from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
+from maskloss.core.people.decision import FaceScore, Outcome, PersonDecision
 from maskloss.core.report.report import write_report
 
 from .test_browser import chromium

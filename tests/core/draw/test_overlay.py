@@ -14,7 +14,7 @@ from maskloss.core.draw.overlay import (
 )
 from maskloss.core.errors import ImageError
 from maskloss.core.parts.part_map import SCHEMES, PartMap
-from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
+from maskloss.core.people.decision import FaceScore, Outcome, PersonDecision
 
 GREY = np.full((300, 400, 3), 128, np.uint8)
 

@@ -7,7 +7,8 @@ from maskloss.core.dataset.items import Dataset, DatasetItem
 from maskloss.core.masks.each_item import ItemWork
 from maskloss.core.masks.keep_person import PersonOutput, keep_person
 from maskloss.core.masks.person_search import PersonSearch
-from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch
+from maskloss.core.people.decision import MatchRules, OnNoMatch
+from maskloss.core.people.identity import Identity
 from PIL import Image
 
 from .colour_people import RED, ColourRecognizer, ColumnSegmenter
@@ -36,6 +37,8 @@ class Step:
         self.recognizer, self.segmenter = ColourRecognizer(), ColumnSegmenter()
 
     def __call__(self, *items: DatasetItem, rules: MatchRules = SKIP, colour=RED, **options) -> tuple[Dataset, dict]:
-        search = PersonSearch(self.recognizer, identity_of(colour), self.segmenter, rules, options.pop("choices", {}))
+        search = PersonSearch(
+            self.recognizer, (identity_of(colour),), self.segmenter, rules, options.pop("choices", {})
+        )
         work = {key: options.pop(key) for key in ("video_every", "workers", "progress") if key in options}
         return keep_person(Dataset(items), search, PersonOutput(self.out, **options), ItemWork(**work))

@@ -26,7 +26,7 @@ from maskloss.core.masks.exchange import hand_out, set_masks
 from maskloss.core.masks.keep_person import PersonOutput, keep_person
 from maskloss.core.masks.merge_alpha import merge_dataset_alpha
 from maskloss.core.masks.person_search import PersonSearch
-from maskloss.core.people.identity import MatchRules
+from maskloss.core.people.decision import MatchRules
 from maskloss.core.report.crops_sheet import crops_sheet
 from maskloss.core.report.previews import cache_sheet
 from maskloss.core.resample import fit_image, fit_mask, to_latent_grid
@@ -205,7 +205,7 @@ def test_steps_that_need_whole_photographs_say_the_order(item: Callable[..., Dat
         crop_dataset(dataset, FACES)
     with pytest.raises(DatasetError, match=r"connect Set Masks before Crops \(Dataset\)"):
         set_masks(dataset, ["anna"], [np.ones(SIZE[::-1], np.float32)], tmp_path / "set")
-    search = PersonSearch(ColourRecognizer(), None, ColumnSegmenter(), MatchRules())
+    search = PersonSearch(ColourRecognizer(), (None,), ColumnSegmenter(), MatchRules())
     with pytest.raises(DatasetError, match=r"connect Keep Person before Crops \(Dataset\)"):
         keep_person(dataset, search, PersonOutput(tmp_path / "person"))
     with pytest.raises(DatasetError, match=r"connect Build Masks before Crops \(Dataset\)"):

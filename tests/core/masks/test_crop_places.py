@@ -13,7 +13,7 @@ from maskloss.core.dataset.load import load_clip, load_still
 from maskloss.core.errors import DatasetError
 from maskloss.core.masks.crop_dataset import CropRules
 from maskloss.core.masks.exchange import hand_out
-from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
+from maskloss.core.people.decision import FaceScore, Outcome, PersonDecision
 from maskloss.core.report.crops_sheet import crops_sheet
 from maskloss.core.report.previews import dataset_sheet
 from maskloss.core.video.clips import Clip

@@ -14,7 +14,7 @@ from maskloss.core.dataset.items import DatasetItem, LoadSettings
 from maskloss.core.errors import DatasetError, PersonError, SettingError
 from maskloss.core.images import load_mask
 from maskloss.core.masks.ledger import open_ledger
-from maskloss.core.people.identity import MatchRules, OnNoMatch, Outcome
+from maskloss.core.people.decision import MatchRules, OnNoMatch, Outcome
 from maskloss.core.warning import collect_warnings
 
 from .colour_people import BLUE, GREEN, PINK, RED

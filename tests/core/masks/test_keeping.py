@@ -12,7 +12,7 @@ from maskloss.core.dataset.load import load_item
 from maskloss.core.errors import DatasetError
 from maskloss.core.images import load_mask
 from maskloss.core.masks.ledger import open_ledger
-from maskloss.core.people.identity import MatchRules
+from maskloss.core.people.decision import MatchRules
 from PIL import Image
 
 from .colour_people import BLUE, GREEN, RED

@@ -20,7 +20,8 @@ from maskloss.core.masks.ledger import open_ledger, records_in
 from maskloss.core.masks.person_search import PersonSearch
 from maskloss.core.parts.part_map import PartMap, PartScheme
 from maskloss.core.parts.tiers import TierWeights
-from maskloss.core.people.identity import Identity, MatchRules
+from maskloss.core.people.decision import MatchRules
+from maskloss.core.people.identity import Identity
 from PIL import Image
 
 
@@ -110,7 +111,7 @@ def test_from_photograph_to_the_one_person_her_hair_stays(
     assert "hair_values" not in report["items"][0]
 
     def kept() -> np.ndarray:
-        search = PersonSearch(recognizer, identity, BundledPersonSegmenter(), MatchRules())
+        search = PersonSearch(recognizer, (identity,), BundledPersonSegmenter(), MatchRules())
         keep_person(masked, search, PersonOutput(tmp_path / "person"))
         return load_mask(tmp_path / "person/three.png")
 

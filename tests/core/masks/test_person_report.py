@@ -4,7 +4,7 @@ import json
 
 import pytest
 from maskloss.core.masks.person_report import LEFT_OUT, PersonRow, decision_from_json, person_report, person_table
-from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
+from maskloss.core.people.decision import FaceScore, Outcome, PersonDecision
 
 BOX = (1.0, 2.0, 3.0, 4.0)
 

@@ -23,7 +23,7 @@ from maskloss.core.masks.keep_person import PersonOutput, keep_person
 from maskloss.core.masks.ledger import open_ledger, records_in
 from maskloss.core.masks.person_search import PersonSearch
 from maskloss.core.parts.tiers import TierWeights
-from maskloss.core.people.identity import MatchRules, OnNoMatch
+from maskloss.core.people.decision import MatchRules, OnNoMatch
 from maskloss.core.people.instances import isolate_person
 from maskloss.core.people.references import reference_identity
 from maskloss.core.video.masks import read_mask_frames
@@ -83,7 +83,7 @@ def test_she_is_kept_through_the_film_and_nobody_else(
 ) -> None:
     recognizer = BundledFaceRecognizer()
     identity, _, _ = reference_identity(recognizer, [("sample3", sample_photograph(3))], 1)
-    search = PersonSearch(recognizer, identity, BundledPersonSegmenter(), RULES)
+    search = PersonSearch(recognizer, (identity,), BundledPersonSegmenter(), RULES)
     dataset, report = keep_person(Dataset((film.item,)), search, PersonOutput(tmp_path / "person"), ItemWork(EVERY))
     counts = report["items"][0]["video"]
     assert counts["segmented"] == 17
@@ -131,7 +131,7 @@ def test_her_long_hair_stays_where_it_is_known(
     info = probe(item.media_path)
 
     def kept(name: str) -> list[np.ndarray]:
-        search = PersonSearch(recognizer, identity, BundledPersonSegmenter(), RULES)
+        search = PersonSearch(recognizer, (identity,), BundledPersonSegmenter(), RULES)
         output = PersonOutput(tmp_path / name, instance_directory=tmp_path / f"{name} instances")
         _, report = keep_person(masked, search, output, ItemWork(6))
         assert report["items"][0]["video"] == {"frames": 13, "segmented": 3, "matched": 2, "carried": 1, "without": 0}

@@ -13,7 +13,8 @@ from maskloss.core.masks.keep_person import PersonOutput, keep_person
 from maskloss.core.masks.ledger import open_ledger
 from maskloss.core.masks.person_search import PersonSearch
 from maskloss.core.people import follow
-from maskloss.core.people.identity import Identity, MatchRules, OnNoMatch
+from maskloss.core.people.decision import MatchRules, OnNoMatch
+from maskloss.core.people.identity import Identity
 from maskloss.core.video.masks import MaskVideoWriter, read_mask_frames
 from maskloss.core.video.reader import probe
 
@@ -43,7 +44,7 @@ class Step:
 
     def __call__(self, *items: DatasetItem, rules: MatchRules = SKIP, **options) -> tuple[Dataset, dict]:
         identity = Identity(np.array([RED], np.float32), "colours-1", ("reference",))
-        search = PersonSearch(self.recognizer, identity, self.segmenter, rules, options.pop("choices", {}))
+        search = PersonSearch(self.recognizer, (identity,), self.segmenter, rules, options.pop("choices", {}))
         work = {key: options.pop(key) for key in ("video_every", "workers", "progress") if key in options}
         return keep_person(Dataset(items), search, PersonOutput(self.out, **options), ItemWork(**work))
 

@@ -3,7 +3,7 @@
 import pytest
 from maskloss.core.errors import PersonError
 from maskloss.core.people.chosen import decide_by_hand, face_at
-from maskloss.core.people.identity import MatchRules, OnNoMatch, Outcome
+from maskloss.core.people.decision import MatchRules, OnNoMatch, Outcome
 
 from .plain_people import DistanceRecognizer, face, identity
 

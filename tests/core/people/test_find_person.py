@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from maskloss.core.errors import ImageError, PersonError
+from maskloss.core.people.decision import MatchRules, OnNoMatch, Outcome
 from maskloss.core.people.faces import Face
 from maskloss.core.people.find_person import FoundPerson, find_person
-from maskloss.core.people.identity import MatchRules, OnNoMatch, Outcome
 from maskloss.core.people.instances import PersonMask
 
 from .plain_people import DistanceRecognizer, face, identity

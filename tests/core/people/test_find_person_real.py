@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from maskloss.core.bundled.person_segmenter import BundledPersonSegmenter
 from maskloss.core.bundled.recognizer import BundledFaceRecognizer
+from maskloss.core.people.decide import decide
+from maskloss.core.people.decision import MatchRules, OnNoMatch, Outcome
 from maskloss.core.people.find_person import find_person
-from maskloss.core.people.identity import MatchRules, OnNoMatch, Outcome, decide
 from maskloss.core.people.references import reference_identity
 
 pytestmark = pytest.mark.models

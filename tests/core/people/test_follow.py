@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import pytest
+from maskloss.core.people.decision import MatchRules
 from maskloss.core.people.faces import Face
-from maskloss.core.people.follow import CARRY_FRAMES, FrameFinding, PersonInVideo, overlap
-from maskloss.core.people.identity import Identity, MatchRules
+from maskloss.core.people.follow import PeopleInVideo
+from maskloss.core.people.identity import Identity
 from maskloss.core.people.instances import PersonMask
+from maskloss.core.people.track import CARRY_FRAMES, FrameFinding, overlap
 
 RED, GREEN, BLUE = (250, 10, 10), (10, 250, 10), (10, 10, 250)
 TOP, SHOULDERS = 20, 50
@@ -59,10 +61,10 @@ class Blobs:
 
 def found_in(frames: Sequence[np.ndarray], workers: int = 1) -> list[FrameFinding]:
     identity = Identity(np.array([RED], np.float32), BrightFaces.identity, ("reference",))
-    person = PersonInVideo(BrightFaces(), identity, Blobs(), MatchRules())
+    person = PeopleInVideo(BrightFaces(), (identity,), Blobs(), MatchRules())
     looked: list[int] = []
     given = ((number, rgb_HWC, None) for number, rgb_HWC in enumerate(frames))
-    findings = list(person.follow(given, workers, looked.append))
+    findings = [finding for (finding,) in person.follow(given, workers, looked.append)]
     assert looked == [finding.number for finding in findings] == list(range(len(frames)))
     return findings
 
@@ -104,8 +106,26 @@ def test_a_mask_is_not_carried_for_ever() -> None:
     assert findings[CARRY_FRAMES + 1].person_HW is None
 
 
-def test_overlap_is_over_the_union() -> None:
-    a_hw, b_hw = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
-    assert overlap(a_hw, b_hw) == 0
-    a_hw[:2], b_hw[1:3] = True, True
-    assert overlap(a_hw, b_hw) == pytest.approx(1 / 3)
+def test_two_people_are_followed_at_once_and_nobody_is_carried_onto_another() -> None:
+    frames = [draw_people((20 + t, RED, t < 3), (150 - t, BLUE, True)) for t in range(6)]
+    identities = [Identity(np.array([colour], np.float32), BrightFaces.identity, ("ref",)) for colour in (RED, BLUE)]
+    people = PeopleInVideo(BrightFaces(), identities, Blobs(), MatchRules())
+    given = ((number, rgb_HWC, None) for number, rgb_HWC in enumerate(frames))
+    for t, (red, blue) in enumerate(people.follow(given, 1, lambda _: None)):
+        assert red.number == blue.number == t
+        assert red.carried == (t >= 3)
+        assert not blue.carried
+        np.testing.assert_array_equal(blue.person_HW, draw_people((150 - t, BLUE, True)).any(axis=2))
+        assert red.person_HW is not None
+        assert not (red.person_HW & blue.person_HW).any()
+
+
+def test_who_turns_away_is_not_carried_onto_somebody_of_the_list_at_the_same_place() -> None:
+    pink = (250, 60, 10)  # alike enough to be carried onto, and known to be somebody else
+    frames = [draw_people((80, RED if t < 3 else pink, True)) for t in range(6)]
+    identities = [Identity(np.array([colour], np.float32), BrightFaces.identity, ("ref",)) for colour in (RED, pink)]
+    rules = MatchRules(margin=0.001)
+    people = PeopleInVideo(BrightFaces(), identities, Blobs(), rules)
+    given = ((number, rgb_HWC, None) for number, rgb_HWC in enumerate(frames))
+    found = [(red.person_HW is not None, other.person_HW is not None) for red, other in people.follow(given, 1, print)]
+    assert found == [(True, False)] * 3 + [(False, True)] * 3

@@ -13,7 +13,7 @@ from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.images import save_image
 from maskloss.core.masks.build_masks import build_masks
 from maskloss.core.parts.tiers import TierWeights
-from maskloss.core.people.identity import Outcome
+from maskloss.core.people.decision import Outcome
 
 from .run_pages import SETTINGS, HalvesSegmenter, decision_of, draw_photo
 

@@ -13,7 +13,7 @@ import torch
 from maskloss.core.dataset.items import LoadSettings
 from maskloss.core.images import load_image, save_image
 from maskloss.core.parts.part_map import SCHEMES, PartMap
-from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
+from maskloss.core.people.decision import FaceScore, Outcome, PersonDecision
 from maskloss.core.train.lora_file import save_lora
 
 SETTINGS = LoadSettings(resolution=(128, 128), bucket_step=16)

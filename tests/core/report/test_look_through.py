@@ -13,7 +13,7 @@ from maskloss.core.corrections.store import CorrectionStore
 from maskloss.core.dataset.crop import Crop, CropKind, Rectangle
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
 from maskloss.core.images import load_image, save_image
-from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
+from maskloss.core.people.decision import FaceScore, Outcome, PersonDecision
 from maskloss.core.report.look_through import LookThrough
 from maskloss.core.viewer.facts import dataset_facts
 from maskloss.core.viewer.viewed import view_dataset

@@ -11,7 +11,7 @@ from maskloss.core.cache.store import LatentCache
 from maskloss.core.dataset.items import Dataset
 from maskloss.core.draw.overlay import CHOSEN, weight_colours
 from maskloss.core.mask_weights import MaskLossSettings
-from maskloss.core.people.identity import Outcome
+from maskloss.core.people.decision import Outcome
 from maskloss.core.report.report import write_report
 
 from .run_pages import decision_of, figure_of, read_page

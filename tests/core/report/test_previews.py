@@ -15,7 +15,7 @@ from maskloss.core.draw.sheet import contact_sheet
 from maskloss.core.errors import CacheError, DatasetError, ImageError
 from maskloss.core.images import save_image
 from maskloss.core.mask_weights import MaskLossSettings
-from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
+from maskloss.core.people.decision import FaceScore, Outcome, PersonDecision
 from maskloss.core.report import previews
 from maskloss.core.report.previews import cache_sheet, dataset_sheet, masks_sheet, preview_weights
 from maskloss.core.video.clips import VideoSettings

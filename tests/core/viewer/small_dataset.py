@@ -13,7 +13,7 @@ import numpy as np
 from maskloss.core.corrections.store import CorrectionStore
 from maskloss.core.dataset.items import Dataset, DatasetItem, LeftOut, LoadSettings
 from maskloss.core.images import save_image
-from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
+from maskloss.core.people.decision import FaceScore, Outcome, PersonDecision
 from maskloss.core.viewer.answers import PREFIX, Answers
 from maskloss.core.viewer.proposals import Proposals
 from maskloss.core.viewer.request import Answer, Request

@@ -9,7 +9,7 @@ from pathlib import Path
 from maskloss.core.corrections.store import CorrectionStore
 from maskloss.core.dataset.files import MASK_LEDGER
 from maskloss.core.dataset.items import Dataset
-from maskloss.core.people.identity import FaceScore, Outcome, PersonDecision
+from maskloss.core.people.decision import FaceScore, Outcome, PersonDecision
 from maskloss.core.viewer.facts import dataset_facts
 from maskloss.core.viewer.viewed import view_dataset
 
