@@ -12,7 +12,7 @@ from maskloss.core.masks.each_item import ItemWork
 from maskloss.core.masks.keep_person import PersonOutput, keep_person
 from maskloss.core.masks.ledger import open_ledger
 from maskloss.core.masks.person_search import PersonSearch
-from maskloss.core.people import follow
+from maskloss.core.people import track
 from maskloss.core.people.decision import MatchRules, OnNoMatch
 from maskloss.core.people.identity import Identity
 from maskloss.core.video.masks import MaskVideoWriter, read_mask_frames
@@ -141,7 +141,7 @@ def test_what_was_carried_to_another_place_than_the_face_is_given_up(step: Step,
 
 
 def test_a_mask_is_carried_so_far_and_no_farther(step: Step, film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "CARRY_FRAMES", 3)
+    monkeypatch.setattr(track, "CARRY_FRAMES", 3)
     item = film([draw_people((80, RED, t in (0, 20))) for t in range(21)])
     row = step(item, video_every=1)[1]["items"][0]
     assert row["video"] == {"frames": 21, "segmented": 21, "matched": 2, "carried": 6, "without": 13}
