@@ -1,4 +1,4 @@
-"""The `maskloss` command: run, train, submit, doctor, models, scores, cache, dataset, lora, corrections, plan."""
+"""`maskloss`: run, train, submit, doctor, models, scores, cache, dataset, lora, corrections, plan, bench."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from ..core.errors import SettingError
 from ..core.frozen.config import BaseConfig, BasePrecision
 from ..core.host import LocalHost
 from ..core.mask_weights import MaskLossSettings
+from ..core.plan.measured import known_measurements
 from ..core.plan.plan import plan_memory
 from ..core.plan.setup import Setup, Weights
 from ..core.plan.trial import RunSettings
@@ -40,9 +41,9 @@ class Asked:
     blocks_in_main_memory: int
 
 
-def print_plan(asked: Asked, as_json: bool) -> None:
-    """Print the table, or with `as_json` all figures. SettingError for a model or an optimizer that is not known, or a
-    resolution that is none."""
+def print_plan(asked: Asked, steps: int, as_json: bool) -> None:
+    """Print the table for a run of so many steps, or with `as_json` all figures. SettingError for a model or an
+    optimizer that is not known, or a resolution that is none."""
     if asked.model == "list":
         print("\n".join(f"{name:20} {model.parameters:g} billion" for name, model in full_size_models().items()))
         return
@@ -51,7 +52,7 @@ def print_plan(asked: Asked, as_json: bool) -> None:
     model = planned_by_name(asked.model)
     host = LocalHost()
     host.label = "plan"
-    plan = plan_memory(model, with_cache(setup, asked, model), host.progress())
+    plan = plan_memory(model, with_cache(setup, asked, model), host.progress(), known_measurements(), steps)
     print(json.dumps(plan.to_json(), indent=1) if as_json else "\n".join(plan.lines()))
 
 

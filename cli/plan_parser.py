@@ -1,4 +1,4 @@
-"""The arguments of `maskloss plan`."""
+"""The arguments of `maskloss plan` and `maskloss bench`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ if TYPE_CHECKING:
 
 
 def add_plan(commands: Any) -> None:
-    """Add the command to the subparsers of `maskloss`."""
+    """Add both commands to the subparsers of `maskloss`."""
     plan = commands.add_parser("plan", help="say how much memory a training needs and which cards it fits")
     _add_run(plan)
+    plan.add_argument("--steps", type=_positive, default=1000, help="of the run (default: 1000)")
     plan.add_argument("--json", action="store_true", help="print all figures as JSON")
     plan.set_defaults(command=_plan)
+    bench = commands.add_parser(
+        "bench", help="time training steps of a published model on this device, without the model's file"
+    )
+    _add_run(bench)
+    bench.add_argument("--steps", type=_positive, default=20, help="to be timed (default: 20)")
+    bench.add_argument("--table", type=Path, metavar="FILE", help="append the entry here, not to the pack's own table")
+    bench.set_defaults(command=_bench)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -35,13 +43,25 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--blocks-in-main-memory", type=int, default=0, help="as in Train LoRA")
 
 
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of at least 1")
+    return int(text)
+
+
 # The imports are late, as in `main`.
 
 
 def _plan(options: argparse.Namespace) -> None:
     from .plan import print_plan
 
-    print_plan(_asked(options), options.json)
+    print_plan(_asked(options), options.steps, options.json)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from .bench import bench
+
+    bench(_asked(options), options.steps, options.table)
 
 
 def _asked(options: argparse.Namespace) -> Asked:

@@ -17,7 +17,8 @@ from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from ..core.errors import CacheError, PlanError
 from ..core.frozen.config import BaseConfig
 from ..core.plan.fit import Fit, gib, needed_bytes
-from ..core.plan.plan import refuse_too_large
+from ..core.plan.measured import device_name, expected, known_measurements
+from ..core.plan.plan import refuse_too_large, work_of
 from ..core.plan.setup import Setup
 from ..core.plan.trial import RunSettings
 from ..core.train.config import TrainingDtype
@@ -70,8 +71,9 @@ def open_model(
 
 
 def check_fit(model: Any, recipe: TrainingRecipe, base: BaseConfig, fit: Fit) -> str:
-    """What a training will need, in a sentence; "" where that is not asked for or not known, with a warning then.
-    TrainingError, with the nearest settings that fit, where it cannot fit. Nothing is loaded."""
+    """What a training will need, and how long it takes where this device has been measured; "" where that is not asked
+    for or not known, with a warning then. TrainingError, with the nearest settings that fit, where it cannot fit.
+    Nothing is loaded."""
     if fit is Fit.INSIST or isinstance(model, DemoDenoiser):
         return ""
     try:
@@ -79,8 +81,12 @@ def check_fit(model: Any, recipe: TrainingRecipe, base: BaseConfig, fit: Fit) ->
         run = RunSettings(recipe.lora, recipe.optimizer, recipe.config, recipe.settings)
         size, frames = planned.largest_size(recipe.cache)
         device = device_memory(torch.device(model.load_device))
-        memory = refuse_too_large(planned, Setup(run, size, frames, base=base), device)
+        setup = Setup(run, size, frames, base=base)
+        memory = refuse_too_large(planned, setup, device)
     except PlanError as problem:
         warn(f"{problem} Training begins without knowing whether it fits.")
         return ""
-    return f"Planned memory: {gib(needed_bytes(memory, device))} of {gib(device.memory)}."
+    here = device_name(torch.device(model.load_device))
+    known = [each for each in known_measurements() if each.device == here]
+    times = [each.words(recipe.config.steps) for each in expected(work_of(planned, setup, memory), known)]
+    return " ".join([f"Planned memory: {gib(needed_bytes(memory, device))} of {gib(device.memory)}.", *times])

@@ -12,6 +12,7 @@ from ..core.errors import SettingError
 from ..core.frozen.config import BaseConfig, BasePrecision
 from ..core.host import current_host
 from ..core.mask_weights import MaskLossSettings
+from ..core.plan.measured import known_measurements
 from ..core.plan.plan import plan_memory
 from ..core.plan.setup import Setup, Weights
 from ..core.plan.trial import RunSettings
@@ -31,6 +32,7 @@ from .sockets import (
     SOCKET,
     image_from_pictures,
 )
+from .training import MAX_STEPS
 
 CONNECTED = "model"
 
@@ -64,6 +66,7 @@ class MaskLossMemoryPlan(Node):
                 "weights": RARE(COMBO(Weights, "Dtype of the frozen weights; model = the MODEL's own, else bf16.")),
                 "base_precision": RARE(COMBO(BasePrecision, "As in Train LoRA.")),
                 "blocks_in_main_memory": RARE(INT(0, 0, 1000, "As in Train LoRA.")),
+                "steps": INT(1000, 1, MAX_STEPS, "Of the run: how long it takes on devices that were measured."),
             }
         }
 
@@ -85,6 +88,7 @@ class MaskLossMemoryPlan(Node):
         weights: str = "model",
         base_precision: str = "as_loaded",
         blocks_in_main_memory: int = 0,
+        steps: int = 1000,
     ) -> dict[str, Any]:
         planned = _model_of(model, architecture, cache)
         config = TrainConfig(
@@ -99,11 +103,12 @@ class MaskLossMemoryPlan(Node):
             size, frames = planned.largest_size(cache)
         base = BaseConfig(BasePrecision(base_precision), blocks_in_main_memory)
         setup = Setup(run, size, frames, Weights(weights), base)
-        plan = plan_memory(planned, setup, current_host().progress())
+        plan = plan_memory(planned, setup, current_host().progress(), known_measurements(), steps)
         picture = memory_table(plan)
         result = (as_json(plan.to_json()), image_from_pictures([picture]))
         lines = plan.lines()
-        return with_pictures(result, [picture], "memory plan", text=["\n".join(lines)], said=say(lines[:2]))
+        said = [*lines[:2], *(each.words(steps) for each in plan.expected)]
+        return with_pictures(result, [picture], "memory plan", text=["\n".join(lines)], said=say(said))
 
 
 def _model_of(model: Any, architecture: str, cache: LatentCache | None) -> ComfyPlannedModel:

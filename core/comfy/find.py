@@ -15,6 +15,13 @@ from ..errors import PathError
 VARIABLE = "COMFYUI_PATH"
 
 
+def comfyui_version() -> str:
+    """As ComfyUI says it; "unknown" where it says none."""
+    if importlib.util.find_spec("comfyui_version") is None:
+        return "unknown"
+    return str(importlib.import_module("comfyui_version").__version__)
+
+
 def require_comfyui(gpu: bool = False) -> None:
     """Import ComfyUI from where it is: inside of it, from COMFYUI_PATH, or from the folder whose `custom_nodes` this
     pack lies in. Outside of it ComfyUI uses no GPU but with `gpu`, where there is one. PathError where there is no

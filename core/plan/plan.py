@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from ..errors import TrainingError
 from ..progress import Progress
+from ..train.config import TrainingDtype
 from .fit import CLASSES_GIB, RESERVE_BYTES, ROUNDING, Device, Verdict, class_device, gib, needed_bytes, verdict
+from .measured import Expected, Measurement, Work, expected
 from .setup import Change, Setup, single_changes
 from .trial import StepMemory
 
+UNMEASURED = "How long it takes is not known: nothing like it has been measured. `maskloss bench` measures your device."
 _MARKS = {Verdict.FITS: "fits", Verdict.FETCHED: "fetched", Verdict.TOO_LARGE: "-"}
 NOTES = (
     f"Needed is the peak with {ROUNDING:.0%} for the allocator's rounding and {gib(RESERVE_BYTES)} for CUDA and its "
@@ -39,6 +42,10 @@ class PlannedModel(Protocol):
         """How many blocks can be in main memory, apart from the device's."""
         ...
 
+    def training_dtype(self, setup: Setup) -> TrainingDtype:
+        """What it computes in, which is never `auto`."""
+        ...
+
     def count(self, setup: Setup) -> StepMemory:
         """The memory of a step. PlanError where it cannot be known, TrainingError where the model cannot be trained."""
         ...
@@ -59,11 +66,14 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class MemoryPlan:
-    """The run that was asked for, and the single changes that need less, in the order in which to try them."""
+    """The run that was asked for, the single changes that need less, in the order in which to try them, and what a step
+    takes on the devices that have been measured; `steps` are those of the run."""
 
     model: str
     asked: Row
     changes: tuple[Row, ...]
+    steps: int = 1
+    expected: tuple[Expected, ...] = ()
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -91,6 +101,12 @@ class MemoryPlan:
                 | {"fits": [size for size, found in row.verdicts().items() if found is Verdict.FITS]}
                 for row in self.changes
             ],
+            "steps": self.steps,
+            "durations": [
+                {"device": each.source.device, "seconds_per_step": each.seconds, "seconds": each.seconds * self.steps}
+                | {"scaled": each.scaled, "measured": asdict(each.source)}
+                for each in self.expected
+            ],
             "notes": list(NOTES),
         }
 
@@ -104,7 +120,8 @@ class MemoryPlan:
         table += [[row.change or "as it is", gib(needed_bytes(row.memory)), *_marks(row)] for row in self.rows]
         widths = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
         lines += ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) for cells in table]
-        return [*(line.rstrip() for line in lines), "", *NOTES]
+        durations = [each.words(self.steps) for each in self.expected] or [UNMEASURED]
+        return [*(line.rstrip() for line in lines), "", *durations, "", *NOTES]
 
     def _first_that_fits(self, size: int) -> str:
         if verdict(self.asked.memory, class_device(size)) is Verdict.FITS:
@@ -113,8 +130,10 @@ class MemoryPlan:
         return next(fitting, "")
 
 
-def plan_memory(model: PlannedModel, setup: Setup, progress: Progress) -> MemoryPlan:
-    """Count the run and every single change of it. TrainingError where the model cannot be trained."""
+def plan_memory(
+    model: PlannedModel, setup: Setup, progress: Progress, measured: Iterable[Measurement] = (), steps: int = 1
+) -> MemoryPlan:
+    """Count the run of so many steps and every single change of it. TrainingError where the model cannot be trained."""
     changes = _changes(model, setup)
     asked = Row("", setup, model.count(setup))
     rows: list[Row] = []
@@ -122,7 +141,13 @@ def plan_memory(model: PlannedModel, setup: Setup, progress: Progress) -> Memory
         progress.update(number, len(changes) + 1, change.words)
         rows.append(Row(change.words, change.setup, model.count(change.setup)))
     progress.update(len(changes) + 1, len(changes) + 1)
-    return MemoryPlan(model.name, asked, tuple(rows))
+    return MemoryPlan(model.name, asked, tuple(rows), steps, expected(work_of(model, setup, asked.memory), measured))
+
+
+def work_of(model: PlannedModel, setup: Setup, memory: StepMemory) -> Work:
+    """The step whose memory was counted, as the table of measured devices is asked for it."""
+    base, dtype = setup.base, model.training_dtype(setup)
+    return Work(model.name, dtype.value, base.precision.value, base.blocks_in_main_memory, memory.operations)
 
 
 def refuse_too_large(model: PlannedModel, setup: Setup, device: Device) -> StepMemory:

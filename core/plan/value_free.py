@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
@@ -37,7 +38,8 @@ def is_value_free(tensor: torch.Tensor) -> bool:
 
 @contextmanager
 def run_without_values(as_on_cuda: bool = False) -> Generator[None]:
-    """In it code may ask tensors without values for one, and change those in place that the backward pass needs.
+    """In it code may ask tensors without values for one, change those in place that the backward pass needs, and move
+    modules of such, which stay as they are.
 
     With `as_on_cuda` norms keep for the backward pass what they keep on a CUDA device, where tensors without values
     are all on the CPU.
@@ -49,7 +51,18 @@ def run_without_values(as_on_cuda: bool = False) -> Generator[None]:
             if own is not None:
                 stack.callback(setattr, torch.autograd.graph, name, own)
                 setattr(torch.autograd.graph, name, _with_address(own))
+        stack.callback(setattr, nn.Module, "to", nn.Module.to)
+        nn.Module.to = _without_moving(nn.Module.to)
         yield
+
+
+def _without_moving(own: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """PyTorch exchanges such tensors with moved ones, and refuses to where anything refers to them."""
+
+    def to(module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        return module if any(map(is_value_free, module.parameters())) else own(module, *args, **kwargs)
+
+    return to
 
 
 def _with_address(own: Callable[[torch.Tensor], tuple[Any, ...]]) -> Callable[[torch.Tensor], tuple[Any, ...]]:

@@ -154,7 +154,7 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "model cache lora_config optimizer mask_loss",
         "architecture='model' resolution_width=1024 resolution_height=1024 frames=1 batch_size=1 "
         "gradient_checkpointing=True training_dtype='auto' lora_dtype='fp32' weights='model' "
-        "base_precision='as_loaded' blocks_in_main_memory=0",
+        "base_precision='as_loaded' blocks_in_main_memory=0 steps=1000",
         ("STRING", "IMAGE"),
     ),
     "MaskLossScorePictures": ("images* recognizer* identity* dataset", "", ("STRING", "IMAGE", "FLOAT")),

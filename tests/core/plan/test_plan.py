@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from maskloss.core.errors import TrainingError
+from maskloss.core.frozen.config import BaseConfig, BasePrecision
 from maskloss.core.plan.counting import OUTSIDE
 from maskloss.core.plan.fit import CLASSES_GIB, GIB, Device
-from maskloss.core.plan.plan import NOTES, plan_memory, refuse_too_large
+from maskloss.core.plan.measured import Measurement
+from maskloss.core.plan.plan import NOTES, UNMEASURED, plan_memory, refuse_too_large
 from maskloss.core.plan.setup import Setup
 from maskloss.core.plan.trial import RunSettings, StepMemory
 from maskloss.core.progress import SILENT
-from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig
+from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,15 @@ class Formula:
     int8_saves: bool = True
     block_count: int = 0
 
+    def training_dtype(self, setup: Setup) -> TrainingDtype:
+        return TrainingDtype.BF16
+
     def count(self, setup: Setup) -> StepMemory:
         weights = 10 * GIB // (2 if setup.base.holds_weights else 1)
         kept = 0.25 if setup.run.config.gradient_checkpointing else 1.0
         pixels = setup.size[0] * setup.size[1] / 2**20
         activations = round(self.activations * GIB * kept * pixels * setup.run.config.batch_size)
-        return StepMemory(weights, 0, 0, {OUTSIDE: weights + activations})
+        return StepMemory(weights, 0, 0, {OUTSIDE: weights + activations}, round(pixels * 10**13))
 
 
 def setup(**config: object) -> Setup:
@@ -61,7 +66,24 @@ def test_the_table_has_a_line_for_each_change_and_a_column_for_each_device():
     assert all(f"{size} GiB" in table[0] for size in CLASSES_GIB)
     assert table[1].startswith("as it is")
     assert [row.change for row in plan.changes] == [line.split("  ")[0] for line in table[2:]]
-    assert lines[-len(NOTES) :] == list(NOTES)
+    assert lines[-len(NOTES) - 2 :] == [UNMEASURED, "", *NOTES]
+
+
+def test_how_long_it_takes_where_that_was_measured():
+    known = Measurement(
+        device="A card", device_gib=24.0, model="formula", width=1024, height=1024, frames=1, batch_size=1, rank=16,
+        algorithm="lora", optimizer="adamw", gradient_checkpointing=True, training_dtype="bf16", weights="bf16",
+        base_precision="as_loaded", blocks_in_main_memory=0, operations=10.0, steps=20, seconds=2.0, spread=0.1,
+        peak_gib=20.5, planned_gib=20.0, versions="torch 2.11.0", date="2026-11-30",
+    )  # fmt: skip
+    plan = plan_memory(Formula(8), setup(), SILENT, [known], 500)
+    (told,) = plan.to_json()["durations"]
+    assert (told["device"], told["seconds_per_step"], told["seconds"], told["scaled"]) == ("A card", 2.0, 1000.0, False)
+    assert told["measured"]["versions"] == "torch 2.11.0"
+    assert "500 steps take about 17 min on A card (2 s each, measured with torch 2.11.0)." in plan.lines()
+    assert UNMEASURED not in plan.lines()
+    held = replace(setup(), base=BaseConfig(BasePrecision.INT8))
+    assert plan_memory(Formula(8), held, SILENT, [known], 500).expected == ()
 
 
 def test_progress_is_told_before_each_change():

@@ -35,6 +35,18 @@ def test_real_tensors_stay_real_until_they_meet_one_without_values():
     assert is_value_free(real * empty)
 
 
+def test_modules_without_values_are_not_moved_and_others_are():
+    own = torch.nn.Module.to
+    with value_free_mode():
+        layer = torch.nn.Linear(2, 2)
+    real = torch.nn.Linear(2, 2)
+    with run_without_values():
+        kept = layer.weight
+        assert layer.to("cpu").weight is kept
+        assert real.to(torch.float64).weight.dtype is torch.float64
+    assert torch.nn.Module.to is own
+
+
 def in_place_step(new_tensors: AbstractContextManager[object]) -> int:
     """The peak of a pass that overwrites what it has saved, and of its backward pass."""
     with new_tensors:
