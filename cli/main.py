@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--set", action="append", default=[], metavar="ID.INPUT=VALUE", help="override one input")
     train.add_argument("--input", type=Path, metavar="DIR", help="where relative paths are read (default: here)")
     train.add_argument("--output", type=Path, metavar="DIR", help="where everything is written (default: here)")
+    train.add_argument(
+        "--base-directory", type=Path, metavar="DIR", help="where ComfyUI's models folder lies (default: in ComfyUI)"
+    )
     train.set_defaults(command=_train)
 
     submit = commands.add_parser("submit", help="queue an API-format prompt on a ComfyUI server and follow it")
@@ -161,7 +164,7 @@ def _run(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from .train import train_file
 
-    train_file(options.file, options.set, options.input, options.output)
+    train_file(options.file, options.set, options.input, options.output, options.base_directory)
 
 
 def _submit(options: argparse.Namespace) -> None:

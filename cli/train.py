@@ -13,6 +13,7 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
+from ..core.comfy.registry import comfyui_nodes
 from ..core.errors import PathError, PromptError
 from ..core.host.rank import RankHost
 from ..core.train.ranks import ALONE, ProcessRanks, Ranks
@@ -27,20 +28,29 @@ _LONGEST_WAIT = timedelta(hours=12)
 
 
 def train_file(
-    file: Path, settings: Sequence[str], input_directory: Path | None, output_directory: Path | None
+    file: Path,
+    settings: Sequence[str],
+    input_directory: Path | None,
+    output_directory: Path | None,
+    base_directory: Path | None = None,
 ) -> None:
-    """Run the prompt in `file` as `maskloss run` does, its training node on all ranks that torchrun started."""
+    """Run the prompt in `file` as `maskloss run` does, its training node on all ranks that torchrun started.
+
+    It may have nodes of ComfyUI itself, whose models lie under `base_directory`.
+    """
     if input_directory is not None and not input_directory.is_dir():
         raise PathError(f"--input {input_directory} is not a directory; give the folder with your photographs")
     prompt = read_prompt(file)
-    override(prompt, settings, REGISTRY)
-    needed = until_training(prompt, REGISTRY)
     with _terminated_as_interrupted(), open_ranks() as ranks:
+        foreign = any(node.class_type not in REGISTRY for node in prompt.values())
+        registry: Registry = {**comfyui_nodes(base_directory), **REGISTRY} if foreign else REGISTRY
+        override(prompt, settings, registry)
+        needed = until_training(prompt, registry)
         host = RankHost(ranks, input_directory, output_directory)
         if ranks.leads:
-            _lead(prompt, host)
+            _lead(prompt, registry, host)
         else:
-            _follow(needed, host)
+            _follow(needed, registry, host)
 
 
 def until_training(prompt: Prompt, registry: Registry) -> Prompt:
@@ -74,19 +84,19 @@ def open_ranks() -> Generator[Ranks]:
         dist.destroy_process_group()
 
 
-def _lead(prompt: Prompt, host: RankHost) -> None:
+def _lead(prompt: Prompt, registry: Registry, host: RankHost) -> None:
     try:
-        tell_results(run_prompt(prompt, REGISTRY, host), prompt)
+        tell_results(run_prompt(prompt, registry, host), prompt)
     except BaseException as problem:
         host.stop_others(problem)
         raise
 
 
-def _follow(needed: Prompt, host: RankHost) -> None:
+def _follow(needed: Prompt, registry: Registry, host: RankHost) -> None:
     host.wait_for_first()
     # Rank 0 gives the same warnings.
     with collect_warnings(lambda _: None):
-        run_prompt(needed, REGISTRY, host, quiet=True)
+        run_prompt(needed, registry, host, quiet=True)
 
 
 @contextmanager

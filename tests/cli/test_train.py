@@ -13,6 +13,7 @@ import torch
 from maskloss.cli.prompt import parse_prompt
 from maskloss.cli.run import REGISTRY, run_file
 from maskloss.cli.train import train_file, until_training
+from maskloss.core.comfy.registry import comfyui_nodes
 from maskloss.core.errors import PathError, PromptError
 from maskloss.core.images import save_image
 from maskloss.core.train.lora_file import load_lora
@@ -110,3 +111,10 @@ def test_two_trainings_are_refused(prompt: Path) -> None:
 def test_no_input_folder(prompt: Path) -> None:
     with pytest.raises(PathError, match="--input nowhere"):
         train_file(prompt, (), Path("nowhere"), None)
+
+
+@pytest.mark.parametrize("path", ["", "/nowhere"])
+def test_without_comfyui_it_is_said_what_to_set(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setenv("COMFYUI_PATH", path)
+    with pytest.raises(PathError, match="COMFYUI_PATH"):
+        comfyui_nodes()

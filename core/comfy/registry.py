@@ -1,0 +1,89 @@
+"""ComfyUI's own nodes without its server, for prompts that open a model in a process of their own.
+
+Written against ComfyUI 0.33: `nodes.NODE_CLASS_MAPPINGS`, `nodes.init_builtin_extra_nodes`, and the two kinds of node
+classes, of which the newer ones (`comfy_api`) have class methods alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import PathError
+
+VARIABLE = "COMFYUI_PATH"
+
+
+def comfyui_nodes(base_directory: Path | None = None) -> dict[str, type]:
+    """ComfyUI's own nodes by class, from the folder in COMFYUI_PATH; not those of custom nodes.
+
+    base_directory: where `models` lies, as ComfyUI's option of that name has it. PathError where there is no ComfyUI.
+    """
+    folder = Path(os.environ.get(VARIABLE, ""))
+    if not (folder / "comfy").is_dir():
+        raise PathError(
+            f"the prompt has nodes of ComfyUI, and {VARIABLE} is {os.environ.get(VARIABLE)!r}; set it to ComfyUI's "
+            "folder, and use the Python that ComfyUI runs with."
+        )
+    sys.path.insert(0, str(folder))
+    arguments = importlib.import_module("comfy.cli_args").args
+    arguments.cpu = arguments.cpu or not torch.cuda.is_available()
+    if base_directory is not None:
+        arguments.base_directory = str(base_directory.absolute())
+    nodes = importlib.import_module("nodes")
+    paths = folder / "extra_model_paths.yaml"
+    if paths.is_file():
+        importlib.import_module("utils.extra_config").load_extra_path_config(str(paths))
+    asyncio.run(nodes.init_builtin_extra_nodes())
+    return {name: plain_node(kind) for name, kind in nodes.NODE_CLASS_MAPPINGS.items()}
+
+
+def plain_node(kind: Any) -> type:
+    """A node class of either kind as one of the older kind, with combos in their newer form."""
+
+    def inputs() -> dict[str, Any]:
+        groups: Mapping[str, Mapping[str, Any]] = kind.INPUT_TYPES()
+        return {group: {name: _combo(given) for name, given in each.items()} for group, each in groups.items()}
+
+    body: dict[str, Any] = {
+        "INPUT_TYPES": staticmethod(inputs),
+        "RETURN_TYPES": tuple(map(str, kind.RETURN_TYPES)),
+        "OUTPUT_NODE": bool(getattr(kind, "OUTPUT_NODE", False)),
+        "INPUT_IS_LIST": bool(getattr(kind, "INPUT_IS_LIST", False)),
+        "OUTPUT_IS_LIST": tuple(getattr(kind, "OUTPUT_IS_LIST", None) or (False,) * len(kind.RETURN_TYPES)),
+        "FUNCTION": "run",
+        "run": _newer(kind) if hasattr(kind, "PREPARE_CLASS_CLONE") else _older(kind),
+    }
+    return type(kind.__name__, (), body)
+
+
+def _older(kind: Any) -> Any:
+    def run(_self: Any, **given: Any) -> Any:
+        return getattr(kind(), kind.FUNCTION)(**given)
+
+    return run
+
+
+def _newer(kind: Any) -> Any:
+    def run(_self: Any, **given: Any) -> Any:
+        # None: the node gets nothing that is hidden, such as the prompt.
+        clone = kind.PREPARE_CLASS_CLONE(None)
+        answer = getattr(clone, kind.FUNCTION)(**given)
+        answer = asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
+        return {"result": tuple(answer.args), "ui": {}}
+
+    return run
+
+
+def _combo(declaration: Any) -> tuple[Any, ...]:
+    kind, options = declaration[0], declaration[1] if len(declaration) > 1 else {}
+    if isinstance(kind, (list, tuple)):
+        return "COMBO", {**options, "options": list(kind)}
+    return str(kind), options
