@@ -1,4 +1,4 @@
-"""Makes ComfyUI importable outside of it, for what needs its classes and no weights: the memory plan."""
+"""Makes ComfyUI importable outside of it: for a memory plan, and for a MODEL in a process of its own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def require_comfyui(gpu: bool = False) -> None:
         found = next((place for place in places if (place / "comfy/supported_models.py").is_file()), None)
         if found is None:
             raise PathError(
-                f"A memory plan is made with ComfyUI's own classes, and there is no ComfyUI in {places[0]}; set "
+                f"This needs ComfyUI's own classes, and there is no ComfyUI in {places[0]}; set "
                 f"{VARIABLE} to its folder, and run this with the Python that runs ComfyUI."
             )
         sys.path.append(str(found))

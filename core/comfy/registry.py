@@ -8,35 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..errors import PathError
-
-VARIABLE = "COMFYUI_PATH"
+from .find import require_comfyui
 
 
 def comfyui_nodes(base_directory: Path | None = None) -> dict[str, type]:
-    """ComfyUI's own nodes by class, from the folder in COMFYUI_PATH; not those of custom nodes.
+    """ComfyUI's own nodes by class; not those of custom nodes.
 
-    base_directory: where `models` lies, as ComfyUI's option of that name has it. PathError where there is no ComfyUI.
+    base_directory: where `models` lies, as ComfyUI's option of that name has it. PathError as `require_comfyui`.
     """
-    folder = Path(os.environ.get(VARIABLE, ""))
-    if not (folder / "comfy").is_dir():
-        raise PathError(
-            f"the prompt has nodes of ComfyUI, and {VARIABLE} is {os.environ.get(VARIABLE)!r}; set it to ComfyUI's "
-            "folder, and use the Python that ComfyUI runs with."
-        )
+    require_comfyui(gpu=True)
+    folder = Path(str(importlib.import_module("comfy.supported_models").__file__)).parents[1]
+    # First, because the working directory may have a folder of that name too, as this pack's own has.
     sys.path.insert(0, str(folder))
-    arguments = importlib.import_module("comfy.cli_args").args
-    arguments.cpu = arguments.cpu or not torch.cuda.is_available()
     if base_directory is not None:
-        arguments.base_directory = str(base_directory.absolute())
+        importlib.import_module("comfy.cli_args").args.base_directory = str(base_directory.absolute())
     nodes = importlib.import_module("nodes")
     paths = folder / "extra_model_paths.yaml"
     if paths.is_file():
