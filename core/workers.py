@@ -23,7 +23,7 @@ B = TypeVar("B")
 MAX_WORKERS = 8
 # Pixels of the photographs that are in memory at once with a mask for everyone in them, up to 100 bytes a pixel.
 MAX_PIXELS = 48_000_000
-_CHECK_S = 0.2
+_CHECK_S = 0.05
 
 
 def worker_count(*models: object) -> int:

@@ -25,7 +25,7 @@ _TILE_FRACTIONS = (0.6, 0.35, 0.2)  # of the long side; neighbouring tiles share
 _BORDERS = (0.35, 0.7, 1.4)
 _BORDERED_PX = 768  # a close-up needs no more of its pixels
 _OVERLAP_IOU = 0.3
-_AT_ONCE = 8  # squares that the net is shown together
+_AT_ONCE = 4  # squares that the net is shown together: what it makes of more does not fit the caches
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -15,11 +16,17 @@ from .found_faces import FoundFace, find_faces
 from .hair import find_face, find_hair
 from .head_view import view_head
 from .install import require
-from .person_segmenter import anyone_probability, head_place, people_probabilities, work_picture
+from .person_segmenter import (
+    anyone_probability,
+    head_place,
+    highest_of_others,
+    people_probabilities,
+    work_picture,
+)
 from .registry import FACE_DETECTOR, FACE_MESH, POSE, SELFIE, combined_identity
 
 _FILES = (FACE_DETECTOR, FACE_MESH, POSE, SELFIE)
-_METHOD = 3  # raise when the same files would give other maps
+_METHOD = 4  # raise when the same files would give other maps
 _SCHEME = "maskloss_4"
 
 
@@ -63,13 +70,13 @@ def _find_parts(
     people = people_probabilities(
         rgb_HWC, [head_place(face.detection.box, face.detection.keypoints_K2) for face in faces]
     )
-    body_HW = np.max(np.stack(people), axis=0)
+    body_HW = reduce(np.maximum, people)
     hair_HW = np.zeros_like(body_HW)
     face_HW = np.zeros_like(body_HW)
-    for index, face in enumerate(faces):
+    others = highest_of_others(people) if len(people) > 1 else [np.zeros_like(body_HW)]
+    for face, person_HW, others_HW in zip(faces, people, others, strict=True):
         check_interrupted()
-        others_HW = np.max(np.stack([*people[:index], *people[index + 1 :], np.zeros_like(body_HW)]), axis=0)
-        own_HW = np.where(people[index] >= others_HW, people[index], np.float32(0))
+        own_HW = np.where(person_HW >= others_HW, person_HW, np.float32(0))
         points_N2, oval_N2 = face.mesh.points_N2 * scale, face.mesh.oval_N2 * scale
         view = view_head(small_HWC, points_N2, oval_N2, own_HW, others_HW)
         crown = look_at_crown(view)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -96,16 +96,25 @@ def _find_people(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> tuple[np.nd
         logit_HW -= _BACKGROUND_LOGIT * (1 - np.maximum(whole_HW, near_HW))
         logit_HW -= _FARTHER_LOGIT * np.minimum(head.distance((logit_HW.shape[1], logit_HW.shape[0])), 10.0)
         logits.append(logit_HW)
-    return tuple(sigmoid(_limit_by_others(logits, index)) for index in range(len(logits)))
+    if len(logits) == 1:
+        return (sigmoid(logits[0]),)
+    return tuple(map(sigmoid, map(_limit_by_others, logits, highest_of_others(logits))))
 
 
-def _limit_by_others(logits: Sequence[np.ndarray], index: int) -> np.ndarray:
+def highest_of_others(maps: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """For each of two or more maps (float32 HW): the highest value that any of the others has at each pixel."""
+    first_HW, second_HW = np.maximum(maps[0], maps[1]), np.minimum(maps[0], maps[1])
+    for map_HW in maps[2:]:
+        second_HW = np.maximum(second_HW, np.minimum(first_HW, map_HW))
+        first_HW = np.maximum(first_HW, map_HW)
+    # Where two are equally high the second is as high as the first.
+    return (np.where(map_HW == first_HW, second_HW, first_HW) for map_HW in maps)
+
+
+def _limit_by_others(logit_HW: np.ndarray, others_HW: np.ndarray) -> np.ndarray:
     """A person's logits, below zero where someone else's are higher: a contested pixel is one person's only."""
-    others = [logit_HW for other, logit_HW in enumerate(logits) if other != index]
-    if not others:
-        return logits[index]
-    lead_HW = logits[index] - np.max(np.stack(others), axis=0)
-    return np.where(lead_HW > 0, logits[index], np.minimum(logits[index], lead_HW))
+    lead_HW = logit_HW - others_HW
+    return np.where(lead_HW > 0, logit_HW, np.minimum(logit_HW, lead_HW))
 
 
 def _run_selfie_net_near(small_HWC: np.ndarray, head: HeadPlace) -> np.ndarray:

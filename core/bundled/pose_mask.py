@@ -99,7 +99,7 @@ def find_person(rgb_HWC: np.ndarray, head: HeadPlace, others: Sequence[HeadPlace
 
     `rgb_HWC`: uint8 RGB. `others`: the other heads of the picture.
     """
-    search = _begin(rgb_HWC, head, others)
+    search = _begin(rgb_HWC, head, others, _mean_colour(rgb_HWC))
     _look_for([search])
     return _logits(search)
 
@@ -107,18 +107,23 @@ def find_person(rgb_HWC: np.ndarray, head: HeadPlace, others: Sequence[HeadPlace
 def find_everyone(rgb_HWC: np.ndarray, heads: Sequence[HeadPlace]) -> list[np.ndarray]:
     """`find_person` for each of the heads of a picture, the others being the others."""
     logits: list[np.ndarray] = []
+    paint = _mean_colour(rgb_HWC)
     for first in range(0, len(heads), _TOGETHER):
         numbers = range(first, min(first + _TOGETHER, len(heads)))
-        searches = [_begin(rgb_HWC, heads[n], [*heads[:n], *heads[n + 1 :]]) for n in numbers]
+        searches = [_begin(rgb_HWC, heads[n], [*heads[:n], *heads[n + 1 :]], paint) for n in numbers]
         _look_for(searches)
         logits += [_logits(search) for search in searches]
     return logits
 
 
-def _begin(rgb_HWC: np.ndarray, head: HeadPlace, others: Sequence[HeadPlace]) -> _Search:
+def _mean_colour(rgb_HWC: np.ndarray) -> np.ndarray:
+    return np.array(cv2.mean(rgb_HWC)[:3])
+
+
+def _begin(rgb_HWC: np.ndarray, head: HeadPlace, others: Sequence[HeadPlace], paint: np.ndarray) -> _Search:
     limit_HW = _limits(head, others, (rgb_HWC.shape[1], rgb_HWC.shape[0]))
     painted_HWC = rgb_HWC.copy()
-    painted_HWC[limit_HW < _LOGIT_LIMIT] = rgb_HWC.reshape(-1, 3).mean(0)
+    painted_HWC[limit_HW < _LOGIT_LIMIT] = paint
     return _Search(head, painted_HWC, limit_HW, [[] for _ in _REGIONS])
 
 

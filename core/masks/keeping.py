@@ -20,6 +20,7 @@ from ..errors import DatasetError
 from ..images import save_image
 from ..mask_meaning import MaskMeaning
 from ..people.decision import Outcome, PersonDecision
+from ..progress import check_interrupted
 from .each_item import Advance
 from .keeping_unit import STEP, Shared, Unit, units_of, with_mask
 from .known_hair import read_seen_hair
@@ -97,6 +98,7 @@ class Keeping:
         # What was corrected by hand lies over the one person's result; of several it is cut with the mask it lies over.
         several = self._shared.several
         loaded = load_item(self._item if several else replace(self._item, correction_path=None))
+        check_interrupted()
         found = self._find(loaded)
         weights = [loaded.full_weights_HW] * len(found)
         if several is not None:
@@ -108,6 +110,7 @@ class Keeping:
         instances = [instance_HW for instance_HW, _ in found]
         margins_px, others = self._shared.margins_px, 0 if several is None else several.others_weight
         for unit in pending:
+            check_interrupted()
             if unit.person is None:
                 there = _present([decision for _, decision in found])
                 if len(there) < 2:

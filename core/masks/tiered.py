@@ -45,7 +45,11 @@ class TieredMask:
 
 def tiered_mask(parts: PartMap, tiers: TierWeights) -> TieredMask:
     """The weights of everyone in a picture. Raises what `weigh_parts` raises."""
-    fractions = {tier: round(float(parts.mask(parts.scheme.tier_ids(tier)).mean()), 6) for tier in TIER_NAMES}
+    pixels = np.bincount(parts.label_HW.ravel().astype(np.intp, copy=False), minlength=len(parts.scheme.names))
+    fractions = {
+        tier: round(int(pixels[list(parts.scheme.tier_ids(tier))].sum()) / parts.label_HW.size, 6)
+        for tier in TIER_NAMES
+    }
     return TieredMask(weigh_parts(tiers, parts), fractions, parts.approximate, count_faceless(parts))
 
 

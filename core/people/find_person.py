@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import ImageError, PersonError
+from ..progress import check_interrupted
 from .chosen import Box, decide_by_hand
 from .decide import decide_people
 from .decision import MatchRules, OnNoMatch, PersonDecision, describe_scores, without_match
@@ -71,6 +72,7 @@ def find_people(
     """
     faces = recognizer.detect(rgb_HWC)
     decisions = decide_people(faces, recognizer, identities, rules)
+    check_interrupted()
     masks = _masks(people, rgb_HWC, faces, decisions)
     found = [
         _cut_out(rgb_HWC, faces, masks, decision, each, seen) for decision, each in zip(decisions, rules, strict=True)
@@ -86,6 +88,7 @@ def _cut_out(
     rules: MatchRules,
     seen: SeenHair | None,
 ) -> FoundPerson:
+    check_interrupted()
     nobody_HW = np.zeros(rgb_HWC.shape[:2], dtype=bool)
     if decision.chosen is None:
         return FoundPerson(faces, replace(decision, area=0.0), nobody_HW, nobody_HW)

@@ -1,4 +1,4 @@
-"""One person's mask, taken from among everyone's. `_HW` is the pixel grid."""
+"""One person's mask, taken from among everyone's. `_HW` is the pixel grid, `_hw` a window of it."""
 
 from __future__ import annotations
 
@@ -81,14 +81,16 @@ def isolate_person(faces: Sequence[Face], masks: Sequence[PersonMask], chosen: i
             f"Face {chosen} has no person mask: of {len(masks)} masks, the best that is not somebody else's covers "
             f"{best:.0%} of it, and {MIN_FACE_COVER:.0%} is needed. {REMEDY}"
         )
-    own_HW, others_HW = _win(masks, owners, mine)
-    kept_HW = _keep_components(own_HW, faces[chosen])
-    if not kept_HW.any():
+    # Outside the window that holds the person's masks nothing is theirs.
+    window, own_hw, others_hw = _win(masks, owners, mine)
+    kept_hw = _keep_components(own_hw, faces[chosen], window, masks[0].probability_HW.shape)
+    if not kept_hw.any():
         raise PersonError(
             f"Face {chosen} has no person mask of its own: where the face is, another person's mask is more probable. "
             f"{REMEDY}"
         )
-    isolated_HW = _fill_holes(kept_HW, others_HW)
+    isolated_HW = np.zeros(masks[0].probability_HW.shape, bool)
+    isolated_HW[window] = _fill_holes(kept_hw, others_hw)
     also = [face.index for face in faces if face.index != chosen and _shows(isolated_HW, face, faces[chosen])]
     if also:
         raise PersonError(
@@ -186,52 +188,61 @@ def _shows(mask_HW: np.ndarray, face: Face, own: Face) -> bool:
 
 def _win(
     masks: Sequence[PersonMask], owners: Sequence[int | None], mine: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The pixels that the person wins (own_HW bool), and those that lie in anybody else's mask (others_HW bool)."""
+) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+    """The window of the picture that holds the person's masks; in it the pixels that the person wins (own_hw bool), and
+    those that lie in anybody else's mask (others_hw bool)."""
     probability_HW = masks[mine[0]].probability_HW
     for m in mine[1:]:
         probability_HW = np.maximum(probability_HW, masks[m].probability_HW)
     inside_HW = probability_HW > 0.5
     area = np.count_nonzero(inside_HW)
-    own_HW = inside_HW.copy()
-    others_HW = np.zeros_like(own_HW)
+    left, top, width, height = cv2.boundingRect(inside_HW.view(np.uint8))
+    window = (slice(top, top + height), slice(left, left + width))
+    probability_hw, inside_hw = probability_HW[window], inside_HW[window]
+    own_hw = inside_hw.copy()
+    others_hw = np.zeros_like(own_hw)
     for m, owner in enumerate(owners):
         if m in mine:
             continue
-        rival_HW = masks[m].probability_HW
-        theirs_HW = rival_HW > 0.5
-        their_area = np.count_nonzero(theirs_HW)
-        if owner is None and np.count_nonzero(theirs_HW & inside_HW) >= PART_INSIDE * their_area:
+        theirs_HW = masks[m].probability_HW > 0.5
+        their_area, theirs_hw = np.count_nonzero(theirs_HW), theirs_HW[window]
+        if owner is None and np.count_nonzero(theirs_hw & inside_hw) >= PART_INSIDE * their_area:
             continue
         # Where two masks are equally sure the smaller one has the pixel: it is the more particular.
-        stronger_HW = rival_HW >= probability_HW if their_area < area else rival_HW > probability_HW
-        own_HW &= ~(theirs_HW & stronger_HW)
-        others_HW |= theirs_HW
-    return own_HW, others_HW
+        rival_hw = masks[m].probability_HW[window]
+        stronger_hw = rival_hw >= probability_hw if their_area < area else rival_hw > probability_hw
+        own_hw &= ~(theirs_hw & stronger_hw)
+        others_hw |= theirs_hw
+    return window, own_hw, others_hw
 
 
-def _keep_components(own_HW: np.ndarray, face: Face) -> np.ndarray:
-    """The components that touch the head or exceed 5 % of the area; nothing at all when none touches the head."""
-    count, label_HW, stats, _ = cv2.connectedComponentsWithStats(own_HW.astype(np.uint8), connectivity=8)
+def _keep_components(own_hw: np.ndarray, face: Face, window: tuple[slice, slice], shape: tuple[int, ...]) -> np.ndarray:
+    """The components, in this window of the picture, that touch the head or exceed 5 % of the area; nothing at all when
+    none touches the head."""
+    if not own_hw.any():
+        return own_hw
+    count, label_hw, stats, _ = cv2.connectedComponentsWithStats(own_hw.astype(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA]
-    window, oval_hw = _oval(face, own_HW.shape)
-    at_head = np.bincount(label_HW[window][oval_hw], minlength=count) > 0
+    head_HW = np.zeros(shape, bool)
+    place, oval_hw = _oval(face, shape)
+    head_HW[place] = oval_hw
+    at_head = np.bincount(label_hw[head_HW[window]], minlength=count) > 0
     at_head[0] = False
     if not at_head.any():
-        return np.zeros_like(own_HW)
+        return np.zeros_like(own_hw)
     keep = at_head | (areas > KEEP_COMPONENT * areas[1:].sum())
     keep[0] = False
-    return keep[label_HW]
+    return keep[label_hw]
 
 
-def _fill_holes(kept_HW: np.ndarray, others_HW: np.ndarray) -> np.ndarray:
+def _fill_holes(kept_hw: np.ndarray, others_hw: np.ndarray) -> np.ndarray:
     """Fill enclosed holes below 1 % of the area, unless a part of the hole is somebody else's."""
     # A frame of outside around the picture makes everything that reaches the edge one component, label of the corner.
-    framed = np.pad(np.logical_not(kept_HW).astype(np.uint8), 1, constant_values=1)
-    count, label_HW, stats, _ = cv2.connectedComponentsWithStats(framed, connectivity=4)
-    fill = stats[:, cv2.CC_STAT_AREA] < FILL_HOLE * np.count_nonzero(kept_HW)
-    fill[label_HW[0, 0]] = False
-    label_HW = label_HW[1:-1, 1:-1]
+    framed = np.pad(np.logical_not(kept_hw).astype(np.uint8), 1, constant_values=1)
+    count, label_hw, stats, _ = cv2.connectedComponentsWithStats(framed, connectivity=4)
+    fill = stats[:, cv2.CC_STAT_AREA] < FILL_HOLE * np.count_nonzero(kept_hw)
+    fill[label_hw[0, 0]] = False
+    label_hw = label_hw[1:-1, 1:-1]
     fill[0] = False
-    fill &= np.bincount(label_HW[others_HW], minlength=count) == 0
-    return kept_HW | fill[label_HW]
+    fill &= np.bincount(label_hw[others_hw], minlength=count) == 0
+    return kept_hw | fill[label_hw]

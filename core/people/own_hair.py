@@ -1,5 +1,5 @@
 """Hair that a part segmenter found and a person's mask leaves out: where it hangs on that person's head alone, it is
-theirs. `_HW` pixel grid."""
+theirs. `_HW` pixel grid, `_hw` a window of it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ MOST_FALL = 4.0
 MOST_HAIR = 2.0
 # A region that meets people outside the mask along more of its edge is on another head, whose face is unseen.
 MOST_FOREIGN_EDGE = 0.15
+_BORDER_PX = 2  # what lies just outside a piece of hair is looked at too
+
+_Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,38 +57,42 @@ def add_own_hair(
     """
     person_HW = person_HW.astype(bool)
     own = faces[chosen]
-    if not person_HW.any():
+    height, width = person_HW.shape
+    window, near_hw = _disc(own, MOST_FALL, (slice(0, height), slice(0, width)))
+    if not person_HW.any() or not near_hw.any():
         return person_HW
-    distance_HW = _distance(own, person_HW.shape)
-    free_HW = seen.hair_HW & (distance_HW <= MOST_FALL)
-    count, label_HW = cv2.connectedComponents(free_HW.astype(np.uint8), connectivity=8)
-    mine = _touches(label_HW, distance_HW <= HEAD_REACH, count)
+    free_hw = seen.hair_HW[window] & near_hw
+    count, label_hw = cv2.connectedComponents(free_hw.astype(np.uint8), connectivity=8)
+    mine = _touches(label_hw, _disc(own, HEAD_REACH, window), count)
     for face in faces:
         if face.index != own.index and not _same(face, own):
-            mine &= ~_touches(label_HW, _distance(face, person_HW.shape) <= OTHERS_REACH, count)
-    added_HW = mine[np.asarray(label_HW, np.int32)] & ~person_HW
+            mine &= ~_touches(label_hw, _disc(face, OTHERS_REACH, window), count)
+    own_hw = person_HW[window]
+    added_hw = mine[np.asarray(label_hw, np.int32)] & ~own_hw
     for mask, owner in zip(masks, mask_owners(faces, masks), strict=True):
         if owner != chosen:
-            added_HW &= mask.probability_HW <= 0.5
+            added_hw &= mask.probability_HW[window] <= 0.5
     # What is left must hang on the person's own mask, piece by piece.
-    return person_HW | _hanging_on(added_HW, person_HW, seen.people_HW, own)
+    with_hair_HW = person_HW.copy()
+    with_hair_HW[window] |= _hanging_on(added_hw, own_hw, seen.people_HW[window], own)
+    return with_hair_HW
 
 
-def _hanging_on(added_HW: np.ndarray, person_HW: np.ndarray, people_HW: np.ndarray, own: Face) -> np.ndarray:
-    kept_HW = np.zeros_like(added_HW)
-    count, label_HW, stats, _ = cv2.connectedComponentsWithStats(added_HW.astype(np.uint8), connectivity=8)
-    foreign_HW = people_HW & ~person_HW
+def _hanging_on(added_hw: np.ndarray, person_hw: np.ndarray, people_hw: np.ndarray, own: Face) -> np.ndarray:
+    kept_hw = np.zeros_like(added_hw)
+    count, label_hw, stats, _ = cv2.connectedComponentsWithStats(added_hw.astype(np.uint8), connectivity=8)
+    foreign_hw = people_hw & ~person_hw
     longer = _longer(own)
     for piece in range(1, count):
         left, top, width, height, area = (int(value) for value in stats[piece])
-        window = (slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1))
-        inside_hw = (label_HW[window] == piece).astype(np.uint8)
-        edge_hw = (cv2.dilate(inside_hw, np.ones((3, 3), np.uint8)) > 0) & (inside_hw == 0)
-        met = np.count_nonzero(edge_hw & person_HW[window])
-        foreign = np.count_nonzero(edge_hw & foreign_HW[window])
+        around = (slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1))
+        piece_hw = (label_hw[around] == piece).astype(np.uint8)
+        edge_hw = (cv2.dilate(piece_hw, np.ones((3, 3), np.uint8)) > 0) & (piece_hw == 0)
+        met = np.count_nonzero(edge_hw & person_hw[around])
+        foreign = np.count_nonzero(edge_hw & foreign_hw[around])
         if met and foreign <= MOST_FOREIGN_EDGE * np.count_nonzero(edge_hw) and area <= MOST_HAIR * longer**2:
-            kept_HW[window] |= inside_hw > 0
-    return kept_HW
+            kept_hw[around] |= piece_hw > 0
+    return kept_hw
 
 
 def _longer(face: Face) -> float:
@@ -93,17 +100,24 @@ def _longer(face: Face) -> float:
     return max(x1 - x0, y1 - y0)
 
 
-def _distance(face: Face, shape: tuple[int, ...]) -> np.ndarray:
-    """Distance of each pixel from the middle of the face, in longer sides of its box, float32 HW."""
+def _disc(face: Face, reach: float, within: _Window) -> tuple[_Window, np.ndarray]:
+    """Where in a window of the picture it is no farther from the middle of the face than `reach` longer sides of its
+    box: a part of that window which holds this, with a border where there is room, and which of its pixels are so near
+    (bool)."""
     x0, y0, x1, y1 = face.box
-    x = (np.arange(shape[1], dtype=np.float32) - np.float32((x0 + x1) / 2)) / np.float32(_longer(face))
-    y = (np.arange(shape[0], dtype=np.float32) - np.float32((y0 + y1) / 2)) / np.float32(_longer(face))
-    return np.hypot(x[None, :], y[:, None])
+    longer, place, offsets = _longer(face), list[slice](), list[np.ndarray]()
+    for middle, span in zip(((y0 + y1) / 2, (x0 + x1) / 2), within, strict=True):
+        first = int(np.clip(np.floor(middle - reach * longer) - _BORDER_PX, span.start, span.stop))
+        end = int(np.clip(np.ceil(middle + reach * longer) + 1 + _BORDER_PX, first, span.stop))
+        place.append(slice(first - span.start, end - span.start))
+        offsets.append((np.arange(first, end, dtype=np.float32) - np.float32(middle)) / np.float32(longer))
+    return (place[0], place[1]), np.hypot(offsets[0][:, None], offsets[1][None, :]) <= reach
 
 
-def _touches(label_HW: np.ndarray, place_HW: np.ndarray, count: int) -> np.ndarray:
-    """Which components have a pixel in a place (bool, by number; never the background)."""
-    touched = np.bincount(label_HW[place_HW], minlength=count) > 0
+def _touches(label_hw: np.ndarray, disc: tuple[_Window, np.ndarray], count: int) -> np.ndarray:
+    """Which components have a pixel in a disc (bool, by number; never the background)."""
+    place, inside_hw = disc
+    touched = np.bincount(label_hw[place][inside_hw], minlength=count) > 0
     touched[0] = False
     return touched
 

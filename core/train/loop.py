@@ -28,7 +28,7 @@ from .run import RunFiles, choose_run, run_identity, warn_of_broken_off
 from .run_samples import RunSamples
 from .sampling import PictureSampler
 from .state import Identity, TrainState
-from .token_saving import saving_line
+from .token_saving import saving_lines
 from .validation import validation_loss
 from .window import Window, plan_window
 
@@ -104,8 +104,8 @@ class _Run:
         self.observer.begin(state.history)
         adapters = state.adapters
         layers = f"LoRA on {len(adapters.layer_names)} layers of {self.denoiser.identity}: {adapters.listing}."
-        saving = saving_line(self.denoiser, self.settings)
-        for note in filter(None, (*notes, layers, saving)):
+        saving = saving_lines(self.denoiser, self.settings, self.recipe.cache, self.split.training)
+        for note in filter(None, (*notes, layers, *saving)):
             self.observer.say(note)
         if saved:
             self.observer.say(f"Going on after step {saved.step} of {self.config.steps}.")

@@ -92,8 +92,7 @@ def routing_note(
             f"background_tokens is {routing.fraction:g}, but no mask_loss is connected: every cell counts, none skips."
         )
         return []
-    chosen = [entries[index * len(entries) // _LOOKED_AT] for index in range(_LOOKED_AT)]
-    chosen = list({entry.name: entry for entry in chosen}.values())
+    chosen = looked_at(entries)
     shares: list[float] = []
     for entry in chosen:
         mask = cache.weights(entry)
@@ -108,3 +107,9 @@ def routing_note(
         "of the rest, drawn anew each time. The others skip these blocks and do not count in that step. Evaluation and "
         "sample pictures run on all."
     ]
+
+
+def looked_at(entries: Sequence[CacheEntry]) -> list[CacheEntry]:
+    """Those entries, evenly spaced and no more than 16, whose masks are looked at before a run."""
+    chosen = (entries[index * len(entries) // _LOOKED_AT] for index in range(_LOOKED_AT))
+    return list({entry.name: entry for entry in chosen}.values())

@@ -9,13 +9,18 @@ value.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from ..mask_weights import MaskLossSettings
+from ..cache.entries import CacheEntry
+from ..cache.store import LatentCache
+from ..first_names import first_names
+from ..mask_weights import MaskLossSettings, transform_weights
 from .denoiser import Denoiser, Needed, TokenSaving
-from .window import ClassSamples, MicroBatch
+from .routed_window import looked_at
+from .window import ClassSamples, MicroBatch, cached_masks
 
 _OUTSIDE_EVERY = 10
 
@@ -54,13 +59,34 @@ def left_out(denoiser: Denoiser, needed: Needed) -> torch.Tensor | None:
     return needed.cells_B1Thw == 0
 
 
-def saving_line(denoiser: Denoiser, settings: MaskLossSettings | None) -> str:
-    """For the log of a run in which weights may be 0: what that saves; "" for any other run."""
+def saving_lines(
+    denoiser: Denoiser, settings: MaskLossSettings | None, cache: LatentCache, entries: Sequence[CacheEntry]
+) -> list[str]:
+    """For the log of a run in which weights may be 0: what that saves, and for which of some `entries` it saves nothing
+    because their masks cover the whole picture. None for any other run."""
     if (
         settings is None
         or settings.min_weight > 0
         or settings.prior_weight > 0
         or not isinstance(denoiser, TokenSaving)
     ):
-        return ""
-    return denoiser.saving_note
+        return []
+    chosen = looked_at(entries)
+    covered = [entry.name for entry in chosen if _is_covered(entry, cache, settings, denoiser)]
+    nothing = (
+        f"So nothing is saved at {len(covered)} of {len(chosen)} items looked at, whose masks cover the whole picture "
+        f"or nearly all of it: {first_names(covered)}."
+    )
+    return [denoiser.saving_note, nothing] if covered else [denoiser.saving_note]
+
+
+def _is_covered(entry: CacheEntry, cache: LatentCache, settings: MaskLossSettings, denoiser: TokenSaving) -> bool:
+    """Whether so many cells count that the model computes them all, which would compute less for a single one."""
+    cached, present = cached_masks(cache, [entry])
+    cells = torch.ones_like(cached)
+    if present.all():
+        mask = 1.0 - cached if settings.invert else cached
+        cells = (mask != 0) | (transform_weights(cached, settings) != 0)
+    single = torch.zeros_like(cached)
+    single[..., 0, 0] = 1.0
+    return denoiser.saves(Needed(single, others=False)) and not denoiser.saves(Needed(cells, others=False))

@@ -6,7 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from maskloss.core.bundled.person_segmenter import BundledPersonSegmenter, anyone_probability, work_picture
+from maskloss.core.bundled.person_segmenter import (
+    BundledPersonSegmenter,
+    anyone_probability,
+    highest_of_others,
+    work_picture,
+)
 from maskloss.core.bundled.recognizer import BundledFaceRecognizer
 from maskloss.core.errors import ModelMissingError
 from maskloss.core.people.instances import isolate_person
@@ -81,3 +86,11 @@ def test_without_models_there_is_no_segmenter(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("MASKLOSS_MODELS", str(tmp_path))
     with pytest.raises(ModelMissingError, match="maskloss models --install"):
         BundledPersonSegmenter()
+
+
+def test_the_highest_of_the_others():
+    maps = np.random.default_rng(0).integers(0, 4, (5, 6, 7)).astype(np.float32)  # many are equally high
+    for count in range(2, 6):
+        found = list(highest_of_others(maps[:count]))
+        for index, others_HW in enumerate(found):
+            np.testing.assert_array_equal(others_HW, np.delete(maps[:count], index, axis=0).max(0))

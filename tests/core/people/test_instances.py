@@ -125,10 +125,12 @@ def test_holes_below_one_percent_are_filled_larger_ones_and_bays_stay() -> None:
     mask.probability_HW[30:36, 10:16] = 0  # 36 px, filled
     mask.probability_HW[30:38, 30:38] = 0  # 64 px, a real gap
     mask.probability_HW[55:60, 60:65] = 0  # reaches the edge
+    mask.probability_HW[20:24, 76:80] = 0  # reaches the background beside the person
     result_HW = isolate_person([LEFT], [mask], 0)
     assert result_HW[30:36, 10:16].all()
     assert not result_HW[30:38, 30:38].any()
     assert not result_HW[55:60, 60:65].any()
+    assert not result_HW[20:24, 76:80].any()
 
 
 def test_a_hole_that_is_somebody_elses_is_not_filled() -> None:
@@ -137,6 +139,18 @@ def test_a_hole_that_is_somebody_elses_is_not_filled() -> None:
     other = _mask((10, 30, 16, 36), owner=1)
     result_HW = isolate_person([LEFT, face(1, (10, 30, 16, 36))], [mask, other], 0)
     assert not result_HW[30:36, 10:16].any()
+
+
+def test_where_in_the_picture_people_stand_does_not_matter() -> None:
+    masks = [_mask(LEFT_PERSON, (2, 30, 90, 40), p=0.8, owner=0), _mask(RIGHT_PERSON, p=0.9, owner=1)]
+    masks[0].probability_HW[48:50, 20:24] = 0
+    around = ((31, 7), (13, 29))
+    moved = [PersonMask(np.pad(each.probability_HW, around), each.face_index) for each in masks]
+    faces = [face(0, (23, 36, 43, 56)), face(1, (83, 36, 103, 56))]
+    for chosen in (0, 1):
+        np.testing.assert_array_equal(
+            isolate_person(faces, moved, chosen), np.pad(isolate_person(FACES, masks, chosen), around)
+        )
 
 
 # --- when it must not be done

@@ -88,6 +88,16 @@ def test_hair_far_below_the_face_stays_out():
     assert rows.max() in range(96, 101)  # four faces below its middle, at 20
 
 
+def test_where_in_the_picture_people_stand_does_not_matter():
+    hair = (HAIR, (12, 5, 30, 9), (90, 20, 98, 60), (34, 64, 37, 88))
+    around = ((41, 300), (23, 200))
+    masks = [PersonMask(np.pad(mask(*each).probability_HW, around), each[1]) for each in ((OWN, 0), (OTHER, 1))]
+    seen = SeenHair(np.pad(area(*hair), around), np.pad(area(OWN, OTHER) & ~area(*hair), around))
+    faces = [face(0, (33, 51, 53, 71)), face(1, (123, 51, 143, 71))]
+    whole_HW = add_own_hair(np.pad(area(OWN), around), seen, faces, masks, 0)
+    np.testing.assert_array_equal(whole_HW, np.pad(area(OWN) | added(*hair), around))
+
+
 def test_an_empty_mask_stays_empty():
     nobody_HW = np.zeros(SHAPE, bool)
     assert not add_own_hair(nobody_HW, SeenHair(area(HAIR), area(OWN)), [LEFT], [], 0).any()

@@ -90,6 +90,29 @@ def test_the_log_says_what_is_left_out(run):
     assert [Leaving.saving_note in watcher.texts for watcher in watchers] == [True, False]
 
 
+@pytest.mark.parametrize("settings", [PLAIN, MaskLossSettings(invert=True)], ids=["plain", "inverted"])
+def test_the_log_says_once_where_nothing_is_saved(run, make_cache, settings):
+    """Of two items whose masks cover everything, one without a mask and one that a mask covers in part."""
+    all_of_it = torch.full((1, 1, 6, 6), 0.0 if settings.invert else 1.0)
+    cache = make_cache([("a", (6, 6), all_of_it), ("b", (6, 6), half()), ("c", (6, 6), all_of_it), ("d", (6, 6), None)])
+    watcher = Watcher()
+    run("covered", settings, on=cache, steps=8, denoiser=Leaving(), watcher=watcher)
+    assert watcher.texts[watcher.texts.index(Leaving.saving_note) + 1] == (
+        "So nothing is saved at 3 of 4 items looked at, whose masks cover the whole picture or nearly all of it: "
+        "a, c, d."
+    )
+    assert sum("nothing is saved" in text for text in watcher.texts) == 1
+
+
+def test_a_model_that_never_saves_says_nothing_of_masks(run, make_cache):
+    cache, watcher = make_cache([("a", (6, 6), torch.ones(1, 1, 6, 6)), ("b", (6, 6), half())]), Watcher()
+    model = Leaving()
+    model.saves = lambda needed: False
+    run("never", PLAIN, on=cache, denoiser=model, watcher=watcher)
+    assert Leaving.saving_note in watcher.texts
+    assert not any("nothing is saved" in text for text in watcher.texts)
+
+
 @pytest.mark.parametrize(("steps", "told"), [(1, 1), (5, 5), (25, 13), (1000, 101)])
 def test_how_often_the_loss_outside_is_told(steps, told):
     times = [step for step in range(steps) if tells_outside(step, steps)]
