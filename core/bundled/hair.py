@@ -114,7 +114,7 @@ def _cut(rgb_HWC: np.ndarray, marks_HW: np.ndarray) -> np.ndarray:
     height, width = marks_HW.shape
     half = (width // 2, height // 2)
     small_HWC = cv2.resize(rgb_HWC, half, interpolation=cv2.INTER_AREA)
-    small_HW = cv2.resize(marks_HW, half, interpolation=cv2.INTER_NEAREST)
+    small_HW: np.ndarray = cv2.resize(marks_HW, half, interpolation=cv2.INTER_NEAREST)
     seeds = np.count_nonzero(small_HW & 1)
     if min(seeds, small_HW.size - seeds) < _CLUSTERS:
         return (marks_HW & 1) > 0
@@ -122,7 +122,7 @@ def _cut(rgb_HWC: np.ndarray, marks_HW: np.ndarray) -> np.ndarray:
     cv2.setRNGSeed(0)
     clusters = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small_HWC, small_HW, _NO_RECTANGLE, *clusters, _CUTS, cv2.GC_INIT_WITH_MASK)
-    inside_HW = cv2.resize(small_HW & 1, (width, height), interpolation=cv2.INTER_NEAREST)
+    inside_HW: np.ndarray = cv2.resize(small_HW & 1, (width, height), interpolation=cv2.INTER_NEAREST)
     window_px = np.ones((_BAND_PX, _BAND_PX), np.uint8)
     open_HW = (marks_HW == cv2.GC_PR_BGD) | (marks_HW == cv2.GC_PR_FGD)
     band_HW = open_HW & (cv2.dilate(inside_HW, window_px) > cv2.erode(inside_HW, window_px))
