@@ -10,12 +10,7 @@ memory. Prints Markdown; nothing is fetched.
 
 from __future__ import annotations
 
-import argparse
-import sys
-import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,10 +18,8 @@ from maskloss.core.comfy.model.held_model import HeldModel, held_layers
 from maskloss.core.frozen.config import BaseConfig, BasePrecision
 from maskloss.core.train.config import TrainingDtype
 
-from .step_contenders import Material, Run, Text, ours, prepare
-from .turns import Pause, measure, peak_kib
-
-import comfy.utils  # isort: skip (found once the contenders have been imported)
+from .contest import argument_parser, contended, contest
+from .step_contenders import Material, Run, Text, ours
 
 MOST_MEMORY, MOST_TIME = 0.55, 1.25
 CPU = torch.device("cpu")
@@ -55,36 +48,15 @@ def weights_mib(model: Any, base: BaseConfig) -> float:
     return total / 2**20
 
 
-def contend(name: str, directory: Path) -> None:
-    """The life of a contender's process."""
-    material = prepare(directory, Text())
-    pause = Pause(peak_kib())
-
-    def execute() -> None:
-        pause.wait()
-        with torch.inference_mode():
-            CONTENDERS[name](material)(pause)
-
-    with ThreadPoolExecutor(1) as nodes:
-        nodes.submit(execute).result()
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__, CONTENDERS)
     parser.add_argument("--rounds", type=int, default=9, help="timed steps of each contender")
-    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    comfy.utils.PROGRESS_BAR_ENABLED = False
-    if options.contender:
-        contend(options.contender, options.directory)
+    if contended(options, CONTENDERS):
         return
-    with tempfile.TemporaryDirectory() as temporary:
-        directory = Path(temporary)
-        material = prepare(directory, Text())
-        program = [sys.executable, "-m", "benchmarks.base", "--directory", str(directory), "--contender"]
-        results = measure({name: [*program, name] for name in CONTENDERS}, options.rounds)
-        sizes = {name: weights_mib(material.model(torch.bfloat16), base) for name, base in BASES.items()}
+    with contest("benchmarks.base", Text()) as steps:
+        results = steps.measure(list(CONTENDERS), options.rounds)
+        sizes = {name: weights_mib(steps.material.model(torch.bfloat16), base) for name, base in BASES.items()}
     plain = BasePrecision.AS_LOADED.value
     print("| base | weights | / bf16 | bound | step | / bf16 | bound |\n|---|---|---|---|---|---|---|")
     for name, result in results.items():

@@ -14,23 +14,18 @@ fetched, and what is written goes to a temporary directory.
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
+from maskloss.core.frozen.config import BaseConfig
 from maskloss.core.loss import elementwise_error, unnormalised_loss
 from maskloss.core.mask_weights import MaskLossSettings, transform_weights
 
-from .step_contenders import MASKS, Material, Run, Text, frozen, native, ours, prepare
-from .turns import Pause, measure, peak_kib
-
-import comfy.utils  # isort: skip (found once the contenders have been imported)
+from .contest import argument_parser, contended, contest
+from .step_contenders import MASKS, Material, Run, Text, frozen, native, ours
+from .turns import Result
 
 BOUNDS = (
     ("ours", "native", 0.50),
@@ -38,9 +33,14 @@ BOUNDS = (
     ("ours", "frozen model", 1.15),
     ("ours with prior", "ours", 1.55),
     ("ours, checkpointing", "native, checkpointing", 0.60),
+    ("ours, compiled", "ours", 0.90),
+    ("ours, compiled, checkpointing", "ours, checkpointing", 0.90),
     ("ours, batch 4", "native, batch 4", 0.15),
     ("ours, batch 4", "frozen model, batch 4", 1.15),
 )
+# Contenders with these in their names stand beside each other alone.
+APART = ("checkpointing", "batch 4")
+COMPILED = BaseConfig(compile_blocks=True)
 PRIOR = MaskLossSettings(gamma=0.7, min_weight=0.05, prior_weight=0.5)
 
 
@@ -67,34 +67,15 @@ CONTENDERS: dict[str, Callable[[Material], Run]] = {
     "native bypass": lambda material: native(material, bypass=True),
     "ours": ours,
     "frozen model": frozen,
+    "ours, compiled": lambda material: ours(material, base=COMPILED),
     "ours with prior": lambda material: ours(material, settings=PRIOR),
     "native, checkpointing": lambda material: native(material, checkpoint=True),
     "ours, checkpointing": lambda material: ours(material, checkpoint=True),
+    "ours, compiled, checkpointing": lambda material: ours(material, checkpoint=True, base=COMPILED),
     "native, batch 4": lambda material: native(material, 4),
     "ours, batch 4": lambda material: ours(material, 4),
     "frozen model, batch 4": lambda material: frozen(material, 4),
 }
-
-
-def contend(name: str, directory: Path) -> None:
-    """The life of a contender's process."""
-    material = prepare(directory, Text())  # its captions are cached already, at whatever length
-    pause = Pause(peak_kib())
-
-    def execute() -> None:
-        pause.wait()
-        with torch.inference_mode():
-            CONTENDERS[name](material)(pause)
-
-    # ComfyUI executes its nodes in a thread, where memory is given out otherwise than in a program's first one.
-    with ThreadPoolExecutor(1) as nodes:
-        nodes.submit(execute).result()
-
-
-def commands(names: Sequence[str], directory: Path) -> dict[str, list[str]]:
-    """What starts each contender's process."""
-    program = [sys.executable, "-m", "benchmarks.step", "--directory", str(directory)]
-    return {name: [*program, "--contender", name] for name in names}
 
 
 def table(rows: Sequence[tuple[str, float, float]]) -> None:
@@ -104,40 +85,50 @@ def table(rows: Sequence[tuple[str, float, float]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__, CONTENDERS)
     parser.add_argument("--rounds", type=int, default=21, help="timed steps of each contender at batch 1")
     parser.add_argument("--batch-rounds", type=int, default=5, help="timed steps of each contender at batch 4")
     parser.add_argument("--text-tokens", type=int, default=120, help="tokens of each caption, of 512")
-    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--only", action="append", choices=CONTENDERS, help="this contender; several times for several")
     options = parser.parse_args()
-    comfy.utils.PROGRESS_BAR_ENABLED = False
-    if options.contender:
-        contend(options.contender, options.directory)
+    if contended(options, CONTENDERS):
         return
-    with tempfile.TemporaryDirectory() as temporary:
-        directory = Path(temporary)
-        material = prepare(directory, Text(options.text_tokens))
-        groups = [name for name in CONTENDERS if "," not in name], [name for name in CONTENDERS if "checkp" in name]
-        results = {
-            name: result
-            for group in groups
-            for name, result in measure(commands(group, directory), options.rounds).items()
-        }
-        four = [name for name in CONTENDERS if "batch 4" in name]
-        results |= measure(commands(four, directory), options.batch_rounds)
-        weighing = loss_seconds(material)
+    results: dict[str, Result] = {}
+    with contest("benchmarks.step", Text(options.text_tokens)) as steps:
+        for kind, rounds in {
+            "": options.rounds,
+            "checkpointing": options.rounds,
+            "batch 4": options.batch_rounds,
+        }.items():
+            names = [name for name in CONTENDERS if _kind(name) == kind and name in (options.only or CONTENDERS)]
+            results |= steps.measure(names, rounds)
+        weighing = loss_seconds(steps.material)
     print("| contender | median of a step | peak memory |\n|---|---|---|")
     for name, result in results.items():
         print(f"| {name} | {result.seconds:.3f} s | {result.mebibytes:.0f} MiB |")
     print(f"| mask transform and weighted loss alone | {weighing:.5f} s | |")
     table(
         [
-            *((f"{a} / {b}", results[a].seconds / results[b].seconds, bound) for a, b, bound in BOUNDS),
-            ("mask transform and loss / step", weighing / results["ours"].seconds, 0.01),
-            ("peak memory, ours / native", results["ours"].mebibytes / results["native"].mebibytes, 0.6),
+            *(
+                (f"{a} / {b}", results[a].seconds / results[b].seconds, bound)
+                for a, b, bound in BOUNDS
+                if a in results and b in results
+            ),
+            *_others(results, weighing),
         ]
     )
+
+
+def _kind(name: str) -> str:
+    """Which contenders a contender stands beside."""
+    return next((kind for kind in APART if kind in name), "")
+
+
+def _others(results: Mapping[str, Result], weighing: float) -> Iterator[tuple[str, float, float]]:
+    if "ours" in results:
+        yield "mask transform and loss / step", weighing / results["ours"].seconds, 0.01
+    if "ours" in results and "native" in results:
+        yield "peak memory, ours / native", results["ours"].mebibytes / results["native"].mebibytes, 0.6
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..core.autograd.compiler import check_compiling
 from ..core.cache.encoders import LatentEncoder, TextEncoder
 from ..core.cache.store import LatentCache
 from ..core.comfy.encoders import SAME_NETWORK, ComfyLatentEncoder, ComfyTextEncoder
@@ -63,10 +64,12 @@ def open_model(
     """A MODEL socket's model, ready to be trained on `cache` inside of the context, and as it was after it.
 
     Its `guidance` is the given one, or None where the model takes none. `dropout`: its adapters will have some. `base`:
-    how its frozen weights are kept.
+    how its frozen weights are kept and run. TrainingError where this machine cannot.
     """
     if isinstance(model, DemoDenoiser):
-        return model.held(base or BaseConfig())
+        base = base or BaseConfig()
+        check_compiling(base.compile_blocks, model.device, dropout)
+        return model.held(base)
     return open_denoiser(model, cache.example_text(), guidance, dtype, dropout, base)
 
 

@@ -122,6 +122,9 @@ class MaskLossTrainLora(Node):
                 "blocks_in_main_memory": RARE(
                     INT(0, 0, 1000, "Frozen blocks that are brought onto the device as they are needed; 0 = none.")
                 ),
+                "compile_blocks": RARE(
+                    BOOLEAN(False, "Compile the model's blocks: minutes at the start, then shorter steps.")
+                ),
                 "fit": RARE(COMBO(Fit, "What cannot fit into memory is refused before it begins; insist = try it.")),
             },
         }
@@ -174,6 +177,7 @@ class MaskLossTrainLora(Node):
         background_tokens: float = 1.0,
         base_precision: str = "as_loaded",
         blocks_in_main_memory: int = 0,
+        compile_blocks: bool = False,
         fit: str = "refuse",
     ) -> dict[str, Any]:
         host = current_host()
@@ -197,7 +201,7 @@ class MaskLossTrainLora(Node):
             min_snr_gamma=min_snr_gamma,
             background_tokens=background_tokens,
         )
-        base = BaseConfig(BasePrecision(base_precision), blocks_in_main_memory)
+        base = BaseConfig(BasePrecision(base_precision), blocks_in_main_memory, compile_blocks)
         recipe = TrainingRecipe(
             cache,
             mask_loss,

@@ -30,6 +30,8 @@ class BlockCheckpointing:
         self.blocks = tuple(blocks)
         self.mutating: set[type[nn.Module]] = {type(block) for block in self.blocks}
         self.active = False
+        self.functional: Callable[[], bool] = lambda: False
+        """Whether the blocks run by themselves without overwriting what is saved for their backward pass."""
 
     @contextmanager
     def install(self) -> Generator[None]:
@@ -60,43 +62,47 @@ class BlockCheckpointing:
         def forward(*args: Any, **kwargs: Any) -> Any:
             if not self.active or not torch.is_grad_enabled():
                 return original(*args, **kwargs)
-            return run_checkpointed(original, args, kwargs, type(block) in self.mutating)
+            return run_checkpointed(original, args, kwargs, type(block) in self.mutating, self.functional())
 
         return forward
 
 
-def run_checkpointed(block: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], mutating: bool) -> Any:
+def run_checkpointed(
+    block: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], mutating: bool, functional: bool = False
+) -> Any:
     """The block's result; the backward pass recomputes the block instead of keeping its activations.
 
     Gradients reach the tensors in `args` and `kwargs` (also inside of tuples, lists and dataclasses), and, as they do
-    with `backward` but not with `torch.autograd.grad`, every leaf that the block uses.
+    with `backward` but not with `torch.autograd.grad`, every leaf that the block uses. A `mutating` block runs on
+    clones, and may overwrite what is saved for its backward pass, unless it is `functional` and sees to that itself.
     """
     tensors: list[torch.Tensor] = []
-    template = _extract_tensors((tuple(args), tuple(kwargs.values())), tensors)
+    template = extract_tensors((tuple(args), tuple(kwargs.values())), tensors)
     results: list[Any] = []
 
     def run(values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        positional, named = _insert_tensors(template, values)
+        positional, named = insert_tensors(template, values)
         outputs: list[torch.Tensor] = []
-        results[:] = [_extract_tensors(block(*positional, **dict(zip(kwargs, named, strict=True))), outputs)]
+        results[:] = [extract_tensors(block(*positional, **dict(zip(kwargs, named, strict=True))), outputs)]
         return outputs
 
     # With frozen inputs alone the result would have no gradient, though an adapter inside the block needs one.
     anchor = torch.empty(0, requires_grad=True)
-    outputs = cast("tuple[torch.Tensor, ...]", _Recompute.apply(_Block(run, mutating), anchor, *tensors))
-    return _insert_tensors(results[0], outputs)
+    outputs = cast("tuple[torch.Tensor, ...]", _Recompute.apply(_Block(run, mutating, functional), anchor, *tensors))
+    return insert_tensors(results[0], outputs)
 
 
 @dataclass(frozen=True, eq=False)
 class _Block:
     run: Callable[[Sequence[torch.Tensor]], list[torch.Tensor]]
     mutating: bool
+    functional: bool
 
     def prepare_inputs(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         return [tensor.clone() for tensor in tensors] if self.mutating else tensors
 
     def mutation_context(self) -> AbstractContextManager[object]:
-        return mutation_allowed() if self.mutating else nullcontext()
+        return mutation_allowed() if self.mutating and not self.functional else nullcontext()
 
 
 class _Recompute(torch.autograd.Function):
@@ -141,7 +147,7 @@ class _Slot:
     index: int
 
 
-def _extract_tensors(value: Any, tensors: list[torch.Tensor]) -> Any:
+def extract_tensors(value: Any, tensors: list[torch.Tensor]) -> Any:
     """`value` with a slot for each floating-point tensor; the tensors are appended to `tensors`.
 
     Not by `torch.utils._pytree`, which is private and does not enter dataclasses, nor by `optree`, which would be
@@ -152,13 +158,14 @@ def _extract_tensors(value: Any, tensors: list[torch.Tensor]) -> Any:
             return value
         tensors.append(value)
         return _Slot(len(tensors) - 1)
-    return _map_items(value, lambda each: _extract_tensors(each, tensors))
+    return _map_items(value, lambda each: extract_tensors(each, tensors))
 
 
-def _insert_tensors(template: Any, tensors: Sequence[torch.Tensor]) -> Any:
+def insert_tensors(template: Any, tensors: Sequence[torch.Tensor]) -> Any:
+    """What `extract_tensors` gave, with these tensors in its slots."""
     if isinstance(template, _Slot):
         return tensors[template.index]
-    return _map_items(template, lambda each: _insert_tensors(each, tensors))
+    return _map_items(template, lambda each: insert_tensors(each, tensors))
 
 
 def _map_items(value: Any, function: Callable[[Any], Any]) -> Any:

@@ -1,6 +1,7 @@
 """Custom autograd functions with a fused backward: rotary embeddings, and RMS norms on the CPU.
 
-PyTorch's own backward of these runs a dozen operations each.
+PyTorch's own backward of these runs a dozen operations each. In compiled code, which fuses
+them, they are plain.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ Rotate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 def apply_rotation(x: torch.Tensor, rotation: torch.Tensor, plain: Rotate) -> torch.Tensor:
     """`plain(x, rotation)`: pairs of values times the 2x2 matrices of `rotation` (…, i, j), which get no gradient."""
+    if torch.compiler.is_compiling():
+        return plain(x, rotation)
     result: torch.Tensor = _Rotation.apply(x, rotation, plain)
     return result
 
@@ -29,7 +32,9 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor | None, eps: float | None) ->
 def is_faster_rms_norm(x: torch.Tensor, shape: Sequence[int], weight: torch.Tensor | None) -> bool:
     """Whether `rms_norm` here supports these arguments and is faster than PyTorch's."""
     # On a GPU PyTorch's backward is one kernel already, and it sums fp16 and bf16 in fp32.
-    quick = x.device.type == "cpu" and x.dtype == torch.float32 and len(shape) == 1
+    quick = (
+        x.device.type == "cpu" and x.dtype == torch.float32 and len(shape) == 1 and not torch.compiler.is_compiling()
+    )
     return quick and (weight is None or (weight.dtype == x.dtype and not weight.requires_grad))
 
 

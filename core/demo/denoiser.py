@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
+from ..autograd.compiled_blocks import CompiledBlocks
 from ..errors import TrainingError
 from ..frozen.config import BaseConfig
 from ..frozen.held_base import BaseLayer, HeldBase, is_product
@@ -49,10 +50,11 @@ class DemoDenoiser:
         self.identity = f"maskloss-demo-flow-1-seed{seed}"
         self.device = torch.device("cpu")
         self._kept: KeptTokens | None = None
+        self._compiled = CompiledBlocks(())
 
     @contextmanager
     def held(self, base: BaseConfig) -> Generator[DemoDenoiser]:
-        """The same model with the weights of its blocks held as `base` says, inside of the context."""
+        """The same model with its blocks held and run as `base` says, inside of the context."""
         layers: list[BaseLayer] = []
         swapped = base.swapped(len(self.module.blocks), "the demo model")
         for number, block in enumerate(self.module.blocks):
@@ -62,8 +64,14 @@ class DemoDenoiser:
                     layers.append(BaseLayer(name, layer, load, number if number in swapped else None))
         other = copy.copy(self)
         other.identity += base.identity
-        with HeldBase(layers, base, self.device):
+        other._compiled = CompiledBlocks(self.module.blocks if base.compile_blocks else (), level=False)
+        with HeldBase(layers, base, self.device), other._compiled.install(), other._compiled.set_active(True):
             yield other
+
+    @property
+    def compiled_note(self) -> str:
+        """What has been compiled so far, in a sentence."""
+        return self._compiled.note
 
     def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
         """(raw − mean) / std per channel. TrainingError when there are not 16 channels."""

@@ -18,11 +18,13 @@ class BasePrecision(str, Enum):
 
 @dataclass(frozen=True)
 class BaseConfig:
-    """`precision` of the frozen weights, and how many of the repeated blocks have theirs in main memory, from where
-    they are brought onto the device as they are needed. Nothing here changes what a LoRA file looks like."""
+    """`precision` of the frozen weights; how many of the repeated blocks have theirs in main memory, from where they
+    are brought onto the device as they are needed; whether these blocks are compiled. Nothing here changes what a LoRA
+    file looks like."""
 
     precision: BasePrecision = BasePrecision.AS_LOADED
     blocks_in_main_memory: int = 0
+    compile_blocks: bool = False
 
     def __post_init__(self) -> None:
         if self.blocks_in_main_memory < 0:
@@ -38,7 +40,8 @@ class BaseConfig:
     @property
     def identity(self) -> str:
         """What a model's identity ends with; empty where the result is the same to the last bit."""
-        return "" if self.precision is BasePrecision.AS_LOADED else f"-{self.precision.value}"
+        held = "" if self.precision is BasePrecision.AS_LOADED else f"-{self.precision.value}"
+        return f"{held}-compiled" if self.compile_blocks else held
 
     def swapped(self, total: int, model: str) -> tuple[int, ...]:
         """Which of a model's `total` repeated blocks, counted from 0, are in main memory: spread evenly, so that one

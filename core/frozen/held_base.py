@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, TypeGuard, cast
 
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn import grad as gradients
 
+from ..autograd.opaque import OpaqueLayer
 from ..autograd.recast import recast
 from .block_swap import SwappedBlocks, to_main_memory
 from .config import BaseConfig, BasePrecision
@@ -56,7 +57,7 @@ class HeldBase:
                 self._swap_in(held)
             for each in held:
                 self._before.append((each.layer, each.layer.__dict__.get("forward")))
-                each.layer.forward = _forward(each)
+                cast(Any, each.layer).forward = _Forward(each)
         except BaseException:
             self._restore()
             raise
@@ -87,7 +88,7 @@ class HeldBase:
         weight, bias = each.load(_MAIN_MEMORY if swapped and plain else self._device)
         held = hold(each.name, weight, self._config.precision)
         if swapped:
-            held = HeldWeight(tuple(map(to_main_memory, held.tensors)), held.restore)
+            held = replace(held, tensors=tuple(map(to_main_memory, held.tensors)))
         return held, None if bias is None else bias.to(self._device)
 
     def _swap_in(self, held: Sequence[_HeldLayer]) -> None:
@@ -125,21 +126,24 @@ class _HeldLayer:
         """What the layer gives for `value`, in the precision in which autocast or `value` asks for it."""
         device = value.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else value.dtype
-        weight = self.weight(dtype)
         bias = None if self.bias is None else self.bias.to(dtype)
         if isinstance(self.layer, Convolution):
             # Every layer's own, because ComfyUI's takes further arguments.
-            return cast(Any, self.layer)._conv_forward(value, weight, bias, *args, **kwargs)
-        return F.linear(value, weight, bias)
+            return cast(Any, self.layer)._conv_forward(value, self.weight(dtype), bias, *args, **kwargs)
+        matrix, scale = self.held.factors(self.bring(), dtype)
+        if scale is None:
+            return F.linear(value, matrix, bias)
+        result = F.linear(value, matrix).mul_(scale)
+        return result if bias is None else result.add_(bias)
 
     def weight(self, dtype: torch.dtype) -> torch.Tensor:
         return self.held.restore(self.bring(), dtype)
 
     def input_gradient(self, gradient: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        weight = self.weight(gradient.dtype)
         if not isinstance(self.layer, Convolution):
-            return gradient @ weight
-        layer = self.layer
+            matrix, scale = self.held.factors(self.bring(), gradient.dtype)
+            return (gradient if scale is None else gradient * scale) @ matrix
+        layer, weight = self.layer, self.weight(gradient.dtype)
         function = {3: gradients.conv1d_input, 4: gradients.conv2d_input, 5: gradients.conv3d_input}[weight.ndim]
         return function(shape, weight, gradient, layer.stride, layer.padding, layer.dilation, layer.groups)  # pyright: ignore[reportArgumentType]
 
@@ -150,12 +154,22 @@ class _HeldLayer:
         return plain and value.ndim == self.layer.weight.ndim
 
 
-def _forward(held: _HeldLayer) -> Callable[..., torch.Tensor]:
-    def forward(value: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+class _Forward:
+    """Stands in place of a layer's forward."""
+
+    def __init__(self, held: _HeldLayer) -> None:
+        self._held = held
+        linear = None if isinstance(held.layer, Convolution) else held.layer
+        self._opaque = linear and OpaqueLayer(held.run, held.input_gradient, linear.out_features)
+
+    def __call__(self, value: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        held = self._held
         if not torch.is_grad_enabled() or not value.requires_grad:
             return held.run(value, *args, **kwargs)
         plain = not args and not kwargs and held.has_plain_gradient(value)
         run = lambda again: held.run(again, *args, **kwargs)  # noqa: E731
         return recast(value, run, input_gradient=held.input_gradient if plain else None)
 
-    return forward
+    def traced(self) -> Callable[..., torch.Tensor] | None:
+        """What compiled code runs in place of this; None where it cannot."""
+        return self._opaque

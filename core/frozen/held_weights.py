@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -21,10 +22,13 @@ _LOWER_HALF = 0xFFFF
 @dataclass(frozen=True, eq=False)
 class HeldWeight:
     """A frozen weight as it is kept: `tensors`, and `restore(tensors, dtype)`, which makes the weight of them or of
-    copies of them. Weights (O, I, *kernel) come back on the device of the tensors."""
+    copies of them. Weights (O, I, *kernel) come back on the device of the tensors. `factors(tensors, dtype)` are a
+    matrix and a scale for each row (O,), or None, whose product is the weight: a product with the matrix may be scaled
+    where scaling the weight itself would take longer."""
 
     tensors: tuple[torch.Tensor, ...]
     restore: Callable[[Sequence[torch.Tensor], torch.dtype], torch.Tensor]
+    factors: Callable[[Sequence[torch.Tensor], torch.dtype], tuple[torch.Tensor, torch.Tensor | None]]
 
     @property
     def nbytes(self) -> int:
@@ -35,7 +39,9 @@ class HeldWeight:
 def hold(name: str, weight: torch.Tensor, precision: BasePrecision) -> HeldWeight:
     """A weight (O, I, *kernel) in `precision`. TrainingError where the weight of the layer `name` is not finite."""
     if precision is BasePrecision.AS_LOADED:
-        return HeldWeight((weight,), _restore_plain)
+        if hasattr(weight, "__tensor_flatten__"):
+            return _hold_quantised(weight)
+        return HeldWeight((weight,), _restore_plain, lambda tensors, dtype: (_restore_plain(tensors, dtype), None))
     if precision is not BasePrecision.INT8:
         raise unhandled_choice(precision)
     levels, scale = to_int8(weight)
@@ -43,7 +49,20 @@ def hold(name: str, weight: torch.Tensor, precision: BasePrecision) -> HeldWeigh
         raise TrainingError(
             f"The weight of {name} has values that are not finite, so the model is damaged: load another file of it."
         )
-    return HeldWeight((levels, scale), from_int8)
+    return HeldWeight((levels, scale), from_int8, int8_factors)
+
+
+def _hold_quantised(weight: Any) -> HeldWeight:
+    """One of a quantised format, which is a tensor of tensors, as the weight that it stands for."""
+    names, context = weight.__tensor_flatten__()
+    kind, size, stride = type(weight), weight.size(), weight.stride()
+
+    def restore(tensors: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
+        parts = dict(zip(names, tensors, strict=True))
+        return kind.__tensor_unflatten__(parts, context, size, stride).dequantize().to(dtype)
+
+    tensors = tuple(getattr(weight, name) for name in names)
+    return HeldWeight(tensors, restore, lambda tensors, dtype: (restore(tensors, dtype), None))
 
 
 def to_int8(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,6 +88,15 @@ def from_int8(tensors: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tens
         # Its range is too small for some scales.
         return torch.mul(levels, scale).to(dtype)
     return torch.mul(levels, scale.to(dtype))
+
+
+def int8_factors(tensors: Sequence[torch.Tensor], dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Levels and scales (O,) in `dtype`, which is exact in bfloat16 as in float32; float16 has no range for products
+    with levels."""
+    if dtype is torch.float16:
+        return from_int8(tensors, dtype), None
+    levels, scale = tensors
+    return levels.to(dtype), scale.to(dtype).flatten()
 
 
 def _restore_plain(tensors: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:

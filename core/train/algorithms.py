@@ -114,7 +114,9 @@ class _Lora(_LowRank):
 
     def add_update(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         of_one_dtype = x.dtype == output.dtype == self._dtype
-        if isinstance(self.layer, Convolution) or not of_one_dtype or not output.is_contiguous():
+        # Compiled code is fused by the compiler, which may not be shown writes that autograd is not told of.
+        in_place = of_one_dtype and output.is_contiguous() and not torch.compiler.is_compiling()
+        if isinstance(self.layer, Convolution) or not in_place:
             return super().add_update(x, output)
         return add_product(output, x, self.parts["lora_down.weight"], self.parts["lora_up.weight"], self._scale)
 

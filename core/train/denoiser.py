@@ -175,3 +175,18 @@ class TokenSaving(Protocol):
         """Inside, `predict` of a batch of these cells has the gradient of what is made of those that count, which is
         the same as without this."""
         ...
+
+
+@runtime_checkable
+class Compiling(Protocol):
+    """What a denoiser has beside, whose blocks may be compiled while it is trained."""
+
+    @property
+    def compiled_note(self) -> str:
+        """What has been compiled so far, in a sentence; "" for nothing."""
+        ...
+
+
+def compiled_note(denoiser: Denoiser) -> str:
+    """What a denoiser has compiled so far, in a sentence; "" for nothing."""
+    return denoiser.compiled_note if isinstance(denoiser, Compiling) else ""

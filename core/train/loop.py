@@ -13,7 +13,7 @@ from ..files import sweep
 from ..version import source_digest
 from ..warning import Warnings, collect_warnings, warn
 from .checks import check_training, refuse_nothing_learnt, split_cache
-from .denoiser import Denoiser
+from .denoiser import Denoiser, compiled_note
 from .finished import TrainResult, is_finished, refuse_nothing, result_from_disk
 from .lora_file import LoraWeights, load_lora, save_lora
 from .metadata import lora_metadata
@@ -76,6 +76,7 @@ class _Run:
         self.settings, self.config = recipe.settings, recipe.config
         self.split = split_cache(recipe.cache, recipe.validation_cache, recipe.config)
         self.named: set[str] = set()
+        self.compiled = ""
 
     def train(self, output: Path) -> TrainResult:
         notes = check_training(self.denoiser, self.recipe, self.split)
@@ -165,6 +166,7 @@ class _Run:
                     self.denoiser, state, window, self.settings, config, self.observer.check, self.ranks
                 )
                 recorder.record_step(point)
+                self._say_compiled(state.step)
                 self._name_empty(window.near_zero)
                 self._name_covered(window.covered)
                 self._measure(state, order, recorder)
@@ -215,6 +217,12 @@ class _Run:
             warn("The masks of all that is held back for validation are empty, so there is nothing to evaluate.")
             return
         recorder.record_validation(step, value)
+
+    def _say_compiled(self, step: int) -> None:
+        note = compiled_note(self.denoiser)
+        if note != self.compiled:
+            self.compiled = note
+            self.observer.say(f"Step {step}: {note}")
 
     def _name_empty(self, names: tuple[str, ...]) -> None:
         for name in names:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from maskloss.core.autograd.compiled_blocks import CompiledBlocks
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.cache.text import cache_text
@@ -91,6 +93,23 @@ def test_blocks_in_main_memory_are_the_same_run(cache: LatentCache) -> None:
     train(cache, 3, "loras/y")
     with pytest.raises(TrainingError, match="the demo model has 4 repeated blocks"):
         train(cache, 4, "loras/y", blocks_in_main_memory=5)
+
+
+def test_compiled_blocks_are_another_run_of_the_same_result(
+    cache: LatentCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for rounding; without code generation, which takes a compiler."""
+    traced = partial(CompiledBlocks, backend="aot_eager")
+    monkeypatch.setattr("maskloss.core.demo.denoiser.CompiledBlocks", traced)
+    monkeypatch.setattr("maskloss.core.autograd.compiler.check_compiler", lambda _device: None)
+    plain = train(cache, 2)["result"][0]
+    with pytest.raises(TrainingError, match="differs in model"):
+        train(cache, 2, compile_blocks=True)
+    answer = train(cache, 2, "loras/y", compile_blocks=True)
+    for key, tensor in plain.items():
+        torch.testing.assert_close(answer["result"][0][key], tensor, rtol=1e-3, atol=1e-5)
+    assert any("pieces of code compiled so far" in text for text in answer["ui"]["text"])
+    assert not answer["ui"]["warnings"]
 
 
 def test_guidance_that_a_model_does_not_take_is_said(cache: LatentCache) -> None:

@@ -9,8 +9,10 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from ...autograd.opaque import OpaqueLayer
 from ...autograd.recast import recast
 from ...autograd.tensors import is_plain
 
@@ -26,7 +28,7 @@ def recast_layers(network: nn.Module) -> Generator[None]:
     before = [layer.__dict__.get("forward") for layer in layers]
     try:
         for layer in layers:
-            layer.forward = _wrap_layer(layer)
+            layer.forward = _Recasting(layer)
         yield
     finally:
         for layer, forward in zip(layers, before, strict=True):
@@ -40,14 +42,54 @@ def is_casting_layer(layer: nn.Module) -> bool:
     return hasattr(layer, "comfy_cast_weights") and "weight" in vars(layer).get("_parameters", {})
 
 
-def _wrap_layer(layer: nn.Module) -> Callable[..., Any]:
-    original = layer.forward
-    cast_weight = partial(_cast_weight, layer) if _is_plain_product(layer) else None
+class _Recasting:
+    """Stands in place of a layer's forward."""
 
-    def forward(value: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if not torch.is_grad_enabled() or not value.requires_grad or not _needs_cast(layer):
+    def __init__(self, layer: Any) -> None:
+        self._layer, self._original = layer, layer.forward
+        self._cast_weight = partial(_cast_weight, layer) if _is_plain_product(layer) else None
+        self._opaque: OpaqueLayer | None = None
+
+    def __call__(self, value: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        original = self._original
+        if not torch.is_grad_enabled() or not value.requires_grad or not _needs_cast(self._layer):
             return original(value, *args, **kwargs)
-        return recast(value, lambda again: original(again, *args, **kwargs), cast_weight)
+        return recast(value, lambda again: original(again, *args, **kwargs), self._cast_weight)
+
+    def traced(self) -> Callable[..., torch.Tensor] | None:
+        """What compiled code runs in place of this, as the layer is now; None where it cannot."""
+        layer = self._layer
+        if not _needs_cast(layer):
+            return self._original
+        if self._cast_weight is None:
+            return _cast_norm(layer) if _is_here(layer) else None
+        if self._opaque is None:
+            cast_weight = self._cast_weight
+            input_gradient = lambda gradient, _shape: gradient @ cast_weight(gradient)  # noqa: E731
+            self._opaque = OpaqueLayer(self._original, input_gradient, layer.out_features)
+        return self._opaque
+
+
+def _is_here(layer: Any) -> bool:
+    """Whether its weight is one that only has another dtype than its input may have."""
+    functions = getattr(layer, "weight_function", ()) or getattr(layer, "bias_function", ())
+    return is_plain(layer.weight) and not functions and layer.weight.device.type != "meta"
+
+
+def _cast_norm(layer: Any) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """A norm as ComfyUI runs it, whose weights have its input's dtype; None for anything else."""
+    if not isinstance(layer, (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)):
+        return None
+
+    def forward(value: torch.Tensor) -> torch.Tensor:
+        weight = layer.weight.to(value)
+        bias: torch.Tensor | None = getattr(layer, "bias", None)
+        bias = None if bias is None else bias.to(value)
+        if isinstance(layer, nn.LayerNorm):
+            return F.layer_norm(value, layer.normalized_shape, weight, bias, layer.eps)
+        if isinstance(layer, nn.GroupNorm):
+            return F.group_norm(value, layer.num_groups, weight, bias, layer.eps)
+        return F.rms_norm(value, list(layer.normalized_shape), weight, layer.eps)
 
     return forward
 

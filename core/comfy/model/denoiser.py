@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from ...autograd.checkpointing import BlockCheckpointing, mutation_allowed
+from ...autograd.compiled_blocks import CompiledBlocks
+from ...autograd.compiler import check_compiling
 from ...autograd.gradient_check import check_gradients
 from ...autograd.inference_parameters import DifferentiableParameters
 from ...errors import TrainingError
@@ -26,6 +28,7 @@ from ..backward.recast import is_casting_layer, recast_layers
 from ..text.collapsed_padding import TextAttention, watch_text_attention
 from ..text.conditioning import condition, effective_guidance
 from .architectures import TextRule, architecture_of, repeated_blocks
+from .compiled_model import compile_from_now, compiled_blocks
 from .fingerprint import patcher_fingerprint
 from .held_model import HeldModel
 from .image_to_video import can_place, position_options, training_notes
@@ -57,8 +60,9 @@ class ComfyDenoiser:
         image_channels: int = 0,
         counting: TextAttention | None = None,
         last_block: LastBlock | None = None,
+        compiled: CompiledBlocks | None = None,
     ) -> None:
-        self.lend = lend
+        self.lend, self._compiled = lend, compiled
         self._model = patcher.model
         self._checkpointing = checkpointing
         self._needed: Needed | None = None
@@ -111,6 +115,11 @@ class ComfyDenoiser:
         """Whether the indices are evenly spaced and this is an image-to-video model."""
         return self.image_channels > 0 and can_place(self.module, indices)
 
+    @property
+    def compiled_note(self) -> str:
+        """What has been compiled so far, in a sentence."""
+        return self._compiled.note if self._compiled else ""
+
     def saves(self, needed: Needed) -> bool:
         """Where the last block computes those tokens alone that count."""
         return self._rows(needed) is not None
@@ -130,7 +139,7 @@ class ComfyDenoiser:
 
     def autograd_context(self, checkpoint: bool) -> AbstractContextManager[object]:
         """A context for `predict` and for the `backward` of its result."""
-        if checkpoint or not self._checkpointing.mutating:
+        if checkpoint or not self._checkpointing.mutating or self._checkpointing.functional():
             return nullcontext()
         return mutation_allowed()
 
@@ -242,12 +251,13 @@ def open_denoiser(
     that are not guidance-distilled have a `guidance` of None whatever is given. A model that samples in a 16-bit dtype
     other than `dtype` computes in fp32 (under autocast where `dtype` is one); None = as in sampling. With `dropout` in
     the adapters padding tokens are not collapsed, because each is dropped independently. `base`: how the frozen weights
-    are kept. TrainingError, by name, for a prediction type or an input that is not supported, for wrong gradients, and
-    where the weights cannot be kept so.
+    are kept and run. TrainingError, by name, for a prediction type or an input that is not supported, for wrong
+    gradients, and where the weights cannot be kept or run so.
     """
     base = base or BaseConfig()
     management: Any = importlib.import_module("comfy.model_management")
     image_channels = supported_image_channels(model)
+    check_compiling(base.compile_blocks, torch.device(model.load_device), dropout)
     with ExitStack() as stack:
         patcher = set_compute_dtype(dtype, disable_dynamic_memory(model, management, stack), management, stack)
         load(patcher, management, base.holds_weights)
@@ -260,23 +270,25 @@ def open_denoiser(
         stack.enter_context(use_fused_backward())
         stack.enter_context(torch.inference_mode(False))
         weights = stack.enter_context(DifferentiableParameters(patcher.model, is_casting_layer))
-        stack.enter_context(recast_layers(patcher.model.diffusion_model))
+        network: torch.nn.Module = patcher.model.diffusion_model
+        stack.enter_context(recast_layers(network))
         held = stack.enter_context(HeldModel(patcher.model, torch.device(patcher.load_device), base))
-        last_block = find_last_block(patcher.model.diffusion_model)
+        compiled = stack.enter_context(compiled_blocks(network, base.compile_blocks))
+        last_block = find_last_block(network)
         if last_block is not None:
             stack.enter_context(last_block.install())
-        checkpointing = BlockCheckpointing(repeated_blocks(patcher.model.diffusion_model))
+        checkpointing = BlockCheckpointing(repeated_blocks(network))
         stack.enter_context(checkpointing.install())
         identity = model_identity(model, guidance, base)
-        lend = lambda: lend_model(patcher, weights, held, management)  # noqa: E731
+        lend = lambda: lend_model(patcher, weights, held, compiled, management)  # noqa: E731
         effective = effective_guidance(patcher.model, guidance)
-        counting = stack.enter_context(watch_text_attention(patcher.model.diffusion_model))
-        denoiser = ComfyDenoiser(
-            patcher, checkpointing, effective, identity, lend, image_channels, None if dropout else counting, last_block
-        )
+        counting = stack.enter_context(watch_text_attention(network))
+        rest = image_channels, None if dropout else counting, last_block, compiled
+        denoiser = ComfyDenoiser(patcher, checkpointing, effective, identity, lend, *rest)
         check_gradients(checkpointing, small_pass(denoiser, example))
         denoiser.saving_note = check_saving(denoiser, example, dropout)
-        yield denoiser
+        with compile_from_now(compiled, checkpointing):
+            yield denoiser
 
 
 def _identity(patcher: Any, sampling: Any, guidance: float | None) -> str:

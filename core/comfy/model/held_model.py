@@ -104,6 +104,9 @@ def _refuse_quantised(name: str, layer: nn.Module, config: BaseConfig) -> None:
     plain, precision = is_plain(weight), config.precision
     if plain and (precision is BasePrecision.AS_LOADED or (weight.is_floating_point() and weight.element_size() >= 2)):
         return
+    # One of ComfyUI's formats, whose parts can be brought as plain weights are.
+    if precision is BasePrecision.AS_LOADED and _is_dequantised_alone(layer):
+        return
     found = f"the model is quantised already: {name} is kept as {weight.dtype if plain else type(weight.data).__name__}"
     if precision is BasePrecision.AS_LOADED:
         raise TrainingError(
@@ -116,12 +119,20 @@ def _refuse_quantised(name: str, layer: nn.Module, config: BaseConfig) -> None:
     )
 
 
+def _is_dequantised_alone(layer: Any) -> bool:
+    """Whether what its quantised weight stands for is all that its input is multiplied by."""
+    able = all(hasattr(layer.weight, name) for name in ("__tensor_flatten__", "dequantize"))
+    return able and getattr(layer, "pre_quant_scale", None) is None
+
+
 def _load(layer: Any, precision: BasePrecision, device: torch.device) -> Loaded:
     """Weight and bias with what ComfyUI applies to them as the layer runs, such as a LoRA of the user's."""
     exact = None if precision is BasePrecision.AS_LOADED else torch.float32
     if not hasattr(layer, "comfy_cast_weights"):
         bias = None if layer.bias is None else layer.bias.detach().to(device)
         return layer.weight.detach().to(device), bias
+    if not is_plain(layer.weight) and not layer.weight_function:
+        return layer.weight.detach().to(device), None if layer.bias is None else layer.bias.detach().to(device)
     # More than the stored precision where it is rounded anyway.
     patched = exact if layer.weight_function else None
     bias_dtype = None if layer.bias is None else layer.bias.dtype

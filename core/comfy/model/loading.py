@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ...autograd.compiled_blocks import CompiledBlocks
 from ...autograd.inference_parameters import DifferentiableParameters
 from ...errors import TrainingError
 from ...train.config import TrainingDtype
@@ -71,11 +72,14 @@ def load(patcher: Any, management: Any, held: bool = False) -> None:
 
 
 @contextmanager
-def lend_model(patcher: Any, weights: DifferentiableParameters, held: HeldModel, management: Any) -> Generator[Any]:
+def lend_model(
+    patcher: Any, weights: DifferentiableParameters, held: HeldModel, compiled: CompiledBlocks, management: Any
+) -> Generator[Any]:
     """Give the patcher back to ComfyUI's samplers, which may unload it; ready for training again on exit."""
     with ExitStack() as stack:
         stack.callback(patcher.pre_run)
         stack.callback(setattr, management, "in_training", management.in_training)
+        stack.enter_context(compiled.set_active(False))
         stack.enter_context(held.suspend())
         stack.enter_context(weights.suspend())
         stack.callback(load, patcher, management, held.holds_weights)

@@ -25,20 +25,21 @@ _NAME = ".cross_attn"
 
 @dataclass(eq=False)
 class TextAttention:
-    """A network's cross-attention modules as they run: `runs` of them, `uncounted` of these without the bias."""
+    """A network's cross-attention modules as they run: whether one is `running`, whether any `ran`, and whether one did
+    without the bias (`uncounted`). No number is kept, for compiled code would be compiled again for every one."""
 
     running: bool = False
     counted: bool = False
-    runs: int = 0
-    uncounted: int = 0
+    ran: bool = False
+    uncounted: bool = False
 
     def enter(self, *_: object) -> None:
         self.running, self.counted = True, False
 
     def leave(self, *_: object) -> None:
-        self.running = False
-        self.runs += 1
-        self.uncounted += not self.counted
+        self.running, self.ran = False, True
+        if not self.counted:
+            self.uncounted = True
 
 
 @contextmanager
@@ -77,13 +78,13 @@ class CollapsedPadding:
     @contextmanager
     def apply_to(self, network: nn.Module) -> Generator[None]:
         """A forward pass. TrainingError where a cross-attention module ran without the bias."""
-        self.where.running, self.where.runs, self.where.uncounted = False, 0, 0
+        self.where.running = self.where.ran = self.where.uncounted = False
         yield
-        if self.where.uncounted or not self.where.runs:
+        if self.where.uncounted or not self.where.ran:
+            how = "not always in ComfyUI's own way" if self.where.ran else "not at all"
             raise TrainingError(
-                f"{type(network).__name__} attended to the text {self.where.runs} times, {self.where.uncounted} of "
-                "them not in ComfyUI's own way. A node has replaced the model's attention to the text; take it off "
-                "the MODEL that is trained."
+                f"{type(network).__name__} attended to the text {how}. A node has replaced the model's attention to "
+                "the text; take it off the MODEL that is trained."
             )
 
 

@@ -11,7 +11,9 @@ import pytest
 import torch
 from maskloss.core.comfy.model import denoiser as denoiser_module
 from maskloss.core.comfy.model.denoiser import ComfyDenoiser, open_denoiser
+from maskloss.core.comfy.model.held_model import held_layers
 from maskloss.core.errors import TrainingError
+from maskloss.core.frozen.config import BaseConfig, BasePrecision
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import LoraConfig
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
@@ -23,12 +25,12 @@ import comfy.sd  # isort: skip
 pytestmark = pytest.mark.comfy
 
 
-def gradients(model: Any, name: str, checkpoint: bool = True) -> torch.Tensor:
+def gradients(model: Any, name: str, checkpoint: bool = True, base: BaseConfig | None = None) -> torch.Tensor:
     """Those of a LoRA that already does something, always the same one."""
     generator = torch.Generator().manual_seed(7)
     clean, noise = (torch.randn(2, *tiny.latent_shape(name), generator=generator) for _ in range(2))
     texts = [tiny.text_for(name, seed=seed) for seed in (0, 1)]
-    with open_denoiser(model, texts[0]) as denoiser:
+    with open_denoiser(model, texts[0], base=base) as denoiser:
         arguments = (denoiser.default_targets, torch.Generator().manual_seed(0), denoiser.device, torch.float32)
         adapters = LoraAdapters(denoiser.module, LoraConfig(rank=4, alpha=4), *arguments)
         with torch.no_grad():
@@ -85,6 +87,19 @@ def test_quantised_layers_train_as_the_values_they_stand_for(name: str, checkpoi
     assert found.shape == expected.shape, "quantised layers got their adapters"
     assert (found - expected).norm() < 1e-4 * expected.norm()
     assert torch.equal(tiny.sampled(model, name), before)
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_quantised_blocks_may_be_in_main_memory(checkpoint: bool) -> None:
+    stored, _ = quantised_weights("wan")
+    model = from_weights(stored)
+    expected = gradients(model, "wan", checkpoint)
+    for count in (1, 2):
+        assert torch.equal(gradients(model, "wan", checkpoint, BaseConfig(blocks_in_main_memory=count)), expected)
+    held = held_layers(model.model, BaseConfig(blocks_in_main_memory=1))
+    assert {type(each.layer.weight.data).__name__ for each in held} == {"QuantizedTensor"}, "else this tests nothing"
+    with pytest.raises(TrainingError, match="base_precision is int8, but the model is quantised already"):
+        gradients(model, "wan", checkpoint, BaseConfig(BasePrecision.INT8))
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
