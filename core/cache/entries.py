@@ -35,8 +35,8 @@ class CacheEntry:
     latent grid (1 without a mask), in one-frame training of the target frame. There, frame `target_index` is the one to
     learn and `control_indices` are those given; the latent's frames are in ascending order of index. `image_channels`
     are those of what the file holds for an image-to-video model: 4 of a mask and the latent's, or 0. `crop` is empty
-    for a whole picture, else the kind of crop and its rectangle: "face 120,80,300x420". `regularisation` is that of the
-    item (see `DatasetItem`).
+    for a whole picture, else the kind of crop and its rectangle: "face 120,80,300x420". `regularisation` and `subject`
+    are those of the item (see `DatasetItem`).
     """
 
     name: str
@@ -57,6 +57,7 @@ class CacheEntry:
     image_channels: int = 0
     crop: str = ""
     regularisation: float = 0.0
+    subject: str = ""
 
     @property
     def source_path(self) -> Path:

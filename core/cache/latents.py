@@ -140,6 +140,7 @@ def _make_entry(plan: ItemPlan, rules: CachingRules) -> CacheEntry:
         coverage=float(header.metadata[COVERAGE]),
         repeats=plan.item.repeats,
         regularisation=plan.item.regularisation,
+        subject=plan.item.subject,
         image_size=plan.image_size,
         bucket=plan.bucket,
         latent_shape=header.latent_shape,

@@ -185,9 +185,17 @@ class Dataset:
 
     @property
     def counted_apart(self) -> tuple[tuple[str, str], ...]:
-        """What there is beside the photographs, crops and regularisation images: what, and how many."""
-        counts = {"crops": self.crops, "regularisation images": str(self.regularisation or "")}
+        """What there is beside the photographs, whose items, crops and regularisation images: what, and how many."""
+        counts = {"people": self.people, "crops": self.crops, "regularisation images": str(self.regularisation or "")}
         return tuple((what, count) for what, count in counts.items() if count)
+
+    @property
+    def people(self) -> str:
+        """How many items each person has, and how often these come in an epoch, in words; empty where nobody has."""
+        own = [item for item in self.items if item.subject and not item.regularisation]
+        counts = Counter(item.subject for item in own)
+        times = {name: sum(item.repeats for item in own if item.subject == name) for name in counts}
+        return ", ".join(f"{name} {count} ({times[name]} per epoch)" for name, count in counts.items())
 
     @property
     def crops(self) -> str:

@@ -2,10 +2,11 @@
 
 As JSON, whole (`LiveRun.whole`) or as what is new (`LiveRun.news`), with the same keys:
 {"node", "prompt", "run": name of the output, "steps": in all, "state": "running|finished|interrupted|failed",
-"columns": ["step", "smoothed", "validation", then every figure of the steps that is drawn], "points": a row of these
-for each step, "metrics": [as `Metric.to_json` gives them, of all that is drawn], "eta": seconds,
-"sample": {"filename", "subfolder", "type", "step"}, "scores": [as `CheckpointScores.to_json` gives them],
-"choice": {"step", "sure", "reason"} of the checkpoint to keep, "warnings": [texts], "told": how often this run has been
+"columns": ["step", "smoothed", "validation", then every figure of the steps that is drawn, then that of each person
+whose items came], "points": a row of these for each step, shorter where a person came later, "metrics": [as
+`Metric.to_json` gives them, of all that is drawn], "eta": seconds, "sample": {"filename", "subfolder", "type", "step"},
+"scores": [as `CheckpointScores.to_json` gives them], "choice": {"step", "sure", "reason"} of the checkpoint to keep,
+"warnings": [texts], "told": how often this run has been
 told of}. What is not known is null: a region that is empty, a step without an evaluation or prior preservation, the
 first step's time, a run without samples or scores; and the loss in step 0, which only has an evaluation. An answer that
 news have overtaken is known by its lower "told".
@@ -22,7 +23,16 @@ from typing import Any
 
 from ..scores.best_checkpoint import choose_checkpoint
 from ..scores.checkpoint_scores import CheckpointScores
-from ..train.metrics import METRICS, STEP_METRICS, VALIDATION, Drawn, History, LossPoint, ValidationPoint
+from ..train.metrics import (
+    METRICS,
+    STEP_METRICS,
+    VALIDATION,
+    Drawn,
+    History,
+    LossPoint,
+    ValidationPoint,
+    person_metric,
+)
 
 EVENT = "maskloss.training"
 ROUTE = "/maskloss/training"
@@ -99,6 +109,7 @@ class LiveRun:
         drawn = [metric.to_json() for metric in METRICS if metric.drawn is not Drawn.NOWHERE]
         self._head: dict[str, Any] = {"node": node, "prompt": prompt, "run": name, "columns": list(COLUMNS)}
         self._head["metrics"] = drawn
+        self._people: list[str] = []
         self._state = RunState.RUNNING
         self._sample: dict[str, Any] | None = None
         self._series = Series()
@@ -138,8 +149,19 @@ class LiveRun:
         self._weight = _SMOOTHING * self._weight + (1.0 - _SMOOTHING)
         due = self._validated if self._validated and self._validated[0] == point.step else None
         self._step, self._validated = point.step, None
+        for name in sorted(point.people.keys() - set(self._people)):
+            self._add_person(name)
         values = tuple(getattr(point, metric.name) for metric in _DRAWN)
+        values += tuple(point.people.get(name) for name in self._people)
         self._add(LivePoint(point.step, self._mean / self._weight, due[1] if due else None, values))
+
+    def _add_person(self, name: str) -> None:
+        """A column more: rows from before it are shorter, and have nothing there."""
+        metric = person_metric(name, len(self._people))
+        with self._lock:
+            self._people.append(name)
+            columns, metrics = self._head["columns"], self._head["metrics"]
+            self._head = {**self._head, "columns": [*columns, metric.name], "metrics": [*metrics, metric.to_json()]}
 
     def on_sample(self, step: int, picture: dict[str, str]) -> None:
         """The newest sample picture, as ComfyUI refers to its files."""

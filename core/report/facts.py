@@ -25,7 +25,7 @@ from ..first_names import first_names
 from ..mask_weights import MaskLossSettings
 from ..people.decision import PersonDecision
 from ..tensor_files import open_tensors
-from ..train.metrics import INSIDE, LOSS, OUTSIDE, STEP_METRICS, VALIDATION, Drawn, Metric
+from ..train.metrics import INSIDE, LOSS, OUTSIDE, STEP_METRICS, VALIDATION, Drawn, Metric, person_metrics
 from .page import Checkpoints, Legend, Page, Photograph
 
 _NAMED = 6
@@ -142,7 +142,7 @@ class RunFacts:
             tiles.append(("mean coverage", f"{np.mean([entry.coverage for entry in self._learnt]):.1%}"))
         steps = len(self.loss["loss"]) if self.loss and "loss" in self.loss else 0
         tiles += [("optimizer steps", str(steps))] if steps else []
-        for metric in (INSIDE, OUTSIDE):
+        for metric in (INSIDE, OUTSIDE, *person_metrics(self.loss or {})):
             ends = self._ends(metric)
             if ends is not None:
                 first, last = ("–" if value is None else f"{value:.3f}" for value in ends)
@@ -178,7 +178,7 @@ class RunFacts:
         # Of the loss in all no more than its regions tell.
         drawn = (INSIDE, OUTSIDE) if self._ends(INSIDE) or self._ends(OUTSIDE) else (LOSS,)
         more = [metric for metric in STEP_METRICS if metric.unit == LOSS.unit and metric not in (LOSS, INSIDE, OUTSIDE)]
-        curves = [_curve(metric, self.loss[metric.name]) for metric in (*drawn, *more) if self._ends(metric)]
+        curves = [_curve(m, self.loss[m.name]) for m in (*drawn, *more, *person_metrics(self.loss)) if self._ends(m)]
         if validation := self.loss.get(VALIDATION.name):
             steps, values = zip(*validation, strict=True)
             curves.append(Curve(VALIDATION.title, VALIDATION.tone, steps, values, dots=True))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..train.metrics import METRICS
+from ..train.metrics import METRICS, PERSON_TONES
 
 LOOK_ID = "maskloss-look-through"
 GENERATOR = "ComfyUI-MaskLoss report"
@@ -211,8 +211,11 @@ def _e(text: str) -> str:
 
 def _curve_colours() -> str:
     """A variable and a class for the curve of every figure."""
-    light, dark = (";".join(f"--{metric.tone}:{metric.colours[ground]}" for metric in METRICS) for ground in (0, 1))
-    strokes = "".join(f".{metric.tone}{{stroke:var(--{metric.tone})}}" for metric in METRICS)
+    light, dark = (
+        ";".join(f"--{metric.tone}:{metric.colours[ground]}" for metric in (*METRICS, *PERSON_TONES))
+        for ground in (0, 1)
+    )
+    strokes = "".join(f".{metric.tone}{{stroke:var(--{metric.tone})}}" for metric in (*METRICS, *PERSON_TONES))
     return f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}{strokes}"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..scores.checkpoint_scores import CheckpointScores
-from .metrics import SCORE_METRICS, STEP_METRICS, VALIDATION, LossPoint
+from .metrics import SCORE_METRICS, STEP_METRICS, VALIDATION, LossPoint, person_metric
 
 
 class Curves:
@@ -27,6 +27,8 @@ class Curves:
         """An optimizer step; a region that is empty in it leaves a gap in its curve."""
         for metric in STEP_METRICS:
             self._write(metric.name, getattr(point, metric.name), point.step)
+        for name, value in point.people.items():
+            self._write(person_metric(name, 0).name, value, point.step)
 
     def add_validation(self, step: int, value: float) -> None:
         """An evaluation."""

@@ -11,11 +11,11 @@ from typing import Any
 from ..errors import DiskError
 from ..files import read_bytes, write_text
 from ..scores.checkpoint_scores import CheckpointScores
-from .metrics import STEP_METRICS, History, LossPoint, values_of
+from .metrics import STEP_METRICS, History, LossPoint, people_in, person_metric, values_of
 
 LossMap = dict[str, list[Any]]
 # Runs without these are written as they were before there were any.
-_ADDED_LATER = frozenset({"tokens", "regularisation", "dop"})
+_ADDED_LATER = frozenset({"tokens", "regularisation", "dop", "people"})
 
 VALIDATION = "validation"
 """The key of an evaluation, in a line of the log and in a LOSS_MAP."""
@@ -29,7 +29,7 @@ def loss_map(history: History) -> LossMap:
 
     None under `inside` and `outside` is a step whose region was empty. `prior` is there where prior preservation acted
     at all, `dop` where differential output preservation did, `regularisation` where regularisation images came, with
-    None for the steps without. `scores` (dicts as
+    None for the steps without, and `inside/<name>` where items of several people came, likewise. `scores` (dicts as
     `CheckpointScores.to_json` gives them) is there where sample pictures were scored.
     """
     curves = {metric: values_of(metric, history.points) for metric in STEP_METRICS}
@@ -38,6 +38,8 @@ def loss_map(history: History) -> LossMap:
         for metric, curve in curves.items()
         if not metric.optional or any(value is not None for value in curve)
     }
+    for name in people_in(history.points):
+        values[person_metric(name, 0).name] = [point.people.get(name) for point in history.points]
     values[VALIDATION] = [[step, value] for step, value in history.validation]
     if history.scores:
         values[SCORES] = [each.to_json() for each in history.scores]
@@ -55,7 +57,7 @@ def points_from_json(values: Iterable[dict[str, Any]]) -> list[LossPoint]:
 
 
 def _to_json(point: LossPoint) -> dict[str, Any]:
-    return {name: value for name, value in asdict(point).items() if name not in _ADDED_LATER or value is not None}
+    return {name: value for name, value in asdict(point).items() if name not in _ADDED_LATER or value not in (None, {})}
 
 
 def last_step(path: Path) -> int:

@@ -6,7 +6,7 @@ is a field of `LossPoint` and a line of `STEP_METRICS`, and the place where it i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -45,6 +45,7 @@ class Metric:
     averaged: bool = False
     optional: bool = False
     told: bool = False
+    tone_name: str = ""
 
     @property
     def title(self) -> str:
@@ -54,7 +55,7 @@ class Metric:
     @property
     def tone(self) -> str:
         """The name of its colour in a style sheet."""
-        return self.name.replace("_", "-")
+        return self.tone_name or self.name.replace("_", "-")
 
     def to_json(self) -> dict[str, Any]:
         """As the panel in the graph editor takes it."""
@@ -71,7 +72,7 @@ class LossPoint:
     ran through the middle blocks; None without token routing. `regularisation` is the mean error of regularisation
     images, weighted by their masks, which count in `loss` and in none of the others; None where none came. `dop` is the
     mean drift of the class from the base model before its weight; None where differential output preservation did not
-    act.
+    act. `people`: `inside` of each person's items by their name, of whoever came in this step.
     """
 
     step: int
@@ -86,6 +87,7 @@ class LossPoint:
     tokens: float | None = None
     regularisation: float | None = None
     dop: float | None = None
+    people: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 _LOSS_UNIT = "mean weighted error"
@@ -142,6 +144,37 @@ SCORE_METRICS = (
     Metric("drift", "drift (plain)", "differing hash bits", Drawn.SCORES, ("#71717a", "#a1a1aa")),
 )
 """Of every scored checkpoint, fields of `CheckpointScores`."""
+
+_PERSON_COLOURS = (
+    ("#0369a1", "#7dd3fc"), ("#b45309", "#fcd34d"), ("#15803d", "#86efac"), ("#a21caf", "#f0abfc"),
+    ("#b91c1c", "#fca5a5"), ("#4338ca", "#a5b4fc"), ("#0f766e", "#5eead4"), ("#57534e", "#d6d3d1"),
+)  # fmt: skip
+
+
+def person_metric(name: str, number: int) -> Metric:
+    """`inside` of one person's items: a figure of runs on items of several people. `number` chooses the colour."""
+    place = number % len(_PERSON_COLOURS)
+    return Metric(
+        f"{INSIDE.name}/{name}", name, _LOSS_UNIT, Drawn.CHART, _PERSON_COLOURS[place], f"inside, {name}",
+        averaged=True, optional=True, tone_name=f"person-{place}",
+    )  # fmt: skip
+
+
+PERSON_TONES = tuple(person_metric(str(number), number) for number in range(len(_PERSON_COLOURS)))
+"""One figure in each colour that a person's may have."""
+
+
+def person_metrics(names: Iterable[str]) -> list[Metric]:
+    """Of the names of a LOSS_MAP, the figures of single people."""
+    start = f"{INSIDE.name}/"
+    people = sorted(name.removeprefix(start) for name in names if name.startswith(start))
+    return [person_metric(name, number) for number, name in enumerate(people)]
+
+
+def people_in(points: Iterable[LossPoint]) -> list[str]:
+    """Whose items came, by name."""
+    return sorted({name for point in points for name in point.people})
+
 
 METRICS = (*STEP_METRICS, VALIDATION, *SCORE_METRICS)
 

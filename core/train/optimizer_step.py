@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..mask_weights import MaskLossSettings
@@ -47,8 +47,8 @@ class _StepSums:
         loss = self.loss + float(result.loss.detach())
         return _StepSums(loss, self.regions + result.sums, self.prior.add(result.prior), self.dop.add(result.dop))
 
-    def over(self, ranks: Ranks) -> _StepSums:
-        """Those of all ranks."""
+    def over(self, ranks: Ranks, people: Sequence[str]) -> _StepSums:
+        """Those of all ranks; `people` are all who may come in any."""
         if ranks.size == 1:
             return self
         own = self.regions
@@ -56,10 +56,11 @@ class _StepSums:
             [
                 self.loss, self.prior.sum, self.prior.count, self.dop.sum, self.dop.count, own.inside,
                 own.inside_weight, own.outside, own.outside_weight, own.regularisation, own.regularisation_weight,
-                float(not own.tells_outside),
+                float(not own.tells_outside), *(value for name in people for value in own.of_person(name)),
             ]
         )  # fmt: skip
-        regions = RegionSums(*sums[5:11], tells_outside=sums[11] == 0)
+        of_people = {name: (sums[12 + 2 * n], sums[13 + 2 * n]) for n, name in enumerate(people)}
+        regions = RegionSums(*sums[5:11], tells_outside=sums[11] == 0, people=of_people)
         return _StepSums(sums[0], regions, _Part(*sums[1:3]), _Part(*sums[3:5]))
 
 
@@ -81,12 +82,13 @@ def optimizer_step(
         for micro in window.micro_batches:
             check()
             sums = sums.add(_backward(denoiser, state, window, micro, settings, config))
-        sums = sums.over(ranks)
+        sums = sums.over(ranks, state.people)
         ranks.sum_gradients(state.adapters.parameters)
         grad_norm = state.clip()
         if grad_norm is not None:
             prior, dop = sums.prior.value, sums.dop.value
             apart = (window.near_zero, prior, window.tokens, sums.regions.regularisation_mean, dop)
+            apart = (*apart, sums.regions.people_means)
             return state.update(sums.loss, *sums.regions.means, window.coverage, grad_norm, *apart)
 
 

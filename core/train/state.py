@@ -8,7 +8,7 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,8 @@ class SavedState:
 
 
 class TrainState:
-    """Adapter, optimizer, moving average, and the history so far. `whole` is False only during an update."""
+    """Adapter, optimizer, moving average, and the history so far. `whole` is False only during an update. `people`:
+    whose items there are, by name."""
 
     def __init__(self, denoiser: Denoiser, recipe: TrainingRecipe) -> None:
         optimizer, config = recipe.optimizer, recipe.config
@@ -72,6 +73,7 @@ class TrainState:
         )
         if recipe.initial_lora is not None:
             self.adapters.load(recipe.initial_lora, denoiser.lora_architecture)
+        self.people = sorted({entry.subject for entry in recipe.cache.entries if entry.subject})
         self.step = 0
         self.history = History()
         self.whole = True
@@ -129,6 +131,7 @@ class TrainState:
         tokens: float | None = None,
         regularisation: float | None = None,
         dop: float | None = None,
+        people: Mapping[str, float] | None = None,
     ) -> LossPoint:
         """One optimizer step and its moving average; returns the step's point, which is taken into the history."""
         rate = learning_rate_at(self.step, self._steps, self._config)
@@ -141,7 +144,7 @@ class TrainState:
             self._average.update(self._parameters, self.step)
         self.teacher.follow(self.step)
         self.step += 1
-        more = (near_zero, prior, tokens, regularisation, dop)
+        more = (near_zero, prior, tokens, regularisation, dop, people or {})
         point = LossPoint(self.step, loss, inside, outside, coverage, rate, grad_norm, *more)
         self.history.points.append(point)
         self.whole = True

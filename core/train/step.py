@@ -5,9 +5,9 @@ Shapes: B batch, C channels, T latent frames, h, w latent grid. Sums are float32
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -25,7 +25,7 @@ from .window import MicroBatch, Window
 @dataclass(frozen=True)
 class RegionSums:
     """Σ w·err and Σ w inside the mask and outside of it, and of regularisation images inside theirs; summed over an
-    accumulation window, then divided."""
+    accumulation window, then divided. `people`: inside the mask, of each person's items by their name."""
 
     inside: float = 0.0
     inside_weight: float = 0.0
@@ -34,6 +34,7 @@ class RegionSums:
     regularisation: float = 0.0
     regularisation_weight: float = 0.0
     tells_outside: bool = True
+    people: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
     def __add__(self, other: RegionSums) -> RegionSums:
         return RegionSums(
@@ -44,7 +45,23 @@ class RegionSums:
             self.regularisation + other.regularisation,
             self.regularisation_weight + other.regularisation_weight,
             self.tells_outside and other.tells_outside,
+            {
+                name: (
+                    self.of_person(name)[0] + other.of_person(name)[0],
+                    self.of_person(name)[1] + other.of_person(name)[1],
+                )
+                for name in {**self.people, **other.people}
+            },
         )
+
+    def of_person(self, name: str) -> tuple[float, float]:
+        """Σ w·err and Σ w of one person's items."""
+        return self.people.get(name, (0.0, 0.0))
+
+    @property
+    def people_means(self) -> dict[str, float]:
+        """Mean error inside the mask of each person's items, of whoever came."""
+        return {name: total / weight for name, (total, weight) in self.people.items() if weight > 0}
 
     @property
     def regularisation_mean(self) -> float | None:
@@ -146,7 +163,8 @@ def micro_batch_loss(
     finite = torch.isfinite(error.detach().sum(dim=(1, 2, 3, 4))).tolist()
     non_finite = tuple(entry.name for entry, good in zip(micro.entries, finite, strict=True) if not good)
     drifted = None if prior is None else float(prior.detach())
-    sums = region_sums(error, micro.mask_B1Thw.to(device), factor, micro.regularisation_B.to(device))
+    subjects = [entry.subject for entry in micro.entries]
+    sums = region_sums(error, micro.mask_B1Thw.to(device), factor, micro.regularisation_B.to(device), subjects)
     # Of routed tokens, which alone count then, all are predicted.
     sums = replace(sums, tells_outside=nothing is None or micro.kept is not None)
     return MicroResult(loss, sums, non_finite, drifted)
@@ -170,15 +188,24 @@ def region_sums(
     mask_B1Thw: torch.Tensor,
     factor_B1Thw: torch.Tensor | None = None,
     regularisation_B: torch.Tensor | None = None,
+    subjects: Sequence[str] = (),
 ) -> RegionSums:
     """Error sums where the mask is and where it is not, each cell counting `factor` times in both; of regularisation
-    images (bool), where it is, apart."""
+    images (bool), where it is, apart; and where it is, of each person whose items these are by `subjects`, one for
+    each sample (empty: nobody's)."""
     error, factor = error_BCThw.detach(), 1.0 if factor_B1Thw is None else factor_B1Thw
     apart = torch.zeros(len(error), device=error.device) if regularisation_B is None else regularisation_B.float()
     inside = weighted_sums(error, mask_B1Thw * factor)
     outside = weighted_sums(error, (1.0 - mask_B1Thw) * factor)
     sums = [(values * (1 - apart)).sum() for values in (*inside, *outside)]
-    return RegionSums(*torch.stack([*sums, *((values * apart).sum() for values in inside)]).tolist())
+    sums += [(values * apart).sum() for values in inside]
+    names = sorted({name for name in subjects if name})
+    for name in names:
+        own = torch.tensor([each == name for each in subjects], device=error.device) * (1 - apart)
+        sums += [(values * own).sum() for values in inside]
+    told: list[float] = torch.stack(sums).tolist()
+    people = {name: (told[6 + 2 * n], told[7 + 2 * n]) for n, name in enumerate(names)}
+    return RegionSums(*told[:6], people=people)
 
 
 def refuse_non_finite(result: MicroResult, micro: MicroBatch, step: int) -> None:

@@ -63,3 +63,13 @@ def test_regularisation_is_kept_in_the_index_and_in_the_fingerprint(tmp_path: Pa
     index.write_text(index.read_text().replace("[0.0, 0.25]", "[0.0, 1.25]"))
     with pytest.raises(CacheError, match="regularisation"):
         open_cache(tmp_path / "cache")
+
+
+def test_whose_item_it_is_is_kept_in_the_index(tmp_path: Path, photograph) -> None:
+    path = photograph("set/party.png")
+    settings = LoadSettings(resolution=(64, 64))
+    items = tuple(DatasetItem(f"party@{name}", path, settings, subject=name) for name in ("anna", "berta"))
+    cache_latents(Dataset(items), DemoLatentEncoder(), tmp_path / "cache")
+    assert [entry.subject for entry in open_cache(tmp_path / "cache").entries] == ["anna", "berta"]
+    cache_latents(Dataset((DatasetItem("party", path, settings),)), DemoLatentEncoder(), tmp_path / "plain")
+    assert '"subject":' not in (tmp_path / "plain/maskloss_index.json").read_text()

@@ -27,3 +27,15 @@ def test_names_are_unique() -> None:
 def test_a_video_is_told_by_its_suffix() -> None:
     assert DatasetItem("a", Path("a.MP4"), LoadSettings()).is_video
     assert not DatasetItem("a", Path("a.gif"), LoadSettings()).is_video
+
+
+def test_people_are_counted_apart_from_photographs() -> None:
+    def item(name: str, subject: str, repeats: int = 1) -> DatasetItem:
+        return DatasetItem(f"{name}@{subject}", Path(f"{name}.png"), LoadSettings(), repeats=repeats, subject=subject)
+
+    dataset = Dataset((item("party", "anna"), item("party", "berta", 2), item("beach", "anna")))
+    assert dataset.photographs == (2, 0)
+    assert dataset.people == "anna 2 (2 per epoch), berta 1 (2 per epoch)"
+    assert ("people", dataset.people) in dataset.counted_apart
+    assert dataset.items[0].whole_name == "party"
+    assert Dataset(()).people == ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from maskloss.core.host.live import MOST_POINTS, KeptRuns, LivePoint, LiveRun, RunState, Series
@@ -126,3 +127,17 @@ def test_a_node_keeps_its_newest_run_of_each_name_and_old_runs_are_let_go() -> N
     assert told == [("2", "b", "x"), ("1", "c", "x"), ("1", "d", "other workflow")]
     kept.keep(LiveRun("3", "e", "x", 10))
     assert [run["prompt"] for run in kept.whole()["runs"]] == ["c", "d", "e"]
+
+
+def test_a_person_whose_items_come_has_a_curve_of_their_own() -> None:
+    run = LiveRun("1", "p", "lora", 5)
+    before = run.whole()["columns"]
+    run.step(loss_point(1))
+    run.step(replace(loss_point(2), people={"anna": 0.5}))
+    run.step(replace(loss_point(3), people={"berta": 0.25, "anna": 0.75}))
+    whole = run.whole()
+    assert whole["columns"] == [*before, "inside/anna", "inside/berta"], "columns are only ever added"
+    assert [row[len(before) :] for row in whole["points"]] == [[], [0.5], [0.75, 0.25]]
+    shown = {metric["name"]: metric for metric in whole["metrics"]}
+    assert (shown["inside/anna"]["words"], shown["inside/anna"]["drawn"]) == ("anna", "chart")
+    assert shown["inside/anna"]["colours"] != shown["inside/berta"]["colours"]

@@ -69,3 +69,12 @@ def test_a_full_disk_is_an_error_that_says_so(tmp_path: Path):
     path.symlink_to("/dev/full")
     with pytest.raises(DiskError, match=r"lora\.jsonl cannot be written \(No space left on device\); make room"):
         log.add(POINTS[0])
+
+
+def test_the_loss_of_each_person_is_told_where_items_are_theirs():
+    points = [replace(POINTS[0], people={"anna": 0.5}), replace(POINTS[1], people={"berta": 0.25})]
+    values = loss_map(History(points))
+    assert values["inside/anna"] == [0.5, None]
+    assert values["inside/berta"] == [None, 0.25]
+    assert points_from_json(json.loads(json.dumps(points_to_json(points)))) == points
+    assert "people" not in points_to_json(POINTS)[0]

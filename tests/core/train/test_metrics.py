@@ -11,7 +11,17 @@ import pytest
 import torch
 from maskloss.core.scores.checkpoint_scores import CheckpointScores
 from maskloss.core.train.loss_log import LossLog, loss_map
-from maskloss.core.train.metrics import METRICS, SCORE_METRICS, STEP_METRICS, Drawn, History, LossPoint
+from maskloss.core.train.metrics import (
+    METRICS,
+    PERSON_TONES,
+    SCORE_METRICS,
+    STEP_METRICS,
+    Drawn,
+    History,
+    LossPoint,
+    person_metric,
+    person_metrics,
+)
 
 HISTORY = History(
     [
@@ -27,7 +37,7 @@ def test_every_figure_that_is_measured_is_declared_once() -> None:
     names = [metric.name for metric in METRICS]
     assert len(set(names)) == len(names)
     fields = {field.name for field in dataclasses.fields(LossPoint)}
-    assert {metric.name for metric in STEP_METRICS} == fields - {"step", "near_zero"}
+    assert {metric.name for metric in STEP_METRICS} == fields - {"step", "near_zero", "people"}
     assert {metric.name for metric in SCORE_METRICS} <= {field.name for field in dataclasses.fields(CheckpointScores)}
     assert {metric.drawn for metric in SCORE_METRICS} == {Drawn.SCORES}
 
@@ -76,3 +86,11 @@ def test_the_states_course_is_what_it_was(run, tmp_path: Path) -> None:
         "step", "loss", "inside", "outside", "coverage", "learning_rate", "grad_norm", "near_zero", "prior",
     ]  # fmt: skip
     assert point["loss"] == result.points[0].loss
+
+
+def test_each_person_has_a_figure_and_a_colour_of_a_style_sheet() -> None:
+    names = ["loss", "inside", *(f"inside/{name}" for name in ("berta", "anna")), "insider"]
+    metrics = person_metrics(names)
+    assert [(metric.name, metric.words) for metric in metrics] == [("inside/anna", "anna"), ("inside/berta", "berta")]
+    assert {metric.tone for metric in metrics} <= {metric.tone for metric in PERSON_TONES}
+    assert person_metric("x", 0).tone == person_metric("y", len(PERSON_TONES)).tone

@@ -15,6 +15,7 @@ from maskloss.core.train.config import OptimizerConfig
 from maskloss.core.train.denoiser import Family
 from maskloss.core.train.loop import TrainResult
 from maskloss.core.train.optimizers import OptimizerName
+from maskloss.core.train.step import region_sums
 from maskloss.core.warning import collect_warnings
 
 from .runs import LORA, SIZE, assert_same, distance, half
@@ -185,3 +186,28 @@ def test_min_snr_scales_the_loss_of_a_noise_model(run):
     scaled = run("scaled", denoiser=NoiseModel(), steps=2, timestep_max=0.3, min_snr_gamma=1.0)
     assert scaled.points[0].loss < plain.points[0].loss
     assert scaled.points[0].inside == plain.points[0].inside
+
+
+def test_the_error_of_each_persons_items_is_told_apart() -> None:
+    error_BCThw = torch.tensor([1.0, 2.0, 4.0, 8.0]).view(4, 1, 1, 1, 1).expand(4, 2, 1, 2, 2).clone()
+    mask_B1Thw = torch.ones(4, 1, 1, 2, 2)
+    mask_B1Thw[1, ..., 0] = 0.0
+    kept = torch.tensor([False, False, False, True])
+    sums = region_sums(error_BCThw, mask_B1Thw, None, kept, ["anna", "berta", "anna", "berta"])
+    assert sums.people_means == {"anna": pytest.approx(2.5), "berta": pytest.approx(2.0)}, "regularisation is apart"
+    both = sums + region_sums(error_BCThw[:1], mask_B1Thw[:1], None, None, ["carla"])
+    assert both.people_means["carla"] == pytest.approx(1.0)
+    assert both.people_means["anna"] == pytest.approx(2.5)
+    assert region_sums(error_BCThw, mask_B1Thw).people_means == {}
+
+
+def test_a_run_tells_the_loss_of_each_person(run, make_cache) -> None:
+    masked = [(name, SIZE, half(SIZE)) for name in ("party@anna", "party@berta")]
+    cache = make_cache(masked)
+    entries = tuple(dataclasses.replace(entry, subject=entry.name[6:]) for entry in cache.entries)
+    result = run("people", on=dataclasses.replace(cache, entries=entries), steps=4, gradient_accumulation_steps=1)
+    assert [set(point.people) for point in result.points] != [set()] * 4
+    for point in result.points:
+        assert len(point.people) == 1
+        assert next(iter(point.people.values())) == pytest.approx(point.inside)
+    assert {name for point in result.points for name in point.people} == {"anna", "berta"}
