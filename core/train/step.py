@@ -205,7 +205,7 @@ def region_sums(
         sums += [(values * own).sum() for values in inside]
     told: list[float] = torch.stack(sums).tolist()
     people = {name: (told[6 + 2 * n], told[7 + 2 * n]) for n, name in enumerate(names)}
-    return RegionSums(*told[:6], people=people)
+    return RegionSums(*told[:6], tells_outside=True, people=people)
 
 
 def refuse_non_finite(result: MicroResult, micro: MicroBatch, step: int) -> None:
