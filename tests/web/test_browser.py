@@ -50,7 +50,7 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for server in running_server(checkout, tmp_path):
         copy_demo_photographs(tmp_path / "input")
-        _place_two_people(tmp_path / "input")
+        place_two_people(tmp_path / "input")
         random = np.random.default_rng(0)
         for name in "abcd":
             rgba_HWC = random.integers(0, 256, (64, 64, 4), dtype=np.uint8)
@@ -59,7 +59,7 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-def _place_two_people(folder: Path) -> None:
+def place_two_people(folder: Path) -> None:
     """The README's pictures: two portraits in the public domain side by side, and another view of the second."""
     first, second = (Image.fromarray(read_rgb(name)) for name in ("grace_hopper.jpg", "astronaut.png"))
     second = second.resize((1024, 1024))

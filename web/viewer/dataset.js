@@ -10,6 +10,7 @@ export class OpenDataset {
 
   #client;
   #changed;
+  #saying = Promise.resolve();
 
   find(id) {
     return this.items.find((item) => item.id === id) ?? null;
@@ -49,14 +50,12 @@ export class OpenDataset {
     if (fresh) this.#take(item, fresh, mask);
   }
 
-  /** Say something of an item: `end` is marks or caption. A `Refusal` where the server does not take it. */
-  async say(item, end, content) {
-    try {
-      this.#take(item, await this.#client.post(this.id, item.id, end, content), false);
-    } catch (error) {
-      await this.refresh(item, false);
-      throw error;
-    }
+  /** Say something of an item: `end` is marks, face or caption. What is said first arrives first. A `Refusal` where the
+   * server does not take it. */
+  say(item, end, content) {
+    const said = this.#saying.then(() => this.#say(item, end, content));
+    this.#saying = said.catch(() => undefined);
+    return said;
   }
 
   /** The correction of this revision is kept as it is, or reverted, by `end`; the new revision. */
@@ -64,6 +63,15 @@ export class OpenDataset {
     const told = await this.#client.post(this.id, item.id, end, { revision });
     await this.refresh(item, true);
     return told.revision;
+  }
+
+  async #say(item, end, content) {
+    try {
+      this.#take(item, await this.#client.post(this.id, item.id, end, content), false);
+    } catch (error) {
+      await this.refresh(item, false);
+      throw error;
+    }
   }
 
   #take(item, fresh, mask) {

@@ -62,7 +62,7 @@ function drawFace(context, { scale, x, y }, picture, face, isPointed) {
     context.fill();
   }
   outline(context, face.chosen || face.byHand ? "#4ade80" : "#fff", face.byHand ? 3 : 1.2);
-  const said = `${face.index + 1}${face.similarity === null ? "" : ` · ${face.similarity.toFixed(2)}`}${face.byHand ? " ★" : ""}`;
+  const said = `${face.index}${face.similarity === null ? "" : ` · ${face.similarity.toFixed(2)}`}${face.byHand ? " ★" : ""}`;
   context.font = "600 12px Inter, system-ui, sans-serif";
   const at = [place[0], Math.max(0, place[1] - 18)];
   context.fillStyle = "rgb(0 0 0 / 75%)";

@@ -22,6 +22,8 @@ export class Remarks {
 
   /** The face of this number is the person's; null: the person is looked for. */
   async choosePerson(index) {
+    // A key that is pressed again goes on from here, however long the server takes.
+    this.#open().item.face_by_hand = index;
     if (await this.#say("face", { index })) this.#frame.note(this.#words.rerun);
   }
 

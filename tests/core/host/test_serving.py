@@ -22,7 +22,7 @@ def test_every_route_is_served_once_and_answers_without_a_dataset() -> None:
         routes = web.RouteTableDef()
         for _ in range(2):
             serve_viewer(SimpleNamespace(routes=routes), lambda event, content: None)
-        assert len(routes) == 12
+        assert len(routes) == 14
         app = web.Application(client_max_size=2 * MOST_BYTES)
         app.add_routes(routes)
         async with TestClient(TestServer(app)) as client:
