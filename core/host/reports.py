@@ -1,7 +1,8 @@
 """Reports that nodes wrote in this process, by an id each: the graph editor opens them from here.
 
-ComfyUI hands out an HTML file of its output folder as a download, since it would run in its own name. These pages have
-no name: they are sandboxed, load nothing but what lies beside them, and reach nothing else of ComfyUI.
+ComfyUI hands out an HTML file of its output folder as a download, since it would run in its own name. These pages load
+nothing but pictures and the viewer's scripts from beside them, none that stands in the page itself, and send nothing
+anywhere. (ComfyUI answers no request of a page without a name, so that a sandbox would leave them without pictures.)
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from ..viewer.request import FRESH, Answer
 ROUTE = "/maskloss/report"
 MOST_REPORTS = 200
 _POLICY = (
-    "sandbox allow-scripts allow-popups; default-src 'none'; img-src 'self' data: blob:; script-src 'self'; "
-    "style-src 'self' 'unsafe-inline'"
+    "default-src 'none'; img-src 'self' data: blob:; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _TYPES = {".html": "text/html", ".jpg": "image/jpeg", ".js": "text/javascript", ".css": "text/css"}
 
