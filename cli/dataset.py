@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..core.dataset.config_file import read_config, scan_config
+from ..core.dataset.config_file import scan_config
 from ..core.dataset.items import Dataset, LoadSettings
 from ..core.dataset.scan import DatasetConfig, scan_dataset
+from ..core.dataset.trainer_config import read_any_config
 from ..core.host import LocalHost
 from ..core.masks.trainer_files import Trainer
 from ..core.masks.trainer_folders import export_folders
@@ -15,7 +16,7 @@ from ..core.masks.trainer_folders import export_folders
 def export(
     source: Path, output: Path, trainer: str, masks: Path | None, alpha_mask: bool, recursive: bool, resolution: int
 ) -> None:
-    """Write the dataset at `source`, a folder or a dataset file (TOML), for a trainer, and say what came out."""
+    """Write the dataset at `source`, a folder or any trainer's dataset file, for a trainer, and say what came out."""
     host = LocalHost()
     host.label = "export"
     dataset = _scan(host, source, masks, alpha_mask, recursive, resolution)
@@ -28,6 +29,6 @@ def _scan(
     host: LocalHost, source: Path, masks: Path | None, alpha_mask: bool, recursive: bool, resolution: int
 ) -> Dataset:
     if source.is_file():
-        return scan_config(read_config(source, host.folders()))[0]
+        return scan_config(read_any_config(source, host.folders()))[0]
     settings = LoadSettings(resolution=(resolution, resolution), alpha_mask=alpha_mask)
     return scan_dataset(DatasetConfig(source, masks, recursive=recursive, settings=settings))[0]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-TRAINERS = ("sd-scripts", "onetrainer", "ai-toolkit", "simpletuner", "diffusion-pipe", "blissful-tuner")
+TRAINERS = ("sd-scripts", "onetrainer", "ai-toolkit", "simpletuner", "diffusion-pipe", "blissful-tuner", "musubi-tuner")
 
 
 def add_dataset(commands: Any) -> None:
@@ -14,7 +14,7 @@ def add_dataset(commands: Any) -> None:
     dataset = commands.add_parser("dataset", help="write photographs with their masks for another trainer")
     actions = dataset.add_subparsers(required=True, metavar="ACTION")
     export = actions.add_parser("export", help="a folder of pictures, masks and captions, and the trainer's own file")
-    export.add_argument("source", type=Path, help="the folder of photographs, or a dataset file (TOML) of ours")
+    export.add_argument("source", type=Path, help="the folder of photographs, or any trainer's dataset file")
     export.add_argument("output", type=Path, help="a new folder")
     export.add_argument("--format", required=True, choices=TRAINERS, help="whom it is for")
     export.add_argument("--masks", type=Path, metavar="DIR", help="folder of masks with the photographs' names")

@@ -125,6 +125,9 @@ def _named(where: str, entry: object) -> tuple[str, str]:
 
 def _caption_of(where: str, entry: object) -> str:
     """An entry's caption, with its tags behind it as kohya's trainers join them; of several captions the first."""
+    if isinstance(entry, list) and entry and all(isinstance(part, str) for part in entry):
+        # diffusion-pipe's captions.json has several for each.
+        return _clean(entry[0])
     if isinstance(entry, str):
         return _clean(entry)
     if not isinstance(entry, dict):

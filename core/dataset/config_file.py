@@ -20,6 +20,7 @@ from ..warning import warn
 from .config_values import Kind, fits
 from .foreign_keys import about_unknown_key
 from .items import Dataset, LoadSettings
+from .listed_files import read_listing
 from .merge import join_datasets
 from .read_toml import read_toml
 from .scan import DatasetConfig, ScanReport, scan_dataset
@@ -36,7 +37,8 @@ _VIDEO = {
     **dict.fromkeys(("source_fps", "target_fps"), Kind.RATE),
 }
 _ACTING = {
-    **dict.fromkeys((*_DIRECTORIES, *_BESIDE, "caption_extension"), Kind.TEXT),
+    **dict.fromkeys((*_DIRECTORIES, *_BESIDE, "image_jsonl_file", "video_jsonl_file"), Kind.TEXT),
+    "caption_extension": Kind.TEXT,
     **_VIDEO,
     **dict.fromkeys(
         ("alpha_mask", "require_mask", "enable_bucket", "bucket_no_upscale", "recursive", "folder_repeats"),
@@ -60,7 +62,10 @@ _OF_EACH = (
     "counts", "names", "files", "near", "unmatched", "unused_masks", "without_caption", "buckets", "not_read",
     "left_out",
 )  # fmt: skip
-_JSONL = ("image_jsonl_file", "video_jsonl_file")
+# Lists of files, and how their entries name these.
+_JSONL = {"image_jsonl_file": "image_path", "video_jsonl_file": "video_path"}
+_KINDS = dict.fromkeys(_JSONL, PathKind.FILE)
+_SOURCES = (*_DIRECTORIES, *_JSONL)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def read_config(path: Path, folders: Folders) -> ConfigFile:
     tables = content.get("datasets", [])
     if not isinstance(tables, list) or not tables:
         raise DatasetError(f"{path} has no [[datasets]]; add one with an image_directory or a video_directory.")
-    for name in _DIRECTORIES:
+    for name in _SOURCES:
         if name in general:
             raise DatasetError(f"{path} has {name} in [general]; it belongs into a [[datasets]] of its own.")
     datasets: list[DatasetConfig] = []
@@ -140,11 +145,6 @@ def _table(table: object, path: Path, where: str) -> Mapping[str, Any]:
     if not isinstance(table, dict):
         raise DatasetError(f"{where} of {path} is no table of settings; write it as a heading with settings below.")
     for name, value in table.items():
-        if name in _JSONL:
-            raise DatasetError(
-                f"{where} of {path} has {name}, and lists of files are not read; put the files into a folder and give "
-                f"{name.replace('jsonl_file', 'directory')}, with captions as text files."
-            )
         if name in _ELSEWHERE:
             continue
         if name not in _ACTING:
@@ -157,24 +157,33 @@ def _table(table: object, path: Path, where: str) -> Mapping[str, Any]:
 def _check_kind(own: Mapping[str, Any], path: Path, number: int) -> None:
     """DatasetError unless the dataset is one of images or of videos, and sets what acts on these."""
     where = f"[[datasets]] number {number} of {path}"
-    given = [name for name in _DIRECTORIES if name in own]
+    given = [name for name in _SOURCES if name in own]
     if not given:
         raise DatasetError(f"{where} has no image_directory and no video_directory; name its photographs or videos.")
     if len(given) > 1:
-        raise DatasetError(f"{where} has image_directory and video_directory; give each a [[datasets]] of its own.")
+        raise DatasetError(f"{where} has {' and '.join(given)}; give each a [[datasets]] of its own.")
+    if given[0] in _JSONL and (extra := [name for name in ("caption_file", "control_directory") if name in own]):
+        raise DatasetError(f"{where} has {extra[0]} beside {given[0]}, whose entries have these; leave it out.")
     for name in own:
-        if name in _VIDEO and given[0] == "image_directory":
-            raise DatasetError(f"{where} has {name} beside an image_directory; it acts on a video_directory only.")
+        if name in _VIDEO and given[0].startswith("image_"):
+            raise DatasetError(f"{where} has {name} beside an {given[0]}; it acts on a video_directory only.")
 
 
 def _dataset(values: Mapping[str, Any], path: Path, number: int, folders: Folders) -> DatasetConfig:
-    (kind,) = (name for name in _DIRECTORIES if name in values)
+    (kind,) = (name for name in _SOURCES if name in values)
     where = f"{kind} of [[datasets]] number {number}"
 
     def read(key: str, what: PathKind = PathKind.DIRECTORY) -> Path | None:
         text, name = values.get(key, ""), f"{key} of [[datasets]] number {number}"
         return resolve_beside(folders, path.parent, text, name, what) if text.strip() else None
 
+    directory = resolve_beside(folders, path.parent, values[kind], where, _KINDS.get(kind, PathKind.DIRECTORY))
+    control, captions, listed = read("control_directory"), read("caption_file", PathKind.FILE), frozenset[Path]()
+    if kind in _JSONL:
+        captions, listing = directory, read_listing(directory, _JSONL[kind])
+        # The same rules for where files may lie as for a folder that is named.
+        directory = resolve_beside(folders, path.parent, str(listing.directory), where, PathKind.DIRECTORY)
+        control, listed = listing.control_directory, listing.files
     size = values.get("resolution", REFERENCE_RESOLUTION)
     settings = LoadSettings(
         resolution=(size, size) if isinstance(size, int) else (size[0], size[1]),
@@ -189,19 +198,20 @@ def _dataset(values: Mapping[str, Any], path: Path, number: int, folders: Folder
         mask_meaning=MaskMeaning(values.get("mask_meaning", MaskMeaning.AUTO)),
     )
     return DatasetConfig(
-        directory=resolve_beside(folders, path.parent, values[kind], where, PathKind.DIRECTORY),
+        directory=directory,
         mask_directory=read("mask_directory"),
         caption_directory=read("caption_directory"),
         caption_extension=values.get("caption_extension", DatasetConfig.caption_extension),
-        control_directory=read("control_directory"),
-        recursive=values.get("recursive", False),
+        control_directory=control,
+        recursive=values.get("recursive", kind in _JSONL),
         num_repeats=values.get("num_repeats", 1),
         settings=settings,
-        images=kind == "image_directory",
-        videos=kind == "video_directory",
+        images=kind.startswith("image_"),
+        videos=kind.startswith("video_"),
         folder_repeats=values.get("folder_repeats", False),
-        caption_file=read("caption_file", PathKind.FILE),
+        caption_file=captions,
         regularisation=values.get("regularisation", 0.0),
+        listed=listed,
     )
 
 

@@ -20,6 +20,7 @@ from ..video.reader import VIDEO_SUFFIXES, probe
 from ..warning import warn
 from .beside import split_masks
 from .buckets import bucket_for
+from .caption_rule import CaptionRule
 from .captions import Captions
 from .files import FoundFile, NameIndex, list_files, need_directory
 from .folder_repeats import hinted_repeats, repeats_in, told_repeats
@@ -38,7 +39,8 @@ class DatasetConfig:
     """Where a dataset's files lie. Directories that are None are not used; captions then lie beside the images. Without
     `images` or `videos`, files of that kind are passed by. `folder_repeats`: what lies in a folder named
     `<number>_<name>` comes that many times `num_repeats`. `caption_file` has many captions (see
-    `core.dataset.caption_file`); what it has none for has a text file's. `regularisation`: see `DatasetItem`."""
+    `core.dataset.caption_file`); what it has none for has a text file's. `regularisation`: see `DatasetItem`. With
+    `listed`, only these files are taken. `caption_rule`: what becomes of captions."""
 
     directory: Path
     mask_directory: Path | None = None
@@ -53,6 +55,8 @@ class DatasetConfig:
     folder_repeats: bool = False
     caption_file: Path | None = None
     regularisation: float = 0.0
+    listed: frozenset[Path] = frozenset()
+    caption_rule: CaptionRule = field(default_factory=CaptionRule)
 
     def __post_init__(self) -> None:
         if self.num_repeats < 1:
@@ -201,6 +205,8 @@ def _media(config: DatasetConfig) -> tuple[list[FoundFile], tuple[Path, ...], di
     missing: list[str] = []
     wanted = (*(IMAGE_SUFFIXES if config.images else ()), *(VIDEO_SUFFIXES if config.videos else ()))
     for file in list_files(config.directory, config.recursive, closed):
+        if config.listed and file.path not in config.listed:
+            continue
         suffix = file.path.suffix.lower()
         why_not = why_not_readable(file.path) if suffix in wanted else ""
         missing += [why_not] if why_not and why_not not in missing else []
@@ -258,7 +264,7 @@ def _item(
         media_path=file.path,
         settings=config.settings,
         mask_path=(masks.find(file.name) if masks else None) or (lies_beside.path if lies_beside else None),
-        caption=caption,
+        caption=config.caption_rule.apply(caption, file.name),
         control_path=controls.find(file.name) if controls else None,
         repeats=config.num_repeats * (repeats_in(config.directory, file.name) if config.folder_repeats else 1),
         caption_path=caption_path,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -25,12 +25,13 @@ class Trainer(str, Enum):
     SIMPLETUNER = "simpletuner"
     DIFFUSION_PIPE = "diffusion-pipe"
     BLISSFUL_TUNER = "blissful-tuner"
+    MUSUBI_TUNER = "musubi-tuner"
 
 
 @dataclass(frozen=True)
 class ExportedFolder:
-    """Pictures and their masks (in one folder for OneTrainer), and how they are trained on. `resolution` is (width,
-    height) in px."""
+    """Pictures or videos and their masks (in one folder for OneTrainer), and how they are trained on. `resolution` is
+    (width, height) in px."""
 
     images: Path
     masks: Path
@@ -38,6 +39,7 @@ class ExportedFolder:
     repeats: int
     regularisation: bool
     settings: LoadSettings
+    videos: bool = False
 
     @property
     def side(self) -> int:
@@ -56,14 +58,17 @@ def _sd_scripts(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, s
         lines += [
             "[[datasets]]",
             f"resolution = {list(folder.resolution)}",
-            *_buckets(folder),
+            *_buckets(_bounded(folder)),
             "",
             "[[datasets.subsets]]",
         ]
         lines += [f"image_dir = {_text(output / folder.images.name)}"]
         lines += [f"conditioning_data_dir = {_text(output / folder.masks.name)}", 'caption_extension = ".txt"']
         lines += [f"num_repeats = {folder.repeats}", ""]
-    advice = "Train with --dataset_config of this file and --masked_loss."
+    advice = (
+        "Train with --dataset_config of this file and --masked_loss. Pictures are cut to the aspects of their buckets, "
+        "because sd-scripts stretches masks to these where it crops photographs."
+    )
     if any(folder.regularisation for folder in folders):
         advice += " It has no regularisation images beside masks, so they are written as others."
     return "dataset.toml", "\n".join(lines), advice
@@ -72,14 +77,37 @@ def _sd_scripts(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, s
 def _blissful(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, str, str]:
     lines: list[str] = []
     for number, folder in enumerate(folders, 1):
-        lines += ["[[datasets]]", f"image_directory = {_text(output / folder.images.name)}"]
-        lines += [f"mask_directory = {_text(output / folder.masks.name)}", 'caption_extension = ".txt"']
-        lines += [f"cache_directory = {_text(output / f'cache_{number}')}", f"resolution = {list(folder.resolution)}"]
-        lines += [*_buckets(folder), f"num_repeats = {folder.repeats}", ""]
+        lines += _musubi_dataset(folder, output, number)
+        lines += [*([] if folder.videos else [f"mask_directory = {_text(output / folder.masks.name)}"]), ""]
     advice = (
         "Cache with --dataset_config of this file, and train with --use_mask_loss; musubi-tuner itself has no masks."
     )
     return "dataset.toml", "\n".join(lines), advice
+
+
+def _musubi(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, str, str]:
+    lines: list[str] = []
+    for number, folder in enumerate(folders, 1):
+        lines += [*_musubi_dataset(folder, output, number), ""]
+    advice = (
+        "Cache with --dataset_config of this file. musubi-tuner has no masked loss: it trains on the whole of every "
+        "picture, and no masks are written."
+    )
+    return "dataset.toml", "\n".join(lines), advice
+
+
+def _musubi_dataset(folder: ExportedFolder, output: Path, number: int) -> list[str]:
+    """With no other keys than those that both trainers know: steps and bounds of buckets are their own."""
+    kind, settings = "video" if folder.videos else "image", folder.settings.video
+    lines = ["[[datasets]]", f"{kind}_directory = {_text(output / folder.images.name)}", 'caption_extension = ".txt"']
+    lines += [f"cache_directory = {_text(output / f'cache_{number}')}", f"resolution = {list(folder.resolution)}"]
+    lines += [*_switches(folder), f"num_repeats = {folder.repeats}"]
+    if folder.videos:
+        lines += [f"target_frames = {list(settings.lengths)}", f'frame_extraction = "{settings.extraction.value}"']
+        lines += [f"frame_stride = {settings.frame_stride}", f"frame_sample = {settings.frame_sample}"]
+        lines += [f"max_frames = {settings.max_frames}"]
+        lines += [f"source_fps = {float(settings.source_fps)}"] if settings.source_fps else []
+    return lines
 
 
 def _diffusion_pipe(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, str, str]:
@@ -93,6 +121,8 @@ def _diffusion_pipe(folders: Sequence[ExportedFolder], output: Path) -> tuple[st
     for folder in folders:
         lines += ["[[directory]]", f"path = {_text(output / folder.images.name)}"]
         lines += [f"mask_path = {_text(output / folder.masks.name)}", f"num_repeats = {folder.repeats}"]
+        if folder.videos:
+            lines += [f"frame_buckets = [1, {max(folder.settings.video.lengths)}]"]
         lines += [f"resolutions = [{list(folder.resolution)}]", ""]
     return "dataset.toml", "\n".join(lines), "Name this file as dataset in its training file."
 
@@ -185,12 +215,23 @@ def _simpletuner(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, 
     return "multidatabackend.json", content, "Name it as data_backend_config."
 
 
+def _bounded(folder: ExportedFolder) -> ExportedFolder:
+    """With bounds of buckets, where there are none: sd-scripts would take 256 and 1024 px for them."""
+    settings = folder.settings
+    least, most = settings.min_bucket or settings.bucket_step, settings.max_bucket or 2 * max(folder.resolution)
+    return replace(folder, settings=replace(settings, min_bucket=least, max_bucket=most))
+
+
 def _buckets(folder: ExportedFolder) -> list[str]:
     settings = folder.settings
-    lines = [f"enable_bucket = {str(settings.enable_bucket).lower()}", f"bucket_reso_steps = {settings.bucket_step}"]
-    lines += [f"bucket_no_upscale = {str(settings.bucket_no_upscale).lower()}"]
+    lines = [*_switches(folder), f"bucket_reso_steps = {settings.bucket_step}"]
     bounds = {"min_bucket_reso": settings.min_bucket, "max_bucket_reso": settings.max_bucket}
     return [*lines, *(f"{name} = {bound}" for name, bound in bounds.items() if bound)]
+
+
+def _switches(folder: ExportedFolder) -> list[str]:
+    switches = {name: getattr(folder.settings, name) for name in ("enable_bucket", "bucket_no_upscale")}
+    return [f"{name} = {str(value).lower()}" for name, value in switches.items()]
 
 
 def _text(path: Path) -> str:
@@ -206,4 +247,5 @@ _WRITERS: dict[Trainer, _Writer] = {
     Trainer.SIMPLETUNER: _simpletuner,
     Trainer.DIFFUSION_PIPE: _diffusion_pipe,
     Trainer.BLISSFUL_TUNER: _blissful,
+    Trainer.MUSUBI_TUNER: _musubi,
 }

@@ -23,9 +23,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_exported_with_its_alpha(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["dataset", "export", str(folder), str(tmp_path / "out"), "--format", "sd-scripts"]
+    arguments = ["dataset", "export", str(folder), str(tmp_path / "out"), "--format", "diffusion-pipe"]
     assert main([*arguments, "--alpha-mask", "--resolution", "64"]) == EXIT_OK
-    assert "dataset.toml names them for sd-scripts" in capsys.readouterr().out
+    assert "dataset.toml names them for diffusion-pipe" in capsys.readouterr().out
     with Image.open(folder / "a.png") as photograph, Image.open(tmp_path / "out/masks/a.png") as mask:
         assert np.array_equal(np.asarray(photograph)[..., 3], np.asarray(mask))
     (table,) = read_toml(tmp_path / "out/dataset.toml")["datasets"]
