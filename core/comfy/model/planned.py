@@ -52,6 +52,9 @@ class ComfyPlannedModel:
     weight_bytes: int = 0
     image_channels: int = 0
     _counted: dict[str, StepMemory] = field(default_factory=dict[str, StepMemory], init=False, repr=False)
+    _networks: dict[Weights, ValueFreeNetwork] = field(
+        default_factory=dict[Weights, ValueFreeNetwork], init=False, repr=False
+    )
 
     @property
     def int8_saves(self) -> bool:
@@ -106,8 +109,11 @@ class ComfyPlannedModel:
         return (width * self.stride, height * self.stride), (frames - 1) * self.frame_stride + 1
 
     def _network(self, weights: Weights) -> ValueFreeNetwork:
-        dtype = None if weights is Weights.MODEL else _DTYPES[weights]
-        return ValueFreeNetwork(weights_in(self.configuration, dtype), self.sampling, self.image_channels)
+        if weights not in self._networks:
+            dtype = None if weights is Weights.MODEL else _DTYPES[weights]
+            configuration = weights_in(self.configuration, dtype)
+            self._networks[weights] = ValueFreeNetwork(configuration, self.sampling, self.image_channels)
+        return self._networks[weights]
 
     def _whole(self, network: ValueFreeNetwork, setup: Setup) -> StepMemory:
         """With all blocks on the device; counted once."""
