@@ -104,7 +104,9 @@ def _targets(dataset: Dataset, changed: Mapping[str, str]) -> dict[str, Path]:
         own = item.caption_path
         if own is None or own.suffix.lower() not in TEXT_SUFFIXES:
             folder, suffix = folders.get(item.media_path.parent, (item.media_path.parent, ".txt"))
-            own = folder / f"{item.media_path.stem}{suffix}"
+            # One person's own is found by Keep People under this name; several share the photograph.
+            person = f".{item.subject}" if item.subject else ""
+            own = folder / f"{item.media_path.stem}{person}{suffix}"
         targets[item.name] = own
     twice = [path for path, count in Counter(targets.values()).items() if count > 1]
     if twice:

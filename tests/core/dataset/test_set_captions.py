@@ -121,3 +121,14 @@ def test_only_the_changed_texts_are_encoded_again(dataset: Dataset, tmp_path: Pa
         "a woman": "unchanged",
         "hill": "encoded",
     }
+
+
+def test_one_persons_item_has_a_text_file_of_their_own(dataset: Dataset) -> None:
+    first = dataset.items[0]
+    items = tuple(replace(first, name=f"{first.name}@{who}", subject=who, caption_path=None) for who in ("anna", "bo"))
+    changed, _ = set_captions(
+        Dataset(items), [item.name for item in items], ["4nn4", "b0"], CaptionRules(write_sidecars=True)
+    )
+    paths = [item.caption_path for item in changed.items]
+    assert [path.stem for path in paths if path] == [f"{first.media_path.stem}.{who}" for who in ("anna", "bo")]
+    assert [path.read_text() for path in paths if path] == ["4nn4\n", "b0\n"]
