@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ..errors import SettingError
 from .items import Dataset, LeftOut
 
+_ELSEWHERE = "another shard than"
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -34,8 +36,13 @@ class Shard:
     def take(self, dataset: Dataset) -> Dataset:
         """Every n-th item; the others are left out, so that their names still count where names have to be unique."""
         others = tuple(
-            LeftOut(item, f"another shard than {self} caches it")
+            LeftOut(item, f"{_ELSEWHERE} {self} caches it")
             for position, item in enumerate(dataset.items)
             if position % self.of != self.number - 1
         )
         return Dataset(dataset.items[self.number - 1 :: self.of], dataset.left_out + others, dataset.found)
+
+
+def is_shard(dataset: Dataset) -> bool:
+    """Whether another machine works on some of its items."""
+    return any(left.reason.startswith(_ELSEWHERE) for left in dataset.left_out)

@@ -12,6 +12,7 @@ from typing import Any
 from ..dataset.crops import refuse_crops
 from ..dataset.items import Dataset, DatasetItem, LeftOut, person_item_name
 from ..dataset.person_captions import CaptionTemplate, own_caption
+from ..dataset.shard import is_shard
 from ..errors import DatasetError, PersonError, SettingError
 from ..people.decision import OnNoMatch
 from ..people.people import TOGETHER, Person
@@ -86,6 +87,13 @@ def keep_people(
     counts = people_counts([person.name for person in people], [row for each in found for row in each], items)
     warnings = keeping_warnings(dataset, output, rows)
     warnings += [warn(_never(each)) for each in counts if not each["items"]]
+    if is_shard(dataset):
+        warnings.append(
+            warn(
+                "Each shard balances its own photographs, so in the joined cache people may come unequally often; keep "
+                "the people of the whole dataset on one machine where that matters."
+            )
+        )
     report = {**person_report(rows), "people": counts, "warnings": warnings}
     return Dataset(tuple(items), dataset.left_out + tuple(left_out), dataset.found), report
 

@@ -39,5 +39,6 @@ class People:
         search = PersonSearch(self.recognizer, identities, self.segmenter, rules, options.pop("choices", {}))
         work = {key: options.pop(key) for key in ("video_every", "workers", "progress") if key in options}
         asked = {key: options.pop(key) for key in ("caption_template", "together", "others_weight") if key in options}
+        dataset = Dataset(items, options.pop("left_out", ()))
         output = PersonOutput(self.out, **options)
-        return keep_people(Dataset(items), listed, search, output, PeopleRules(**asked), ItemWork(**work))
+        return keep_people(dataset, listed, search, output, PeopleRules(**asked), ItemWork(**work))

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from maskloss.core.corrections.override import Correction, write_correction
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.dataset.load import load_item
+from maskloss.core.dataset.shard import Shard
 from maskloss.core.errors import DatasetError, PersonError, SettingError
 from maskloss.core.images import load_mask
 from maskloss.core.masks.build_masks import STEP as BUILD_STEP
@@ -180,8 +182,6 @@ def test_a_grown_mask_never_reaches_into_somebody_else(people: People, scene: Ca
 
 
 def test_what_was_painted_by_hand_is_cut_to_each_person(people: People, group: DatasetItem, tmp_path: Path) -> None:
-    from maskloss.core.corrections.override import Correction, write_correction
-
     painted_HW = np.zeros((120, 200), np.bool_)
     painted_HW[:30] = True
     path = tmp_path / "correction.png"
@@ -207,3 +207,13 @@ def test_photographs_are_counted_once(people: People, group: DatasetItem, scene:
     dataset, _ = people(group, strangers)
     assert isinstance(dataset, Dataset)
     assert dataset.photographs == (1, 1)
+
+
+def test_a_shard_says_that_it_balances_its_own_photographs_alone(
+    people: People, group: DatasetItem, scene: Callable[..., Path]
+) -> None:
+    alone = DatasetItem("alone", scene("alone", (20, GREEN)), LoadSettings())
+    part = Shard(1, 2).take(Dataset((group, alone)))
+    assert not any("shard" in text for text in people(group)[1]["warnings"])
+    _, report = people(*part.items, left_out=part.left_out)
+    assert any("Each shard balances its own photographs" in text for text in report["warnings"])
