@@ -5,7 +5,8 @@ import { regionWithin } from "./tools.js";
 
 /** A press that moves less is a click. */
 const CLICK_PX = 5;
-const COLOUR = [255, 220, 60, 150];
+/** Of no tier. */
+const COLOUR = [60, 220, 120, 150];
 
 /** What a press from one point to another points at, in a picture shown at `scale`; `before` is what was pointed at
  * already, which a click with Shift adds to, and one with Alt takes from. Pure. */
