@@ -1,4 +1,4 @@
-"""Dataset Items, Set Masks (Dataset), Set Captions (Dataset): photographs for others' nodes, and what comes back."""
+"""Dataset Items, Set Masks, Set Captions, Export (Dataset): photographs for others, and what comes back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from ..core.dataset.items import Dataset
 from ..core.dataset.set_captions import CaptionRules, set_captions
 from ..core.host import current_host
 from ..core.masks.exchange import hand_out, set_masks
+from ..core.masks.trainer_files import Trainer
+from ..core.masks.trainer_folders import export_folders
 from .node import Node
-from .output_folders import output_directory_for
+from .output_folders import new_directory, output_directory_for
 from .results import as_json, with_report
 from .sockets import (
     BOOLEAN,
+    COMBO,
     DATASET,
     INT,
     MASK,
@@ -145,8 +148,44 @@ class MaskLossDatasetSetCaptions(Node):
         return with_report((changed, as_json(report)))
 
 
+class MaskLossDatasetExport(Node):
+    TITLE = "Export (Dataset)"
+    CATEGORY = "MaskLoss/Dataset"
+    DESCRIPTION = (
+        "A folder of pictures, masks and captions that another trainer trains from, with its own dataset file."
+    )
+    SEARCH_ALIASES = ("save dataset", "kohya", "sd-scripts", "onetrainer", "ai-toolkit", "simpletuner", "musubi")
+    RETURN_TYPES = ("STRING", "STRING")
+    RETURN_NAMES = ("file", "report")
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "dataset": SOCKET(DATASET, "Any dataset."),
+                "trainer": COMBO(Trainer, "Who it is for."),
+            },
+            "optional": {
+                "output_directory": STRING(
+                    "", "A new folder under output; empty = maskloss/export/<the photographs' folder>."
+                ),
+            },
+        }
+
+    @classmethod
+    def IS_CHANGED(cls, **_: object) -> str:
+        return OUTPUTS.is_changed()
+
+    def run(self, dataset: Dataset, trainer: str, output_directory: str = "") -> dict[str, Any]:
+        output = new_directory(output_directory_for(output_directory, "export", dataset, trainer))
+        file, report = export_folders(dataset, output, Trainer(trainer), current_host().progress())
+        OUTPUTS.note(output)
+        return with_report((str(file), as_json(report)), report["messages"])
+
+
 def _lines(texts: list[str]) -> list[str]:
     return [line.strip() for text in texts for line in text.splitlines() if line.strip()]
 
 
-NODES = (MaskLossDatasetItems, MaskLossDatasetSetMasks, MaskLossDatasetSetCaptions)
+NODES = (MaskLossDatasetItems, MaskLossDatasetSetMasks, MaskLossDatasetSetCaptions, MaskLossDatasetExport)

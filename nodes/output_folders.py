@@ -43,6 +43,15 @@ def earlier_directories(output: Path) -> list[Path]:
     )
 
 
+def new_directory(output: Path) -> Path:
+    """`output` where it is not there or empty; else with a number behind it that is free."""
+    number, found = 1, output
+    while found.exists() and (not found.is_dir() or any(found.iterdir())):
+        number += 1
+        found = output.with_name(f"{output.name}_{number:03d}")
+    return found
+
+
 def parts_directory() -> Path:
     """Where the parts of photographs are kept, for all datasets together."""
     return resolve_write(current_host().folders(), "maskloss/parts", "output_directory")

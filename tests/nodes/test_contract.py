@@ -103,6 +103,7 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "output_directory*='maskloss/rgba' dry_run=False skip_existing=False",
         ("MASKLOSS_DATASET", "STRING"),
     ),
+    "MaskLossDatasetExport": ("dataset*", "trainer*='sd-scripts' output_directory=''", ("STRING", "STRING")),
     "MaskLossPreviewDataset": ("dataset*", "columns=4 limit=32 offset=0", ("IMAGE",)),
     "MaskLossCacheLatents": (
         "dataset* vae*",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from maskloss.cli.prompt import parse_prompt
@@ -12,6 +13,7 @@ from maskloss.core.errors import DatasetError
 from maskloss.core.host import LocalHost, use_host
 from maskloss.nodes.dataset_config import MaskLossLoadDatasetConfig
 from maskloss.nodes.dataset_exchange import (
+    MaskLossDatasetExport,
     MaskLossDatasetItems,
     MaskLossDatasetSetCaptions,
     MaskLossDatasetSetMasks,
@@ -107,3 +109,18 @@ def test_a_trigger_alone_needs_no_names_in_a_prompt(host: LocalHost) -> None:
     results = run_prompt(parse_prompt(prompt), REGISTRY, host)
     assert {row["caption"] for row in json.loads(results["set"].ui["text"][0])["items"]} == {"ohwx"}
     assert not list(host.folders().input.rglob("*.txt"))
+
+
+def test_a_dataset_is_exported_and_each_time_into_a_new_folder(host: LocalHost) -> None:
+    with use_host(host):
+        dataset = MaskLossLoadDatasetConfig().run(path="set.toml")["result"][0]
+        file, report = MaskLossDatasetExport().run(dataset=dataset, trainer="onetrainer", output_directory="theirs")[
+            "result"
+        ]
+        again = MaskLossDatasetExport().run(dataset=dataset, trainer="onetrainer", output_directory="theirs")["result"]
+        own = MaskLossDatasetExport().run(dataset=dataset, trainer="musubi-tuner")["result"]
+    output = host.folders().output
+    assert Path(file) == output / "theirs/concepts.json"
+    assert Path(again[0]) == output / "theirs_002/concepts.json"
+    assert Path(own[0]).is_relative_to(output / "maskloss/export")
+    assert json.loads(report)["counts"]["items"] == len(dataset.items)
