@@ -14,6 +14,7 @@ import argparse
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -42,7 +43,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "benchmarks/viewer.js"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SETTINGS = LoadSettings((512, 512))
+SETTINGS = LoadSettings((256, 256))
 PAGE = """<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="/web/viewer/viewer.css">
 <style>:root{--comfy-menu-bg:#222;--comfy-input-bg:#333;--fg-color:#eee}</style>"""
 
@@ -166,6 +167,7 @@ def main() -> None:
         folder = Path(temporary)
         dataset = draw(folder, options.photographs, options.megapixels)
         seen = in_the_browser(dataset, folder)
+        print(f"in the browser: {seen}", file=sys.stderr, flush=True)
         painted, cached = into_the_cache(dataset, folder)
         few = Dataset(dataset.items[:6])
         _, cached_few = into_the_cache(few, folder / "few")

@@ -38,7 +38,7 @@ from ..errors import ImageError, PersonError, SettingError, UserError
 from ..files import write_text
 from ..resample import shrink_then_enlarge
 from .facts import caption_of, caption_path_of, dataset_facts, in_fractions, item_facts, size_of
-from .pictures import Pictures, mask_of, mask_thumbnail
+from .pictures import Pictures, mask_of
 from .proposals import WORK_PX, Proposals, pointing_of
 from .request import (
     BYTES,
@@ -107,7 +107,7 @@ class Answers:
 
     def mask_thumbnail(self, request: Request) -> Answer:
         dataset, viewed = self._find(request)
-        png, coverage = mask_thumbnail(dataset.corrected(viewed))
+        png, coverage = self._pictures_of(dataset).mask_thumbnail(dataset.corrected(viewed))
         return Answer(200, "image/png", png, {COVERAGE: f"{coverage:.6f}", **FRESH})
 
     def tile(self, request: Request) -> Answer:

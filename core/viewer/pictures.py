@@ -14,16 +14,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from ..alpha import weights_to_uint8
+from ..alpha import uint8_to_weights, weights_to_uint8
+from ..corrections.override import read_correction
 from ..dataset.files import status_of
 from ..dataset.items import DatasetItem
 from ..dataset.load import load_picture, load_still
+from ..dataset.turned import check_mask_fits
 from ..errors import PathError
 from ..files import write_bytes
 from ..fingerprints import fingerprint_of
-from ..images import load_thumbnail
+from ..images import image_size, load_mask, load_thumbnail
+from ..resample import fit_mask
 
 THUMBNAIL_PX = 256
 TILE_PX = 512
@@ -31,6 +34,8 @@ MOST_LEVELS = 8
 _QUALITY = 88
 _MOST_OPEN = 2  # a photograph of 50 MP is 150 MB
 _VERSION = 1
+_MASK, _COVERAGE = "mask-", "coverage"
+_MOST_MASKS = 8  # of one photograph: those of several settings
 
 
 class Pictures:
@@ -62,6 +67,19 @@ class Pictures:
                 raise PathError(f"There is no tile {column},{row} of level {level}; load the page again.")
             write_bytes(path, _jpeg(tile_HWC))
         return path.read_bytes()
+
+    def mask_thumbnail(self, item: DatasetItem) -> tuple[bytes, float]:
+        """A grey PNG of the mask as training reads it now, as large as the thumbnail, and the mean weight; made once
+        for each state of the files. Errors as `mask_of`."""
+        path = self._folder(item) / f"{_MASK}{_state_of_mask(item)}.png"
+        if not path.is_file():
+            write_bytes(path, _draw_mask(mask_of(item)[0]))
+            older = sorted(path.parent.glob(f"{_MASK}*.png"), key=lambda each: each.stat().st_mtime_ns)
+            for each in older[:-_MOST_MASKS]:
+                each.unlink(missing_ok=True)
+        png = path.read_bytes()
+        with Image.open(io.BytesIO(png)) as image:
+            return png, float(getattr(image, "text", {})[_COVERAGE])
 
     def at_most(self, item: DatasetItem, side_px: int) -> tuple[np.ndarray, float]:
         """rgb_HWC uint8 of the whole photograph at the finest level whose longer side has no more pixels than that, and
@@ -100,17 +118,43 @@ class Pictures:
 def mask_of(item: DatasetItem) -> tuple[np.ndarray, bool]:
     """mask_HW uint8 of the item as training would read it, at the upright photograph's size, and whether there is one:
     all is 255 where there is none. ImageError and VideoError when a file cannot be read."""
+    alone_HW = _mask_alone(item)
+    if alone_HW is not None:
+        return alone_HW, True
     bare = replace(item, settings=replace(item.settings, require_mask=False))
     loaded = load_still(bare)
     return weights_to_uint8(loaded.full_weights_HW), loaded.weights_HW is not None
 
 
-def mask_thumbnail(item: DatasetItem) -> tuple[bytes, float]:
-    """A grey PNG of the mask, as large as the thumbnail, and the mean weight. Errors as `mask_of`."""
-    mask_HW, _ = mask_of(item)
-    stream = io.BytesIO()
-    Image.fromarray(_shrunk(mask_HW, cv2.INTER_NEAREST)).save(stream, "PNG", compress_level=1)
-    return stream.getvalue(), float(mask_HW.mean(dtype=np.float64)) / 255
+def _mask_alone(item: DatasetItem) -> np.ndarray | None:
+    """mask_HW uint8 of `mask_of`, where it is a file's and the photograph need not be read for it; else None."""
+    if item.is_video or item.settings.alpha_mask or item.mask_path is None or item.crop is not None:
+        return None
+    size = image_size(item.media_path)
+    weights_HW = uint8_to_weights(load_mask(item.mask_path, item.mask_meaning))
+    check_mask_fits(item, size, (weights_HW.shape[1], weights_HW.shape[0]))
+    if weights_HW.shape != size[::-1]:
+        weights_HW = fit_mask(weights_HW, size, size)
+    if item.correction_path is not None:
+        weights_HW = read_correction(item.correction_path).apply(weights_HW)
+    return weights_to_uint8(weights_HW)
+
+
+def _state_of_mask(item: DatasetItem) -> str:
+    """What tells the mask of now from that of another time."""
+    files = [
+        (path.absolute(), *status_of(path)) if path is not None and path.is_file() else path
+        for path in (item.mask_path, item.correction_path)
+    ]
+    return fingerprint_of(item.settings.alpha_mask, item.mask_meaning, *files)[:16]
+
+
+def _draw_mask(mask_HW: np.ndarray) -> bytes:
+    stream, note = io.BytesIO(), PngImagePlugin.PngInfo()
+    note.add_text(_COVERAGE, f"{float(mask_HW.mean(dtype=np.float64)) / 255:.9f}")
+    small_HW = _shrunk(mask_HW, cv2.INTER_NEAREST)
+    Image.fromarray(small_HW).save(stream, "PNG", compress_level=1, pnginfo=note)
+    return stream.getvalue()
 
 
 def _shrunk(pixels: np.ndarray, how: int = cv2.INTER_AREA) -> np.ndarray:

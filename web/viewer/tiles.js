@@ -1,6 +1,7 @@
 /** The tiles of one picture: asked for when they are seen, the newest kept. */
 
-const MOST_TILES = 160;
+/** A megabyte each. */
+const MOST_TILES = 96;
 
 export class Tiles {
   /** `url({level, column, row})` is where a tile lies; `came()` is called for each that has come. */
