@@ -226,7 +226,7 @@ class MaskLossTrainLora(Node):
                     result = train(denoiser, recipe, output, watched, sampling, ranks=ranks)
         OUTPUTS.note(result.path)
         summary = {"path": str(result.path), "steps": result.steps, "loss": result.points[-1].loss}
-        ui = {"text": watched.said, "said": watched.said, "maskloss": [summary], "images": watched.shown}
+        ui = {"text": watched.said, "said": watched.remarks, "maskloss": [summary], "images": watched.shown}
         return {"ui": ui, "result": (result.lora, result.loss_map, result.steps, str(result.path))}
 
 

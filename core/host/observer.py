@@ -59,6 +59,11 @@ class HostObserver:
         self.said.append(text)
         self._host.say(text)
 
+    @property
+    def remarks(self) -> list[str]:
+        """What was said but the banner of several lines, which repeats settings that are seen in the graph."""
+        return [text for text in self.said if "\n" not in text]
+
     def check(self) -> None:
         self._progress.update(*self._at)
 

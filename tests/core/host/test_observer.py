@@ -23,6 +23,9 @@ def test_an_observer_says_everything_and_shows_the_loss(tmp_path: Path, capsys: 
     observer.check()
     observer.step(LossPoint(2, 0.5, 0.75, None, 0.2, 1e-4, 1.0, prior=0.125), 2)
     assert observer.said == ["first\nsecond"]
+    assert observer.remarks == []
+    observer.say("going on")
+    assert observer.remarks == ["going on"]
     text = capsys.readouterr().err
     assert "  first\n  second\n" in text
     assert "2/2 loss 0.5000, inside 0.7500, prior 0.1250" in text
