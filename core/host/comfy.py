@@ -122,7 +122,8 @@ class ComfyHost:
         running = self.running_node()
         workflow = None if running is None else _running_workflow(running[1])
         if running is not None and workflow is not None:
-            KEPT_RESULTS.keep(workflow, running[1], running[0], shown)
+            node = (_running_prompt(running[1]) or {}).get(running[0], {})
+            KEPT_RESULTS.keep(workflow, running[1], running[0], str(node.get("class_type", "")), shown)
 
     def warnings_before(self) -> list[GivenWarning]:
         running = _running()

@@ -29,7 +29,12 @@ def serve_kept(server: Any) -> None:
     """Answer what nodes of a workflow showed, and the files of reports; as `serve_viewer`."""
     if any(str(route.path).startswith(RESULTS) for route in server.routes):
         return
-    server.routes.get(RESULTS + "/{workflow}")(_named(lambda named: Answer.of(KEPT_RESULTS.of(named["workflow"]))))
+
+    def results(named: Mapping[str, str]) -> Answer:
+        running = {str(item[1]) for item in tuple(server.prompt_queue.currently_running.values())}
+        return Answer.of(KEPT_RESULTS.of(named["workflow"], running))
+
+    server.routes.get(RESULTS + "/{workflow}")(_named(results))
     report = _named(lambda named: KEPT_REPORTS.answer(named["report"], named["name"]))
     server.routes.get(REPORTS + "/{report}/{name:.+}")(report)
 

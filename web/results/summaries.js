@@ -54,12 +54,12 @@ export class Summaries {
     const workflow = this.#editor.rootGraph()?.id;
     if (!workflow || this.#summaries.size === 0) return;
     const answer = await this.#api.fetchApi(`${ROUTE}/${encodeURIComponent(workflow)}`);
-    const { nodes } = answer.ok ? await answer.json() : { nodes: {} };
+    const { nodes, classes } = answer.ok ? await answer.json() : { nodes: {}, classes: {} };
     const root = this.#editor.rootGraph();
     if (root?.id !== workflow) return;
     for (const [id, output] of Object.entries(nodes)) {
       const node = nodeAt(root, id);
-      if (!node || !this.#summaries.has(node) || outputOf(this.#editor.nodeOutputs(), node, root)) continue;
+      if (!node || node.comfyClass !== classes[id] || !this.#summaries.has(node) || outputOf(this.#editor.nodeOutputs(), node, root)) continue;
       // As the server tells it when a node ends, so that ComfyUI shows its own part of it, the pictures, too.
       const detail = { node: id, display_node: id, output, prompt_id: "" };
       this.#api.dispatchEvent(new CustomEvent("executed", { detail }));

@@ -135,8 +135,11 @@ def test_what_a_node_shows_is_kept_by_the_workflow_that_the_graph_editor_named(c
     ComfyHost().keep_result({"said": ["shown"]})
     comfy.context = None
     ComfyHost().keep_result({"said": ["of nobody"]})
-    assert KEPT_RESULTS.of("kept in a test") == {"nodes": {"3": {"said": ["shown"]}}}
-    assert KEPT_RESULTS.of("None") == {"nodes": {}}
+    assert KEPT_RESULTS.of("kept in a test") == {
+        "nodes": {"3": {"said": ["shown"]}},
+        "classes": {"3": "A"},
+    }
+    assert KEPT_RESULTS.of("None")["nodes"] == {}
 
 
 def test_progress_shows_a_preview_and_a_text_and_stops_at_once(comfy: SimpleNamespace) -> None:

@@ -51,12 +51,12 @@ def test_what_nodes_showed_and_their_reports_are_served_once(tmp_path: Path) -> 
     (tmp_path / "r/images/a.jpg").write_bytes(b"jpeg")
     (tmp_path / "secret.jpg").write_bytes(b"secret")
     report = KEPT_REPORTS.keep(tmp_path / "r")
-    KEPT_RESULTS.keep("a workflow", "p", "1:2", {"said": ["Änna"]})
+    KEPT_RESULTS.keep("a workflow", "p", "1:2", "Train", {"said": ["Änna"]})
 
     async def ask() -> list[tuple[int, object]]:
         routes = web.RouteTableDef()
         for _ in range(2):
-            serve_kept(SimpleNamespace(routes=routes))
+            serve_kept(SimpleNamespace(routes=routes, prompt_queue=SimpleNamespace(currently_running={})))
         assert len(routes) == 2
         app = web.Application()
         app.add_routes(routes)
@@ -69,5 +69,5 @@ def test_what_nodes_showed_and_their_reports_are_served_once(tmp_path: Path) -> 
             refused = await client.post(f"/maskloss/report/{report}/images/a.jpg")
             return [*seen, (refused.status, "")]
 
-    kept = {"nodes": {"1:2": {"said": ["Änna"]}}}
+    kept = {"nodes": {"1:2": {"said": ["Änna"]}}, "classes": {"1:2": "Train"}}
     assert asyncio.run(ask()) == [(200, kept), (200, "nosniff"), (404, "nosniff"), (404, "nosniff"), (405, "")]

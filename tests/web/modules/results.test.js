@@ -60,11 +60,11 @@ describe("Summaries", () => {
       dispatchEvent: ({ type, detail }) => type === "executed" && node.onExecuted(detail.output),
       fetchApi: async (path) => {
         api.asked.push(path);
-        return { ok: true, json: async () => ({ nodes: kept }) };
+        return { ok: true, json: async () => ({ nodes: kept, classes: { 7: "Train", 9: "Train" } }) };
       },
     };
     root = { id: "w", getNodeById: (id) => (id === "7" ? node : null) };
-    node = { id: 7, graph: root, widgets: [{ name: "steps" }], size: [10, 10], computeSize: () => [10, 10] };
+    node = { id: 7, comfyClass: "Train", graph: root, widgets: [{ name: "steps" }], size: [10, 10], computeSize: () => [10, 10] };
     node.addDOMWidget = (name, _, element, options) => {
       node.widgets.push({ name, element, options });
       return node.widgets.at(-1);
@@ -135,6 +135,14 @@ describe("Summaries", () => {
     summaries.restore(outputs);
     await summaries.refresh();
     expect(shown()).toEqual(["ComfyUI's"]);
+  });
+
+  test("a node of another class has none of it", async () => {
+    summaries.attach(node);
+    kept = { 7: { said: ["kept"] } };
+    node.comfyClass = "Report";
+    await summaries.refresh();
+    expect(shown()).toEqual([]);
   });
 
   test("another workflow that was opened meanwhile has none of it", async () => {
