@@ -94,7 +94,8 @@ def read_stored(stored: StoredMask, meaning: MaskMeaning, name: str) -> ReadMask
     lowest, highest = float(reading.source_HW.min()), float(reading.source_HW.max())
     key = "" if reading.usual else f"{reading.meaning.value}/{reading.full:g}"
     mask_HW = np.array(reading.mask_HW)
-    levels = np.flatnonzero(np.bincount(mask_HW.ravel(), minlength=256)).tolist()
+    # np.bincount would make eight bytes of every pixel first.
+    levels = np.flatnonzero(cv2.calcHist([mask_HW], [0], None, [256], [0, 256])).tolist()
     few = not stored.lossy and len(levels) <= _FEW_LEVELS
     return ReadMask(
         mask_HW, reading.meaning, stored.layout, lowest, highest, reading.full, key, tuple(levels) if few else ()

@@ -64,7 +64,9 @@ class Correction:
                 f"a correction is {self.size[0]}x{self.size[1]} and the mask under it {width}x{height}: it was painted "
                 "over another picture; revert it (`maskloss corrections revert`) and paint it again"
             )
-        return np.where(self.painted_HW, self.values_HW.astype(np.float32) / np.float32(255), weights_HW)
+        corrected_HW = weights_HW.copy()
+        corrected_HW[self.painted_HW] = self.values_HW[self.painted_HW].astype(np.float32) / np.float32(255)
+        return corrected_HW
 
 
 def read_correction(path: Path) -> Correction:
