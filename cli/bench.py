@@ -37,7 +37,7 @@ def bench(asked: Asked, steps: int, table: Path | None) -> None:
     host = LocalHost()
     host.label = "bench"
     memory, room = planned.count(setup), device_memory(device)
-    if verdict(memory, room) is Verdict.TOO_LARGE:
+    if verdict(memory, room, setup.base.holds_weights) is Verdict.TOO_LARGE:
         raise TrainingError(
             f"{planned.name} with these settings ({setup.words}) needs {gib(needed_bytes(memory, room))}, and the "
             f"device has {gib(room.memory)}; `maskloss plan {planned.name}` says what needs less."

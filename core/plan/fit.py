@@ -50,13 +50,14 @@ def needed_bytes(memory: StepMemory, device: Device | None = None) -> int:
     return round(memory.peak * (1 + ROUNDING)) + RESERVE_BYTES
 
 
-def verdict(memory: StepMemory, device: Device) -> Verdict:
-    """Whether a step fits the device."""
+def verdict(memory: StepMemory, device: Device, held: bool = False) -> Verdict:
+    """Whether a step fits the device. `held`: the frozen weights are ours to keep there, so that none can be fetched by
+    ComfyUI."""
     needed = needed_bytes(memory, device)
     if needed <= device.memory:
         return Verdict.FITS
     beside = needed - round(memory.parameters * (1 + ROUNDING))
-    if not device.main_memory and beside <= device.memory * FREE_FRACTION:
+    if not (device.main_memory or held) and beside <= device.memory * FREE_FRACTION:
         return Verdict.FETCHED
     return Verdict.TOO_LARGE
 

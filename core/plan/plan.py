@@ -61,7 +61,7 @@ class Row:
 
     def verdicts(self) -> dict[int, Verdict]:
         """By the device's GiB."""
-        return {size: verdict(self.memory, class_device(size)) for size in CLASSES_GIB}
+        return {size: _verdict(self.memory, self.setup, class_device(size)) for size in CLASSES_GIB}
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,7 @@ class MemoryPlan:
         return [*(line.rstrip() for line in lines), "", *durations, "", *NOTES]
 
     def _first_that_fits(self, size: int) -> str:
-        if verdict(self.asked.memory, class_device(size)) is Verdict.FITS:
+        if self.asked.verdicts()[size] is Verdict.FITS:
             return ""
         fitting = (row.change for row in self.changes if row.verdicts()[size] is Verdict.FITS)
         return next(fitting, "")
@@ -153,7 +153,7 @@ def work_of(model: PlannedModel, setup: Setup, memory: StepMemory) -> Work:
 def refuse_too_large(model: PlannedModel, setup: Setup, device: Device) -> StepMemory:
     """The memory of a step on the device. TrainingError where it cannot fit, with the nearest settings that do."""
     memory = model.count(setup)
-    if verdict(memory, device) is not Verdict.TOO_LARGE:
+    if _verdict(memory, setup, device) is not Verdict.TOO_LARGE:
         return memory
     raise TrainingError(
         f"Training {model.name} with these settings ({setup.words}) needs {gib(needed_bytes(memory, device))}, and the "
@@ -165,12 +165,12 @@ def _remedy(model: PlannedModel, setup: Setup, device: Device) -> str:
     """The first single change that fits, else as many of them, one after the other, as it takes."""
     changes = _changes(model, setup)
     for change in changes:
-        if verdict(model.count(change.setup), device) is not Verdict.TOO_LARGE:
+        if _verdict(model.count(change.setup), change.setup, device) is not Verdict.TOO_LARGE:
             return f"It fits with {change.words}."
     made: list[Change] = []
     while changes:
         made.append(changes[0])
-        if verdict(model.count(changes[0].setup), device) is not Verdict.TOO_LARGE:
+        if _verdict(model.count(changes[0].setup), changes[0].setup, device) is not Verdict.TOO_LARGE:
             return f"It fits with {' and '.join(change.words for change in made)}."
         changes = _changes(model, changes[0].setup)
     return "No change of these settings makes it fit; train a smaller model, or on a larger device."
@@ -178,6 +178,10 @@ def _remedy(model: PlannedModel, setup: Setup, device: Device) -> str:
 
 def _changes(model: PlannedModel, setup: Setup) -> list[Change]:
     return list(single_changes(setup, model.int8_saves, model.block_count))
+
+
+def _verdict(memory: StepMemory, setup: Setup, device: Device) -> Verdict:
+    return verdict(memory, device, setup.base.holds_weights)
 
 
 def _marks(row: Row) -> list[str]:

@@ -27,6 +27,11 @@ def test_verdicts(parameters: float, beside: float, device_gib: int, expected: V
     assert verdict(memory(parameters, beside), class_device(device_gib)) is expected
 
 
+def test_weights_that_are_held_are_not_fetched():
+    assert verdict(memory(26, 5), class_device(24), held=True) is Verdict.TOO_LARGE
+    assert verdict(memory(10, 10), class_device(24), held=True) is Verdict.FITS
+
+
 def test_the_margin_is_as_stated_and_main_memory_has_none():
     assert needed_bytes(memory(10, 10)) == round(20 * GIB * 1.05) + 768 * 2**20
     here = Device(20 * GIB, main_memory=True)

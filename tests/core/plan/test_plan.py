@@ -114,5 +114,12 @@ def test_what_cannot_fit_is_refused_with_the_nearest_settings(activations: float
     assert "Set fit to insist" in str(refused.value)
 
 
+def test_a_base_held_in_int8_cannot_be_fetched_and_is_refused():
+    held = replace(setup(), base=BaseConfig(BasePrecision.INT8))
+    with pytest.raises(TrainingError, match="needs 6"):
+        refuse_too_large(Formula(1), held, Device(6 * GIB))
+    assert refuse_too_large(Formula(1), setup(), Device(8 * GIB)).parameters == 10 * GIB
+
+
 def test_what_fits_is_not_refused():
     assert refuse_too_large(Formula(1), setup(), Device(24 * GIB)).parameters == 10 * GIB
