@@ -28,8 +28,8 @@ def test_a_folder_is_exported_with_its_alpha(folder: Path, tmp_path: Path, capsy
     assert "dataset.toml names them for diffusion-pipe" in capsys.readouterr().out
     with Image.open(folder / "a.png") as photograph, Image.open(tmp_path / "out/masks/a.png") as mask:
         assert np.array_equal(np.asarray(photograph)[..., 3], np.asarray(mask))
-    (table,) = read_toml(tmp_path / "out/dataset.toml")["datasets"]
-    assert table["resolution"] == [64, 64]
+    (table,) = read_toml(tmp_path / "out/dataset.toml")["directory"]
+    assert table["resolutions"] == [[64, 64]]
     assert main([*arguments, "--alpha-mask"]) == EXIT_USER
     assert "holds something already" in capsys.readouterr().err
 
