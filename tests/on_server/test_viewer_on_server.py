@@ -97,15 +97,17 @@ def test_hostile_requests_read_and_write_nothing(opened: tuple[Server, str, list
         {"Sec-Fetch-Site": "cross-site"},
         {"Origin": f"http://x.{host}"},
     ):
-        assert ask(server, "POST", f"{there}/marks", mark, {**JSON, **headers})[0] == 403
+        for end in ("marks", "face", "propose"):
+            assert ask(server, "POST", f"{there}/{end}", mark, {**JSON, **headers})[0] == 403
         assert ask(server, "POST", painted, stroke(9), {**OCTETS, **headers})[0] == 403
         assert ask(server, "GET", f"{there}/thumbnail", headers=headers)[0] == 403
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
-        assert ask(server, "POST", f"{there}/marks", mark, {"Content-Type": kind})[0] == 415
+        for end in ("marks", "face", "propose"):
+            assert ask(server, "POST", f"{there}/{end}", mark, {"Content-Type": kind})[0] == 415
         assert ask(server, "POST", painted, stroke(9), {"Content-Type": kind})[0] == 415
     # Nothing is changed by a GET, nor by other methods.
     for method in ("GET", "PUT", "DELETE", "PATCH"):
-        for end in ("marks", "revert", "keep", "caption"):
+        for end in ("marks", "revert", "keep", "face", "propose", "caption"):
             assert ask(server, method, f"{there}/{end}", mark, JSON)[0] in (404, 405)
     assert ask(server, "GET", painted)[0] == 200
     # Paths in the place of ids.

@@ -118,7 +118,7 @@ def test_a_body_of_another_length_is_refused_and_never_unpacked_further(browser:
 
 def test_forms_of_other_sites_change_nothing(browser: Browser) -> None:
     for kind in ("", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
-        for end in ("keep", "revert", "marks", "caption"):
+        for end in ("keep", "revert", "marks", "face", "propose", "caption"):
             answer = browser.ask("POST", end, "a", {}, b'{"done": true, "text": "x", "was": "", "revision": ""}', kind)
             assert answer.status == 415, end
         query = {"left": 0, "top": 0, "width": 1, "height": 1, "revision": ""}
