@@ -8,7 +8,9 @@ import pytest
 import torch
 from maskloss.core.comfy.model.full_size import caption_shape_of, full_size_models
 from maskloss.core.comfy.model.value_free import ValueFreeNetwork
+from maskloss.core.plan.extrapolate import SHORTEST
 from maskloss.core.plan.value_free import value_free_mode
+from maskloss.core.train.config import TrainingDtype
 from tiny_comfy import tiny_models  # noqa: F401 - skips where there is no ComfyUI
 
 import comfy.supported_models  # isort: skip
@@ -32,6 +34,16 @@ def test_it_has_the_published_number_of_parameters_and_is_of_the_kind(name: str)
     assert trained / 1e9 == wanted or (trained + fixed) / 1e9 == wanted
     # A network's own parameters outside of layers may be in fp32.
     assert sum(each.numel() for each in network.parameters() if each.dtype == torch.bfloat16) > 0.99 * trained
+
+
+@pytest.mark.parametrize("name", full_size_models())
+def test_it_runs_with_captions_of_the_stated_shape(name: str):
+    model = full_size_models()[name]
+    network = ValueFreeNetwork(model.configuration(torch.bfloat16))
+    lengths = [min(SHORTEST, each) for each in network.run_lengths()]
+    # A small pass, forward and backward, is made on entry.
+    with network.open(model.caption.embeddings(), TrainingDtype.BF16, lengths, True) as opened:
+        assert opened.denoiser.latent_channels > 0
 
 
 def test_captions_are_of_the_stated_shape():
