@@ -226,7 +226,7 @@ def test_a_training_node_tells_its_course_as_it_goes(comfy: SimpleNamespace) -> 
     assert {name: value for name, value in before.items() if value is not None} == {"step": 0, "validation": 9.0}
     assert {name: value for name, value in last.items() if name != "smoothed"} == {
         "step": 2, "loss": 2.0, "inside": 1.0, "outside": None, "validation": 7.0, "learning_rate": 1e-4,
-        "coverage": 0.25, "prior": None, "tokens": None, "regularisation": None,
+        "coverage": 0.25, "prior": None, "tokens": None, "regularisation": None, "dop": None,
     }  # fmt: skip
     (kept,) = [run for run in KEPT_RUNS.whole()["runs"] if (run["node"], run["run"]) == ("3", "loras/me")]
     assert kept["points"] == told

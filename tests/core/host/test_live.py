@@ -82,7 +82,7 @@ def test_every_figure_that_is_drawn_has_its_column() -> None:
     assert all(len(row) == len(whole["columns"]) for row in whole["points"])
     assert {name: column(run, name)[1] for name in drawn} == {
         "loss": 1.0, "inside": 0.5, "outside": 1.5, "coverage": 0.25, "learning_rate": 1e-4, "prior": 0.125,
-        "tokens": None, "regularisation": None, "validation": None,
+        "tokens": None, "regularisation": None, "dop": None, "validation": None,
     }  # fmt: skip
 
 
