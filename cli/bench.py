@@ -86,6 +86,7 @@ def _entry(
         weights=setup.weights.value,
         base_precision=setup.base.precision.value,
         blocks_in_main_memory=setup.base.blocks_in_main_memory,
+        compile_blocks=setup.base.compile_blocks,
         operations=round(memory.operations / 1e12, 4),
         steps=len(timed.seconds),
         seconds=round(timed.median, 4),

@@ -56,6 +56,7 @@ class Measurement:
     weights: str
     base_precision: str
     blocks_in_main_memory: int
+    compile_blocks: bool
     operations: float
     steps: int
     seconds: float
@@ -90,6 +91,7 @@ class Work:
     training_dtype: str
     base_precision: str
     blocks_in_main_memory: int
+    compile_blocks: bool
     operations: int
 
 
@@ -178,7 +180,7 @@ def _expected(work: Work, source: Measurement) -> Expected:
 
 
 def _speed_settings(of: Work | Measurement) -> tuple[object, ...]:
-    return of.training_dtype, of.base_precision, of.blocks_in_main_memory
+    return of.training_dtype, of.base_precision, of.blocks_in_main_memory, of.compile_blocks
 
 
 def _distance(source: Measurement, work: Work) -> tuple[bool, float]:

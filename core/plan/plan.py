@@ -147,7 +147,8 @@ def plan_memory(
 def work_of(model: PlannedModel, setup: Setup, memory: StepMemory) -> Work:
     """The step whose memory was counted, as the table of measured devices is asked for it."""
     base, dtype = setup.base, model.training_dtype(setup)
-    return Work(model.name, dtype.value, base.precision.value, base.blocks_in_main_memory, memory.operations)
+    settings = (dtype.value, base.precision.value, base.blocks_in_main_memory, base.compile_blocks)
+    return Work(model.name, *settings, memory.operations)
 
 
 def refuse_too_large(model: PlannedModel, setup: Setup, device: Device) -> StepMemory:

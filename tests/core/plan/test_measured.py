@@ -22,10 +22,10 @@ from maskloss.core.warning import collect_warnings
 RUN = Measurement(
     device="A card", device_gib=24.0, model="wan2.1-14b", width=512, height=512, frames=1, batch_size=1, rank=32,
     algorithm="lora", optimizer="adamw", gradient_checkpointing=True, training_dtype="bf16", weights="bf16",
-    base_precision="as_loaded", blocks_in_main_memory=0, operations=100.0, steps=20, seconds=2.0, spread=0.1,
-    peak_gib=20.5, planned_gib=20.0, versions="torch 2.11.0", date="2026-11-30",
+    base_precision="as_loaded", blocks_in_main_memory=0, compile_blocks=False, operations=100.0, steps=20,
+    seconds=2.0, spread=0.1, peak_gib=20.5, planned_gib=20.0, versions="torch 2.11.0", date="2026-11-30",
 )  # fmt: skip
-WORK = Work("wan2.1-14b", "bf16", "as_loaded", 0, 100 * 10**12)
+WORK = Work("wan2.1-14b", "bf16", "as_loaded", 0, False, 100 * 10**12)
 
 
 @pytest.mark.parametrize("device", ["A card", 'Quote " and back\\slash', "Zwei Drähte\n\t中文 \U0001f600\x7f\x01"])
@@ -101,7 +101,8 @@ def test_the_nearest_measurement_of_each_device_counts():
 
 
 @pytest.mark.parametrize(
-    "changed", [{"training_dtype": "fp32"}, {"base_precision": "int8"}, {"blocks_in_main_memory": 4}]
+    "changed",
+    [{"training_dtype": "fp32"}, {"base_precision": "int8"}, {"blocks_in_main_memory": 4}, {"compile_blocks": True}],
 )
 def test_what_runs_otherwise_says_nothing(changed: dict[str, object]):
     assert expected(WORK, [replace(RUN, **changed)]) == ()

@@ -73,8 +73,8 @@ def test_how_long_it_takes_where_that_was_measured():
     known = Measurement(
         device="A card", device_gib=24.0, model="formula", width=1024, height=1024, frames=1, batch_size=1, rank=16,
         algorithm="lora", optimizer="adamw", gradient_checkpointing=True, training_dtype="bf16", weights="bf16",
-        base_precision="as_loaded", blocks_in_main_memory=0, operations=10.0, steps=20, seconds=2.0, spread=0.1,
-        peak_gib=20.5, planned_gib=20.0, versions="torch 2.11.0", date="2026-11-30",
+        base_precision="as_loaded", blocks_in_main_memory=0, compile_blocks=False, operations=10.0, steps=20,
+        seconds=2.0, spread=0.1, peak_gib=20.5, planned_gib=20.0, versions="torch 2.11.0", date="2026-11-30",
     )  # fmt: skip
     plan = plan_memory(Formula(8), setup(), SILENT, [known], 500)
     (told,) = plan.to_json()["durations"]
