@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -62,10 +62,11 @@ class Record:
 class Ledger:
     """Records by item name, for one directory and one step, for any number of threads. Open it with `open_ledger`."""
 
-    def __init__(self, path: Path, step: str, records: dict[str, Record]) -> None:
-        self._path, self._step, self._records = path, step, records
+    def __init__(self, path: Path, step: str) -> None:
+        self._path, self._step = path, step
         self._noted: dict[str, Record] = {}
-        self._seen = _listing(path)
+        self._seen = _listing(path)  # before it is read, so that what is noted meanwhile is looked at again
+        self._records = _read_records(path, step)
         # Several ledgers may be open in one process as well.
         self._journal_path = path.with_name(f"{path.stem}-{process_tag()}-{secrets.token_hex(3)}.journal")
         self._journal: TextIO | None = None
@@ -161,7 +162,7 @@ def open_ledger(directory: Path, step: str, file_name: str = MASK_LEDGER) -> Gen
     """
     path = directory / file_name
     sweep(directory)
-    ledger = Ledger(path, step, _read_records(path, step))
+    ledger = Ledger(path, step)
     try:
         yield ledger
     finally:
@@ -232,21 +233,26 @@ def target_for(item: DatasetItem, directory: Path, longest_ending: str = "") -> 
 
 def _read_records(path: Path, step: str) -> dict[str, Record]:
     """What the ledger and all journals beside it say."""
-    records: dict[str, Record] = {}
-    journals = _journals(path)
-    if path.exists():
-        try:
-            stored = json.loads(read_text(path))
-            owner = stored["step"]
-            records = {name: _record(record) for name, record in stored["items"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DatasetError(
-                f"{path} is damaged ({error}); delete it, and set overwrite to have the files beside it made again."
-            ) from error
-        if owner != step:
-            raise DatasetError(f"{path.parent} holds what {owner} wrote; choose another directory for {step}.")
-    for journal in journals:
-        records.update(_read_journal(journal))
+    while True:
+        journals = _journals(path)
+        records = _read_ledger(path, step)
+        noted = [_read_journal(journal) for journal in journals]
+        if None not in noted:  # else a process is done, and what it noted stands in the ledger now
+            return {**records, **{name: record for each in noted for name, record in each or ()}}
+
+
+def _read_ledger(path: Path, step: str) -> dict[str, Record]:
+    if not path.exists():
+        return {}
+    try:
+        stored = json.loads(read_text(path))
+        owner, records = stored["step"], {name: _record(record) for name, record in stored["items"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DatasetError(
+            f"{path} is damaged ({error}); delete it, and set overwrite to have the files beside it made again."
+        ) from error
+    if owner != step:
+        raise DatasetError(f"{path.parent} holds what {owner} wrote; choose another directory for {step}.")
     return records
 
 
@@ -268,20 +274,22 @@ def _listing(path: Path) -> list[tuple[str, int, int]]:
     return found
 
 
-def _read_journal(path: Path) -> Iterable[tuple[str, Record]]:
+def _read_journal(path: Path) -> list[tuple[str, Record]] | None:
+    """What a process noted; None where the journal is gone."""
     try:
         lines = read_text(path, errors="replace").splitlines()
     except FileNotFoundError:
-        return  # its process is done, and the ledger holds it now
+        return None
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error}); take it away and run again.") from error
+    found: list[tuple[str, Record]] = []
     for line in lines:
         try:
             entry = json.loads(line)
-            name, record = str(entry.pop("name")), _record(entry)
+            found.append((str(entry.pop("name")), _record(entry)))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return  # the line during which the step was killed is the last one
-        yield name, record
+            break  # the line during which the step was killed is the last one
+    return found
 
 
 def _record(stored: Any) -> Record:

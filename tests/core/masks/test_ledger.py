@@ -5,7 +5,9 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import maskloss.core.masks.ledger as ledger_module
 import pytest
 from maskloss.core.dataset.files import MASK_LEDGER
 from maskloss.core.dataset.items import DatasetItem, LoadSettings
@@ -199,3 +201,23 @@ def written_by(ledger, directory: Path, name: str) -> None:
     ledger.begin(name, "one")
     (directory / f"{name}.png").write_text(name)
     ledger.finish(name, "one", directory / f"{name}.png", {})
+
+
+def test_a_journal_that_goes_while_the_ledger_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_ledger(tmp_path, "Step") as other:
+        for name in ("a", "b"):  # the ledger has the first one alone, until it is closed
+            other.begin(name, "one")
+            (tmp_path / f"{name}.png").write_bytes(b"ours")
+            other.finish(name, "one", tmp_path / f"{name}.png", {})
+        read = ledger_module.read_text
+
+        def read_and_let_the_other_end(path: Path, **options: Any) -> str:
+            content = read(path, **options)
+            monkeypatch.undo()
+            other.close()
+            return content
+
+        monkeypatch.setattr(ledger_module, "read_text", read_and_let_the_other_end)
+        with open_ledger(tmp_path, "Step") as ledger:
+            assert ledger.record("b") is not None
+            assert ledger.state("b", tmp_path / "b.png", "one") is FileState.UNCHANGED

@@ -89,4 +89,4 @@ def test_only_attention_to_the_text_counts() -> None:
     where.leave()
     padding.attention(ask, query, query, query)
     assert [mask is None for mask in seen] == [True, False, True, True]
-    assert (where.runs, where.uncounted) == (1, 0)
+    assert (where.ran, where.uncounted) == (True, False)
