@@ -17,13 +17,25 @@ Place = tuple[str, int, int]
 OUTSIDE: Place = ("outside", 0, 0)
 
 _ATEN = torch.ops.aten
-# Attention on the CPU has names of its own, and does the same.
+
+
+def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> int:
+    """Scores, and their product with the values; heads of the query may share those of key and value."""
+    return 2 * query.numel() * key.shape[-2] + 2 * query[..., 0].numel() * key.shape[-2] * value.shape[-1]
+
+
+def _attention_backward(
+    _gradient: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any
+) -> int:
+    """The scores again, and two products for each of the two before."""
+    return 2 * _attention(query, key, value) + 2 * query.numel() * key.shape[-2]
+
+
+# PyTorch has no formula for attention on the CPU.
 _WORK: Mapping[Any, Callable[..., int]] = {
     **flop_registry,
-    _ATEN._scaled_dot_product_flash_attention_for_cpu: flop_registry[_ATEN._scaled_dot_product_flash_attention],
-    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward: flop_registry[
-        _ATEN._scaled_dot_product_flash_attention_backward
-    ],
+    _ATEN._scaled_dot_product_flash_attention_for_cpu: _attention,
+    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }
 
 

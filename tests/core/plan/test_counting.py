@@ -73,17 +73,24 @@ def test_every_place_has_its_own_peak():
 def test_products_convolutions_and_attention_are_work_and_nothing_else_is():
     left, right = torch.ones(3, 5, requires_grad=True), torch.ones(5, 7)
     picture, kernel = torch.ones(1, 2, 6, 6), torch.ones(4, 2, 3, 3)
-    query = torch.ones(1, 2, 8, 16)
+    query, key = torch.ones(1, 2, 8, 16), torch.ones(1, 1, 8, 16)
     work: list[int] = []
     with MemoryCount() as count:
         for operation in (
             lambda: (left @ right).sum().backward(),
             lambda: torch.nn.functional.conv2d(picture, kernel),
             lambda: torch.nn.functional.scaled_dot_product_attention(query, query, query),
+            lambda: torch.nn.functional.scaled_dot_product_attention(query, key, key, enable_gqa=True),
             lambda: torch.exp(picture).sum(),
         ):
             before = count.operations
             operation()
             work.append(count.operations - before)
     # Forward and the gradient of the one factor; output cells times what each sums; scores and their product.
-    assert work == [2 * (2 * 3 * 5 * 7), 2 * (4 * 4) * 4 * (2 * 3 * 3), 2 * (2 * 2 * 8 * 8 * 16), 0]
+    assert work == [
+        2 * (2 * 3 * 5 * 7),
+        2 * (4 * 4) * 4 * (2 * 3 * 3),
+        2 * (2 * 2 * 8 * 8 * 16),
+        2 * (2 * 2 * 8 * 8 * 16),
+        0,
+    ]
