@@ -6,7 +6,7 @@ They go through the very code that trains. Where it asks one for its value, it i
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -56,6 +56,12 @@ def run_without_values(as_on_cuda: bool = False) -> Generator[None]:
         yield
 
 
+def zero_for_values() -> AbstractContextManager[object]:
+    """In it tensors without values say 0 or False where they are asked for one: for networks to be made in, which may
+    ask for rates of dropout."""
+    return _AnswerForValues(False, lambda tensor: tensor.dtype.is_floating_point and 0.0)
+
+
 def _without_moving(own: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     """PyTorch exchanges such tensors with moved ones, and refuses to where anything refers to them."""
 
@@ -75,9 +81,10 @@ def _with_address(own: Callable[[torch.Tensor], tuple[Any, ...]]) -> Callable[[t
 
 
 class _AnswerForValues(TorchFunctionMode):
-    def __init__(self, as_on_cuda: bool) -> None:
+    def __init__(self, as_on_cuda: bool, answer: Callable[[torch.Tensor], bool | float | int] | None = None) -> None:
         super().__init__()
         self._as_on_cuda = as_on_cuda
+        self._answer = answer or _answer
 
     def __torch_function__(
         self,
@@ -89,7 +96,7 @@ class _AnswerForValues(TorchFunctionMode):
         named = dict(kwargs or {})
         name = getattr(func, "__name__", "")
         if (name == "tolist" or name in _ANSWERS) and args and is_value_free(args[0]):
-            value = _answer(args[0])
+            value = self._answer(args[0])
             return _nested(value, args[0].shape) if name == "tolist" else _ANSWERS[name](value)
         if name == "data_ptr" and args and is_value_free(args[0]):
             return storage_key(args[0])

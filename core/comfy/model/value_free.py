@@ -19,7 +19,7 @@ from ...frozen.config import BaseConfig
 from ...frozen.held_weights import hold
 from ...plan.places import equal_runs, shorten_run
 from ...plan.trial import Opened
-from ...plan.value_free import run_without_values, value_free_mode
+from ...plan.value_free import run_without_values, value_free_mode, zero_for_values
 from ...train.config import TrainingDtype
 from ...train.step import resolve_dtype
 from ..backward.fused_backward import use_fused_backward
@@ -126,7 +126,8 @@ class ValueFreeNetwork:
     def _build(self) -> Any:
         """ComfyUI's BaseModel."""
         configuration = weights_in(self.configuration, None)
-        model = configuration.get_model({}, "", device=_CPU)
+        with zero_for_values():
+            model = configuration.get_model({}, "", device=_CPU)
         with _values():
             own = importlib.import_module("comfy.model_base").model_sampling(configuration, model.model_type)
         model.model_sampling = own if self.sampling is None else self.sampling

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from maskloss.core.autograd.checkpointing import mutation_allowed
 from maskloss.core.plan.counting import MemoryCount
-from maskloss.core.plan.value_free import is_value_free, run_without_values, value_free_mode
+from maskloss.core.plan.value_free import is_value_free, run_without_values, value_free_mode, zero_for_values
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
 
@@ -33,6 +33,16 @@ def test_real_tensors_stay_real_until_they_meet_one_without_values():
     real = torch.arange(4.0)
     assert not is_value_free(real * 2)
     assert is_value_free(real * empty)
+
+
+def test_a_network_may_ask_for_values_while_it_is_made():
+    with value_free_mode(), zero_for_values():
+        rates = [each.item() for each in torch.linspace(0, 0, 3)]
+        assert (rates, int(torch.ones((), dtype=torch.long)), bool(torch.ones((), dtype=torch.bool))) == (
+            [0.0] * 3,
+            0,
+            False,
+        )
 
 
 def test_modules_without_values_are_not_moved_and_others_are():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from maskloss.core.cache.entries import CacheEntry
+from maskloss.core.cache.store import LatentCache
 from maskloss.core.comfy.model.loading import _FREE_FRACTION
 from maskloss.core.comfy.model.planned import ComfyPlannedModel, device_memory, planned_by_name, planned_model
+from maskloss.core.dataset.items import MaskOrigin
 from maskloss.core.errors import PlanError, SettingError, TrainingError
 from maskloss.core.frozen.config import BaseConfig, BasePrecision
 from maskloss.core.plan.fit import FREE_FRACTION
@@ -29,7 +33,13 @@ def setup(size: tuple[int, int] = (512, 512), frames: int = 1, weights: Weights 
 
 def planned_tiny(model: Any, name: str) -> ComfyPlannedModel:
     """With captions as narrow as the tiny networks take them."""
-    return replace(planned_model(model, None), example=tiny.text_for(name))
+
+    class OneCaption(LatentCache):
+        def text(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
+            return tiny.text_for(name)
+
+    entry = CacheEntry("a", "", MaskOrigin.NONE, 1.0, 1, (8, 8), (8, 8), (4, 1, 8, 8), "a caption", "", "", 0)
+    return planned_model(model, OneCaption(Path(), name, "encoder", (entry,)))
 
 
 def test_wan_at_full_size():
@@ -70,6 +80,11 @@ def test_bad_input_is_named():
     wrong = replace(model, example={"cross_attn": torch.zeros(1, 4, 7)})
     with pytest.raises(PlanError, match="cannot be planned"):
         wrong.count(setup((64, 64)))
+
+
+def test_what_depends_on_values_cannot_be_planned():
+    with pytest.raises(PlanError, match="HiDream cannot be planned"):
+        planned_tiny(tiny.load_model("hidream"), "hidream").count(setup((64, 64)))
 
 
 def test_int8_halves_the_weights():

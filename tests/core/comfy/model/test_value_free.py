@@ -75,7 +75,11 @@ def assert_near(planned: StepMemory, real: StepMemory) -> None:
     assert planned.activations == pytest.approx(real.activations, rel=0.03)
 
 
-@pytest.mark.parametrize("name", tiny.EVERY_ARCHITECTURE)
+# HiDream's experts take as many tokens as their values say.
+PLANNED = [name for name in tiny.EVERY_ARCHITECTURE if name != "hidream"]
+
+
+@pytest.mark.parametrize("name", PLANNED)
 def test_the_planned_peak_is_the_counted_one_and_the_model_predicts_as_before(name: str):
     before = predicted(name)
     for checkpoint in (True, False):
