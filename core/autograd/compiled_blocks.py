@@ -123,7 +123,7 @@ class CompiledBlocks:
 
     def _level(self, key: _Key, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments, alike for all equal blocks: of the first block of a network the picture needs no gradient, of
-        others it does, and each way would be compiled. Copies of what the block may write to."""
+        others it does, and each way would be compiled; and in one layout. Copies of what the block may write to."""
         tensors: list[torch.Tensor] = []
         template = extract_tensors((args, tuple(named.values())), tensors)
         needed = self._needed.setdefault(key, set())
@@ -135,6 +135,8 @@ class CompiledBlocks:
             ]
         elif not torch.is_grad_enabled():
             tensors = [tensor.detach() for tensor in tensors]
+        # A first block's picture often lies transposed in memory, as its embedding has left it.
+        tensors = [tensor if 0 in tensor.stride() else tensor.contiguous() for tensor in tensors]
         tensors = [tensor.clone() for tensor in tensors] if key[0] in self.mutating else tensors
         given, values = insert_tensors(template, tensors)
         return given, dict(zip(named, values, strict=True))

@@ -17,8 +17,11 @@ ROUTE = "/maskloss/report"
 MOST_REPORTS = 200
 _POLICY = (
     "default-src 'none'; img-src 'self' data: blob:; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'"
 )
+# In the page as well: with --disable-api-nodes ComfyUI 0.33 puts a looser policy in the place of every header.
+_IN_PAGE = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'.encode()
+_DOCTYPE = b"<!doctype html>"
 _TYPES = {".html": "text/html", ".jpg": "image/jpeg", ".js": "text/javascript", ".css": "text/css"}
 
 
@@ -49,7 +52,11 @@ class KeptReports:
         path = _inside(folder, name)
         if kind is None or path is None:
             return Answer.of({"error": "The report has no such file; run the workflow again."}, 404)
-        return Answer(200, kind, path.read_bytes(), {"Content-Security-Policy": _POLICY, **FRESH})
+        content = path.read_bytes()
+        if kind == "text/html":
+            content = _DOCTYPE + _IN_PAGE + content.removeprefix(_DOCTYPE)
+        policy = f"{_POLICY}; frame-ancestors 'none'"
+        return Answer(200, kind, content, {"Content-Security-Policy": policy, **FRESH})
 
 
 def _inside(folder: Path, name: str) -> Path | None:
