@@ -139,8 +139,7 @@ async function bothEnd() {
 
 async function tabsKeepIt() {
   await page.evaluate(() => app.extensionManager.command.execute("Comfy.NewBlankWorkflow"));
-  await session.rest();
-  assert.equal(await panel.count(), 0);
+  await panel.first().waitFor({ state: "hidden" });
   await page.getByText("editor", { exact: true }).first().click();
   await session.rest(2 * SECONDS);
   await page.evaluate(() => app.canvas.setGraph(app.rootGraph));
