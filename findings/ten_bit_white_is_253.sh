@@ -15,11 +15,12 @@ import sys
 
 import av
 import numpy as np
+from av import library_versions
 
 frame = av.VideoFrame(32, 16, "yuv420p10le")
 for plane, value in zip(frame.planes, (940, 512, 512)):
     plane.update(np.full((plane.height, plane.line_size // 2), value, "<u2").tobytes())
-print("PyAV", av.__version__, "libswscale", av.library_versions["libswscale"])
+print("PyAV", av.__version__, "libswscale", library_versions["libswscale"])
 seen = {}
 for name, dtype in (
     ("rgb24", "u1"), ("gbrp", "u1"), ("gbrp10le", "<u2"), ("gbrp16le", "<u2"), ("rgb48le", "<u2"), ("gbrpf32le", "<f4"),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from maskloss.core.train.denoiser import Family, RoutedBlocks
-from maskloss.core.train.token_routing import KeptTokens, routed_blocks
+from maskloss.core.demo.routing import RoutesMiddleBlocks
+from maskloss.core.train.denoiser import Family
 from torch import nn
 
 from .network import LATENT_CHANNELS, PATCH, predict_velocity
 
 
-class WorldDenoiser:
+class WorldDenoiser(RoutesMiddleBlocks):
     """Rectified flow: x_t = (1−t)·x0 + t·noise, target noise − x0; latents are used as they are."""
 
     family = Family.FLOW
@@ -23,12 +23,12 @@ class WorldDenoiser:
     guidance: float | None = None
     default_targets = r"^blocks\.\d+\.(qkv|out|mlp_in|mlp_out)$"
     lora_architecture = "maskloss-leakage-world"
+    patch_side = PATCH
     device = torch.device("cpu")
 
     def __init__(self, network: nn.Module, identity: str) -> None:
         self.module = network
         self.identity = identity
-        self._kept: KeptTokens | None = None
 
     def normalise(self, latents_BCThw: torch.Tensor) -> torch.Tensor:
         return latents_BCThw
@@ -41,20 +41,6 @@ class WorldDenoiser:
 
     def can_place(self, indices: Sequence[int]) -> bool:
         return False
-
-    def routed_blocks(self) -> RoutedBlocks:
-        """All but the first and the last."""
-        depth = len(self.module.blocks)
-        return RoutedBlocks((1, PATCH, PATCH), *routed_blocks(depth), depth)
-
-    @contextmanager
-    def route(self, kept: KeptTokens) -> Generator[None]:
-        """Inside, `predict` runs the middle blocks on the kept tokens alone."""
-        self._kept = kept if kept.skips else None
-        try:
-            yield
-        finally:
-            self._kept = None
 
     def autograd_context(self, checkpoint: bool) -> AbstractContextManager[object]:
         return nullcontext()

@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
+from torch import library
 
 _layers: WeakValueDictionary[int, OpaqueLayer] = WeakValueDictionary()
 _numbers = itertools.count()
@@ -71,8 +72,8 @@ def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, Non
 
 
 _SCHEMA = "(Tensor value, Tensor number, SymInt size) -> Tensor"
-_product = torch.library.custom_op(f"{_NAMESPACE}::product", _run_product, mutates_args=(), schema=_SCHEMA)
-_gradient = torch.library.custom_op(f"{_NAMESPACE}::product_gradient", _run_gradient, mutates_args=(), schema=_SCHEMA)
+_product = library.custom_op(f"{_NAMESPACE}::product", _run_product, mutates_args=(), schema=_SCHEMA)
+_gradient = library.custom_op(f"{_NAMESPACE}::product_gradient", _run_gradient, mutates_args=(), schema=_SCHEMA)
 _product.register_fake(_shape_of)
 _gradient.register_fake(_shape_of)
 _product.register_autograd(_backward, setup_context=_keep)

@@ -15,10 +15,10 @@ from ..autograd.compiled_blocks import CompiledBlocks
 from ..errors import TrainingError
 from ..frozen.config import BaseConfig
 from ..frozen.held_base import BaseLayer, HeldBase, is_product
-from ..train.denoiser import Family, RoutedBlocks
-from ..train.token_routing import KeptTokens, routed_blocks
+from ..train.denoiser import Family
 from .encoders import LATENT_CHANNELS
 from .network import PATCH, DemoTransformer
+from .routing import RoutesMiddleBlocks
 
 # Mean and standard deviation of the demo autoencoder's channels over photographs (four of scikit-image's and
 # insightface's samples); normalised latents have about unit variance.
@@ -27,7 +27,7 @@ _STD = (1.77, 0.32, 0.32, 0.147, 0.147, 0.143, 0.079, 0.089, 0.091, 0.084, 0.47,
 _SHIFT = 3.0
 
 
-class DemoDenoiser:
+class DemoDenoiser(RoutesMiddleBlocks):
     """A transformer of 1.2 million untrained weights on top of the best guess that the noise level alone allows.
 
     For unit-variance latents and noise that guess of noise − x0 is (2t−1)/((1−t)²+t²)·x_t; what is left is the
@@ -41,6 +41,7 @@ class DemoDenoiser:
     guidance: float | None = None
     default_targets = r"^(blocks\.\d+\..+|final)$"
     lora_architecture = "maskloss-demo"
+    patch_side = PATCH
 
     def __init__(self, seed: int = 0) -> None:
         # Nodes run inside inference_mode, whose tensors can never be saved for a backward pass. torch's layers draw
@@ -49,7 +50,6 @@ class DemoDenoiser:
             self.module = DemoTransformer(seed)
         self.identity = f"maskloss-demo-flow-1-seed{seed}"
         self.device = torch.device("cpu")
-        self._kept: KeptTokens | None = None
         self._compiled = CompiledBlocks(())
 
     @contextmanager
@@ -94,20 +94,6 @@ class DemoDenoiser:
     def can_place(self, indices: Sequence[int]) -> bool:
         """Never: it knows nothing of the order of frames."""
         return False
-
-    def routed_blocks(self) -> RoutedBlocks:
-        """All but the first and the last."""
-        depth = len(self.module.blocks)
-        return RoutedBlocks((1, PATCH, PATCH), *routed_blocks(depth), depth)
-
-    @contextmanager
-    def route(self, kept: KeptTokens) -> Generator[None]:
-        """Inside, `predict` runs the middle blocks on the kept tokens alone."""
-        self._kept = kept if kept.skips else None
-        try:
-            yield
-        finally:
-            self._kept = None
 
     def autograd_context(self, checkpoint: bool) -> AbstractContextManager[object]:
         """Nothing: no block of the demo model changes its inputs in place."""
