@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ..core.dataset.items import Dataset
@@ -161,11 +162,7 @@ class MaskLossDatasetKeepPerson(Node):
 
     @classmethod
     def IS_CHANGED(cls, instance_directory: str | None = None, output_directory: str | None = None, **_: object) -> str:
-        return (
-            OUTPUTS.is_changed()
-            + digest_edits(output_directory or "maskloss/person")
-            + digest_edits(instance_directory or "")
-        )
+        return digest_kept(output_directory or "maskloss/person", instance_directory or "")
 
     def run(
         self,
@@ -185,9 +182,7 @@ class MaskLossDatasetKeepPerson(Node):
         video_every: int = VIDEO_EVERY,
     ) -> dict[str, Any]:
         host = current_host()
-        instances, writable = None, True
-        if instance_directory.strip():
-            instances, writable = resolve_read_or_write(host.folders(), instance_directory, "instance_directory")
+        instances, writable = instance_masks(instance_directory)
         rules = MatchRules(min_similarity, margin, on_no_match=OnNoMatch(on_no_match))
         made_with = (identity.fingerprint, rules, dilate_px, feather_px)
         output = output_directory_for(output_directory, "person", dataset, *made_with)
@@ -208,6 +203,18 @@ class MaskLossDatasetKeepPerson(Node):
             "table": rows,
         }
         return with_report((dataset, as_json(report)), messages, [sheet_HWC], "person", **more)
+
+
+def instance_masks(directory: str) -> tuple[Path | None, bool]:
+    """The folder of each person's own masks, None where none is named, and whether it may be written to."""
+    if not directory.strip():
+        return None, True
+    return resolve_read_or_write(current_host().folders(), directory, "instance_directory")
+
+
+def digest_kept(output: str, instances: str) -> str:
+    """What IS_CHANGED says where people are kept: whether what was written, or one's own masks, changed."""
+    return OUTPUTS.is_changed() + digest_edits(output) + digest_edits(instances)
 
 
 def video_every() -> Declaration:

@@ -14,7 +14,6 @@ from ..core.masks.keep_people import PeopleRules, keep_people
 from ..core.masks.keep_person import PersonOutput
 from ..core.masks.person_report import people_words, person_table
 from ..core.masks.person_search import PersonSearch
-from ..core.paths import resolve_read_or_write
 from ..core.people.decision import MatchRules, OnNoMatch
 from ..core.people.faces import FaceRecognizer
 from ..core.people.identity import Identity
@@ -23,10 +22,10 @@ from ..core.people.people import OwnWeights, Person, add_person
 from ..core.report.found_people_sheet import MOST_ROWS, found_people_sheet
 from ..core.report.people_sheets import people_sheets
 from .checks import verdict
-from .dataset_masks import SHEET_COLUMNS, SHEET_LIMIT, parse_choices, video_every
+from .dataset_masks import SHEET_COLUMNS, SHEET_LIMIT, digest_kept, instance_masks, parse_choices, video_every
 from .node import Node
 from .output_folders import output_directory_for
-from .results import as_json, digest_edits, with_report
+from .results import as_json, with_report
 from .sockets import (
     BOOLEAN,
     COMBO,
@@ -195,11 +194,7 @@ class MaskLossKeepPeople(Node):
 
     @classmethod
     def IS_CHANGED(cls, instance_directory: str | None = None, output_directory: str | None = None, **_: object) -> str:
-        return (
-            OUTPUTS.is_changed()
-            + digest_edits(output_directory or "maskloss/people")
-            + digest_edits(instance_directory or "")
-        )
+        return digest_kept(output_directory or "maskloss/people", instance_directory or "")
 
     def run(
         self,
@@ -222,9 +217,7 @@ class MaskLossKeepPeople(Node):
         others_weight: int = 0,
     ) -> dict[str, Any]:
         host = current_host()
-        instances, writable = None, True
-        if instance_directory.strip():
-            instances, writable = resolve_read_or_write(host.folders(), instance_directory, "instance_directory")
+        instances, writable = instance_masks(instance_directory)
         match = MatchRules(min_similarity, margin, on_no_match=OnNoMatch(on_no_match))
         who = tuple((person.name, person.identity.fingerprint, person.weights) for person in people)
         output = output_directory_for(
