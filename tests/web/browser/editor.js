@@ -138,6 +138,10 @@ async function bothEnd() {
 }
 
 async function tabsKeepIt() {
+  // From within a subgraph the front end 1.49.6 leaves the old graph on the screen in Nodes 2.0, whatever its nodes are
+  // (1.58.1 does not).
+  await page.evaluate(() => app.canvas.setGraph(app.rootGraph));
+  await session.rest();
   await page.evaluate(() => app.extensionManager.command.execute("Comfy.NewBlankWorkflow"));
   await panel.first().waitFor({ state: "hidden" });
   await page.getByText("editor", { exact: true }).first().click();
