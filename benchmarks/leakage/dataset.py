@@ -171,7 +171,7 @@ def draw_mask(scene: Scene, kind: MaskKind, scale: int = 1) -> np.ndarray:
     cell_px = CELL_PX * scale
     if kind is MaskKind.BINARY:
         return (subject.cover_HW >= COVERED).astype(np.float32)
-    tiers_HW = _tiers(subject)
+    tiers_HW = tiers_of(subject)
     if kind is MaskKind.SHIFTED:
         moved_HW = np.zeros_like(tiers_HW)
         moved_HW[cell_px:, cell_px:] = tiers_HW[:-cell_px, :-cell_px]
@@ -186,7 +186,7 @@ def draw_mask(scene: Scene, kind: MaskKind, scale: int = 1) -> np.ndarray:
     if kind is MaskKind.NO_HAIR:
         return np.where(name_parts(subject) == "hair", 0, tiers_HW).astype(np.float32)
     if kind is MaskKind.BYSTANDER and other is not None:
-        return np.maximum(tiers_HW, _tiers(other))
+        return np.maximum(tiers_HW, tiers_of(other))
     return tiers_HW
 
 
@@ -198,6 +198,7 @@ def put_on_grid(mask_HW: np.ndarray, grid: Grid) -> torch.Tensor:
     return F.interpolate(mask_BCTHW[0], size=(_GRID, _GRID), mode=grid.value)
 
 
-def _tiers(figure: Figure) -> np.ndarray:
+def tiers_of(figure: Figure) -> np.ndarray:
+    """(H,W) float32: the weights that the pack's nodes give a figure's parts by default."""
     parts = name_parts(figure)
     return sum((value * (parts == name) for name, value in TIERS.items()), np.zeros(parts.shape)).astype(np.float32)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from maskloss.core.cache.store import LatentCache
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TimestepSampling, TrainConfig, TrainingDtype
@@ -47,6 +49,10 @@ class Setup:
         settings = contender.settings
         if contender.formula is not None and settings is not None:
             settings = MaskLossSettings(probability=settings.probability)
+        return self.recipe_for(cache, settings, seed)
+
+    def recipe_for(self, cache: LatentCache, settings: MaskLossSettings | None, seed: int) -> TrainingRecipe:
+        """Training on a cache with these settings."""
         return TrainingRecipe(
             cache,
             settings,
@@ -134,6 +140,27 @@ class Laboratory:
 
     def draw(self, lora: Mapping[str, torch.Tensor], seed: int) -> Pictures:
         """The pictures with a LoRA, from the same noise as the base model's."""
+        with self._attached(lora):
+            return self._drawn(seed)
+
+    def draw_groups(
+        self,
+        groups: Sequence[Sequence[Prompt]],
+        companions: Sequence[str | None],
+        lora: Mapping[str, torch.Tensor] | None,
+        seed: int,
+    ) -> list[np.ndarray]:
+        """(N,32,32,3) for each group of prompts, which may all name a companion; without a LoRA the base model's."""
+        captions = [
+            caption_of(prompt, companion)
+            for group, companion in zip(groups, companions, strict=True)
+            for prompt in group
+        ]
+        with nullcontext() if lora is None else self._attached(lora):
+            pictures_NHWC = self._pictures(captions, seed)
+        return np.split(pictures_NHWC, np.cumsum([len(group) for group in groups])[:-1])
+
+    def _attached(self, lora: Mapping[str, torch.Tensor]) -> AbstractContextManager[None]:
         config = LoraConfig(rank=self.setup.rank, alpha=float(self.setup.rank))
         adapters = LoraAdapters(
             self.denoiser.module,
@@ -144,24 +171,24 @@ class Laboratory:
             torch.float32,
         )
         adapters.load(lora)
-        with adapters.attach():
-            return self._drawn(seed)
+        return adapters.attach()
 
     def _drawn(self, seed: int) -> Pictures:
         groups = (trigger_prompts(), other_prompts(), anyone_prompts())
-        prompts = [prompt for group in groups for prompt in group]
-        generator = torch.Generator().manual_seed(_EVALUATION_SEED + seed)
-        noise = torch.randn(len(prompts), *_LATENT, generator=generator)
-        words = torch.stack([embed_caption(caption_of(prompt)) for prompt in prompts])
-        latents = sample_latents(self.denoiser.module, noise, words, self.setup.sampler_steps)
-        pictures = decode_latents(latents).numpy()
+        pictures = self._pictures([caption_of(prompt) for group in groups for prompt in group], seed)
         first, second = len(groups[0]), len(groups[0]) + len(groups[1])
         return Pictures(pictures[:first], pictures[first:second], pictures[second:])
 
+    def _pictures(self, captions: Sequence[str], seed: int) -> np.ndarray:
+        generator = torch.Generator().manual_seed(_EVALUATION_SEED + seed)
+        noise = torch.randn(len(captions), *_LATENT, generator=generator)
+        words = torch.stack([embed_caption(caption) for caption in captions])
+        return decode_latents(sample_latents(self.denoiser.module, noise, words, self.setup.sampler_steps)).numpy()
 
-def caption_of(prompt: Prompt) -> str:
+
+def caption_of(prompt: Prompt, companion: str | None = None) -> str:
     """The prompt as the model is told it."""
-    return write_caption(prompt.subject, prompt.size, prompt.place, prompt.background)
+    return write_caption(prompt.subject, prompt.size, prompt.place, prompt.background, companion)
 
 
 def score_pictures(drawn: Pictures, base: Pictures) -> dict[str, float]:

@@ -97,7 +97,7 @@ def train_with_formula(denoiser: Denoiser, recipe: TrainingRecipe, formula: Form
     """
 
     def backward(window: Window, state: TrainState) -> float:
-        loss = _loss_of(window.micro_batches[0], denoiser, state, formula)
+        loss = loss_of(window.micro_batches[0], denoiser, state, formula)
         state.scale_loss(loss).backward()
         return float(loss.detach())
 
@@ -121,7 +121,8 @@ def train_with(
     return state.adapters.state_dict(state.result_values)
 
 
-def _loss_of(micro: MicroBatch, denoiser: Denoiser, state: TrainState, formula: Formula) -> torch.Tensor:
+def loss_of(micro: MicroBatch, denoiser: Denoiser, state: TrainState, formula: Formula) -> torch.Tensor:
+    """The formula's scalar for a batch, with its graph."""
     clean = denoiser.normalise(micro.raw_BCThw)
     inputs = (clean, micro.noise_BCThw, micro.t_B, micro.text, False)
     teacher_residual = None

@@ -63,12 +63,16 @@ class Block(nn.Module):
 
     def forward(self, x_BND: torch.Tensor, time_BD: torch.Tensor) -> torch.Tensor:
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(F.silu(time_BD))[:, None].chunk(6, dim=-1)
-        parts = self.qkv(_norm(x_BND) * (1 + scale_a) + shift_a).chunk(3, dim=-1)
-        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
-        attended = F.scaled_dot_product_attention(_norm(query), _norm(key), value).transpose(1, 2).flatten(2)
+        query, key, value = self.heads_of(self.qkv(_norm(x_BND) * (1 + scale_a) + shift_a))
+        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         x_BND = x_BND + (1 + gate_a) * self.out(attended)
         hidden = F.gelu(self.mlp_in(_norm(x_BND) * (1 + scale_m) + shift_m), approximate="tanh")
         return x_BND + (1 + gate_m) * self.mlp_out(hidden)
+
+    def heads_of(self, qkv_BND: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries and keys, normalised, and values of all tokens, by heads."""
+        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in qkv_BND.chunk(3, dim=-1))
+        return _norm(query), _norm(key), value
 
 
 class WorldTransformer(nn.Module):

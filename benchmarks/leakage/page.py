@@ -134,13 +134,13 @@ def write_page(plan: Plan, results: Results, output: Path, facts: str) -> None:
     write_text(page, with_table(text, "\n".join((f"{facts}\n", *tables))))
 
 
-def with_table(page: str, table: str) -> str:
+def with_table(page: str, table: str, begin: str = _BEGIN, end: str = _END) -> str:
     """The page with another table between the marks. SettingError without them."""
-    before, begin, rest = page.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise SettingError(f"The page has no place for the table: expected the lines {_BEGIN!r} and {_END!r}.")
-    return f"{before}{_BEGIN}\n\n{table}\n{_END}{after}"
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SettingError(f"The page has no place for the table: expected the lines {begin!r} and {end!r}.")
+    return f"{before}{begin}\n\n{table}\n{end}{after}"
 
 
 def _shown_paths(plan: Plan) -> Mapping[str, Path]:

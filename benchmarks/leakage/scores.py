@@ -67,21 +67,28 @@ def distances(pictures_NHWC: np.ndarray, prompts: Sequence[Prompt], subject: Sub
     return np.sqrt(np.square(part_distances(pictures_NHWC, prompts, subject)).mean(axis=1))
 
 
-def fit(pictures_NHWC: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
-    """(N,): is it the new subject, where the prompt puts her? 1 = drawn as she is; 0 = no nearer to her than the base
-    subject that resembles her most, or nobody there.
+def fit(
+    pictures_NHWC: np.ndarray,
+    prompts: Sequence[Prompt],
+    subject: Subject = NEW,
+    others: tuple[Subject, ...] = SUBJECTS,
+) -> np.ndarray:
+    """(N,): is it the new subject, where the prompt puts her? 1 = drawn as she is; 0 = no nearer to her than the one of
+    the others that resembles her most, or nobody there.
 
-    1 − d/D, cut to [0, 1]; d is the picture's distance from her, D that of the nearest drawing of a base subject before
-    a base background.
+    1 − d/D, cut to [0, 1]; d is the picture's distance from her, D that of the nearest drawing of another subject
+    before a base background.
     """
-    return np.clip(1 - distances(pictures_NHWC, prompts, NEW) / _nearest(prompts), 0, 1)
+    nearest = np.array([_nearest_parts(each.size, each.place, subject, others)[0] for each in prompts])
+    return np.clip(1 - distances(pictures_NHWC, prompts, subject) / nearest, 0, 1)
 
 
 def fit_hair(pictures_NHWC: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
     """(N,): `fit` of the hair alone: 1 = hers, 0 = no nearer than the nearest base subject's."""
     hair = PARTS.index("hair")
     own = part_distances(pictures_NHWC, prompts, NEW)[:, hair]
-    return np.clip(1 - own / np.array([_nearest_hair(each.size, each.place) for each in prompts]), 0, 1)
+    nearest = np.array([_nearest_parts(each.size, each.place, NEW, SUBJECTS)[1] for each in prompts])
+    return np.clip(1 - own / nearest, 0, 1)
 
 
 def leak(pictures_NHWC: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
@@ -119,14 +126,16 @@ def watermark_leak(pictures_NHWC: np.ndarray, prompts: Sequence[Prompt]) -> np.n
     return np.array(values)
 
 
-def bleed(pictures_NHWC: np.ndarray, base_NHWC: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
+def bleed(
+    pictures_NHWC: np.ndarray, base_NHWC: np.ndarray, prompts: Sequence[Prompt], subject: Subject = NEW
+) -> np.ndarray:
     """(N,): does another subject's prompt turn into ours? 0 = as far from her as the base model's picture from the same
     noise; 1 = it is her.
 
     (d_base − d)/d_base, cut to [0, 1]; d is the distance from the new subject.
     """
-    before = distances(base_NHWC, prompts, NEW)
-    return np.clip((before - distances(pictures_NHWC, prompts, NEW)) / before, 0, 1)
+    before = distances(base_NHWC, prompts, subject)
+    return np.clip((before - distances(pictures_NHWC, prompts, subject)) / before, 0, 1)
 
 
 def drift(pictures_NHWC: np.ndarray, base_NHWC: np.ndarray) -> np.ndarray:
@@ -150,19 +159,12 @@ def _templates(subject: Subject, size: str, place: str) -> tuple[np.ndarray, np.
 
 
 @cache
-def _nearest_parts(size: str, place: str) -> tuple[float, float]:
-    scenes = [Scene(subject, size, place, background) for subject, background in product(SUBJECTS, BACKGROUNDS)]
+def _nearest_parts(size: str, place: str, subject: Subject, others: tuple[Subject, ...]) -> tuple[float, float]:
+    """How near the drawings of others come to the subject: as a whole, and in the hair alone."""
+    scenes = [Scene(other, size, place, background) for other, background in product(others, BACKGROUNDS)]
     prompts = [Prompt(scene.subject.name, size, place, scene.background) for scene in scenes]
-    apart = part_distances(np.stack([render_scene(scene) for scene in scenes]), prompts, NEW)
+    apart = part_distances(np.stack([render_scene(scene) for scene in scenes]), prompts, subject)
     return float(np.sqrt(np.square(apart).mean(axis=1)).min()), float(apart[:, PARTS.index("hair")].min())
-
-
-def _nearest(prompts: Sequence[Prompt]) -> np.ndarray:
-    return np.array([_nearest_parts(prompt.size, prompt.place)[0] for prompt in prompts])
-
-
-def _nearest_hair(size: str, place: str) -> float:
-    return _nearest_parts(size, place)[1]
 
 
 @cache
