@@ -1,4 +1,4 @@
-"""Two people in one LoRA: what the items hold, what the scores say of made pictures, and what the attention term does."""
+"""Two people in one LoRA: what the items hold, what scores say of made pictures, what the attention term does."""
 
 from __future__ import annotations
 
