@@ -20,7 +20,7 @@ from .metadata import lora_metadata
 from .observer import SilentObserver, TrainObserver
 from .optimizer_step import optimizer_step
 from .order import TrainingOrder
-from .ranks import ALONE, Ranks
+from .ranks import ALONE, Ranks, numbers_of
 from .read_ahead import ReadAhead
 from .recipe import TrainingRecipe
 from .recorder import Recorder
@@ -115,7 +115,7 @@ class _Run:
         self.saved_at = self.clock()
         recorder = Recorder(files, state.history, self.observer)
         try:
-            with state.adapters.attach(), recorder, self.ranks.telling():
+            with state.adapters.attach(), recorder, self.ranks.telling(numbers_of(state.people)):
                 self._steps(state, files, identity, recorder)
         finally:
             if state.whole:
@@ -141,7 +141,7 @@ class _Run:
         """The part of a rank that does not lead."""
         order = TrainingOrder.of(self.split.training, self.config)
         reading = ReadAhead(lambda step: self._window(order, step), state.step, self.config.steps)
-        with state.adapters.attach(), self.ranks.telling(), reading as windows:
+        with state.adapters.attach(), self.ranks.telling(numbers_of(state.people)), reading as windows:
             while state.step < self.config.steps:
                 window = windows.take(self.observer.check)
                 optimizer_step(

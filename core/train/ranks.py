@@ -2,7 +2,8 @@
 
 Every rank plans the whole window: all its weights are read and the loss is divided by the normaliser of all of them, so
 that the sum of the ranks' gradients is the gradient of one process with the same window. Only gradients travel, and
-`NUMBERS` sums for the log. Every rank then makes the same update. What is written, evaluated and sampled is rank 0's.
+`numbers_of` sums for the log. Every rank then makes the same update. What is written, evaluated and sampled comes from
+rank 0.
 
 A rank in which something is raised says so in the place of its numbers: the others stop before the same update. One
 that dies closes its connections, which the others see.
@@ -19,10 +20,15 @@ import torch.distributed as dist
 
 from ..errors import InternalError, TrainingError
 
-NUMBERS = 12
+_OF_ALL, _OF_EACH_PERSON = 12, 2
 _NOBODY_ELSE = "no other rank said why"
 
 _Item = TypeVar("_Item")
+
+
+def numbers_of(people: Sequence[str]) -> int:
+    """How many sums travel in a step; `people` are all those whose items the dataset has."""
+    return _OF_ALL + _OF_EACH_PERSON * len(people)
 
 
 class OtherRankError(TrainingError):
@@ -54,15 +60,16 @@ class Ranks:
         """TrainingError in every rank, naming both sides, where a rank's `facts` are not those of rank 0."""
 
     def sum_numbers(self, numbers: Sequence[float]) -> list[float]:
-        """Sums over the ranks of `NUMBERS` numbers. OtherRankError where a rank has stopped."""
+        """Sums over the ranks of as many numbers as `telling` was given. OtherRankError where a rank has stopped."""
         return list(numbers)
 
     def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         """Each gradient becomes its sum over the ranks, added up in float32."""
 
     @contextmanager
-    def telling(self) -> Generator[None]:
-        """The steps of a run; what is raised inside is told to the others. At its end all wait for one another."""
+    def telling(self, numbers: int) -> Generator[None]:
+        """The steps of a run, in each of which so many `numbers` are summed; what is raised inside is told to the
+        others. At its end all wait for one another."""
         yield
 
 
@@ -75,6 +82,7 @@ class ProcessRanks(Ranks):
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.sent_bytes = 0
+        self._numbers = 0
 
     def from_first(self, compute: Callable[[], _Item]) -> _Item:
         if not self.leads:
@@ -108,8 +116,8 @@ class ProcessRanks(Ranks):
                 )
 
     def sum_numbers(self, numbers: Sequence[float]) -> list[float]:
-        if len(numbers) != NUMBERS:
-            raise InternalError(f"ranks: {len(numbers)} numbers, not {NUMBERS}")
+        if len(numbers) != self._numbers:
+            raise InternalError(f"ranks: {len(numbers)} numbers, not {self._numbers}")
         failed, *sums = self._sum_with_flag(0.0, numbers)
         if failed:
             raise OtherRankError(self._reasons(None))
@@ -126,16 +134,17 @@ class ProcessRanks(Ranks):
                 parameter.grad = part.view_as(parameter).to(parameter.dtype)
 
     @contextmanager
-    def telling(self) -> Generator[None]:
+    def telling(self, numbers: int) -> Generator[None]:
+        self._numbers = numbers
         try:
             yield
         except OtherRankError:
             raise
         except BaseException as problem:
-            self._sum_with_flag(1.0, [0.0] * NUMBERS)
+            self._sum_with_flag(1.0, [0.0] * numbers)
             self._reasons(_text(problem))
             raise
-        self.sum_numbers([0.0] * NUMBERS)
+        self.sum_numbers([0.0] * numbers)
 
     def _sum_with_flag(self, failed: float, numbers: Sequence[float]) -> list[float]:
         sums = torch.tensor([failed, *numbers], dtype=torch.float64)

@@ -12,7 +12,8 @@ import torch
 from maskloss.core.mask_weights import MaskLossSettings, Normalization, PriorTeacher
 from maskloss.core.train.config import LoraConfig
 from maskloss.core.train.lora_file import load_lora
-from maskloss.core.train.ranks import NUMBERS, ProcessRanks
+from maskloss.core.train.metrics import LossPoint
+from maskloss.core.train.ranks import ProcessRanks, numbers_of
 from maskloss.core.train.run import RunFiles
 from maskloss.core.train.state import load_state
 
@@ -45,9 +46,13 @@ def all_cases(ranks: ProcessRanks, directory: Path, cache: Any) -> dict[str, Any
     for name, case in CASES.items():
         before = ranks.sent_bytes
         result = case.run(cache, directory / name, ranks)
-        points = [(point.loss, point.inside, point.outside, point.coverage) for point in result.points]
+        points = [(*told_of(point), point.people) for point in result.points]
         found[name] = (dict(result.lora), points, ranks.sent_bytes - before, list(result.validation))
     return found
+
+
+def told_of(point: LossPoint) -> tuple[float | None, ...]:
+    return point.loss, point.inside, point.outside, point.coverage
 
 
 FIVE = Case(config={"steps": 5})
@@ -115,12 +120,16 @@ def album(make_cache: MakeCache) -> MemoryCache:
 
 
 def album_of(make_cache: MakeCache) -> MemoryCache:
+    """The first two items are one person's, the fourth and fifth another's."""
     tiers, empty = half(), torch.zeros_like(half())
     tiers[..., 0] = 0.5
     wide = (8, 4)
-    return make_cache(
+    cache = make_cache(
         [("a", SIZE, half()), ("b", SIZE, tiers), ("c", SIZE, None), ("d", SIZE, empty), ("e", wide, half(wide))]
     )
+    people = ("ana", "ana", "", "eva", "eva")
+    entries = (replace(entry, subject=name) for entry, name in zip(cache.entries, people, strict=True))
+    return replace(cache, entries=tuple(entries))
 
 
 @pytest.fixture(scope="module")
@@ -182,17 +191,19 @@ def test_the_lora_is_that_of_one_process(
     assert all(torch.equal(each[0][key], lora[key]) for each in answers[1:] for key in lora)
     assert_equal(lora, alone.lora, name)
     for told, point in zip(points, alone.points, strict=True):
-        expected = (point.loss, point.inside, point.outside, point.coverage)
-        assert told == pytest.approx(expected, rel=1e-5)
+        assert told[:-1] == pytest.approx(told_of(point), rel=1e-5)
+        assert told[-1] == pytest.approx(point.people, rel=1e-5)
     assert [step for step, _ in validation] == [step for step, _ in alone.validation]
 
 
 def test_only_gradients_and_a_few_numbers_travel(two: list[dict[str, Any]]) -> None:
     lora, points, sent, _ = two[0]["all"]["plain"]
     gradients = 4 * sum(value.numel() for key, value in lora.items() if "alpha" not in key)
-    numbers = 8 * (1 + NUMBERS)
+    numbers = 8 * (1 + numbers_of(("ana", "eva")))
     # The numbers once more at the end, when the ranks wait for one another.
     assert sent == len(points) * (gradients + numbers) + numbers
+    assert numbers == 8 * (1 + 12 + 4)
+    assert {name for *_, people in points for name in people} == {"ana", "eva"}
 
 
 def test_one_process_goes_on_with_what_two_began(
