@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..core.corrections.frames import FRAMES, frame_path, frames_in, notes_of, paths_of
 from ..core.corrections.marks import ChosenFace
 from ..core.corrections.override import SUFFIX, read_correction, write_correction
 from ..core.corrections.store import CorrectionStore, check_fits
 from ..core.dataset.files import hash_of, list_files
 from ..core.errors import DatasetError, PathError
 from ..core.images import IMAGE_SUFFIXES, image_size
+from ..core.video.reader import VIDEO_SUFFIXES, probe
 from ..nodes.corrections import DIRECTORY
 
 
@@ -23,6 +25,10 @@ def print_corrections(output: Path) -> None:
         there = "" if kept.photograph is None or kept.photograph.is_file() else "  (the photograph is gone)"
         print(f"{kept.photograph or kept.path}  {kept.fraction:.1%} painted{there}")
         count += 1
+    for kept in store.kept_frames():
+        there = "" if kept.video is None or kept.video.is_file() else "  (the video is gone)"
+        print(f"{kept.video or kept.path}  painted in frames {', '.join(map(str, kept.frames))}{there}")
+        count += 1
     print(f"{count} corrections in {store.directory}")
     for name, marks in store.all_marks():
         said = ["done"] * marks.done + ["left out"] * marks.left_out
@@ -31,16 +37,18 @@ def print_corrections(output: Path) -> None:
         print(f"{name}  {', '.join(said)}")
 
 
-def revert(output: Path, photographs: Sequence[Path]) -> None:
-    """Take the corrections of these photographs away. PathError where one has none."""
+def revert(output: Path, photographs: Sequence[Path], frame: int | None = None) -> None:
+    """Take the corrections of these photographs and videos away, or of one `frame` of these videos. PathError where
+    there is none."""
     store = _store(output)
+    where = "" if frame is None else f" of frame {frame}"
     for photograph in photographs:
-        if not store.revert(photograph):
+        if not (store.revert(photograph) if frame is None else store.revert_frame(photograph, frame)):
             raise PathError(
-                f"{photograph} has no correction in {store.directory}; `maskloss corrections list` names those that "
-                "have."
+                f"{photograph} has no correction{where} in {store.directory}; `maskloss corrections list` names those "
+                "that have."
             )
-        print(f"reverted {photograph}")
+        print(f"reverted {photograph}{where}")
 
 
 def leave_out(output: Path, photographs: Sequence[Path], take_back: bool) -> None:
@@ -69,23 +77,25 @@ def choose(output: Path, photograph: Path, box: Sequence[float] | None) -> None:
 
 
 def export(output: Path, folder: Path) -> None:
-    """Copy every correction into a new folder, as PNG files named after their photographs."""
+    """Copy every correction into a new folder, as PNG files named after their photographs; those of a video's frames in
+    a folder named after the video."""
     store = _store(output)
     if folder.exists() and any(folder.iterdir()):
         raise PathError(f"{folder} is not empty; name a new folder.")
     taken: set[str] = set()
-    for kept in store.kept():
+    for kept in (*store.kept(), *store.kept_frames()):
         name = kept.path.name
         if name in taken:  # photographs of several folders
             name = f"{kept.path.parent.name}_{name}"
         taken.add(name)
-        write_correction(folder / name, read_correction(kept.path))
+        for path in paths_of(kept.path):
+            write_correction(folder / name if path == kept.path else folder / name / path.name, read_correction(path))
     print(f"{len(taken)} corrections exported to {folder}")
 
 
 def import_(output: Path, folder: Path, photographs: Path, replace_existing: bool) -> None:
-    """Keep the corrections that lie in `folder` for the photographs below `photographs`: each for the photograph that
-    it was painted over, wherever that lies now; one that another program has written for the photograph of its name.
+    """Keep the corrections that lie in `folder` for the photographs and videos below `photographs`: each for the one
+    that it was painted over, wherever that lies now; one that another program has written for the one of its name.
 
     PathError and ImageError before anything is kept where one belongs to none.
     """
@@ -93,26 +103,32 @@ def import_(output: Path, folder: Path, photographs: Path, replace_existing: boo
     for path in (folder, photographs):
         if not path.is_dir():
             raise PathError(f"{path} is no folder; name one.")
-    pictures = [file.path for file in list_files(photographs, recursive=True) if _is_picture(file.path)]
-    by_content = {hash_of(path): path for path in pictures}
-    by_name = {path.name + SUFFIX: path for path in pictures}
+    known = [file.path for file in list_files(photographs, recursive=True) if _is_picture(file.path)]
+    by_content = {hash_of(path): path for path in known}
+    by_name = {path.name + (FRAMES if _is_video(path) else SUFFIX): path for path in known}
     found: list[tuple[Path, Path]] = []
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        over = read_correction(path).over
-        photograph = by_name.get(path.name) if over is None else by_content.get(over.photograph)
-        if photograph is None:
+    for path in sorted((*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*{FRAMES}"))):
+        over = {note.photograph for note in notes_of(path)}
+        photograph = by_content.get(min(over)) if len(over) == 1 else None if over else by_name.get(path.name)
+        if photograph is None or _is_video(photograph) != path.is_dir():
             raise PathError(
-                f"{path} belongs to none of the {len(pictures)} photographs below {photographs}; give the folder they "
-                "lie in, or take the file away."
+                f"{path} belongs to none of the {len(known)} photographs and videos below {photographs}; give the "
+                "folder they lie in, or take the file away."
             )
-        check_fits(path, image_size(photograph), photograph)
+        size = probe(photograph).size if path.is_dir() else image_size(photograph)
+        for file in paths_of(path):
+            check_fits(file, size, photograph)
         if store.find(photograph) is not None and not replace_existing:
             raise DatasetError(
                 f"{photograph} has a correction already; revert it (`maskloss corrections revert`), or give --replace."
             )
         found.append((path, photograph))
     for path, photograph in found:
-        store.put(photograph, read_correction(path), replace_existing)
+        if path.is_dir():
+            frames = {frame: read_correction(frame_path(path, frame)) for frame in frames_in(path)}
+            store.put_frames(photograph, frames, replace_existing)
+        else:
+            store.put(photograph, read_correction(path), replace_existing)
     print(f"{len(found)} corrections imported to {store.directory}")
 
 
@@ -127,4 +143,8 @@ def _store(output: Path) -> CorrectionStore:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
+    return path.suffix.lower() in IMAGE_SUFFIXES or _is_video(path)
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES

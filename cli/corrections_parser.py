@@ -11,10 +11,11 @@ def add_corrections(commands: Any) -> None:
     """Add the command to the subparsers of `maskloss`."""
     corrections = commands.add_parser("corrections", help="list, revert, export or import masks corrected by hand")
     actions = corrections.add_subparsers(required=True, metavar="ACTION")
-    listed = actions.add_parser("list", help="say which photographs have one, and how much of them is painted")
+    listed = actions.add_parser("list", help="say which photographs and videos have one, and what of them is painted")
     listed.set_defaults(command=_list)
     revert = actions.add_parser("revert", help="take corrections away: the masks under them count again")
     revert.add_argument("photographs", type=Path, nargs="+", metavar="PHOTOGRAPH", help="as `list` names them")
+    revert.add_argument("--frame", type=int, metavar="N", help="of this frame of a video alone")
     revert.set_defaults(command=_revert)
     export = actions.add_parser("export", help="copy all of them as PNG files: grey is the weight, alpha what counts")
     export.add_argument("folder", type=Path, help="a new folder for the files")
@@ -53,7 +54,7 @@ def _list(options: argparse.Namespace) -> None:
 def _revert(options: argparse.Namespace) -> None:
     from .corrections import revert
 
-    revert(options.output, options.photographs)
+    revert(options.output, options.photographs, options.frame)
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from ..dataset.crop import Rectangle
 from ..dataset.items import DatasetItem, MaskOrigin
 from ..dataset.load import checked_size
 from ..dataset.mask_facts import file_facts
+from ..dataset.video_corrections import RULE
 from ..errors import CacheError, SettingError
 from ..fingerprints import fingerprint_of
 from ..images import conversion_of, image_size
@@ -108,8 +109,8 @@ class CachingRules:
 @dataclass(frozen=True)
 class ItemPlan:
     """The work for one entry: a photograph, or a clip of a video. `name` is the entry's. `seen` saves the next plan
-    from hashing the sources, `mask_read` from reading the mask. `cut` is what of the picture is cached, None for all of
-    it. `header` is that of an up-to-date file, cut to what the index needs."""
+    from hashing the sources, `mask_read` from reading the mask. `cut` is what of the picture is cached, None for all.
+    `header` is that of an up-to-date file, cut to what the index needs."""
 
     item: DatasetItem
     clip: Clip | None
@@ -212,7 +213,7 @@ def _plan_entry(
     hashes = {source.role: source.sha256 for source in sources}
     clip_frames = () if clip is None else (clip.frames,)
     crop = () if place.cut is None else (f"crop {place.cut}",)
-    corrected = (f"correction {hashes['correction']}",) if "correction" in hashes else ()
+    corrected = (f"correction {hashes['correction']}{'' if clip is None else RULE}",) if "correction" in hashes else ()
     given = ("image_conditioning",) if settings.image_conditioning else ()
     latent_fingerprint = fingerprint_of(
         FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, settings.one_frame, hashes.get("control", ""),

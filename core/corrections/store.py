@@ -1,5 +1,5 @@
-"""Where corrections are kept: a folder for each folder of photographs, in it a file for each corrected photograph, and
-what was decided about photographs by hand.
+"""Where corrections are kept: a folder for each folder of photographs, in it a file for each corrected photograph, a
+folder for each corrected video, and what was decided about photographs by hand.
 
 A photograph is known by its path alone, so that every dataset with it finds its correction, whatever its masks were
 made with. `_HW` pixel grid.
@@ -8,47 +8,23 @@ made with. `_HW` pixel grid.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from ..errors import DatasetError, ImageError, SettingError
 from ..files import convert_disk_errors, lock_directory, read_text, shorten_stem, sweep, write_json
 from ..fingerprints import fingerprint_of
+from .frames import FRAMES, KeptFrames, frame_path, frames_in, notes_of
 from .marks import Marks
-from .override import (
-    NO_REVISION,
-    SUFFIX,
-    Correction,
-    PaintedOver,
-    read_correction,
-    revision_of,
-    size_of,
-    write_correction,
-)
+from .override import SUFFIX, Correction, PaintedOver, read_correction, size_of, write_correction
+from .strokes import Patch, Size, StaleRevisionError, check_revision, paint_file
 
+__all__ = ["MARKS_FILE", "CorrectionStore", "Kept", "Patch", "StaleRevisionError", "check_fits"]
 MARKS_FILE = "marks.json"
 _DIGITS = 8
-
-
-class StaleRevisionError(DatasetError):
-    """Somebody else, such as another browser tab, changed the correction meanwhile. `revision` is what there is now."""
-
-    def __init__(self, path: Path, revision: str) -> None:
-        super().__init__(f"The correction {path.name} was changed elsewhere meanwhile; load it again, then go on.")
-        self.revision = revision
-
-
-@dataclass(frozen=True, eq=False)
-class Patch:
-    """A rectangle of a mask after a stroke. values_HW uint8; painted_HW bool, False where a stroke takes paint away."""
-
-    left: int
-    top: int
-    values_HW: np.ndarray
-    painted_HW: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -75,14 +51,18 @@ class CorrectionStore:
         """Where the correction of a photograph lies, if there is one."""
         return self.folder_of(photograph.parent) / (shorten_stem(photograph.name, SUFFIX) + SUFFIX)
 
-    def find(self, photograph: Path) -> Path | None:
-        """The correction of a photograph."""
-        path = self.path_of(photograph)
-        return path if path.is_file() else None
+    def frames_of(self, video: Path) -> Path:
+        """Where the corrections of a video's frames lie, if there are any."""
+        return self.folder_of(video.parent) / (shorten_stem(video.name, FRAMES) + FRAMES)
 
-    def paint(
-        self, photograph: Path, size: tuple[int, int], patch: Patch | None, over: PaintedOver, revision: str
-    ) -> str:
+    def find(self, media: Path) -> Path | None:
+        """The correction of a photograph, or the folder of a video's."""
+        path, frames = self.path_of(media), self.frames_of(media)
+        if path.is_file():
+            return path
+        return frames if frames_in(frames) else None
+
+    def paint(self, photograph: Path, size: Size, patch: Patch | None, over: PaintedOver, revision: str) -> str:
         """Add a stroke to the correction that has this revision (none: `NO_REVISION`); None only notes anew what it
         lies over. Returns the new revision, `NO_REVISION` where nothing is painted any more.
 
@@ -90,29 +70,50 @@ class CorrectionStore:
         `size`.
         """
         path = self.path_of(photograph)
-        _check_inside(patch, size)
-        with convert_disk_errors(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with lock_directory(path.parent):
-            before = _checked(path, revision)
-            correction = None if before == NO_REVISION else read_correction(path)
-            if correction is None or correction.size != size:
-                correction = Correction(np.zeros(size[::-1], np.uint8), np.zeros(size[::-1], np.bool_))
-            correction = replace(correction, over=over)
-            if patch is not None:
-                correction = _painted(correction, patch)
-            if not correction.painted_HW.any():
-                path.unlink(missing_ok=True)
-                return NO_REVISION
-            write_correction(path, correction)
-            return revision_of(path)
+        with self._locked(path.parent):
+            return paint_file(path, size, patch, over, revision)
+
+    def paint_frame(
+        self,
+        video: Path,
+        frame: int,
+        size: Size,
+        patch: Patch | None,
+        over: PaintedOver,
+        revision: str,
+        start: Correction | None = None,
+    ) -> str:
+        """As `paint`, on a frame of a video. `start`: what was carried to it, which is painted on where the frame has
+        no correction of its own yet. A frame without paint behind a painted one is kept: nothing is carried to it."""
+        folder = self.frames_of(video)
+        with self._locked(folder.parent):
+            folder.mkdir(exist_ok=True)
+            others = [other for other in frames_in(folder) if other != frame]
+            keep_empty = any(other < frame for other in others)
+            told = paint_file(frame_path(folder, frame), size, patch, over, revision, start, keep_empty)
+            if not frames_in(folder):
+                shutil.rmtree(folder)
+            return told
+
+    def revert_frame(self, video: Path, frame: int, revision: str | None = None) -> bool:
+        """As `revert`, of one frame: what is carried to it counts again."""
+        folder = self.frames_of(video)
+        if not folder.is_dir():
+            return False
+        with self._locked(folder.parent):
+            path = frame_path(folder, frame)
+            if revision is not None:
+                check_revision(path, revision)
+            there = path.exists()
+            path.unlink(missing_ok=True)
+            if not frames_in(folder):
+                shutil.rmtree(folder)
+        return there
 
     def put(self, photograph: Path, correction: Correction, replace_existing: bool = False) -> Path:
         """Keep a whole correction. DatasetError where another one is there, unless it is to be replaced."""
         path = self.path_of(photograph)
-        with convert_disk_errors(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with lock_directory(path.parent):
+        with self._locked(path.parent):
             if path.exists() and not replace_existing:
                 raise DatasetError(
                     f"{photograph.name} has a correction already ({path}); revert it first, or give --replace."
@@ -120,17 +121,35 @@ class CorrectionStore:
             write_correction(path, correction)
         return path
 
-    def revert(self, photograph: Path, revision: str | None = None) -> bool:
-        """Take the correction of a photograph away, which is to have this revision (None: any); False where there is
-        none. StaleRevisionError where it has another one."""
-        path = self.path_of(photograph)
+    def put_frames(self, video: Path, corrections: Mapping[int, Correction], replace_existing: bool = False) -> Path:
+        """As `put`, of a video's painted frames, which take the place of all that are there."""
+        folder = self.frames_of(video)
+        with self._locked(folder.parent):
+            there = frames_in(folder)
+            if there and not replace_existing:
+                raise DatasetError(
+                    f"{video.name} has corrections already ({folder}); revert them first, or give --replace."
+                )
+            folder.mkdir(exist_ok=True)
+            for frame, correction in corrections.items():
+                write_correction(frame_path(folder, frame), correction)
+            for frame in set(there) - set(corrections):
+                frame_path(folder, frame).unlink(missing_ok=True)
+        return folder
+
+    def revert(self, media: Path, revision: str | None = None) -> bool:
+        """Take the correction of a photograph away, which is to have this revision (None: any), or all of a video's;
+        False where there is none. StaleRevisionError where it has another one."""
+        path, frames = self.path_of(media), self.frames_of(media)
         if not path.parent.is_dir():
             return False
         with lock_directory(path.parent):
             if revision is not None:
-                _checked(path, revision)
-            there = path.exists()
+                check_revision(path, revision)
+            there = path.exists() or bool(frames_in(frames))
             path.unlink(missing_ok=True)
+            if frames.is_dir():
+                shutil.rmtree(frames)
         return there
 
     def marks(self, folder: Path) -> Mapping[str, Marks]:
@@ -141,9 +160,7 @@ class CorrectionStore:
     def mark(self, photograph: Path, change: Callable[[Marks], Marks]) -> None:
         """Note what was decided about a photograph: `change` makes it of what was decided before."""
         folder = self.folder_of(photograph.parent)
-        with convert_disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with lock_directory(folder):
+        with self._locked(folder):
             known = dict(self.marks(photograph.parent))
             known[photograph.name] = change(known.get(photograph.name, Marks()))
             noted = {name: marks.to_json() for name, marks in sorted(known.items()) if marks != Marks()}
@@ -168,6 +185,20 @@ class CorrectionStore:
             file = "" if correction.over is None else correction.over.file
             yield Kept(path, Path(file) if file else None, correction.fraction)
 
+    def kept_frames(self) -> Iterator[KeptFrames]:
+        """The corrections of every video. ImageError for a damaged one."""
+        for folder in sorted(self.directory.glob(f"*/*{FRAMES}")):
+            if frames := frames_in(folder):
+                files = [note.file for note in notes_of(folder) if note.file]
+                yield KeptFrames(folder, Path(files[0]) if files else None, frames)
+
+    @contextmanager
+    def _locked(self, folder: Path) -> Iterator[None]:
+        with convert_disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with lock_directory(folder):
+            yield
+
 
 def check_fits(path: Path, size: tuple[int, int], photograph: Path) -> None:
     """ImageError unless a correction is as large as its photograph, (width, height)."""
@@ -190,29 +221,3 @@ def _read_marks(path: Path) -> Mapping[str, Marks]:
             f"{path} is damaged ({error}); delete it: which photographs are done or left out, and which faces were "
             "chosen, is lost with it."
         ) from error
-
-
-def _checked(path: Path, revision: str) -> str:
-    before = revision_of(path)
-    if before != revision:
-        raise StaleRevisionError(path, before)
-    return before
-
-
-def _check_inside(patch: Patch | None, size: tuple[int, int]) -> None:
-    if patch is None:
-        return
-    height, width = patch.values_HW.shape
-    inside = patch.left >= 0 and patch.top >= 0 and patch.left + width <= size[0] and patch.top + height <= size[1]
-    if not inside or patch.painted_HW.shape != patch.values_HW.shape:
-        raise ImageError(
-            f"a stroke of {width}x{height} at {patch.left},{patch.top} does not lie inside {size[0]}x{size[1]}"
-        )
-
-
-def _painted(correction: Correction, patch: Patch) -> Correction:
-    values_HW, painted_HW = correction.values_HW.copy(), correction.painted_HW.copy()
-    height, width = patch.values_HW.shape
-    place = np.s_[patch.top : patch.top + height, patch.left : patch.left + width]
-    values_HW[place], painted_HW[place] = patch.values_HW, patch.painted_HW
-    return replace(correction, values_HW=values_HW, painted_HW=painted_HW)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ..corrections.frames import notes_of
 from ..corrections.marks import Marks
-from ..corrections.override import PaintedOver, note_of
+from ..corrections.override import PaintedOver
 from ..corrections.store import CorrectionStore
 from ..first_names import first_names
 from ..warning import warn
@@ -15,23 +16,25 @@ from .files import hash_of
 from .items import Dataset, DatasetItem, LeftOut, MaskOrigin
 from .load import expected_origin
 from .mask_facts import mask_digest
+from .video_corrections import open_corrections
 
 LEFT_OUT_BY_HAND = "it was left out by hand"
 _ALPHA = "alpha"
 
 
 def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset, list[str]]:
-    """The dataset whose photographs have their corrections and the faces that were chosen in them, without those that
-    were left out by hand; and what is said of them. What belongs to another photograph of that name is not used, which
-    is warned of. Videos have none.
+    """The dataset whose photographs and videos have their corrections, and photographs the faces that were chosen in
+    them, without those that were left out by hand; and what is said of them. What belongs to another photograph of that
+    name is not used, which is warned of. What was painted on a video's frames is carried on, which takes time once.
 
-    ImageError and DatasetError where what is kept is damaged.
+    ImageError, VideoError and DatasetError where what is kept is damaged.
     """
     marks: dict[Path, Mapping[str, Marks]] = {}
     items: list[DatasetItem] = []
     left_out: list[LeftOut] = []
     changed: list[str] = []
     corrected = chosen = 0
+    videos: dict[Path, str] = {}
     for item in dataset.items:
         folder = item.media_path.parent
         if folder not in marks:
@@ -40,14 +43,15 @@ def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset,
         if noted.left_out:
             left_out.append(LeftOut(item, LEFT_OUT_BY_HAND))
             continue
-        path = None if item.is_video else store.find(item.media_path)
+        path = store.find(item.media_path)
         if path is not None:
-            note = note_of(path)
-            if note is not None and note.photograph != hash_of(item.media_path):
+            if any(note.photograph != hash_of(item.media_path) for note in notes_of(path)):
                 changed.append(item.name)
             else:
                 item = replace(item, correction_path=path)
                 corrected += 1
+                if item.is_video:
+                    videos[item.media_path] = _carried_on(item, path)
         if noted.face is not None and not item.is_video:
             if noted.face.photograph == hash_of(item.media_path):
                 item = replace(item, chosen_face=noted.face.box)
@@ -56,6 +60,8 @@ def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset,
                 changed.append(item.name)
         items.append(item)
     messages = [f"{corrected} masks are corrected by hand."] if corrected else []
+    if videos:
+        messages.append(f"In videos: {first_names(list(videos.values()))}.")
     if chosen:
         messages.append(f"In {chosen} photographs the person was chosen by hand, which Keep Person goes by.")
     if left_out:
@@ -70,6 +76,12 @@ def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset,
             )
         )
     return replace(dataset, items=tuple(items), left_out=(*dataset.left_out, *left_out)), messages
+
+
+def _carried_on(item: DatasetItem, path: Path) -> str:
+    corrections = open_corrections(path, item.media_path)
+    carried = sum(span.last - span.source for span in corrections.spans)
+    return f"{item.name} {len(corrections.painted)} frames painted, {carried} carried on"
 
 
 def base_of(item: DatasetItem) -> str:
@@ -87,8 +99,9 @@ def painted_over(item: DatasetItem) -> PaintedOver:
 
 def has_other_base(item: DatasetItem) -> bool:
     """Whether the mask under the item's correction is another one than it was painted over. Errors as `base_of`."""
-    note = None if item.correction_path is None else note_of(item.correction_path)
-    return note is not None and note.base != base_of(item)
+    notes = [] if item.correction_path is None else notes_of(item.correction_path)
+    bases = {note.base for note in notes}
+    return bool(bases) and bases != {base_of(item)}
 
 
 def correction_messages(items: Iterable[DatasetItem]) -> list[str]:

@@ -1,7 +1,7 @@
 """Reading one item: its pixels, and its weights by the mask policy.
 
 Photographs: alpha → file → none. An all-opaque alpha yields to a mask file; where there is none, it counts as full
-weight from alpha. Over each lies what was corrected by hand. Videos: file → none, their alpha is not used. `_HW`,
+weight from alpha. Videos: file → none, their alpha is not used. Over each lies what was corrected by hand. `_HW`,
 `_HWC`, `_THWC` pixel grid. Sizes are (width, height).
 """
 
@@ -23,6 +23,7 @@ from ..video.clips import Clip, clips_of
 from ..video.masks import check_mask_frames, read_mask_frames
 from ..video.reader import probe, read_frames
 from .crop import Rectangle
+from .frame_weights import read_frame_weights
 from .items import DatasetItem, MaskOrigin
 from .turned import check_mask_fits
 
@@ -132,7 +133,9 @@ def _read_uncorrected(item: DatasetItem, least: Size | None) -> LoadedItem:
 
 def _is_painted_everywhere(item: DatasetItem) -> bool:
     """Whether a correction leaves nothing of a mask to be seen, so that none is missing."""
-    return item.correction_path is not None and bool(read_correction(item.correction_path).painted_HW.all())
+    if item.correction_path is None or item.is_video:
+        return False
+    return bool(read_correction(item.correction_path).painted_HW.all())
 
 
 def load_clip(item: DatasetItem, clip: Clip, bucket: Size) -> LoadedClip:
@@ -163,18 +166,15 @@ def read_weights(
     item: DatasetItem, frames: Sequence[int], size: Size | None = None, rectangle: Rectangle | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (frame number, weights_HW float32 in [0, 1]) of a video's `frames`, of all of them or of a `rectangle` in
-    them, brought to `size` as a bucket or at their own; nothing where it has no mask. Errors as `load_clip`."""
-    if item.mask_path is None:
-        if item.settings.require_mask:
-            raise _mask_missing(item)
-        return
+    them, brought to `size` as a bucket or at their own; nothing where it has no mask and none is corrected. Errors as
+    `load_clip`."""
+    if item.mask_path is None and item.settings.require_mask:
+        raise _mask_missing(item)
     info = probe(item.media_path)
-    for number, mask_HW in read_mask_frames(item.mask_path, info, frames, item.mask_meaning, item.tier_values):
-        check_mask_fits(item, info.size, (mask_HW.shape[1], mask_HW.shape[0]))
-        weights_HW = uint8_to_weights(mask_HW)
+    own = info.size if rectangle is None else rectangle.size
+    for number, weights_HW in read_frame_weights(item, frames):
         if rectangle is not None:
             weights_HW = _cut(item, rectangle, fit_mask(weights_HW, info.size, info.size))
-        own = info.size if rectangle is None else rectangle.size
         yield number, fit_mask(weights_HW, own, size or own)
 
 

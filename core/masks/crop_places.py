@@ -215,7 +215,10 @@ class _Places:
             yield (0, *self._still)
             return
         own, info = item.mask_path, probe(item.media_path)
-        if path is None and own is not None:
+        if path is None and item.correction_path is not None:
+            for number, weights_HW in read_weights(item, wanted):
+                yield number, weights_to_uint8(weights_HW), weights_HW
+        elif path is None and own is not None:
             for number, mask_HW in read_mask_frames(own, info, wanted, item.mask_meaning, item.tier_values):
                 yield number, _levels(mask_HW, size), fit_mask(uint8_to_weights(mask_HW), size, size)
         elif path is not None:

@@ -217,7 +217,9 @@ class KeepingInVideo(Keeping):
         return read_coverage(self._item, unit.target)
 
     def _make(self, pending: Sequence[Unit]) -> Iterator[tuple[Unit, Kept]]:
-        shared, item = self._shared, self._item
+        # As of photographs, what was corrected by hand lies over the one person's result.
+        shared = self._shared
+        item = self._item if shared.several else replace(self._item, correction_path=None)
         check_required(item)
         with TemporaryDirectory() as scratch:
             paths = [Path(scratch, f"person{person}.mkv") for person in range(len(self._people))]

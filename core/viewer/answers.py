@@ -9,6 +9,7 @@
 | GET | …/{item}/tile?level=&column=&row= | JPEG |
 | GET | …/{item}/mask | the mask under the correction: width·height bytes, zlib |
 | GET | …/{item}/correction | values, then 255 where painted: 2·width·height bytes, zlib; X-MaskLoss-Revision |
+| GET | …/{item}/frames | `timeline` of a video |
 | POST | …/{item}/correction?revision=&left=&top=&width=&height= | a stroke: values, then painted, zlib |
 | POST | …/{item}/keep | {"revision"}: the mask under the correction is as it should be |
 | POST | …/{item}/revert | {"revision"} |
@@ -17,8 +18,9 @@
 | POST | …/{item}/propose | {"on", "off": [[x, y]], "box"}: a region, 255 inside, zlib; X-MaskLoss-Place |
 | POST | …/{item}/caption | {"text", "was"} |
 
-Nothing that somebody made is changed by a GET. A POST has a type that browsers send to another site only when that
-allows it: application/json or application/octet-stream.
+Of a video tile, mask, correction, keep, revert and propose take a frame=; without it, it is the frame that stands for
+the video. Nothing that somebody made is changed by a GET. A POST has a type that browsers send to another site only
+when that allows it: application/json or application/octet-stream.
 """
 
 from __future__ import annotations
@@ -30,15 +32,15 @@ from typing import Any
 import numpy as np
 
 from ..corrections.marks import ChosenFace, Marks
-from ..corrections.override import NO_REVISION, PaintedOver, read_correction, revision_of
+from ..corrections.override import NO_REVISION
 from ..corrections.store import Patch, StaleRevisionError
-from ..dataset.corrected import base_of
 from ..dataset.items import DatasetItem
 from ..errors import ImageError, PersonError, SettingError, UserError
 from ..files import write_text
 from ..resample import shrink_then_enlarge
+from .corrigible import FRAME, corrigible, frame_of, timeline
 from .facts import caption_of, caption_path_of, dataset_facts, in_fractions, item_facts, size_of
-from .pictures import Pictures, mask_of
+from .pictures import Pictures
 from .proposals import WORK_PX, Proposals, pointing_of
 from .request import (
     BYTES,
@@ -68,7 +70,8 @@ Tell = Callable[[str, Mapping[str, Any]], None]
 
 
 class Answers:
-    """The routes over `datasets`. `tell` hears {"dataset", "item", "revision", "client"} of each change."""
+    """The routes over `datasets`. `tell` hears {"dataset", "item", "revision", "client"} of each change, and the
+    "frame" of a video's."""
 
     def __init__(self, datasets: ViewedDatasets, tell: Tell, proposals: Proposals) -> None:
         self._datasets, self._tell, self._proposals = datasets, tell, proposals
@@ -85,6 +88,7 @@ class Answers:
             ("GET", f"{item}/tile", self.tile),
             ("GET", f"{item}/mask", self.mask),
             ("GET", f"{item}/correction", self.correction),
+            ("GET", f"{item}/frames", self.frames),
             ("POST", f"{item}/correction", self.paint),
             ("POST", f"{item}/keep", self.keep),
             ("POST", f"{item}/revert", self.revert),
@@ -112,53 +116,47 @@ class Answers:
 
     def tile(self, request: Request) -> Answer:
         dataset, viewed = self._find(request)
-        place = (number_of(request, name) for name in ("level", "column", "row"))
-        return Answer(200, "image/jpeg", self._pictures_of(dataset).tile(viewed.item, *place), _KEPT)
+        level, column, row = (number_of(request, name) for name in ("level", "column", "row"))
+        frame = frame_of(viewed.item, request) if FRAME in request.query else None
+        return Answer(200, "image/jpeg", self._pictures_of(dataset).tile(viewed.item, level, column, row, frame), _KEPT)
+
+    def frames(self, request: Request) -> Answer:
+        return Answer.of(timeline(*self._find(request)))
 
     def mask(self, request: Request) -> Answer:
-        _, viewed = self._find(request)
-        mask_HW, _ = mask_of(viewed.item)
+        mask_HW = corrigible(*self._find(request), request).base_HW()
         return packed(mask_HW.tobytes(), {SIZE: f"{mask_HW.shape[1]}x{mask_HW.shape[0]}"})
 
     def correction(self, request: Request) -> Answer:
-        dataset, viewed = self._find(request)
-        item = dataset.corrected(viewed)
-        width, height = size_of(item)
-        if item.correction_path is None:
-            return packed(bytes(2 * width * height), {REVISION: NO_REVISION})
-        revision = revision_of(item.correction_path)
-        read = read_correction(item.correction_path)
-        if read.size != (width, height):
-            raise ImageError(f"The correction of {item.name} is of another size than its photograph; revert it.")
+        about = corrigible(*self._find(request), request)
+        revision, read = about.read()
+        if read is None:
+            return packed(bytes(2 * about.size[0] * about.size[1]), {REVISION: revision})
         planes = (read.values_HW.tobytes(), (read.painted_HW * np.uint8(255)).tobytes())
         return packed(b"".join(planes), {REVISION: revision})
 
     def paint(self, request: Request) -> Answer:
         dataset, viewed = self._find(request)
-        item = _corrigible(viewed)
+        about = corrigible(dataset, viewed, request)
         check_type(request, BYTES)
-        size = size_of(item)
+        size = about.size
         left, top, width, height = (number_of(request, name) for name in ("left", "top", "width", "height"))
         if not (0 < width <= size[0] and 0 < height <= size[1]):
             raise ImageError(f"a stroke of {width}x{height} does not lie inside {size[0]}x{size[1]}")
         planes = np.frombuffer(unpacked(request.body, 2 * width * height), np.uint8).reshape(2, height, width)
         patch = Patch(left, top, planes[0], planes[1] >= 128)
-        revision = dataset.store.paint(
-            item.media_path, size, patch, _over(item), self._checked_revision(request, dataset, item)
-        )
+        revision = about.paint(patch, request.query.get("revision", NO_REVISION))
         return self._changed(request, dataset, viewed, revision)
 
     def keep(self, request: Request) -> Answer:
         dataset, viewed = self._find(request)
-        item = _corrigible(viewed)
-        revision = text_of(content_of(request), "revision")
-        new = dataset.store.paint(item.media_path, size_of(item), None, _over(item), revision)
-        return self._changed(request, dataset, viewed, new)
+        about = corrigible(dataset, viewed, request)
+        return self._changed(request, dataset, viewed, about.keep(text_of(content_of(request), "revision")))
 
     def revert(self, request: Request) -> Answer:
         dataset, viewed = self._find(request)
-        dataset.store.revert(_corrigible(viewed).media_path, text_of(content_of(request), "revision"))
-        return self._changed(request, dataset, viewed, NO_REVISION)
+        about = corrigible(dataset, viewed, request)
+        return self._changed(request, dataset, viewed, about.revert(text_of(content_of(request), "revision")))
 
     def mark(self, request: Request) -> Answer:
         dataset, viewed = self._find(request)
@@ -171,7 +169,7 @@ class Answers:
 
     def face(self, request: Request) -> Answer:
         dataset, viewed = self._find(request)
-        item = _corrigible(viewed)
+        item = _photograph(viewed)
         index = content_of(request).get("index", -1)
         faces = [] if item.person is None else item.person.faces
         if index is not None and (type(index) is not int or not 0 <= index < len(faces)):
@@ -184,10 +182,10 @@ class Answers:
 
     def propose(self, request: Request) -> Answer:
         dataset, viewed = self._find(request)
-        item = _corrigible(viewed)
+        item = viewed.item
         size = size_of(item)
         pointing = pointing_of(content_of(request), size)
-        small_HWC, scale = self._pictures_of(dataset).at_most(item, WORK_PX)
+        small_HWC, scale = self._pictures_of(dataset).at_most(item, WORK_PX, frame_of(item, request))
         small_HW = self._proposals.propose(small_HWC, pointing.scaled(scale))
         region_HW = shrink_then_enlarge(small_HW.astype(np.float32), size) > 0.5
         rows, columns = (np.flatnonzero(region_HW.any(axis=axis)) for axis in (1, 0))
@@ -230,15 +228,6 @@ class Answers:
     def _pictures_of(self, dataset: ViewedDataset) -> Pictures:
         return self._pictures.setdefault(str(dataset.pictures), Pictures(dataset.pictures))
 
-    def _checked_revision(self, request: Request, dataset: ViewedDataset, item: DatasetItem) -> str:
-        """The revision that a stroke belongs to. A correction of another photograph of that name goes first."""
-        revision = request.query.get("revision", NO_REVISION)
-        path = dataset.store.find(item.media_path)
-        shown = dataset.find(request.item)
-        if path is not None and shown is not None and dataset.corrected(shown).correction_path is None:
-            dataset.store.revert(item.media_path)
-        return revision
-
     def _noted(self, request: Request, dataset: ViewedDataset, viewed: ViewedItem) -> Answer:
         self._say(request, dataset, viewed)
         return Answer.of(self._facts(dataset, viewed))
@@ -248,8 +237,10 @@ class Answers:
         return Answer.of({"revision": revision})
 
     def _say(self, request: Request, dataset: ViewedDataset, viewed: ViewedItem, revision: str | None = None) -> None:
-        client = request.query.get("client", "")[:64]
-        self._tell(EVENT, {"dataset": dataset.id, "item": viewed.id, "revision": revision, "client": client})
+        said: dict[str, Any] = {"dataset": dataset.id, "item": viewed.id, "revision": revision}
+        if revision is not None and (frame := frame_of(viewed.item, request)) is not None:
+            said["frame"] = frame
+        self._tell(EVENT, {**said, "client": request.query.get("client", "")[:64]})
 
 
 _KEPT: Mapping[str, str] = {"Cache-Control": "private, max-age=3600"}
@@ -269,12 +260,7 @@ def _answering(does: Callable[[Request], Answer]) -> Callable[[Request], Answer]
     return answer
 
 
-def _corrigible(viewed: ViewedItem) -> DatasetItem:
+def _photograph(viewed: ViewedItem) -> DatasetItem:
     if viewed.item.is_video:
-        raise SettingError(f"{viewed.item.name} is a video, whose masks cannot be corrected here; edit its mask video.")
+        raise SettingError(f"{viewed.item.name} is a video, of whose faces none is chosen by hand; use references.")
     return viewed.item
-
-
-def _over(item: DatasetItem) -> PaintedOver:
-    media = item.media_path
-    return PaintedOver(photograph_hash(media), base_of(item), str(media.absolute()))

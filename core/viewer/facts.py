@@ -8,14 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ..corrections.frames import state_of
 from ..corrections.marks import Box, Marks
-from ..corrections.override import revision_of
 from ..dataset.buckets import bucket_for
 from ..dataset.captions import read_caption
 from ..dataset.corrected import has_other_base
 from ..dataset.files import status_of
 from ..dataset.items import DatasetItem
-from ..dataset.load import expected_origin
+from ..dataset.load import expected_origin, still_of
 from ..errors import UserError
 from ..images import image_size
 from ..masks.named_tiers import named_tiers
@@ -46,7 +46,8 @@ def dataset_facts(viewed: ViewedDataset) -> dict[str, Any]:
 
 
 def item_facts(viewed: ViewedDataset, each: ViewedItem, marks: Marks) -> dict[str, Any]:
-    """{"id", "name", "width", "height", "bucket": [width, height], "caption", "video", "mask": alpha|file|none,
+    """{"id", "name", "width", "height", "bucket": [width, height], "caption", "video", "frames": how many a video has,
+    else 0, "still": the frame that stands for it, "mask": alpha|file|none,
     "coverage", "left_out": reason, "by_hand": left out in the viewer, "done", "outcome", "reason", "doubt": place in
     the order of doubts, "faces": [{"index", "box": fractions of the picture, "similarity", "chosen"}], "face_by_hand":
     the index of the face that somebody chose, -1 where it is none of these, "faceless", "revision": of the correction,
@@ -56,16 +57,18 @@ def item_facts(viewed: ViewedDataset, each: ViewedItem, marks: Marks) -> dict[st
         "by_hand": marks.left_out, "done": marks.done, "coverage": each.coverage, "faceless": each.faceless,
         "width": 0, "height": 0, "bucket": None, "mask": "none", "caption": each.item.caption, "revision": "",
         "other_base": False, "error": "", "outcome": None, "reason": "", "faces": [], "doubt": None,
-        "face_by_hand": None,
+        "face_by_hand": None, "frames": 0, "still": 0,
     }  # fmt: skip
     try:
         width, height = size_of(each.item)
+        if each.item.is_video:
+            row.update(frames=probe(each.item.media_path).frames, still=still_of(each.item)[0])
         item = viewed.corrected(each)
         row.update(width=width, height=height, bucket=list(bucket_for((width, height), item.settings)))
         row["mask"] = expected_origin(replace(item, correction_path=None)).value
         row["caption"] = caption_of(item)
         if item.correction_path is not None:
-            row.update(revision=revision_of(item.correction_path), other_base=has_other_base(item))
+            row.update(revision=state_of(item.correction_path), other_base=has_other_base(item))
     except UserError as error:
         row["error"] = str(error)
         return row

@@ -20,13 +20,14 @@ from ..alpha import uint8_to_weights, weights_to_uint8
 from ..corrections.override import read_correction
 from ..dataset.files import status_of
 from ..dataset.items import DatasetItem
-from ..dataset.load import load_picture, load_still
+from ..dataset.load import load_picture, load_still, media_size, read_weights, still_of
 from ..dataset.turned import check_mask_fits
 from ..errors import PathError
 from ..files import write_bytes
 from ..fingerprints import fingerprint_of
 from ..images import image_size, load_mask, load_thumbnail
 from ..resample import fit_mask
+from ..video.reader import read_frames
 
 THUMBNAIL_PX = 256
 TILE_PX = 512
@@ -55,17 +56,21 @@ class Pictures:
             write_bytes(path, _jpeg(rgb_HWC))
         return path.read_bytes()
 
-    def tile(self, item: DatasetItem, level: int, column: int, row: int) -> bytes:
-        """JPEG of at most 512x512. PathError where there is no such tile; ImageError and VideoError as `thumbnail`."""
+    def tile(self, item: DatasetItem, level: int, column: int, row: int, frame: int | None = None) -> bytes:
+        """JPEG of at most 512x512, of a video from the frame of that number, which is not kept as a file: a video has
+        very many. PathError where there is no such tile; ImageError and VideoError as `thumbnail`."""
         path = self._folder(item) / f"{level}-{column}-{row}.jpg"
-        if not path.is_file():
+        if frame is not None or not path.is_file():
             if not (0 <= level < MOST_LEVELS and column >= 0 and row >= 0):
                 raise PathError(f"There is no tile {column},{row} of level {level}; load the page again.")
-            level_HWC = self._level(item, level)
+            level_HWC = self._level(item, level, frame)
             tile_HWC = level_HWC[row * TILE_PX : (row + 1) * TILE_PX, column * TILE_PX : (column + 1) * TILE_PX]
             if 0 in tile_HWC.shape:
                 raise PathError(f"There is no tile {column},{row} of level {level}; load the page again.")
-            write_bytes(path, _jpeg(tile_HWC))
+            jpeg = _jpeg(tile_HWC)
+            if frame is not None:
+                return jpeg
+            write_bytes(path, jpeg)
         return path.read_bytes()
 
     def mask_thumbnail(self, item: DatasetItem) -> tuple[bytes, float]:
@@ -81,22 +86,22 @@ class Pictures:
         with Image.open(io.BytesIO(png)) as image:
             return png, float(getattr(image, "text", {})[_COVERAGE])
 
-    def at_most(self, item: DatasetItem, side_px: int) -> tuple[np.ndarray, float]:
-        """rgb_HWC uint8 of the whole photograph at the finest level whose longer side has no more pixels than that, and
-        its scale. Errors as `thumbnail`."""
-        whole_HWC = self._level(item, 0)
+    def at_most(self, item: DatasetItem, side_px: int, frame: int | None = None) -> tuple[np.ndarray, float]:
+        """rgb_HWC uint8 of the whole photograph, or of a video's frame, at the finest level whose longer side has no
+        more pixels than that, and its scale. Errors as `thumbnail`."""
+        whole_HWC = self._level(item, 0, frame)
         level = 0
         while max(whole_HWC.shape[:2]) > side_px << level:
             level += 1
-        level_HWC = self._level(item, level)
+        level_HWC = self._level(item, level, frame)
         return level_HWC, level_HWC.shape[1] / whole_HWC.shape[1]
 
-    def _level(self, item: DatasetItem, level: int) -> np.ndarray:
-        key = str(self._folder(item))
+    def _level(self, item: DatasetItem, level: int, frame: int | None = None) -> np.ndarray:
+        key = f"{self._folder(item)} {frame}"
         with self._lock:
             levels = self._open.get(key)
             if levels is None:
-                levels = [load_picture(replace(item, crop=None))]
+                levels = [_picture(item, frame)]
             self._open[key] = levels
             self._open.move_to_end(key)
             while len(self._open) > _MOST_OPEN:
@@ -115,13 +120,19 @@ class Pictures:
         return self._directory / fingerprint_of(_VERSION, item.media_path.absolute(), *status)[:32]
 
 
-def mask_of(item: DatasetItem) -> tuple[np.ndarray, bool]:
-    """mask_HW uint8 of the item as training would read it, at the upright photograph's size, and whether there is one:
-    all is 255 where there is none. ImageError and VideoError when a file cannot be read."""
+def mask_of(item: DatasetItem, frame: int | None = None) -> tuple[np.ndarray, bool]:
+    """mask_HW uint8 of the item as training would read it, at the upright photograph's size, of a video of that frame
+    or the one that stands for it, and whether there is one: all is 255 where there is none. ImageError and VideoError
+    when a file cannot be read."""
     alone_HW = _mask_alone(item)
     if alone_HW is not None:
         return alone_HW, True
     bare = replace(item, settings=replace(item.settings, require_mask=False))
+    if item.is_video:
+        number = still_of(bare)[0] if frame is None else frame
+        for _, weights_HW in read_weights(replace(bare, crop=None), [number]):
+            return weights_to_uint8(weights_HW), True
+        return np.full(media_size(bare)[::-1], 255, np.uint8), False
     loaded = load_still(bare)
     return weights_to_uint8(loaded.full_weights_HW), loaded.weights_HW is not None
 
@@ -140,10 +151,17 @@ def _mask_alone(item: DatasetItem) -> np.ndarray | None:
     return weights_to_uint8(weights_HW)
 
 
+def _picture(item: DatasetItem, frame: int | None) -> np.ndarray:
+    if frame is None:
+        return load_picture(replace(item, crop=None))
+    ((_, rgb_HWC),) = read_frames(item.media_path, [frame])
+    return rgb_HWC
+
+
 def _state_of_mask(item: DatasetItem) -> str:
     """What tells the mask of now from that of another time."""
     files = [
-        (path.absolute(), *status_of(path)) if path is not None and path.is_file() else path
+        (path.absolute(), *status_of(path)) if path is not None and path.exists() else path
         for path in (item.mask_path, item.correction_path)
     ]
     return fingerprint_of(item.settings.alpha_mask, item.mask_meaning, *files)[:16]

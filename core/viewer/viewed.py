@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..corrections.override import note_of
+from ..corrections.frames import notes_of
 from ..corrections.store import CorrectionStore
 from ..dataset.files import hash_of, status_of
 from ..dataset.items import Dataset, DatasetItem, person_item_name
@@ -55,13 +55,12 @@ class ViewedDataset:
         return self._by_id.get(identifier)
 
     def corrected(self, viewed: ViewedItem) -> DatasetItem:
-        """The item with the correction that there is now, unless that is another photograph's."""
+        """The item with the correction that there is now, unless that is another photograph's or video's."""
         item = replace(viewed.item, correction_path=None)
-        path = None if item.is_video else self.store.find(item.media_path)
+        path = self.store.find(item.media_path)
         if path is None:
             return item
-        note = note_of(path)
-        fits = note is None or note.photograph == photograph_hash(item.media_path)
+        fits = all(note.photograph == photograph_hash(item.media_path) for note in notes_of(path))
         return replace(item, correction_path=path) if fits else item
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from maskloss.cli.main import EXIT_USER, main
+from maskloss.core.corrections.frames import paths_of
 from maskloss.core.corrections.marks import ChosenFace
 from maskloss.core.corrections.override import NO_REVISION, Correction, read_correction, write_correction
 from maskloss.core.corrections.store import CorrectionStore, Patch
@@ -15,6 +17,8 @@ from maskloss.core.dataset.corrected import painted_over
 from maskloss.core.dataset.files import hash_of
 from maskloss.core.dataset.items import DatasetItem, LoadSettings
 from maskloss.core.images import save_image
+
+from tests.moving_clip import SIZE, frames
 
 
 @pytest.fixture
@@ -123,3 +127,40 @@ def test_faces_are_chosen_and_photographs_left_out_without_the_viewer(
     assert run(tmp_path, "choose", a) == 0
     assert run(tmp_path, "leave-out", "--take-back", b) == 0
     assert store(tmp_path).marks(photographs) == {}
+
+
+def test_those_of_a_video_are_listed_taken_elsewhere_and_reverted_frame_by_frame(
+    tmp_path: Path, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = make_video(tmp_path / "clips/a.mkv", frames(6), codec="ffv1", pix_fmt="yuv444p")
+    over = painted_over(DatasetItem("a", video, LoadSettings()))
+    for frame in (1, 4):
+        patch = Patch(0, 0, np.full((8, 6), 80 + frame, np.uint8), np.ones((8, 6), bool))
+        store(tmp_path).paint_frame(video, frame, SIZE, patch, over, NO_REVISION)
+    assert run(tmp_path, "list") == 0
+    assert f"{video}  painted in frames 1, 4\n1 corrections in" in capsys.readouterr().out
+    assert run(tmp_path, "export", tmp_path / "files") == 0
+    assert sorted(path.name for path in (tmp_path / "files/a.mkv.frames").iterdir()) == ["000001.png", "000004.png"]
+    shutil.copytree(video.parent, tmp_path / "moved")
+    (tmp_path / "moved/a.mkv").rename(tmp_path / "moved/b.mkv")
+    assert run(tmp_path, "import", tmp_path / "files", tmp_path / "moved", output="other") == 0
+    found = store(tmp_path, "other").find(tmp_path / "moved/b.mkv")
+    assert found == store(tmp_path, "other").frames_of(tmp_path / "moved/b.mkv")
+    assert [read_correction(path).values_HW[0, 0] for path in paths_of(found)] == [81, 84]
+    assert run(tmp_path, "import", tmp_path / "files", tmp_path / "moved", output="other") == EXIT_USER
+    assert "b.mkv has a correction already" in capsys.readouterr().err
+    assert run(tmp_path, "import", tmp_path / "files", tmp_path / "moved", "--replace", output="other") == 0
+    (tmp_path / "files/a.mkv.frames").rename(tmp_path / "files/b.mkv.frames")
+    with_small = Correction(np.zeros((8, 12), np.uint8), np.ones((8, 12), bool))
+    for path in (tmp_path / "files/b.mkv.frames").iterdir():
+        write_correction(path, with_small)
+    assert run(tmp_path, "import", tmp_path / "files", tmp_path / "moved", "--replace", output="other") == EXIT_USER
+    assert "is 12x8 and" in capsys.readouterr().err
+    assert run(tmp_path, "revert", video, "--frame", 4) == 0
+    assert run(tmp_path, "revert", video, "--frame", 4) == EXIT_USER
+    assert "has no correction of frame 4" in capsys.readouterr().err
+    video.unlink()
+    assert run(tmp_path, "list") == 0
+    assert "painted in frames 1  (the video is gone)" in capsys.readouterr().out
+    assert run(tmp_path, "revert", video) == 0
+    assert store(tmp_path).find(video) is None

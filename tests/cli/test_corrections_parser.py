@@ -23,3 +23,8 @@ def test_revert_needs_a_photograph(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse("revert")
     assert "PHOTOGRAPH" in capsys.readouterr().err
+
+
+def test_one_frame_of_a_video_is_reverted_by_its_number() -> None:
+    assert parse("revert", "a.mp4").frame is None
+    assert parse("revert", "a.mp4", "--frame", "12").frame == 12

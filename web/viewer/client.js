@@ -38,9 +38,9 @@ export class Client {
     return this.#url(dataset, item, "thumbnail");
   }
 
-  /** What draws an item's picture; `came()` is called when there is more of it. */
-  picture(dataset, item, came) {
-    return new Tiles(({ level, column, row }) => this.#url(dataset, item, "tile", { level, column, row }), came);
+  /** What draws an item's picture; `came()` is called when there is more of it. Here and below `frame` is a video's. */
+  picture(dataset, item, came, frame = null) {
+    return new Tiles(({ level, column, row }) => this.#url(dataset, item, "tile", { level, column, row, ...ofFrame(frame) }), came);
   }
 
   async list(dataset) {
@@ -52,10 +52,11 @@ export class Client {
   }
 
   /** {base, values, painted, revision} of `width` x `height` bytes. */
-  async mask(dataset, { id, width, height }) {
+  async mask(dataset, { id, width, height }, frame = null) {
+    const query = frame === null ? "" : `?${new URLSearchParams(ofFrame(frame))}`;
     const [base, correction] = await Promise.all([
-      this.#bytes(`/${dataset}/${id}/mask`),
-      this.#bytes(`/${dataset}/${id}/correction`),
+      this.#bytes(`/${dataset}/${id}/mask${query}`),
+      this.#bytes(`/${dataset}/${id}/correction${query}`),
     ]);
     const size = width * height;
     if (base.bytes.length !== size || correction.bytes.length !== 2 * size) throw new Refusal(400);
@@ -69,6 +70,11 @@ export class Client {
     };
   }
 
+  /** {painted, carried} of a video: numbers of frames, and [from which, first, last]. */
+  async timeline(dataset, { id }) {
+    return (await this.#ask(`/${dataset}/${id}/frames`)).json();
+  }
+
   /** {bitmap, coverage} of the mask's thumbnail. */
   async maskThumbnail(dataset, { id }) {
     const answer = await this.#ask(`/${dataset}/${id}/mask-thumbnail`);
@@ -77,9 +83,9 @@ export class Client {
   }
 
   /** Keep a stroke; the new revision. */
-  async paint(dataset, item, area, planes, revision) {
+  async paint(dataset, item, area, planes, revision, frame = null) {
     const { left, top, right, bottom } = area;
-    const place = { left, top, width: right - left, height: bottom - top, revision, client: this.name };
+    const place = { left, top, width: right - left, height: bottom - top, revision, client: this.name, ...ofFrame(frame) };
     const packed = new Blob([planes]).stream().pipeThrough(new CompressionStream("deflate"));
     const body = await new Response(packed).arrayBuffer();
     const headers = { "Content-Type": "application/octet-stream" };
@@ -88,17 +94,18 @@ export class Client {
   }
 
   /** The region {left, top, width, height, inside: 255 or 0} at what is pointed at. */
-  async propose(dataset, item, pointing) {
+  async propose(dataset, item, pointing, frame = null) {
     const headers = { "Content-Type": "application/json" };
     const asked = { method: "POST", headers, body: JSON.stringify(pointing) };
-    const { bytes: inside, headers: told } = await this.#bytes(`/${dataset}/${item}/propose`, asked);
+    const query = new URLSearchParams(ofFrame(frame));
+    const { bytes: inside, headers: told } = await this.#bytes(`/${dataset}/${item}/propose?${query}`, asked);
     const [left, top, width, height] = told.get("X-MaskLoss-Place").split(",").map(Number);
     return { left, top, width, height, inside };
   }
 
   /** `end` is keep, revert, marks or caption. */
-  async post(dataset, item, end, content) {
-    const path = `/${dataset}/${item}/${end}?${new URLSearchParams({ client: this.name })}`;
+  async post(dataset, item, end, content, frame = null) {
+    const path = `/${dataset}/${item}/${end}?${new URLSearchParams({ client: this.name, ...ofFrame(frame) })}`;
     const headers = { "Content-Type": "application/json" };
     return (await this.#ask(path, { method: "POST", headers, body: JSON.stringify(content) })).json();
   }
@@ -119,4 +126,9 @@ export class Client {
     if (answer.ok) return answer;
     throw new Refusal(answer.status, await answer.json().catch(() => ({})));
   }
+}
+
+/** A frame of a video as a part of an address. */
+function ofFrame(frame) {
+  return frame === null ? {} : { frame };
 }

@@ -1,16 +1,18 @@
 /** What the viewer does at each command, whether it comes from a key or from a button. */
 
+import { eraseAll } from "./tools.js";
+
 const NEARER = 1.25;
 
 /** Those that change nothing. */
 export const LOOKS = new Set([
   "next", "previous", "close", "overlay", "cells", "before", "beforeOn", "beforeOff", "fit", "zoomIn", "zoomOut", "opacity",
-  "escape", "who", "move",
+  "escape", "who", "move", "frameBack", "frameOn", "paintedBack", "paintedOn",
 ]);
 
 /** Functions by the names of commands. `does` are those that are the viewer's own: {go(by), close(), mark(change(item)),
  * nextFace(), revert()}. */
-export function commandsOf(stage, tools, painter, helper, does) {
+export function commandsOf(stage, tools, painter, helper, film, does) {
   const { look } = stage;
   const before = (on) => {
     if (look.before === on) return;
@@ -41,6 +43,11 @@ export function commandsOf(stage, tools, painter, helper, does) {
     leftOut: () => does.mark((item) => ({ left_out: !item.by_hand })),
     nextFace: does.nextFace,
     revert: does.revert,
+    frameBack: () => film.step(-1),
+    frameOn: () => film.step(1),
+    paintedBack: () => film.jump(-1),
+    paintedOn: () => film.jump(1),
+    carryNothing: () => film.frame !== null && painter.paint(eraseAll),
     escape: () => {
       if (helper.drop()) return;
       if (stage.points.length > 0) stage.points = [];

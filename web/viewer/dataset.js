@@ -21,8 +21,8 @@ export class OpenDataset {
   }
 
   /** What draws an item, as a `Stage` takes it. */
-  picture(item, came) {
-    return this.#client.picture(this.id, item, came);
+  picture(item, came, frame) {
+    return this.#client.picture(this.id, item, came, frame);
   }
 
   /** {bitmap, coverage} of an item's mask, small; what is known of the item has its coverage then. */
@@ -32,16 +32,20 @@ export class OpenDataset {
     return mask;
   }
 
-  mask(item) {
-    return this.#client.mask(this.id, item);
+  mask(item, frame) {
+    return this.#client.mask(this.id, item, frame);
   }
 
-  paint(item, area, planes, revision) {
-    return this.#client.paint(this.id, item.id, area, planes, revision);
+  timeline(item) {
+    return this.#client.timeline(this.id, item);
   }
 
-  propose(item, pointing) {
-    return this.#client.propose(this.id, item.id, pointing);
+  paint(item, area, planes, revision, frame) {
+    return this.#client.paint(this.id, item.id, area, planes, revision, frame);
+  }
+
+  propose(item, pointing, frame) {
+    return this.#client.propose(this.id, item.id, pointing, frame);
   }
 
   /** What the server knows of an item now; its mask is another one where `mask`. */
@@ -59,8 +63,8 @@ export class OpenDataset {
   }
 
   /** The correction of this revision is kept as it is, or reverted, by `end`; the new revision. */
-  async decide(item, end, revision) {
-    const told = await this.#client.post(this.id, item.id, end, { revision });
+  async decide(item, end, revision, frame) {
+    const told = await this.#client.post(this.id, item.id, end, { revision }, frame);
     await this.refresh(item, true);
     return told.revision;
   }
@@ -75,7 +79,8 @@ export class OpenDataset {
   }
 
   #take(item, fresh, mask) {
-    fresh.coverage = mask ? null : (fresh.coverage ?? item.coverage);
+    // That of a video is one of all its frames, which nobody measures again here.
+    fresh.coverage = mask && !fresh.video ? null : (fresh.coverage ?? item.coverage);
     Object.assign(item, fresh);
     this.#changed(item, mask);
   }

@@ -25,6 +25,7 @@ export class Stage {
   #mask;
   #marks;
   #tiles = null;
+  #under = null;
   #window = { width: 1, height: 1 };
   #dense = 1;
   #pixels = null;
@@ -49,7 +50,7 @@ export class Stage {
 
   /** Show a picture {width, height}, which `draws(came)` draws, such as `Tiles`; the mask comes later. */
   open(picture, draws) {
-    this.#tiles?.close();
+    this.close();
     this.#tiles = draws(() => this.redraw());
     this.picture = picture;
     this.edit = null;
@@ -58,6 +59,23 @@ export class Stage {
     this.proposal = null;
     this.#fitted = true;
     this.#resize();
+  }
+
+  /** Show another picture of the same size in the same place, such as another frame; the mask comes later. */
+  turn(draws) {
+    this.#under?.close();
+    const under = (this.#under = this.#tiles);
+    this.#tiles = draws(() => {
+      // What was there before is seen until there is something new.
+      under?.close();
+      if (this.#under === under) this.#under = null;
+      this.redraw();
+    });
+    this.edit = null;
+    this.#means = null;
+    this.points = [];
+    this.proposal = null;
+    this.redraw();
   }
 
   show(edit) {
@@ -105,7 +123,8 @@ export class Stage {
 
   close() {
     this.#tiles?.close();
-    this.#tiles = null;
+    this.#under?.close();
+    this.#tiles = this.#under = null;
     this.edit = null;
     this.picture = null;
   }
@@ -146,7 +165,9 @@ export class Stage {
     context.clearRect(0, 0, this.#photo.width, this.#photo.height);
     context.setTransform(this.#dense, 0, 0, this.#dense, 0, 0);
     context.imageSmoothingEnabled = this.view.scale < 2;
-    this.#tiles?.draw(context, this.view, tilesOf(this.view, this.picture, this.#window, this.#dense));
+    const tiles = tilesOf(this.view, this.picture, this.#window, this.#dense);
+    this.#under?.draw(context, this.view, tiles);
+    this.#tiles?.draw(context, this.view, tiles);
   }
 
   #drawMask(dirty) {

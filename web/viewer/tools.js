@@ -166,3 +166,19 @@ function grown(area, left, top, right, bottom) {
   area.bottom = Math.max(area.bottom, bottom);
   return area;
 }
+
+/** Take all paint away; the rectangle that changed, or null. */
+export function eraseAll(edit) {
+  const { width, height, painted } = edit;
+  let [left, top, right, bottom] = [width, height, 0, 0];
+  for (let at = painted.indexOf(255); at >= 0; at = painted.indexOf(255, at + 1)) {
+    const x = at % width;
+    const y = (at - x) / width;
+    [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x + 1), y + 1];
+  }
+  if (right === 0) return null;
+  const area = { left, top, right, bottom };
+  edit.touch(area);
+  for (let y = top; y < bottom; y++) for (let x = left; x < right; x++) edit.put(y * width + x, null);
+  return area;
+}

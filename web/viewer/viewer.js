@@ -4,17 +4,21 @@ import { commandsOf, LOOKS } from "./commands.js";
 import { OpenDataset } from "./dataset.js";
 import { Details } from "./details.js";
 import { button } from "./elements.js";
+import { Film } from "./film.js";
 import { Frame } from "./frame.js";
 import { Gallery } from "./gallery.js";
 import { Hands } from "./hands.js";
 import { Helper } from "./help.js";
-import { commandOf } from "./keys.js";
+import { Keyboard } from "./keyboard.js";
 import { Painter } from "./painter.js";
 import { Remarks } from "./remarks.js";
 import { Stage } from "./stage.js";
 import { Toolbar } from "./toolbar.js";
 import { Chooser } from "./who.js";
 import { wordsOf } from "./words.js";
+
+/** Masks are loaded where the slider has come to rest for so long. */
+const SETTLED_MS = 120;
 
 export class Viewer {
   /** `client` is a `Client`, or a `PageClient`, with which everything is `readOnly`. */
@@ -44,13 +48,18 @@ export class Viewer {
   #commands;
   #details;
   #remarks;
+  #film;
+  #keyboard;
 
   /** Open a dataset by its id; one that is not known says so. */
   async open(dataset) {
     this.#frame.open();
     if (!dataset) return this.#frame.empty(this.#words.runOnce);
     try {
-      this.#data = new OpenDataset(this.#client, await this.#client.list(dataset), (...changed) => this.#changed(...changed));
+      this.#data = new OpenDataset(this.#client, await this.#client.list(dataset), (item, mask) => {
+        this.#gallery.update(item, mask);
+        if (item === this.item) this.#told();
+      });
       this.#gallery.items = this.#data.items;
       this.#tools.setTiers(this.#data.tiers);
       this.#stage.look.tiers = this.#data.tiers;
@@ -82,8 +91,9 @@ export class Viewer {
 
   #build() {
     const words = this.#words;
-    const keys = { down: (event) => this.#key(event), up: (event) => this.#keyUp(event) };
-    this.#frame = new Frame(words, (command) => this.#do(command), keys);
+    const does = (command) => this.#do(command);
+    const keys = { down: (event) => this.#keyboard.down(event), up: (event) => this.#keyboard.up(event) };
+    this.#frame = new Frame(words, does, keys);
     this.#gallery = new Gallery(words, {
       source: {
         thumbnail: (item) => this.#data.thumbnail(item),
@@ -96,18 +106,20 @@ export class Viewer {
       opens: (index) => this.#goTo(index),
       chosen: () => this.#choose(),
     });
-    const hear = (name) => (point, event) => this.#hands[name](point, event);
-    const hears = { start: hear("start"), move: hear("move"), end: hear("end"), hover: hear("hover") };
+    const hear = (name) => [name, (point, event) => this.#hands[name](point, event)];
+    const hears = Object.fromEntries(["start", "move", "end", "hover"].map(hear));
     this.#stage = new Stage(hears, (event) => this.#hands.pans(event));
     this.#stage.canvas.setAttribute("aria-label", words.picture);
-    this.#tools = new Toolbar(words, (command) => this.#do(command), this.#readOnly);
+    this.#tools = new Toolbar(words, does, this.#readOnly);
     this.#tools.setLook(this.#stage.look);
     this.#painter = new Painter(this.#stage, this.#tools);
     const paints = this.#painter;
     const who = new Chooser(this.#stage, () => this.item, (index) => this.#remarks.choosePerson(index));
     const help = new Helper(words, this.#stage, this.#tools, paints, this.#frame, (pointing) => this.#propose(pointing));
     this.#hands = new Hands(this.#stage, this.#tools, { brush: paints, polygon: paints, fill: paints, who, help });
-    this.#commands = commandsOf(this.#stage, this.#tools, paints, help, {
+    this.#keyboard = new Keyboard(this.#hands, { does, leave: () => this.#stage.canvas.focus() });
+    this.#film = new Film(words, { turns: () => this.#turn(), asks: (item) => this.#data.timeline(item), does });
+    this.#commands = commandsOf(this.#stage, this.#tools, paints, help, this.#film, {
       go: (by) => this.#go(by),
       close: () => this.close(),
       mark: (change) => this.#remarks.mark(change),
@@ -119,7 +131,8 @@ export class Viewer {
       caption: (text) => this.#remarks.writeCaption(text),
       marks: (change) => this.#remarks.mark(() => change),
     }, this.#readOnly);
-    this.#frame.fill(this.#gallery.element, [this.#tools.element], [this.#stage.element, this.#details.element]);
+    const below = [this.#stage, this.#film, this.#details];
+    this.#frame.fill(this.#gallery.element, [this.#tools.element], below.map(({ element }) => element));
   }
 
   /** Show what is filtered now, and go on with the open one where it is among that. */
@@ -148,19 +161,39 @@ export class Viewer {
     this.#gallery.select(index);
     this.element.dataset.ready = "false";
     this.#told();
+    this.#film.show(this.#readOnly ? null : item);
     if (!item || item.error) {
       this.#stage.close();
       return this.#frame.empty(item?.error || this.#words.nothing);
     }
     this.element.dataset.empty = "false";
-    const data = this.#data;
     this.#stage.look.bucket = item.bucket;
-    this.#stage.open(item, (came) => data.picture(item, came));
+    this.#stage.open(item, this.#draws(item));
     await leaving;
+    await this.#load(turn, item);
+  }
+
+  #draws(item) {
+    const [data, { frame }] = [this.#data, this.#film];
+    return (came) => data.picture(item, came, frame);
+  }
+
+  /** Another frame of the open video. */
+  async #turn() {
+    const turn = ++this.#opening;
+    const leaving = this.#leave();
+    this.element.dataset.ready = "false";
+    this.#stage.turn(this.#draws(this.item));
+    await leaving;
+    await new Promise((done) => setTimeout(done, SETTLED_MS));
+    await this.#load(turn, this.item);
+  }
+
+  async #load(turn, item) {
     if (turn !== this.#opening) return;
-    if (item.video) return this.#frame.note(this.#words.video);
+    if (item.video && this.#readOnly) return this.#frame.note(this.#words.video);
     try {
-      const mask = await data.mask(item);
+      const mask = await this.#data.mask(item, this.#film.frame);
       if (turn !== this.#opening) return;
       this.#begin(item, mask);
       if (item.other_base) this.#askBase(item);
@@ -171,12 +204,12 @@ export class Viewer {
   }
 
   #begin(item, mask) {
-    const data = this.#data;
+    const [data, { frame }] = [this.#data, this.#film];
     this.#painter.begin(item, mask, {
-      send: (area, planes, known) => data.paint(item, area, planes, known),
+      send: (area, planes, known) => data.paint(item, area, planes, known, frame),
       stale: async () => {
         this.#frame.note(this.#words.elsewhere);
-        return data.mask(item);
+        return data.mask(item, frame);
       },
       told: (state, error) => this.#hearSaver(data, item, state, error),
     });
@@ -193,13 +226,10 @@ export class Viewer {
     this.#frame.status(state, error);
     if (state !== "saved") return;
     this.#stage.redraw();
+    this.#film.refresh();
     data.refresh(item, true);
   }
 
-  #changed(item, mask) {
-    this.#gallery.update(item, mask);
-    if (item === this.item) this.#told();
-  }
 
   /** Somebody has changed something; this tab hears of its own changes too. */
   async #hear({ dataset, item: id, revision, client }) {
@@ -207,12 +237,13 @@ export class Viewer {
     const item = dataset === data?.id && client !== this.#client.name ? data.find(id) : null;
     if (!item) return;
     await data.refresh(item, revision !== null);
+    if (item === this.item && revision !== null) this.#film.refresh();
     const { edit, saver, isSaved } = this.#painter;
     if (item !== this.item || revision === null || revision === saver?.revision) return;
     this.#frame.note(this.#words.elsewhere);
     if (edit?.isOpen || !isSaved) return; // it will find out, and paint over it
-    const mask = await data.mask(item);
-    if (item === this.item) this.#begin(item, mask);
+    const [turn, mask] = [this.#opening, await data.mask(item, this.#film.frame)];
+    if (turn === this.#opening && item === this.item) this.#begin(item, mask);
   }
 
   #told() {
@@ -234,9 +265,10 @@ export class Viewer {
     const { saver } = this.#painter;
     await saver?.save(null);
     try {
-      const revision = await this.#data.decide(item, end, saver.revision);
+      const revision = await this.#data.decide(item, end, saver.revision, this.#film.frame);
       this.#frame.note("");
-      if (end === "revert") this.#begin(item, await this.#data.mask(item));
+      this.#film.refresh();
+      if (end === "revert") this.#begin(item, await this.#data.mask(item, this.#film.frame));
       else saver.revision = revision;
     } catch (error) {
       this.#frame.note(error.message);
@@ -246,7 +278,7 @@ export class Viewer {
   /** What the server takes the pointing for; null where another item is open by then. */
   async #propose(pointing) {
     const turn = this.#opening;
-    const region = await this.#data.propose(this.item, pointing);
+    const region = await this.#data.propose(this.item, pointing, this.#film.frame);
     return turn === this.#opening ? region : null;
   }
 
@@ -255,24 +287,8 @@ export class Viewer {
     const { item } = this;
     const shown = this.#tools.tool === "who" && item ? item.faces : [];
     this.#stage.faces = shown.map((face) => ({ ...face, byHand: face.index === item.face_by_hand }));
-    if (this.#tools.tool === "who" && item && item.faces.length === 0) this.#frame.note(this.#words.noFaces);
+    if (this.#tools.tool === "who" && item?.faces.length === 0) this.#frame.note(this.#words.noFaces);
     this.#stage.point();
-  }
-
-  #key(event) {
-    const inText = event.target.matches("textarea, input[type=search], input[type=number]");
-    const command = commandOf(event, inText);
-    if (!command || (event.target.matches("select, input[type=range]") && command !== "escape")) return;
-    if (event.target.matches("button, input[type=checkbox]") && ["hold", "finish"].includes(command)) return;
-    event.preventDefault();
-    if (command === "leaveText") this.#stage.canvas.focus();
-    else if (command === "hold") this.#hands.space = true;
-    else this.#do(command === "before" ? "beforeOn" : command);
-  }
-
-  #keyUp(event) {
-    if (event.key === " ") this.#hands.space = false;
-    if (event.key.toLowerCase() === "x") this.#do("beforeOff");
   }
 
   #do(command) {

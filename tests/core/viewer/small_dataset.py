@@ -39,13 +39,14 @@ def small_dataset(folder: Path) -> Dataset:
 class Browser:
     """Asks the routes as a browser would; `told` is what other tabs hear."""
 
-    def __init__(self, folder: Path, faces: Sequence[tuple[float, float, float, float]] = ()) -> None:
+    def __init__(
+        self, folder: Path, faces: Sequence[tuple[float, float, float, float]] = (), dataset: Dataset | None = None
+    ) -> None:
         """`faces` are those that Keep Person found in a, the first of which it chose."""
         self.folder, self.told = folder, []
         self.store = CorrectionStore(folder / "corrections")
-        self.viewed = view_dataset(
-            _with_faces(small_dataset(folder), faces), "Build Masks", [], self.store, folder / "thumbnails"
-        )
+        dataset = _with_faces(small_dataset(folder), faces) if dataset is None else dataset
+        self.viewed = view_dataset(dataset, "Build Masks", [], self.store, folder / "thumbnails")
         datasets = ViewedDatasets()
         datasets.keep(self.viewed)
         self.proposals = Proposals()
