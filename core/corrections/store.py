@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,7 +193,7 @@ class CorrectionStore:
                 yield KeptFrames(folder, Path(files[0]) if files else None, frames)
 
     @contextmanager
-    def _locked(self, folder: Path) -> Iterator[None]:
+    def _locked(self, folder: Path) -> Generator[None]:
         with convert_disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with lock_directory(folder):

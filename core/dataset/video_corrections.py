@@ -126,7 +126,7 @@ def _open(folder: Path, video: Path, _status: object, video_status: tuple[int, i
     for frame, following in zip(painted, (*painted[1:], info.frames), strict=True):
         last = min(following, frame + MOST_FRAMES + 1) - 1
         own = [revision_of(frame_path(folder, frame)), last]
-        noted = known.get(str(frame))
+        noted: Any = known.get(str(frame))
         if noted is None or noted["of"] != own:
             noted = {"of": own, "moves": _find_moves(folder, video, frame, last, info.size)}
         kept[str(frame)] = noted

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -137,9 +138,10 @@ def _motion(
     same_N &= np.hypot(*(back_N12 - corners_N12)[:, 0].T) < _BACK_PX
     if same_N.sum() < max(_LEAST_CORNERS // 2, least * len(corners_N12)):
         return None
-    step_23, agree_N1 = cv2.estimateAffinePartial2D(
+    found, agree_N1 = cv2.estimateAffinePartial2D(
         corners_N12[same_N], there_N12[same_N], method=cv2.RANSAC, ransacReprojThreshold=_AGREE_PX
     )
+    step_23 = cast("np.ndarray | None", found)  # OpenCV's types forget that there may be none
     if step_23 is None or float(agree_N1.mean()) < _LEAST_AGREEING:
         return None
     scale = float(np.hypot(step_23[0, 0], step_23[1, 0]) / np.hypot(guess_23[0, 0], guess_23[1, 0]))
@@ -149,7 +151,8 @@ def _motion(
 def _corners(here_hw: np.ndarray, grey_hw: np.ndarray) -> np.ndarray | None:
     """Corners (N,1,2) of a frame in a region, or around it where it is bare; None where there are none."""
     for share in _AROUND:
-        corners_N12 = cv2.goodFeaturesToTrack(grey_hw, _CORNERS, _QUALITY, _APART_PX, mask=_around(here_hw, share))
+        found = cv2.goodFeaturesToTrack(grey_hw, _CORNERS, _QUALITY, _APART_PX, mask=_around(here_hw, share))
+        corners_N12 = cast("np.ndarray | None", found)
         if corners_N12 is not None and len(corners_N12) >= _LEAST_CORNERS:
             return corners_N12
     return None
