@@ -52,6 +52,14 @@ def test_the_page_tells_everything(dataset: Dataset, cache: LatentCache, tmp_pat
     assert re.fullmatch(r"Coverage: mean \d+\.\d%, least \d+\.\d%, most \d+\.\d%", lines[4])
 
 
+def test_a_persons_loss_is_that_of_the_steps_she_came_in(tmp_path: Path) -> None:
+    loss = {**LOSS, "inside/ana": [None, 0.9], "inside/eva": [0.7, None], "inside/ida": [None, None]}
+    page = read_page(write_report(tmp_path / "report", None, None, loss, None)[0])
+    assert "0.900 → 0.900loss inside, ana" in page.words
+    assert "0.700 → 0.700loss inside, eva" in page.words
+    assert "inside, ida" not in page.words
+
+
 def test_a_cache_alone_shows_its_pictures(cache: LatentCache, tmp_path: Path) -> None:
     page = read_page(write_report(tmp_path / "report", None, cache, None, None)[0])
     assert len(page.pictures) == 2
