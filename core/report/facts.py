@@ -194,11 +194,9 @@ class RunFacts:
         return tuple(Legend(f"var(--{curve.tone})", curve.name) for curve in self._curves())
 
     def _ends(self, metric: Metric) -> tuple[float | None, float | None] | None:
-        """The mean of the first and of the last tenth of a curve, each None where no step of it has a value; None
-        where no step at all has one. What only some steps have, such as a person's loss, is that of those steps."""
-        values = (self.loss or {}).get(metric.name, ())
-        if metric.optional:
-            values = [value for value in values if value is not None]
+        """Means of a curve's first and last tenth (a person's: of the steps that have it); None without any value."""
+        steps = (self.loss or {}).get(metric.name, ())
+        values = [value for value in steps if not (value is None and metric.optional)]
         tenth = max(1, len(values) // 10)
         return (_mean(values[:tenth]), _mean(values[-tenth:])) if _mean(values) is not None else None
 
