@@ -1,4 +1,4 @@
-"""Train LoRA, Save LoRA, Load LoRA File, Demo Models."""
+"""Train LoRA, Demo Models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..core.frozen.config import BaseConfig, BasePrecision
 from ..core.host import current_host
 from ..core.host.observer import HostObserver
 from ..core.mask_weights import MaskLossSettings
-from ..core.paths import PathKind, numbered_path, resolve_read, resolve_write
+from ..core.paths import resolve_write
 from ..core.plan.fit import Fit
 from ..core.train.config import (
     LoraConfig,
@@ -28,14 +28,11 @@ from ..core.train.config import (
 )
 from ..core.train.finished import finished_run
 from ..core.train.loop import train
-from ..core.train.lora_check import save_for_others
-from ..core.train.lora_file import KeyFormat, LoraWeights, load_lora
 from ..core.train.recipe import TrainingRecipe
 from ..core.warning import warn
 from .checks import verdict
 from .models import check_fit, identity_of, open_model
 from .node import Node
-from .results import digest_folders
 from .sockets import (
     ANY_MODEL,
     BOOLEAN,
@@ -230,57 +227,6 @@ class MaskLossTrainLora(Node):
         return {"ui": ui, "result": (result.lora, result.loss_map, result.steps, str(result.path))}
 
 
-class MaskLossSaveLora(Node):
-    TITLE = "Save LoRA"
-    CATEGORY = "MaskLoss/Train"
-    DESCRIPTION = "Writes a LoRA file that ComfyUI's own loaders read."
-    SEARCH_ALIASES = ("save lora", "safetensors", "kohya")
-    RETURN_TYPES = ("STRING",)
-    RETURN_NAMES = ("path",)
-    OUTPUT_NODE = True
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {"lora": SOCKET("LORA_MODEL", "From Train LoRA or Load LoRA.")},
-            "optional": {
-                "filename_prefix": STRING("loras/maskloss", "Under output; a number follows."),
-                "key_format": COMBO(KeyFormat, "How keys are written; auto = what most programs load whole."),
-            },
-        }
-
-    def run(
-        self,
-        lora: Mapping[str, torch.Tensor],
-        filename_prefix: str = "loras/maskloss",
-        key_format: str = "auto",
-    ) -> dict[str, Any]:
-        prefix = resolve_write(current_host().folders(), filename_prefix, "filename_prefix")
-        path = numbered_path(prefix.parent, prefix.name, ".safetensors")
-        save_for_others(path, lora, KeyFormat(key_format))
-        return {"ui": {"text": [str(path)], "said": [str(path)]}, "result": (str(path),)}
-
-
-class MaskLossLoadLora(Node):
-    TITLE = "Load LoRA File"
-    CATEGORY = "MaskLoss/Train"
-    DESCRIPTION = "Reads a LoRA file, to train it further or to save it with other keys."
-    SEARCH_ALIASES = ("load lora", "safetensors")
-    RETURN_TYPES = ("LORA_MODEL",)
-    RETURN_NAMES = ("lora",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {"path": STRING("", "A .safetensors file under input or output.")}}
-
-    @classmethod
-    def IS_CHANGED(cls, path: str | None = None, **_: object) -> str:
-        return digest_folders((path,))
-
-    def run(self, path: str) -> tuple[LoraWeights]:
-        return (load_lora(resolve_read(current_host().folders(), path, "path", PathKind.FILE)),)
-
-
 class MaskLossDemoModels(Node):
     TITLE = "Demo Models"
     CATEGORY = "MaskLoss/Load"
@@ -297,4 +243,4 @@ class MaskLossDemoModels(Node):
         return DemoDenoiser(seed), DemoLatentEncoder(), DemoTextEncoder()
 
 
-NODES = (MaskLossTrainLora, MaskLossSaveLora, MaskLossLoadLora, MaskLossDemoModels)
+NODES = (MaskLossTrainLora, MaskLossDemoModels)

@@ -1,4 +1,4 @@
-"""Training on a cache of the demo models, and LoRA files in and out."""
+"""Training on a cache of the demo models."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from maskloss.core.cache.store import LatentCache
 from maskloss.core.cache.text import cache_text
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
-from maskloss.core.errors import PathError, PromptError, TrainingError
+from maskloss.core.errors import TrainingError
 from maskloss.core.host import LocalHost, use_host
 from maskloss.core.images import save_image
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig
-from maskloss.nodes.training import MaskLossDemoModels, MaskLossLoadLora, MaskLossSaveLora, MaskLossTrainLora
+from maskloss.nodes.lora_files import MaskLossLoadLora
+from maskloss.nodes.training import MaskLossDemoModels, MaskLossTrainLora
 
 
 @pytest.fixture(autouse=True)
@@ -148,27 +149,3 @@ def test_tokens_of_the_background_skip_the_middle_blocks(tmp_path: Path, host: L
     assert any("background_tokens 0.1: about " in text for text in answer["ui"]["text"])
     assert all(0 < value < 0.5 for value in answer["result"][1]["tokens"])
     assert "maskloss.background_tokens" in MaskLossLoadLora().run(path="loras/x.safetensors")[0].metadata
-
-
-def test_saved_files_are_numbered_and_written_with_the_keys_that_were_asked_for(
-    cache: LatentCache, host: LocalHost
-) -> None:
-    lora = train(cache, 1)["result"][0]
-    paths = [
-        Path(MaskLossSaveLora().run(lora=lora, filename_prefix="loras/y", key_format=keys)["result"][0])
-        for keys in ("kohya", "diffusion_model")
-    ]
-    assert [path.name for path in paths] == ["y_00001.safetensors", "y_00002.safetensors"]
-    kohya, own = (MaskLossLoadLora().run(path=str(path))[0] for path in paths)
-    assert all(key.startswith("lora_unet_") for key in kohya)
-    assert own.keys() == lora.keys()
-
-
-def test_a_file_is_read_again_when_it_changed_and_one_that_is_not_there_is_named(host: LocalHost) -> None:
-    path = host.folders().output / "a.safetensors"
-    path.parent.mkdir()
-    before = MaskLossLoadLora.IS_CHANGED(path="a.safetensors")
-    path.write_bytes(b"x")
-    assert MaskLossLoadLora.IS_CHANGED(path="a.safetensors") != before
-    with pytest.raises((PathError, PromptError), match=r"path: 'b\.safetensors' was not found"):
-        MaskLossLoadLora().run(path="b.safetensors")
