@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,14 +13,14 @@ from ..core.cache.encoders import LatentEncoder, TextEncoder
 from ..core.cache.store import LatentCache
 from ..core.comfy.encoders import SAME_NETWORK, ComfyLatentEncoder, ComfyTextEncoder
 from ..core.comfy.model.denoiser import model_identity, open_denoiser
-from ..core.comfy.model.planned import device_memory, planned_model
+from ..core.comfy.model.planned import device_memory, free_memory, planned_model
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from ..core.errors import CacheError, PlanError
 from ..core.frozen.config import BaseConfig
 from ..core.plan.fit import Fit, gib, needed_bytes
 from ..core.plan.measured import device_name, expected, known_measurements
-from ..core.plan.plan import refuse_too_large, work_of
+from ..core.plan.plan import checkpointing_to_fit, refuse_too_large, work_of
 from ..core.plan.setup import Setup
 from ..core.plan.trial import RunSettings
 from ..core.train.config import TrainingDtype
@@ -73,23 +74,38 @@ def open_model(
     return open_denoiser(model, cache.example_text(), guidance, dtype, dropout, base)
 
 
-def check_fit(model: Any, recipe: TrainingRecipe, base: BaseConfig, fit: Fit) -> str:
-    """What a training will need, and how long it takes where this device has been measured; "" where that is not asked
-    for or not known, with a warning then. TrainingError, with the nearest settings that fit, where it cannot fit.
-    Nothing is loaded."""
+@dataclass(frozen=True)
+class Beginning:
+    """How a training begins: whether with gradient checkpointing, and what is said of it."""
+
+    checkpoint: bool
+    said: tuple[str, ...] = ()
+
+
+def check_fit(model: Any, recipe: TrainingRecipe, base: BaseConfig, fit: Fit) -> Beginning:
+    """With what checkpointing a training begins, what it will need, and how long it takes where this device has been
+    measured. Where that is not known there is a warning, and checkpointing where `fit` asks for as much as it takes.
+    TrainingError, with the nearest settings that fit, where it cannot fit. Nothing is loaded."""
+    asked = Beginning(recipe.config.gradient_checkpointing)
     if fit is Fit.INSIST or isinstance(model, DemoDenoiser):
-        return ""
+        return asked
+    decides = fit is Fit.CHECKPOINT
+    said: list[str] = []
     try:
-        planned = planned_model(model, recipe.cache)
+        planned, here = planned_model(model, recipe.cache), torch.device(model.load_device)
         run = RunSettings(recipe.lora, recipe.optimizer, recipe.config, recipe.settings)
         size, frames = planned.largest_size(recipe.cache)
-        device = device_memory(torch.device(model.load_device))
         setup = Setup(run, size, frames, base=base)
+        if decides:
+            setup, why = checkpointing_to_fit(planned, setup, free_memory(here))
+            said.append(why)
+        device = device_memory(here)
         memory = refuse_too_large(planned, setup, device)
     except PlanError as problem:
-        warn(f"{problem} Training begins without knowing whether it fits.")
-        return ""
-    here = device_name(torch.device(model.load_device))
-    known = [each for each in known_measurements() if each.device == here]
+        with_it = " with gradient_checkpointing on," if decides else ""
+        warn(f"{problem} Training begins{with_it} without knowing whether it fits.")
+        return Beginning(True) if decides else asked
+    known = [each for each in known_measurements() if each.device == device_name(here)]
     times = [each.words(recipe.config.steps) for each in expected(work_of(planned, setup, memory), known)]
-    return " ".join([f"Planned memory: {gib(needed_bytes(memory, device))} of {gib(device.memory)}.", *times])
+    said.append(" ".join([f"Planned memory: {gib(needed_bytes(memory, device))} of {gib(device.memory)}.", *times]))
+    return Beginning(setup.run.config.gradient_checkpointing, tuple(said))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -122,7 +123,13 @@ class MaskLossTrainLora(Node):
                 "compile_blocks": RARE(
                     BOOLEAN(False, "Compile the model's blocks: minutes at the start, then shorter steps.")
                 ),
-                "fit": RARE(COMBO(Fit, "What cannot fit into memory is refused before it begins; insist = try it.")),
+                "fit": RARE(
+                    COMBO(
+                        Fit,
+                        "What cannot fit into memory is refused before it begins; insist = try it; checkpoint = with "
+                        "gradient_checkpointing, where that is off and it does not fit without.",
+                    )
+                ),
             },
         }
 
@@ -215,8 +222,13 @@ class MaskLossTrainLora(Node):
                 warn(f"guidance is {guidance:g}, but {identity} takes none and ignores it.")
             result = ranks.from_first(lambda: finished_run(identity, recipe, output, watched, sampling))
             if result is None:
-                if planned := check_fit(model, recipe, base, Fit(fit)):
-                    watched.say(planned)
+                begins = check_fit(model, recipe, base, Fit(fit))
+                for text in begins.said:
+                    watched.say(text)
+                checkpoint = ranks.any(begins.checkpoint)
+                if checkpoint != begins.checkpoint:
+                    watched.say("gradient_checkpointing is on, because another device needs it.")
+                recipe = replace(recipe, config=replace(config, gradient_checkpointing=checkpoint))
                 with open_model(
                     model, cache, config.training_dtype, effective_guidance, recipe.lora.dropout > 0, base
                 ) as denoiser:

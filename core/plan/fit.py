@@ -19,10 +19,12 @@ FREE_FRACTION = 0.3
 
 
 class Fit(str, Enum):
-    """What happens to a training that cannot fit its device: it is refused, or tried nevertheless."""
+    """What happens to a training that cannot fit its device: it is refused, or tried nevertheless. With `checkpoint`
+    one that does not fit whole gets gradient checkpointing, and is refused where it cannot fit with that either."""
 
     REFUSE = "refuse"
     INSIST = "insist"
+    CHECKPOINT = "checkpoint"
 
 
 class Verdict(str, Enum):

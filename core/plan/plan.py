@@ -11,7 +11,7 @@ from ..progress import Progress
 from ..train.config import TrainingDtype
 from .fit import CLASSES_GIB, RESERVE_BYTES, ROUNDING, Device, Verdict, class_device, gib, needed_bytes, verdict
 from .measured import Expected, Measurement, Work, expected
-from .setup import Change, Setup, single_changes
+from .setup import Change, Setup, single_changes, with_checkpointing
 from .trial import StepMemory
 
 UNMEASURED = "How long it takes is not known: nothing like it has been measured. `maskloss bench` measures your device."
@@ -149,6 +149,18 @@ def work_of(model: PlannedModel, setup: Setup, memory: StepMemory) -> Work:
     base, dtype = setup.base, model.training_dtype(setup)
     settings = (dtype.value, base.precision.value, base.blocks_in_main_memory, base.compile_blocks)
     return Work(model.name, *settings, memory.operations)
+
+
+def checkpointing_to_fit(model: PlannedModel, setup: Setup, device: Device) -> tuple[Setup, str]:
+    """The setup, with gradient checkpointing where it does not fit the device whole without, and why, in a sentence."""
+    if setup.run.config.gradient_checkpointing:
+        return setup, "gradient_checkpointing is on, as it is set, so fit had nothing to decide."
+    memory = model.count(setup)
+    where = "main memory" if device.main_memory else "the device's memory"
+    need = f"{gib(needed_bytes(memory, device))} of the {gib(device.memory)} of {where} that are free"
+    if _verdict(memory, setup, device) is Verdict.FITS:
+        return setup, f"gradient_checkpointing stays off: without it the run needs {need}."
+    return with_checkpointing(setup), f"gradient_checkpointing is on: without it the run would need {need}."
 
 
 def refuse_too_large(model: PlannedModel, setup: Setup, device: Device) -> StepMemory:

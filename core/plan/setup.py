@@ -73,7 +73,7 @@ def single_changes(setup: Setup, int8: bool = True, blocks: int = 0) -> Iterator
     int8 = int8 and setup.weights is not Weights.FP8
     run, config = setup.run, setup.run.config
     if not config.gradient_checkpointing:
-        yield Change("gradient_checkpointing on", _with_config(setup, gradient_checkpointing=True))
+        yield Change("gradient_checkpointing on", with_checkpointing(setup))
     if config.batch_size > 1:
         steps = config.gradient_accumulation_steps * config.batch_size
         changed = _with_config(setup, batch_size=1, gradient_accumulation_steps=steps)
@@ -107,6 +107,11 @@ def _smaller(size: tuple[int, int], side: int) -> tuple[int, int] | None:
         return None
     width, height = (max(_STEP_PX, round(each * factor / _STEP_PX) * _STEP_PX) for each in size)
     return width, height
+
+
+def with_checkpointing(setup: Setup) -> Setup:
+    """The same with gradient checkpointing."""
+    return _with_config(setup, gradient_checkpointing=True)
 
 
 def _with_config(setup: Setup, **changes: object) -> Setup:

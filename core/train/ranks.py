@@ -56,6 +56,10 @@ class Ranks:
     def stop(self, problem: BaseException) -> None:
         """Rank 0 does not come to its next `from_first`, because of `problem`, which the others are told."""
 
+    def any(self, own: bool) -> bool:
+        """Whether it is so in any rank."""
+        return own
+
     def agree(self, facts: Mapping[str, object]) -> None:
         """TrainingError in every rank, naming both sides, where a rank's `facts` are not those of rank 0."""
 
@@ -100,6 +104,9 @@ class ProcessRanks(Ranks):
 
     def stop(self, problem: BaseException) -> None:
         self._broadcast((None, _text(problem)))
+
+    def any(self, own: bool) -> bool:
+        return any(self._gather(own))
 
     def agree(self, facts: Mapping[str, object]) -> None:
         everyone = self._gather(dict(facts))

@@ -50,6 +50,10 @@ _ADDED_LATER = frozenset(
 those runs go on."""
 
 
+_CHANGES_NO_VALUE = "train.gradient_checkpointing"
+"""In a run's identity to be read there, and no difference between runs."""
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """The files of one run, all beside each other: `<output>.safetensors`, `.state`, `.jsonl`, numbered LoRAs, sample
@@ -152,7 +156,7 @@ def choose_run(output: Path, identity: Identity, on_existing: OnExisting) -> tup
     number = 1
     while files.state.exists() or files.lora.exists():
         saved = load_state(files.state) if files.state.exists() else None
-        if saved and saved.identity == identity:
+        if saved and not _differing(saved.identity, identity):
             return files, saved
         if on_existing is OnExisting.RESUME:
             raise TrainingError(_other_run(files, identity, saved))
@@ -190,13 +194,20 @@ def _other_run(files: RunFiles, identity: Identity, saved: SavedState | None) ->
     remedy = "Choose on_existing new for a numbered new run, overwrite to start again, or another output_name."
     if saved is None:
         return f"{files.lora} exists and has no training state beside it, so it is not known what it is. {remedy}"
-    fields = sorted(identity.keys() | saved.identity.keys())
     differences = [
         f"{name}: {_format_value(saved.identity.get(name))} there, {_format_value(identity.get(name))} now"
-        for name in fields
-        if saved.identity.get(name) != identity.get(name)
+        for name in _differing(saved.identity, identity)
     ]
     return f"{files.lora} is another run; it differs in {'; '.join(differences)}. {remedy}"
+
+
+def _differing(one: Identity, other: Identity) -> list[str]:
+    """Names of what makes them different runs, in order."""
+    return [
+        name
+        for name in sorted(one.keys() | other.keys())
+        if one.get(name) != other.get(name) and name != _CHANGES_NO_VALUE
+    ]
 
 
 def _format_value(value: object) -> str:

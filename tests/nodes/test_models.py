@@ -16,7 +16,16 @@ from maskloss.core.plan.fit import Fit
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.core.warning import collect_warnings
-from maskloss.nodes.models import ARCHITECTURES, AUTO, check_fit, identity_of, latent_encoder, open_model, text_encoder
+from maskloss.nodes.models import (
+    ARCHITECTURES,
+    AUTO,
+    Beginning,
+    check_fit,
+    identity_of,
+    latent_encoder,
+    open_model,
+    text_encoder,
+)
 
 
 class NoPictures:
@@ -77,11 +86,36 @@ def test_what_cannot_fit_is_refused_and_may_be_insisted_on(monkeypatch: pytest.M
     recipe = recipe_of("wan", 64)
     tiny = pytest.importorskip("tiny_comfy.tiny_models")
     model, base = tiny.load_model("wan"), BaseConfig()
-    assert check_fit(model, recipe, base, Fit.REFUSE).startswith("Planned memory: ")
+    begins = check_fit(model, recipe, base, Fit.REFUSE)
+    assert not begins.checkpoint
+    assert begins.said[0].startswith("Planned memory: ")
     monkeypatch.setattr(tiny.management, "get_total_memory", lambda _: 28 * 2**20)
     with pytest.raises(TrainingError, match=r"It fits with gradient_checkpointing on\. Set fit to insist"):
         check_fit(model, recipe, base, Fit.REFUSE)
-    assert check_fit(model, recipe, base, Fit.INSIST) == ""
+    assert check_fit(model, recipe, base, Fit.INSIST) == Beginning(False)
+
+
+@pytest.mark.comfy
+def test_checkpointing_comes_on_where_the_free_memory_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_of("wan", 64)
+    tiny = pytest.importorskip("tiny_comfy.tiny_models")
+    model, base = tiny.load_model("wan"), BaseConfig()
+    begins = check_fit(model, recipe, base, Fit.CHECKPOINT)
+    assert not begins.checkpoint
+    assert "gradient_checkpointing stays off: without it the run needs 0.0 GiB of the " in begins.said[0]
+    monkeypatch.setattr(tiny.management, "get_free_memory", lambda _: 28 * 2**20)
+    begins = check_fit(model, recipe, base, Fit.CHECKPOINT)
+    assert begins.checkpoint
+    assert begins.said[0].startswith(
+        "gradient_checkpointing is on: without it the run would need 0.0 GiB of the 0.0 GiB"
+    )
+    assert begins.said[1].startswith("Planned memory: ")
+    assert not check_fit(model, recipe, base, Fit.REFUSE).checkpoint
+    asked = replace(recipe, config=TrainConfig())
+    assert check_fit(model, asked, base, Fit.CHECKPOINT).checkpoint
+    monkeypatch.setattr(tiny.management, "get_total_memory", lambda _: 2**20)
+    with pytest.raises(TrainingError, match="checkpointing on, adamw"):
+        check_fit(model, recipe, base, Fit.CHECKPOINT)
 
 
 @pytest.mark.comfy
@@ -89,13 +123,18 @@ def test_what_cannot_be_planned_is_trained_with_a_warning() -> None:
     recipe = recipe_of("wan")
     tiny = pytest.importorskip("tiny_comfy.tiny_models")
     with collect_warnings() as warnings:
-        assert check_fit(tiny.load_model("sd3"), replace(recipe), BaseConfig(), Fit.REFUSE) == ""
-    (text,) = warnings.texts
+        assert check_fit(tiny.load_model("sd3"), replace(recipe), BaseConfig(), Fit.REFUSE) == Beginning(False)
+        assert check_fit(tiny.load_model("sd3"), replace(recipe), BaseConfig(), Fit.CHECKPOINT) == Beginning(True)
+    text, other = warnings.texts
     assert "cannot be planned" in text
     assert text.endswith("Training begins without knowing whether it fits.")
+    assert other.endswith("Training begins with gradient_checkpointing on, without knowing whether it fits.")
 
 
 def test_the_demo_model_fits_everywhere(tmp_path: Path) -> None:
     cache = LatentCache(tmp_path, "demo", "encoder", ())
-    recipe = TrainingRecipe(cache, None, LoraConfig(), OptimizerConfig(), TrainConfig())
-    assert check_fit(DemoDenoiser(), recipe, BaseConfig(), Fit.REFUSE) == ""
+    for config in (TrainConfig(), TrainConfig(gradient_checkpointing=False)):
+        recipe = TrainingRecipe(cache, None, LoraConfig(), OptimizerConfig(), config)
+        for fit in Fit:
+            begins = check_fit(DemoDenoiser(), recipe, BaseConfig(), fit)
+            assert begins == Beginning(config.gradient_checkpointing)

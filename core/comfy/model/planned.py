@@ -150,6 +150,13 @@ def device_memory(device: torch.device) -> Device:
     return Device(int(management.get_total_memory(device)), main_memory=device.type == "cpu")
 
 
+def free_memory(device: torch.device) -> Device:
+    """The same, but of the computer's own memory only what is free now."""
+    whole = device_memory(device)
+    management: Any = importlib.import_module("comfy.model_management")
+    return replace(whole, memory=int(management.get_free_memory(device))) if whole.main_memory else whole
+
+
 def planned_model(model: Any, cache: LatentCache | None) -> ComfyPlannedModel:
     """A MODEL, with the longest caption of the cache; nothing of it is loaded or changed. TrainingError where it cannot
     be trained, or without a cache where it is not known what its captions look like."""

@@ -11,7 +11,7 @@ from maskloss.core.frozen.config import BaseConfig, BasePrecision
 from maskloss.core.plan.counting import OUTSIDE
 from maskloss.core.plan.fit import CLASSES_GIB, GIB, Device
 from maskloss.core.plan.measured import Measurement
-from maskloss.core.plan.plan import NOTES, UNMEASURED, plan_memory, refuse_too_large
+from maskloss.core.plan.plan import NOTES, UNMEASURED, checkpointing_to_fit, plan_memory, refuse_too_large
 from maskloss.core.plan.setup import Setup
 from maskloss.core.plan.trial import RunSettings, StepMemory
 from maskloss.core.progress import SILENT
@@ -112,6 +112,43 @@ def test_what_cannot_fit_is_refused_with_the_nearest_settings(activations: float
     assert remedy in str(refused.value)
     assert f"the device has {device_gib}.0 GiB" in str(refused.value)
     assert "Set fit to insist" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("device", "on", "said"),
+    [
+        (
+            Device(24 * GIB),
+            False,
+            "stays off: without it the run needs 19.7 GiB of the 24.0 GiB of the device's memory",
+        ),
+        (
+            Device(16 * GIB),
+            True,
+            "is on: without it the run would need 19.7 GiB of the 16.0 GiB of the device's memory",
+        ),
+        (Device(15 * GIB, main_memory=True), True, "would need 18.0 GiB of the 15.0 GiB of main memory that are"),
+        (Device(19 * GIB, main_memory=True), False, "needs 18.0 GiB of the 19.0 GiB of main memory that are free."),
+    ],
+)
+def test_checkpointing_where_it_does_not_fit_without(device: Device, on: bool, said: str):
+    asked = setup(gradient_checkpointing=False)
+    decided, why = checkpointing_to_fit(Formula(8), asked, device)
+    assert decided.run.config.gradient_checkpointing is on
+    assert decided == (setup() if on else asked)
+    assert said in why
+
+
+def test_weights_are_not_fetched_where_checkpointing_makes_them_fit():
+    asked, device = setup(gradient_checkpointing=False), Device(14 * GIB)
+    assert refuse_too_large(Formula(3), asked, device).parameters == 10 * GIB, "fetched, it would fit"
+    assert checkpointing_to_fit(Formula(3), asked, device)[0].run.config.gradient_checkpointing
+
+
+def test_checkpointing_that_is_on_stays_on():
+    decided, why = checkpointing_to_fit(Formula(8), setup(), Device(80 * GIB))
+    assert decided == setup()
+    assert "nothing to decide" in why
 
 
 def test_a_base_held_in_int8_cannot_be_fetched_and_is_refused():

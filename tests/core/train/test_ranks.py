@@ -13,7 +13,7 @@ from maskloss.core.mask_weights import MaskLossSettings, Normalization, PriorTea
 from maskloss.core.train.config import LoraConfig
 from maskloss.core.train.lora_file import load_lora
 from maskloss.core.train.metrics import LossPoint
-from maskloss.core.train.ranks import ProcessRanks, numbers_of
+from maskloss.core.train.ranks import ALONE, ProcessRanks, numbers_of
 from maskloss.core.train.run import RunFiles
 from maskloss.core.train.state import load_state
 
@@ -96,6 +96,10 @@ def first(ranks: ProcessRanks, directory: Path) -> str:
     return ranks.from_first(lambda: f"from {ranks.rank}")
 
 
+def any_of(ranks: ProcessRanks, directory: Path) -> list[bool]:
+    return [ranks.any(own) for own in (ranks.rank == 0, ranks.rank == 1, False)]
+
+
 def first_fails(ranks: ProcessRanks, directory: Path) -> None:
     def compute() -> None:
         raise ValueError("no such thing")
@@ -151,6 +155,7 @@ def two(directory: Path) -> list[dict[str, Any]]:
             "one fails": (one_fails, (album,)),
             "other data": (other_data, (album, other)),
             "first": (first, ()),
+            "any": (any_of, ()),
             "first fails": (first_fails, ()),
             "no gradient": (no_gradient, ()),
             "one dies": (one_dies, (album,)),
@@ -249,6 +254,11 @@ def test_what_the_first_rank_finds_is_everywhere(two: list[dict[str, Any]]) -> N
     assert [answer["first"] for answer in two] == ["from 0", "from 0"]
     failed = [answer["first fails"] for answer in two]
     assert failed == ["ValueError: no such thing", "OtherRankError: Rank 0 stopped: ValueError: no such thing"]
+
+
+def test_what_is_so_in_any_rank_is_known_in_all(two: list[dict[str, Any]]) -> None:
+    assert [answer["any"] for answer in two] == [[True, True, False]] * 2
+    assert [ALONE.any(own) for own in (True, False)] == [True, False]
 
 
 def test_gradients_of_some_ranks_only(two: list[dict[str, Any]]) -> None:

@@ -86,6 +86,20 @@ def test_another_run_under_the_same_name_is_refused_with_what_differs(run):
     assert "on_existing new" in str(caught.value)
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_a_run_goes_on_with_and_without_checkpointing_to_the_same_lora(run, first):
+    whole, _ = run(dataclasses.replace(CONFIG, steps=5))
+    run(dataclasses.replace(CONFIG, gradient_checkpointing=first, on_existing=OnExisting.OVERWRITE))
+    longer, counter = run(dataclasses.replace(CONFIG, steps=5, gradient_checkpointing=not first))
+    assert (longer.steps, counter.steps) == (5, 3)
+    assert all(torch.equal(longer.lora[key], tensor) for key, tensor in whole.lora.items())
+    assert longer.lora.metadata["ss_gradient_checkpointing"] == str(not first)
+    again, counter = run(dataclasses.replace(CONFIG, steps=5))
+    assert (again.steps, counter.steps) == (5, 0)
+    with pytest.raises(TrainingError, match=r"differs in train\.seed: 0 there, 7 now\. "):
+        run(dataclasses.replace(CONFIG, seed=7, gradient_checkpointing=first))
+
+
 def test_new_numbers_runs_and_finds_each_again(run):
     other = dataclasses.replace(CONFIG, seed=7)
     run()

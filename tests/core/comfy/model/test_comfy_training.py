@@ -123,6 +123,32 @@ def test_a_batch_trains_as_its_accumulation_and_checkpointing_changes_nothing(na
         assert first.grad_norm == pytest.approx(second.grad_norm, rel=1e-3)
 
 
+def test_the_node_checkpoints_where_it_does_not_fit_without_and_goes_on_where_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, model = make_cache("wan", tmp_path), tiny.load_model("wan")
+
+    def run_node(output: str, steps: int) -> tuple[list[str], LoraWeights]:
+        outputs = MaskLossTrainLora().run(
+            model, cache, steps, lora_config=LoraConfig(rank=4, alpha=4), training_dtype="fp32", output_name=output,
+            gradient_checkpointing=False, fit="checkpoint",
+        )  # fmt: skip
+        return outputs["ui"]["text"], outputs["result"][0]
+
+    with use_host(LocalHost(tmp_path, tmp_path)), torch.inference_mode():
+        roomy, plain = run_node("roomy", 4)
+        with monkeypatch.context() as scarce:
+            scarce.setattr(tiny.management, "get_free_memory", lambda _: 2**20)
+            tight, checkpointed = run_node("tight", 2)
+        longer, whole = run_node("tight", 4)
+    assert any("gradient_checkpointing stays off" in text for text in roomy)
+    assert any("gradient_checkpointing is on: without it" in text for text in tight)
+    assert any("Going on after step 2 of 4" in text for text in longer)
+    said = [lora.metadata["ss_gradient_checkpointing"] for lora in (plain, checkpointed, whole)]
+    assert said == ["False", "True", "False"]
+    assert all(torch.equal(whole[key], plain[key]) for key in plain)
+
+
 @pytest.mark.parametrize("checkpoint", [False, True])
 @pytest.mark.parametrize("name", ["wan", "flux", "sdxl"])
 def test_prior_preservation_and_bf16_arithmetic_run(name: str, checkpoint: bool, tmp_path: Path) -> None:
