@@ -65,7 +65,7 @@ class MaskLossCacheLatents(Node):
                 "batch_size": INT(1, 1, 64, "Photographs, or clips, encoded at a time."),
                 "architecture": RARE(COMBO(ARCHITECTURES, "Which model, where several share a VAE; names the files.")),
                 "image_conditioning": RARE(
-                    BOOLEAN(False, "For image-to-video models: each clip's first frame goes along.")
+                    BOOLEAN(False, "For image-to-video models (first frames) and inpainting ones (a hole by the mask).")
                 ),
             },
         }

@@ -56,7 +56,9 @@ class MaskLossLoadDataset(Node):
                 "require_mask": RARE(BOOLEAN(False, "A photograph without a mask is an error.")),
                 "caption_directory": RARE(STRING("", "Folder of captions; empty = beside the photographs.")),
                 "caption_extension": RARE(STRING(".txt", "Suffix of caption files.")),
-                "control_directory": RARE(STRING("", "Folder of control images with the photographs' names.")),
+                "control_directory": RARE(
+                    STRING("", "Control images for edit models by the photographs' names: name.png, or name_0.png…")
+                ),
                 "recursive": BOOLEAN(False, "Subfolders too."),
                 "num_repeats": INT(1, 1, 10_000, "How often each photograph comes per epoch."),
                 "resolution_width": INT(1024, 16, MAX_PX, "Width × height is the area of every bucket.", 8),

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, groupby
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..dataset.crop import Rectangle
-from ..dataset.items import DatasetItem, MaskOrigin
-from ..dataset.load import LoadedClip, expected_origin, load_clip, load_clip_weights, load_fitted, media_size
-from ..errors import CacheError, ImageError
+from ..dataset.items import MaskOrigin
+from ..dataset.load import LoadedClip, expected_origin, load_clip, load_clip_weights, load_fitted
+from ..errors import CacheError
 from ..images import load_image
 from ..progress import Progress
-from ..resample import Size, fit_image, is_same_aspect, to_latent_grid
+from ..resample import Size, fit_image, to_latent_grid
 from ..workers import map_in_order, worker_count
-from .encoders import LatentEncoder
+from .encode_pixels import encode_pixels, stack_pixels
 from .entry_file import (
     CLIP_FRAMES,
     COVERAGE,
@@ -34,16 +32,27 @@ from .entry_file import (
     ORIGIN,
     SOURCES_SEEN,
     VERSION,
-    is_finite,
     read_header,
     read_image,
     read_latent,
+    read_references,
     write_entry,
 )
-from .image_conditioning import MASK_CHANNELS, grey_like, keep_first_frame, prepend_mask
+from .image_conditioning import grey_like, keep_first_frame, prepend_mask
+from .inpainting import inpaint_conditioning
 from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame, has_mask_facts
+from .references import cut_control, encode_references
 
 Batch = Sequence[ItemPlan]
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """An entry's latent, and what an image-to-video or an edit model is given beside it."""
+
+    latent_CThw: torch.Tensor
+    image_CThw: torch.Tensor | None
+    references: Sequence[torch.Tensor]
 
 
 def encode_missing(
@@ -117,79 +126,65 @@ def _load(plan: ItemPlan) -> LoadedClip:
 
 def _rewrite_weights(plan: ItemPlan, rules: CachingRules) -> None:
     image_CThw: torch.Tensor | None = None
+    references: Sequence[torch.Tensor] = ()
     try:
         shape = read_header(plan.path).latent_shape
         latent_CThw = read_latent(plan.path, shape, plan.latent_fingerprint)
         if rules.settings.image_conditioning:
-            image_CThw = read_image(plan.path, (MASK_CHANNELS + shape[0], *shape[1:]), plan.latent_fingerprint)
+            image_CThw = read_image(plan.path, (rules.image_channels(shape[0]), *shape[1:]), plan.latent_fingerprint)
+        if plan.references:
+            references = read_references(plan.path, len(plan.references), plan.latent_fingerprint)
     except CacheError:
         _encode_and_write([(plan, _load(plan))], rules)  # the header was whole, the latent is not
         return
+    given = _Given(latent_CThw, image_CThw, references)
     if plan.clip is None:
         loaded = load_fitted(plan.item, plan.bucket)
-        _write_entry(plan, rules, latent_CThw, image_CThw, loaded.weights_THW, loaded.origin)
+        _write_entry(plan, rules, given, loaded.weights_THW, loaded.origin)
     else:
         weights_THW = load_clip_weights(plan.item, plan.clip, plan.bucket)
-        _write_entry(plan, rules, latent_CThw, image_CThw, weights_THW, expected_origin(plan.item))
+        _write_entry(plan, rules, given, weights_THW, expected_origin(plan.item))
 
 
 def _encode_and_write(loaded: Sequence[tuple[ItemPlan, LoadedClip]], rules: CachingRules) -> None:
-    plans = [plan for plan, _ in loaded]
-    rgb_BTHWC = _stack_pixels([clip.rgb_THWC for _, clip in loaded])
+    names = [plan.name for plan, _ in loaded]
+    rgb_BTHWC = stack_pixels([clip.rgb_THWC for _, clip in loaded])
     images_BCThw: torch.Tensor | None = None
     if rules.settings.one_frame is None:
-        latents_BCThw = _encode_pixels(rgb_BTHWC, plans, rules.encoder)
-        if rules.settings.image_conditioning:
+        latents_BCThw = encode_pixels(rgb_BTHWC, names, rules.encoder)
+        if rules.fills_holes:
+            weights = [clip.weights_THW for _, clip in loaded]
+            images_BCThw = inpaint_conditioning(rgb_BTHWC, weights, names, rules.encoder)
+        elif rules.settings.image_conditioning:
             shown_BCThw = latents_BCThw
             if rgb_BTHWC.shape[1] > 1:
-                shown_BCThw = _encode_pixels(keep_first_frame(rgb_BTHWC), plans, rules.encoder)
+                shown_BCThw = encode_pixels(keep_first_frame(rgb_BTHWC), names, rules.encoder)
             images_BCThw = prepend_mask(shown_BCThw, [frame == 0 for frame in range(shown_BCThw.shape[2])])
     else:
         latents_BCThw, images_BCThw = _encode_one_frame(loaded, rgb_BTHWC, rules, rules.settings.one_frame)
     for index, (plan, clip) in enumerate(loaded):
         image_CThw = None if images_BCThw is None else images_BCThw[index]
-        _write_entry(plan, rules, latents_BCThw[index], image_CThw, clip.weights_THW, clip.origin)
+        references = encode_references(plan.references, plan.name, rules.encoder)
+        given = _Given(latents_BCThw[index], image_CThw, references)
+        _write_entry(plan, rules, given, clip.weights_THW, clip.origin)
 
 
 def _encode_one_frame(
     loaded: Sequence[tuple[ItemPlan, LoadedClip]], rgb_BTHWC: torch.Tensor, rules: CachingRules, one_frame: OneFrame
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Encode each frame on its own; the conditioning is the control frames, and grey in the target's place."""
-    plans = [plan for plan, _ in loaded]
-    target = _encode_pixels(rgb_BTHWC, plans, rules.encoder)
-    control = _encode_pixels(
-        _stack_pixels([_load_control(plan, clip.rgb_THWC) for plan, clip in loaded]), plans, rules.encoder
+    names = [plan.name for plan, _ in loaded]
+    target = encode_pixels(rgb_BTHWC, names, rules.encoder)
+    control = encode_pixels(
+        stack_pixels([_load_control(plan, clip.rgb_THWC) for plan, clip in loaded]), names, rules.encoder
     )
     learnt = [index == one_frame.target_index for index in one_frame.frames]
     latents_BCThw = torch.cat([target if own else control for own in learnt], dim=2)
     if not rules.settings.image_conditioning:
         return latents_BCThw, None
-    grey = _encode_pixels(grey_like(rgb_BTHWC[:1]), plans[:1], rules.encoder).expand_as(control)
+    grey = encode_pixels(grey_like(rgb_BTHWC[:1]), names[:1], rules.encoder).expand_as(control)
     shown_BCThw = torch.cat([grey if own else control for own in learnt], dim=2)
     return latents_BCThw, prepend_mask(shown_BCThw, [not own for own in learnt])
-
-
-def _stack_pixels(clips: Sequence[np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(clips)).float() / 255
-
-
-def _encode_pixels(rgb_BTHWC: torch.Tensor, plans: Batch, encoder: LatentEncoder) -> torch.Tensor:
-    with torch.no_grad():
-        latents_BCThw = encoder.encode(rgb_BTHWC).float().cpu()
-    frames, (width, height) = _shape(plans[0])
-    stride = encoder.spatial_stride
-    grid = (1 + (frames - 1) // max(1, encoder.temporal_stride), height // stride, width // stride)
-    if latents_BCThw.ndim != 5 or len(latents_BCThw) != len(plans) or tuple(latents_BCThw.shape[2:]) != grid:
-        raise CacheError(
-            f"The encoder {encoder.identity} gave latents of shape {tuple(latents_BCThw.shape)} for {len(plans)} "
-            f"{f'clips of {frames} frames' if frames > 1 else 'pictures'} of {width}x{height}; (B, C, {grid[0]}, "
-            f"{grid[1]}, {grid[2]}) was expected: its stride is not {stride}"
-            f"{f', or in time not {encoder.temporal_stride}' if frames > 1 else ''}."
-        )
-    for plan, latent in zip(plans, latents_BCThw, strict=True):
-        if not is_finite(latent):
-            raise CacheError(f"The encoder gave values that are not finite for {plan.name}; try it in float32.")
-    return latents_BCThw
 
 
 def _load_control(plan: ItemPlan, own_THWC: np.ndarray) -> np.ndarray:
@@ -197,32 +192,18 @@ def _load_control(plan: ItemPlan, own_THWC: np.ndarray) -> np.ndarray:
         return own_THWC
     if plan.cut is None:
         return fit_image(load_image(plan.item.control_path, plan.bucket)[0], plan.bucket)[None]
-    return fit_image(_cut_control(plan.item, plan.item.control_path, plan.cut), plan.bucket)[None]
-
-
-def _cut_control(item: DatasetItem, path: Path, cut: Rectangle) -> np.ndarray:
-    """The same part of the control image, which first gets the photograph's size where it has another one."""
-    rgb_HWC, whole = load_image(path)[0], media_size(item)
-    size = rgb_HWC.shape[1], rgb_HWC.shape[0]
-    if not is_same_aspect(whole, size):
-        raise ImageError(
-            f"The control image {path} is {size[0]}x{size[1]} and the photograph of the crop {item.name} "
-            f"{whole[0]}x{whole[1]}; give one of its aspect, so that the same part can be cut out."
-        )
-    if size != whole:
-        rgb_HWC = fit_image(rgb_HWC, whole)
-    return cut.cut(rgb_HWC)
+    return fit_image(cut_control(plan.item, plan.item.control_path, plan.cut), plan.bucket)[None]
 
 
 def _write_entry(
     plan: ItemPlan,
     rules: CachingRules,
-    latent_CThw: torch.Tensor,
-    image_CThw: torch.Tensor | None,
+    given: _Given,
     weights_THW: np.ndarray | None,
     origin: MaskOrigin,
 ) -> None:
     one_frame = rules.settings.one_frame
+    latent_CThw = given.latent_CThw
     weights_1Thw: torch.Tensor | None = None
     coverage = 1.0
     if weights_THW is not None:
@@ -257,7 +238,8 @@ def _write_entry(
     if one_frame is not None:
         metadata["maskloss_frames"] = ",".join(str(index) for index in one_frame.frames)
         metadata["maskloss_target_index"] = str(one_frame.target_index)
-    write_entry(plan.path, latent_CThw, weights_1Thw, rules.settings.storage, metadata, image_CThw)
+    storage = rules.settings.storage
+    write_entry(plan.path, latent_CThw, weights_1Thw, storage, metadata, given.image_CThw, given.references)
 
 
 def _add_control_weights(target_11hw: torch.Tensor, one_frame: OneFrame) -> torch.Tensor:

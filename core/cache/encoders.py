@@ -5,8 +5,10 @@ Shapes: `_BTHWC` pixels, `_BCThw` the latent grid. An image model has T = 1 on b
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 
 
@@ -50,3 +52,21 @@ class TextEncoder(Protocol):
     def encode(self, caption: str) -> dict[str, torch.Tensor]:
         """Named tensors on the CPU, without a batch axis of their own meaning beyond what the model expects."""
         ...
+
+
+@runtime_checkable
+class PictureTextEncoder(TextEncoder, Protocol):
+    """What a text encoder has beside, which can be shown control images with a caption."""
+
+    @property
+    def shown_identity(self) -> str:
+        """Its identity where it is shown pictures, which ends in `SHOWN`; empty where it cannot be."""
+        ...
+
+    def encode_shown(self, caption: str, pictures: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+        """As `encode`, of a caption beside pictures (H,W,3), uint8."""
+        ...
+
+
+# How the identity ends of a text encoder that was shown pictures.
+SHOWN = "-shown"

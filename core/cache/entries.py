@@ -15,10 +15,15 @@ WHOLE = "whole"
 _CLIP = re.compile(r"_\d{5}-\d{3,}$")
 
 
+def control_role(number: int) -> str:
+    """The role of a photograph's control image by its number."""
+    return f"control_{number}" if number else "control"
+
+
 @dataclass(frozen=True)
 class Source:
     """A file that an entry was made from, as it was then; a mask may be a folder. `role` is image (or video), mask,
-    correction, caption or control."""
+    correction, caption, or control, control_1, control_2 …"""
 
     role: str
     path: Path
@@ -36,7 +41,8 @@ class CacheEntry:
     learn and `control_indices` are those given; the latent's frames are in ascending order of index. `image_channels`
     are those of what the file holds for an image-to-video model: 4 of a mask and the latent's, or 0. `crop` is empty
     for a whole picture, else the kind of crop and its rectangle: "face 120,80,300x420". `regularisation` and `subject`
-    are those of the item (see `DatasetItem`).
+    are those of the item (see `DatasetItem`). `references` is the number of control images whose latents the file
+    holds, for edit models.
     """
 
     name: str
@@ -58,6 +64,14 @@ class CacheEntry:
     crop: str = ""
     regularisation: float = 0.0
     subject: str = ""
+    references: int = 0
+
+    @property
+    def control_sources(self) -> tuple[Source, ...]:
+        """The control images that it was made from, in their order."""
+        by_role = {source.role: source for source in self.sources}
+        roles = [control_role(number) for number in range(len(self.sources))]
+        return tuple(by_role[role] for role in roles if role in by_role)
 
     @property
     def source_path(self) -> Path:

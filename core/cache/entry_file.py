@@ -2,13 +2,14 @@
 
 `{name}_{W:04d}x{H:04d}_{architecture}.safetensors` (the image's own size) holds `latents_{F}x{h}x{w}_{dtype}` of shape
 (C,F,h,w) and, where there is a mask, `mask_weights_{F}x{h}x{w}_{dtype}` of shape (1,F,h,w); for image-to-video models
-`latents_image_{F}x{h}x{w}_{dtype}` of shape (4+C,F,h,w).
+`latents_image_{F}x{h}x{w}_{dtype}` of shape (4+C,F,h,w); for edit models `latents_control_{n}_{F}x{h}x{w}_{dtype}` of
+control image n, of shape (C,F,h,w) with a grid of its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -24,6 +25,7 @@ REFERENCE_FORMAT = "1.0.1"
 LATENTS = "latents_"
 WEIGHTS = "mask_weights_"
 IMAGE_LATENTS = "latents_image_"
+CONTROL_LATENTS = "latents_control_"
 LATENT_FINGERPRINT = "maskloss_latent_fingerprint"
 MASK_FINGERPRINT = "maskloss_mask_fingerprint"
 # How the mask file was read, so that it is not read again while it and the setting stay the same.
@@ -42,6 +44,8 @@ NAME = "maskloss_name"
 SOURCES_SEEN = "maskloss_sources"
 
 _CLIP = re.compile(r"_\d{5}-\d{3,}$")
+_CONTROL = re.compile(CONTROL_LATENTS + r"(?P<number>\d+)_\d+x\d+x\d+_")
+_WRITTEN_AGAIN = "it was written again since, for another picture, mask or setting"
 
 
 class MaskStorage(str, Enum):
@@ -56,13 +60,14 @@ class MaskStorage(str, Enum):
 @dataclass(frozen=True)
 class EntryHeader:
     """What a file says of itself without its tensors. `latent_shape` is (C,T,h,w), `image_channels` those of what an
-    image-to-video model is given (0: nothing); `others` are further keys."""
+    image-to-video model is given (0: nothing); `references` counts control images; `others` are further keys."""
 
     metadata: Mapping[str, str]
     latent_shape: tuple[int, int, int, int]
     has_weights: bool
     others: tuple[str, ...] = ()
     image_channels: int = 0
+    references: int = 0
 
 
 def entry_file_name(name: str, image_size: tuple[int, int], architecture: str) -> str:
@@ -81,9 +86,10 @@ def write_entry(
     storage: MaskStorage,
     metadata: Mapping[str, str],
     image_CThw: torch.Tensor | None = None,
+    references: Sequence[torch.Tensor] = (),
 ) -> None:
-    """Write latents, weights (float32 in [0, 1]) and what an image-to-video model is given, whole or not at all.
-    `metadata` is added to the format's."""
+    """Write latents, weights (float32 in [0, 1]) and what an image-to-video or an edit model is given, whole or not at
+    all. `metadata` is added to the format's."""
     frames, height, width = latent_CThw.shape[1:]
     tensors = {_tensor_name(LATENTS, latent_CThw): owned_copy(latent_CThw)}
     if weights_1Thw is not None:
@@ -91,6 +97,8 @@ def write_entry(
         tensors[_tensor_name(WEIGHTS, stored)] = owned_copy(stored)
     if image_CThw is not None:
         tensors[_tensor_name(IMAGE_LATENTS, image_CThw)] = owned_copy(image_CThw)
+    for number, reference_CThw in enumerate(references):
+        tensors[_tensor_name(f"{CONTROL_LATENTS}{number}_", reference_CThw)] = owned_copy(reference_CThw)
     own = {"format_version": REFERENCE_FORMAT, "frame_count": str(frames), "latent_size": f"{width}x{height}"}
     write_tensors(path, tensors, {**own, **metadata})
 
@@ -106,10 +114,10 @@ def read_header(path: Path) -> EntryHeader:
             shape = tuple(file.get_slice(latents[0]).get_shape())
             if len(shape) != 4:
                 raise _damage_error(path, f"its latents have the shape {shape} instead of (C, T, h, w)")
-            images = _sized_keys(keys, IMAGE_LATENTS)
-            others = tuple(sorted(set(keys) - {*latents, *weights, *images}))
+            images, controls = _sized_keys(keys, IMAGE_LATENTS), _control_keys(keys)
+            others = tuple(sorted(set(keys) - {*latents, *weights, *images, *controls}))
             channels = int(file.get_slice(images[0]).get_shape()[0]) if images else 0
-            return EntryHeader(file.metadata() or {}, shape, bool(weights), others, channels)
+            return EntryHeader(file.metadata() or {}, shape, bool(weights), others, channels, len(controls))
     except (SafetensorError, OSError) as error:
         raise _damage_error(path, str(error)) from error
 
@@ -143,6 +151,22 @@ def read_image(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> tor
     return _read_finite_tensor(path, IMAGE_LATENTS, shape, fingerprint)
 
 
+def read_references(path: Path, count: int, fingerprint: str = "") -> list[torch.Tensor]:
+    """The latents of so many control images in their order, each (C,1,h,w) float32. CacheError as `read_latent`."""
+    try:
+        with open_tensors(path) as file:
+            if fingerprint and (file.metadata() or {}).get(LATENT_FINGERPRINT, fingerprint) != fingerprint:
+                raise _damage_error(path, _WRITTEN_AGAIN)
+            latents = [file.get_tensor(key).float() for key in _control_keys(file.keys())]
+    except (SafetensorError, OSError) as error:
+        raise _damage_error(path, str(error)) from error
+    if len(latents) != count or any(latent.ndim != 4 for latent in latents):
+        raise _damage_error(path, f"it holds latents of {len(latents)} control images instead of {count}")
+    if not all(map(is_finite, latents)):
+        raise _damage_error(path, "the latents of its control images are not finite")
+    return latents
+
+
 def read_weights(path: Path, shape: tuple[int, ...], fingerprint: str = "") -> torch.Tensor | None:
     """(1,T,h,w) float32 in [0, 1], or None where the file has no weights. CacheError as `read_latent`."""
     stored = _read_tensor(path, WEIGHTS, MASK_FINGERPRINT, fingerprint)
@@ -174,7 +198,7 @@ def _read_tensor(path: Path, prefix: str, tag: str, fingerprint: str) -> torch.T
         with open_tensors(path) as file:
             # Files of other systems carry no tag, and nothing can be said of them.
             if fingerprint and (file.metadata() or {}).get(tag, fingerprint) != fingerprint:
-                raise _damage_error(path, "it was written again since, for another picture, mask or setting")
+                raise _damage_error(path, _WRITTEN_AGAIN)
             keys = _sized_keys(file.keys(), prefix)
             return file.get_tensor(keys[0]) if keys else None
     except (SafetensorError, OSError) as error:
@@ -196,6 +220,12 @@ def _read_finite_tensor(path: Path, prefix: str, shape: tuple[int, ...], fingerp
 def _sized_keys(keys: Iterable[str], prefix: str) -> list[str]:
     """The keys whose size comes right after `prefix`: `latents_control_1x8x8_…` is something else."""
     return [key for key in keys if key.startswith(prefix) and key[len(prefix) :][:1].isdigit()]
+
+
+def _control_keys(keys: Iterable[str]) -> list[str]:
+    """The keys of control images' latents, by their number."""
+    found = [(int(match["number"]), key) for key in keys if (match := _CONTROL.match(key))]
+    return [key for _, key in sorted(found)]
 
 
 _FLOATS = {MaskStorage.FLOAT16: torch.float16, MaskStorage.FLOAT32: torch.float32}

@@ -27,9 +27,9 @@ def export_reference(
     """Write every entry into `directory`, all in one folder, in the form of `architecture` (empty: the cache's own).
 
     WAN's and Qwen-Image's latents are normalised, HunyuanVideo's raw; what an image-to-video model is given goes along
-    for WAN. Where any entry has weights, one without gets full ones, as the reference system writes them. Captions go
-    along where ComfyUI's text encoder of that very model embedded them; without `with_text`, or where another did, the
-    other trainer has to.
+    for WAN, control images for Qwen-Image. Where any entry has weights, one without gets full ones, as the reference
+    system writes them. Captions go along where ComfyUI's text encoder of that very model embedded them, alone; without
+    `with_text`, or where another did, the other trainer has to.
 
     Returns {"items": [{"name", "file", "weights": own|full|none}], "counts", "messages"}. CacheError when the cache is
     stale, of an unknown architecture or for one-frame training, a caption means something else in ComfyUI, or a file is
@@ -47,7 +47,10 @@ def export_reference(
             "not cached here; cache it with the other trainer."
         )
     files = _file_names(cache, target)
+    edited = any(entry.references for entry in cache.entries)
     why_not = why_no_text(cache, target) if with_text else "as asked"
+    if edited and not why_not:
+        why_not = "an edit model's are embedded together with its control images"
     captions = {} if why_not else _caption_files(cache, files, target)
     for caption in set(captions.values()):
         reference_text(cache, caption, target)  # what cannot be exported is said before anything is written
@@ -72,6 +75,12 @@ def export_reference(
             "well, which its own caching makes."
             if target is ReferenceArchitecture.WAN
             else "First frames are not exported: only WAN's image-to-video models are known."
+        )
+    if edited:
+        messages.append(
+            "Control images go along as Qwen-Image-Edit's."
+            if target is ReferenceArchitecture.QWEN_IMAGE
+            else "Control images are not exported: only Qwen-Image-Edit's are known."
         )
     if counts["full"]:
         messages.append(f"{counts['full']} items had no mask (no alpha + no file). Filled with full-weight (255).")
@@ -137,4 +146,8 @@ def _write_latents(cache: LatentCache, entry: CacheEntry, path: Path, target: Re
     if entry.image_channels and target is ReferenceArchitecture.WAN:
         given_CThw = cache.conditioning(entry)[IMAGE][0]
         image_CThw = torch.cat([given_CThw[:MASK_CHANNELS], target.from_raw(given_CThw[MASK_CHANNELS:])])
-    write_entry(path, target.from_raw(latent_CThw), weights_1Thw, MaskStorage.FLOAT32, metadata, image_CThw)
+    references: list[torch.Tensor] = []
+    if target is ReferenceArchitecture.QWEN_IMAGE:
+        references = [target.from_raw(latent_1CThw[0]) for latent_1CThw in cache.references(entry).values()]
+    own = target.from_raw(latent_CThw)
+    write_entry(path, own, weights_1Thw, MaskStorage.FLOAT32, metadata, image_CThw, references)

@@ -61,7 +61,7 @@ class EntryTable(Sequence[CacheEntry]):
                 )  # fmt: skip
                 for column, value in zip(sources.values(), row, strict=True):
                     column.append(value)
-        for name in ("crop", "regularisation", "subject"):
+        for name in ("crop", "regularisation", "subject", "references"):
             if not any(columns[name]):
                 del columns[name]  # as it was before there were such, so that an older version opens the index too
         return cls(columns, sources)

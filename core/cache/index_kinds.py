@@ -53,6 +53,7 @@ ENTRY_KINDS: dict[str, Kind] = {
     "target_index": lambda column: _are_counts([value for value in column if value is not None]),
     "control_indices": _are_tuples(None),
     "image_channels": _are_counts,
+    "references": _are_counts,
     "crop": _are_texts,
     "subject": _are_texts,
     "regularisation": lambda column: _are_finite_numbers(column) and all(0 <= value < 1 for value in column),

@@ -21,7 +21,7 @@ from .entry_file import (
     read_metadata,
 )
 from .index import INDEX_FILE, orphan_files, read_index
-from .store import LatentCache, open_cache, text_file_name
+from .store import LatentCache, open_cache
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,9 @@ def _check_entry(cache: LatentCache, entry: CacheEntry, deep: bool) -> EntryChec
     if header.latent_shape != entry.latent_shape:
         found = f"{header.latent_shape} instead of {entry.latent_shape}"
         return EntryCheck(entry, header.has_weights, f"{path} has latents of shape {found}.")
+    if header.references != entry.references and cache.reference is None:
+        found = f"{header.references} control images instead of {entry.references}"
+        return EntryCheck(entry, header.has_weights, f"{path} has latents of {found}.")
     if header.has_weights != (entry.origin is not MaskOrigin.NONE):
         found = "mask_weights" if header.has_weights else "no mask_weights"
         return EntryCheck(
@@ -145,6 +148,7 @@ def _check_entry(cache: LatentCache, entry: CacheEntry, deep: bool) -> EntryChec
         try:
             cache.latent(entry)
             cache.weights(entry)
+            cache.references(entry)
         except CacheError as error:
             return EntryCheck(entry, header.has_weights, str(error))
     return EntryCheck(entry, header.has_weights, "")
@@ -153,8 +157,8 @@ def _check_entry(cache: LatentCache, entry: CacheEntry, deep: bool) -> EntryChec
 def _find_unused_text(cache: LatentCache) -> tuple[str, ...]:
     used: set[str] = set()
     if cache.text_encoder is not None:
-        captions = {"", *(entry.caption for entry in cache.entries)}
-        used = {text_file_name(cache.text_encoder, caption) for caption in captions}
+        used = {cache.text_file(caption, entry) for entry in cache.entries for caption in ("", entry.caption)}
+        used.add(cache.text_file(""))
     files = sorted((cache.directory / "text").glob("*.safetensors"))
     names = (path.relative_to(cache.directory).as_posix() for path in files if not path.name.startswith("."))
     return tuple(name for name in names if name not in used and not _is_of_class(cache, cache.directory / name))

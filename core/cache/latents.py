@@ -29,6 +29,7 @@ from .index import INDEX_FILE, CacheIndex, orphan_files, write_index
 from .index_columns import EntryTable
 from .plan import DEFAULT_SETTINGS, Action, CacheSettings, CachingRules, ItemPlan, plan_item
 from .reference_files import holds_reference_files
+from .references import check_all_have_references
 from .shards import begin_shard, finish_shard, forget_shards, index_before, shard_job, shard_messages
 from .store import LatentCache, open_index
 
@@ -50,7 +51,9 @@ def cache_latents(
     names.
 
     With `image_conditioning`, what an image-to-video model is given goes along: the clip's first frame and grey, or
-    with `one_frame` the control frames and grey in the target's place.
+    with `one_frame` the control frames and grey in the target's place; of a model of pictures what an inpainting model
+    is: the photograph with grey where its mask has weight. Without `one_frame` a photograph's control
+    images are cached as references of edit models, each at its own size.
 
     With `shard`, `dataset` is that shard of a dataset that several processes cache together. The cache opens when the
     last one is finished; the cache that comes back holds this shard's entries and is good for `cache_text` only.
@@ -62,6 +65,8 @@ def cache_latents(
     _check(dataset, directory, batch_size, shard)
     for item in dataset.items:
         check_required(item)
+    if settings.one_frame is None:
+        check_all_have_references(dataset.items)
     sweep(directory)
     rules = CachingRules(encoder, directory, settings)
     corrected = correction_messages(dataset.items)
@@ -151,8 +156,9 @@ def _make_entry(plan: ItemPlan, rules: CachingRules) -> CacheEntry:
         sources=plan.sources,
         target_index=None if one_frame is None else one_frame.target_index,
         control_indices=() if one_frame is None else one_frame.control_indices,
-        image_channels=MASK_CHANNELS + header.latent_shape[0] if rules.settings.image_conditioning else 0,
+        image_channels=rules.image_channels(header.latent_shape[0]),
         crop=plan.crop,
+        references=len(plan.references),
     )
 
 
@@ -165,7 +171,10 @@ def _report(plans: Sequence[ItemPlan], entries: EntryTable, orphans: Sequence[st
     filled = sum(entry.origin is MaskOrigin.NONE and not entry.regularisation for entry in entries)
     if filled:
         messages.append(warn(f"{filled} items had no mask (no alpha + no file). Filled with full-weight (255)."))
-    copied = sum(entry.image_channels > 0 and entry.latent_shape[1] == 1 for entry in entries)
+    copied = sum(
+        entry.image_channels == MASK_CHANNELS + entry.latent_shape[0] and entry.latent_shape[1] == 1
+        for entry in entries
+    )
     if copied:
         messages.append(
             warn(

@@ -19,12 +19,12 @@ from ..dataset.mask_facts import file_facts
 from ..dataset.video_corrections import RULE
 from ..errors import CacheError, SettingError
 from ..fingerprints import fingerprint_of
-from ..images import conversion_of, image_size
+from ..images import image_size
 from ..resample import Size
 from ..video.clips import Clip, clips_of
 from ..video.reader import probe
 from .encoders import LatentEncoder
-from .entries import Source
+from .entries import Source, control_role
 from .entry_file import (
     COVERAGE,
     LATENT_FINGERPRINT,
@@ -36,6 +36,10 @@ from .entry_file import (
     entry_file_name,
     read_header,
 )
+from .image_conditioning import MASK_CHANNELS
+from .inpainting import HOLE_CHANNELS, STRIDE_PX
+from .item_sources import conversions, describe_hole, source_paths
+from .references import Reference, check_references, plan_references
 from .sources import read_sources
 
 FORMAT_VERSION = "1"
@@ -91,26 +95,37 @@ DEFAULT_SETTINGS = CacheSettings()
 
 @dataclass(frozen=True)
 class CachingRules:
-    """What is cached, by which encoder and where. SettingError for `image_conditioning` where the encoder is none of a
-    video model."""
+    """What is cached, by which encoder and where. SettingError for `image_conditioning` where the encoder is
+    none of a model that takes some."""
 
     encoder: LatentEncoder
     directory: Path
     settings: CacheSettings
 
     def __post_init__(self) -> None:
-        if self.settings.image_conditioning and self.encoder.temporal_stride == 0:
+        if self.fills_holes and (self.settings.one_frame is not None or self.encoder.spatial_stride != STRIDE_PX):
             raise SettingError(
-                f"image_conditioning is for image-to-video models, but this VAE ({self.encoder.architecture}) is a "
-                "picture model's; turn it off, or connect a video model's VAE."
+                f"image_conditioning is for image-to-video and for inpainting models, but this VAE "
+                f"({self.encoder.architecture}) is none of theirs; turn it off, or connect a video model's VAE."
             )
+
+    @property
+    def fills_holes(self) -> bool:
+        """Whether what is given beside noise and text is an inpainting model's."""
+        return self.settings.image_conditioning and self.encoder.temporal_stride == 0
+
+    def image_channels(self, channels: int) -> int:
+        """Those of what is given beside noise and text, of latents with so many; 0 where nothing is."""
+        if not self.settings.image_conditioning:
+            return 0
+        return channels + (HOLE_CHANNELS if self.fills_holes else MASK_CHANNELS)
 
 
 @dataclass(frozen=True)
 class ItemPlan:
     """The work for one entry: a photograph, or a clip of a video. `name` is the entry's. `seen` saves the next plan
-    from hashing the sources, `mask_read` from reading the mask. `cut` is what of the picture is cached, None for all.
-    `header` is that of an up-to-date file, cut to what the index needs."""
+    from hashing the sources, `mask_read` from reading the mask. `cut` is what of the picture is cached, None for all of
+    it. `header` is that of an up-to-date file, cut to what the index needs; `references` are an edit model's."""
 
     item: DatasetItem
     clip: Clip | None
@@ -127,6 +142,7 @@ class ItemPlan:
     seen: str
     action: Action
     header: EntryHeader | None
+    references: tuple[Reference, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -153,12 +169,15 @@ def plan_item(item: DatasetItem, rules: CachingRules) -> tuple[ItemPlan, ...]:
         clips = clips_of(probe(item.media_path).times, item.settings.video)
         if item.is_cut:
             clips = tuple(clip for clip in clips if item.rectangle(clip) is not None)
+    check_references(item, rules.settings.one_frame is not None)
     for clip in clips:
         if clip is not None:
             _check_clip(item, len(clip.frames), rules)
     places = [_place(item, clip, whole, rules) for clip in clips]
     known = rules.directory / places[0].file if places else rules.directory
-    sources, seen = read_sources(_source_paths(item, rules.settings.one_frame), known) if places else ((), "")
+    sources, seen = (
+        read_sources(source_paths(item, rules.settings.one_frame is not None), known) if places else ((), "")
+    )
     return tuple(_plan_entry(item, place, sources, seen, rules) for place in places)
 
 
@@ -171,6 +190,7 @@ class _Place:
     size: Size
     bucket: Size
     file: str
+    references: tuple[Reference, ...]
 
 
 def _place(item: DatasetItem, clip: Clip | None, whole: Size, rules: CachingRules) -> _Place:
@@ -185,7 +205,9 @@ def _place(item: DatasetItem, clip: Clip | None, whole: Size, rules: CachingRule
             f"{item.name} is to be trained at {bucket[0]}x{bucket[1]}, but the sides must be multiples of {stride} px; "
             f"use a resolution and a bucket_step that are."
         )
-    return _Place(clip, cut, size, bucket, entry_file_name(_entry_name(item, clip), size, rules.encoder.architecture))
+    file = entry_file_name(_entry_name(item, clip), size, rules.encoder.architecture)
+    references = () if rules.settings.one_frame else plan_references(item, cut, whole, bucket, stride)
+    return _Place(clip, cut, size, bucket, file, references)
 
 
 def _check_clip(item: DatasetItem, frames: int, rules: CachingRules) -> None:
@@ -215,9 +237,11 @@ def _plan_entry(
     crop = () if place.cut is None else (f"crop {place.cut}",)
     corrected = (f"correction {hashes['correction']}{'' if clip is None else RULE}",) if "correction" in hashes else ()
     given = ("image_conditioning",) if settings.image_conditioning else ()
+    given += (describe_hole(item, hashes),) if rules.fills_holes else ()
+    references = [f"{own.described} {hashes[control_role(n)]}" for n, own in enumerate(place.references)]
     latent_fingerprint = fingerprint_of(
         FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, settings.one_frame, hashes.get("control", ""),
-        *clip_frames, *given, *_conversions(item, sources), *crop,
+        *clip_frames, *given, *conversions(item, sources), *crop, *references,
     )  # fmt: skip
     path = rules.directory / file
     header = _read_kept_header(path, latent_fingerprint)
@@ -235,20 +259,8 @@ def _plan_entry(
         kept = _trim_header(header) if same else None
     return ItemPlan(
         item, clip, place.cut, _entry_name(item, clip), size, bucket, path, file, latent_fingerprint, mask_fingerprint,
-        mask_read, sources, "" if action is Action.NOTHING else seen, action, kept,
+        mask_read, sources, "" if action is Action.NOTHING else seen, action, kept, place.references,
     )  # fmt: skip
-
-
-def _conversions(item: DatasetItem, sources: tuple[Source, ...]) -> tuple[str, ...]:
-    """That the colours of the picture, of the video's frames or of the control picture are converted; empty for all
-    others, as it was before any were."""
-    if item.is_video:
-        conversion = probe(item.media_path).conversion
-        return (conversion,) if conversion else ()
-    own = conversion_of(item.media_path)
-    is_controlled = item.control_path is not None and any(source.role == "control" for source in sources)
-    control = conversion_of(item.control_path) if is_controlled and item.control_path is not None else ()
-    return (*own, *(f"control {each}" for each in control))
 
 
 def _describe_mask_read(item: DatasetItem, digest: str, header: EntryHeader | None) -> str:
@@ -286,15 +298,3 @@ def has_mask_facts(metadata: Mapping[str, str]) -> bool:
         return math.isfinite(float(metadata.get(COVERAGE, "")))
     except ValueError:
         return False
-
-
-def _source_paths(item: DatasetItem, one_frame: OneFrame | None) -> dict[str, Path]:
-    """By their role."""
-    paths = {
-        "image": item.media_path,
-        "mask": item.mask_path,
-        "correction": item.correction_path,
-        "caption": item.caption_path,
-        "control": None if one_frame is None else item.control_path,
-    }
-    return {role: path for role, path in paths.items() if path is not None}

@@ -25,6 +25,7 @@ from ..files import read_text
 from ..fingerprints import fingerprint_of
 from .entries import CacheEntry
 from .entry_file import (
+    CONTROL_LATENTS,
     IMAGE_LATENTS,
     REFERENCE_FORMAT,
     VERSION,
@@ -178,6 +179,7 @@ def _read_architecture(path: Path, header: EntryHeader) -> ReferenceArchitecture
     shown = architecture is ReferenceArchitecture.WAN and header.image_channels == MASK_CHANNELS + CHANNELS
     known = (_CLIP_VISION, _FRAME_NUMBERS) if shown else ()
     other = [key for key in header.others if not key.startswith(known)]
+    other += [f"{CONTROL_LATENTS}{number}" for number in range(header.references)]
     if other or (header.image_channels and not shown):
         raise CacheError(
             f"{path} holds {', '.join(other) or 'latents_image'} besides its latents, for training with control or "

@@ -21,12 +21,15 @@ from ..errors import CacheError
 from ..fingerprints import fingerprint_of
 from ..video.reader import VIDEO_SUFFIXES
 from ..warning import warn
+from .encoders import SHOWN
 from .entries import CacheEntry, StaleEntry
-from .entry_file import read_image, read_latent, read_tensor_names, read_tensors, read_weights
+from .entry_file import read_image, read_latent, read_references, read_tensor_names, read_tensors, read_weights
 from .image_conditioning import FRAMES, IMAGE, MASK_CHANNELS, frame_numbers
 from .index import INDEX_FILE, SHARDS_DIRECTORY, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
+from .inpainting import HOLE_CHANNELS, INPAINT
 from .reference_files import ReferenceArchitecture, read_reference
 from .reference_text import holds_embeddings, read_reference_text
+from .references import as_given, pictures_key
 from .sources import find_changed_sources
 
 
@@ -92,25 +95,38 @@ class LatentCache:
 
     def conditioning(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
         """What an image-to-video model is given with the entry: `image_conditioning` (1,4+C,T,h,w) float32, a mask that
-        is 1 where frames are given, and raw latents; for a one-frame entry `frame_indices` (T,), too. Empty where the
-        cache has none. CacheError as `latent`."""
+        is 1 where frames are given, and raw latents; for a one-frame entry `frame_indices` (T,), too. An inpainting
+        model is given `inpaint_conditioning` (see `inpainting`). Empty where the cache has none. CacheError as
+        `latent`."""
         if entry.image_channels == 0:
             return {}
         shape = (entry.image_channels, *entry.latent_shape[1:])
         image_CThw = read_image(self.directory / entry.file, shape, entry.latent_fingerprint)
+        if entry.image_channels == HOLE_CHANNELS + entry.latent_shape[0]:
+            return {INPAINT: image_CThw[None]}
         if self.reference is not None:
             raw_CThw = self.reference.to_raw(image_CThw[MASK_CHANNELS:])
             image_CThw = torch.cat([image_CThw[:MASK_CHANNELS], raw_CThw])
         frames = frame_numbers(entry)
         return {IMAGE: image_CThw[None], **({FRAMES: torch.tensor(frames)} if frames else {})}
 
+    def references(self, entry: CacheEntry) -> Mapping[str, torch.Tensor]:
+        """What an edit model is given with the entry: raw latents (1,C,1,h,w) float32 of its control images, each at
+        its own size, by `REFERENCE` and number. CacheError as `latent`."""
+        if entry.references == 0:
+            return {}
+        found = read_references(self.directory / entry.file, entry.references, entry.latent_fingerprint)
+        return as_given(found if self.reference is None else [self.reference.to_raw(each) for each in found])
+
     def text(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
         """The embeddings of the entry's caption. CacheError when CacheText has not run since it changed."""
-        return self.caption_text(entry.caption)
+        return self.caption_text(entry.caption, entry)
 
     def example_text(self) -> dict[str, torch.Tensor]:
-        """The embeddings of one caption, to try a model with. CacheError as `text`."""
-        return self.text(self.entries[0])
+        """What a model is given with one entry, to try it with: embeddings, and references where any entry has some.
+        CacheError as `text`."""
+        entry = next((each for each in self.entries if each.references), self.entries[0])
+        return {**self.text(entry), **self.references(entry)}
 
     def empty_text(self) -> dict[str, torch.Tensor]:
         """The embeddings of the empty caption. CacheError as `text`."""
@@ -128,28 +144,42 @@ class LatentCache:
 
     def missing_captions(self) -> tuple[str, ...]:
         """Captions, the empty one among them, whose embeddings are not on disk; all of them before CacheText ran."""
-        captions = dict.fromkeys(("", *(entry.caption for entry in self.entries)))
-        return tuple(text for text in captions if not self.has_text(text))
+        shown = {("", ""): None}
+        for entry in self.entries:
+            shown |= dict.fromkeys((caption, self._shown(entry)) for caption in ("", entry.caption))
+        return tuple(dict.fromkeys(caption for caption, pictures in shown if not self._has(caption, pictures)))
 
-    def has_text(self, caption: str) -> bool:
-        """Whether the embeddings of a caption are on disk."""
+    def has_text(self, caption: str, entry: CacheEntry | None = None) -> bool:
+        """Whether the embeddings of a caption are on disk, for `entry`: where the text encoder was shown its control
+        images, with these."""
+        return self._has(caption, self._shown(entry))
+
+    def text_file(self, caption: str, entry: CacheEntry | None = None) -> str:
+        """Where the embeddings of a caption lie below the directory, for `entry` as in `has_text`."""
+        return text_file_name(self.text_encoder or "", caption, self._shown(entry))
+
+    def _has(self, caption: str, shown: str) -> bool:
         if self.text_encoder is None:
             return False
         if self.reference_text_files:
             return caption in self.reference_text_files
-        return (self.directory / text_file_name(self.text_encoder, caption)).exists()
+        return (self.directory / text_file_name(self.text_encoder, caption, shown)).exists()
+
+    def _shown(self, entry: CacheEntry | None) -> str:
+        sees = entry is not None and (self.text_encoder or "").endswith(SHOWN)
+        return pictures_key(entry) if entry is not None and sees else ""
 
     def origin_counts(self) -> dict[MaskOrigin, int]:
         """How many entries have their weights from where; regularisation images, which need none, are not counted."""
         counts = Counter(entry.origin for entry in self.entries if not entry.regularisation)
         return {origin: counts[origin] for origin in MaskOrigin}
 
-    def caption_text(self, caption: str) -> dict[str, torch.Tensor]:
-        """The embeddings of a caption. CacheError as `text`."""
+    def caption_text(self, caption: str, entry: CacheEntry | None = None) -> dict[str, torch.Tensor]:
+        """The embeddings of a caption, for `entry` as in `has_text`. CacheError as `text`."""
         if self.text_encoder is None:
             raise CacheError(f"The cache {self.directory} holds no text; run CacheText on it.")
         theirs = self.reference_text_files.get(caption)
-        path = self.directory / (theirs or text_file_name(self.text_encoder, caption))
+        path = self.directory / (theirs or self.text_file(caption, entry))
         if (self.reference_text_files and theirs is None) or not path.exists():
             raise CacheError(
                 f"The cache {self.directory} holds no text for the caption {caption!r}; run CacheText again."
@@ -159,9 +189,10 @@ class LatentCache:
         return read_tensors(path)
 
 
-def text_file_name(text_encoder: str, caption: str) -> str:
-    """Where the embeddings of a caption lie below the cache's directory."""
-    digest = hashlib.sha256(json.dumps([text_encoder, caption]).encode()).hexdigest()
+def text_file_name(text_encoder: str, caption: str, shown: str = "") -> str:
+    """Where the embeddings of a caption lie below the cache's directory; `shown`: beside which pictures."""
+    parts = [text_encoder, caption, *([shown] if shown else [])]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return f"{TEXT_DIRECTORY}/{digest}.safetensors"
 
 

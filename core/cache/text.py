@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,19 +15,21 @@ from ..files import lock_directory, write_json
 from ..progress import SILENT, Progress
 from ..tensor_files import write_tensors
 from ..warning import warn
-from .encoders import TextEncoder
+from .encoders import PictureTextEncoder, TextEncoder
 from .entries import CacheEntry
 from .entry_file import CLASS_OF, TEXT_ENCODER, is_finite, owned_copy, read_metadata
 from .index import read_index, write_index
 from .reference_files import TEXT_MARK
-from .store import LatentCache, text_file_name
+from .references import load_pictures
+from .store import LatentCache
 
 
 def cache_text(
     cache: LatentCache, encoder: TextEncoder, progress: Progress = SILENT, triggers: Sequence[tuple[str, str]] = ()
 ) -> tuple[LatentCache, dict[str, object]]:
     """Encode what is not there yet: each distinct caption, and always the empty one; and each with class nouns in the
-    place of `triggers` (pairs of them), which differential output preservation trains on.
+    place of `triggers` (pairs of them), which differential output preservation trains on. An encoder that can be shown
+    the control images of edit models is: then each caption is embedded once for each set of these, the empty one too.
 
     Of a shard only that shard's captions are encoded; the last shard to finish makes the text known to the cache.
 
@@ -36,33 +38,69 @@ def cache_text(
     dataset was cached into the same directory since.
     """
     _check_is_current(cache)
-    used_by: dict[str, list[str]] = {"": []}
-    for entry in cache.entries:
-        used_by.setdefault(entry.caption, []).append(entry.name)
+    shown = shown_encoder(encoder) if any(entry.references for entry in cache.entries) else None
+    identity = encoder.identity if shown is None else shown.shown_identity
+    texts = _needed_texts(replace(cache, text_encoder=identity), triggers)
     class_of = _class_captions(cache.entries, triggers)
-    for entry in cache.entries:
-        if (text := class_caption(entry.caption, triggers)) is not None and entry.name not in used_by.get(text, []):
-            used_by.setdefault(text, []).append(entry.name)
     states: dict[str, str] = {}
-    for number, caption in enumerate(used_by):
-        progress.update(number, len(used_by), caption)
-        path = cache.directory / text_file_name(encoder.identity, caption)
+    for number, (file, text) in enumerate(texts.items()):
+        progress.update(number, len(texts), text.caption)
+        path = cache.directory / file
         if _is_whole(path):
-            states[caption] = "unchanged"
+            states[file] = "unchanged"
+            continue
+        if text.beside is None or shown is None:
+            embeddings = encoder.encode(text.caption)
         else:
-            _write_embeddings(path, encoder.encode(caption), caption, encoder.identity, class_of.get(caption, ()))
-            states[caption] = "encoded"
-    progress.update(len(used_by), len(used_by))
-    _record_encoder(cache, encoder.identity, triggers)
+            embeddings = shown.encode_shown(text.caption, load_pictures(text.beside))
+        _write_embeddings(path, embeddings, text.caption, identity, class_of.get(text.caption, ()))
+        states[file] = "encoded"
+    progress.update(len(texts), len(texts))
+    _record_encoder(cache, identity, triggers)
     if triggers and not class_of:
         warn(f"No caption has the trigger {' or '.join(word for word, _ in triggers)}, so none has a class caption.")
     bare = {entry.item_name for entry in cache.entries if not entry.caption}
     counts = {state: list(states.values()).count(state) for state in ("encoded", "unchanged")}
     of_class = {"class_captions": len(class_of)} if triggers else {}
-    return replace(cache, text_encoder=encoder.identity, reference_text_files={}), {
-        "items": [{"caption": text, "state": states[text], "used_by": names} for text, names in used_by.items()],
-        "counts": {"captions": len(used_by), "without_caption": len(bare), **of_class, **counts},
+    beside = {} if shown is None else {"with_pictures": sum(text.beside is not None for text in texts.values())}
+    rows = [{"caption": each.caption, "state": states[file], "used_by": each.used_by} for file, each in texts.items()]
+    return replace(cache, text_encoder=identity, reference_text_files={}), {
+        "items": rows,
+        "counts": {"captions": len(texts), "without_caption": len(bare), **of_class, **beside, **counts},
     }
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A caption that is to be embedded; `beside`: an entry whose control images the text encoder is shown with it."""
+
+    caption: str
+    beside: CacheEntry | None
+    used_by: list[str]
+
+
+def shown_encoder(encoder: TextEncoder) -> PictureTextEncoder | None:
+    """The encoder as one that can be shown control images; None where it cannot."""
+    return encoder if isinstance(encoder, PictureTextEncoder) and encoder.shown_identity else None
+
+
+def _needed_texts(cache: LatentCache, triggers: Sequence[tuple[str, str]]) -> dict[str, _Text]:
+    """By file, what is to be embedded; of entries with control images that are shown, also the empty caption."""
+    texts = {cache.text_file(""): _Text("", None, [])}
+    for entry in cache.entries:
+        file = cache.text_file(entry.caption, entry)
+        texts.setdefault(file, _Text(entry.caption, _beside(cache, entry), [])).used_by.append(entry.name)
+        texts.setdefault(cache.text_file("", entry), _Text("", _beside(cache, entry), []))
+    for entry in cache.entries:
+        if (caption := class_caption(entry.caption, triggers)) is not None:
+            text = texts.setdefault(cache.text_file(caption, entry), _Text(caption, _beside(cache, entry), []))
+            if entry.name not in text.used_by:
+                text.used_by.append(entry.name)
+    return texts
+
+
+def _beside(cache: LatentCache, entry: CacheEntry) -> CacheEntry | None:
+    return entry if cache.text_file("", entry) != cache.text_file("") else None
 
 
 def _class_captions(entries: Sequence[CacheEntry], triggers: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
@@ -96,8 +134,9 @@ def _record_encoder(cache: LatentCache, identity: str, triggers: Sequence[tuple[
         index = read_index(cache.directory)
         if cache.is_shard:
             whole = replace(cache, entries=index.entries, text_encoder=identity)
-            class_captions = _class_captions(index.entries, triggers)
-            if not index.complete or whole.missing_captions() or not all(map(whole.has_text, class_captions)):
+            if not index.complete or not all(
+                (cache.directory / file).exists() for file in _needed_texts(whole, triggers)
+            ):
                 return  # another shard is to come, and will find everything there
         if index.text_encoder != identity:
             write_index(cache.directory, replace(index, text_encoder=identity))

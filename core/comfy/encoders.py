@@ -6,11 +6,14 @@ Shapes: `_BTHWC` pixels in [0, 1], `_BCThw` the latent grid.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import importlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
+from ..cache.encoders import SHOWN
 from ..errors import CacheError, ImageError
 from .model.fingerprint import patcher_fingerprint
 
@@ -26,6 +29,8 @@ _SHORT_NAMES = {
 }
 # Models that share their VAE's network with the one it goes by. Qwen-Image is "qi" in the reference system.
 SAME_NETWORK = {"sd": ("sdxl",), "flux": ("sd3",), "wan": ("qi",)}
+# Text encoders whose edit models are shown pictures with the caption, and how many at most.
+_SHOWN, _MOST_SHOWN = ("QwenImageTEModel",), 3
 
 
 class ComfyLatentEncoder:
@@ -101,7 +106,7 @@ class ComfyLatentEncoder:
 
 
 class ComfyTextEncoder:
-    """A ComfyUI CLIP: all that it returns for a caption, as named tensors."""
+    """A ComfyUI CLIP: all that it returns for a caption, as named tensors; Qwen-Image's can be shown control images."""
 
     def __init__(self, clip: Any) -> None:
         self._clip = clip
@@ -109,6 +114,8 @@ class ComfyTextEncoder:
         options = repr((clip.layer_idx, sorted(clip.tokenizer_options.items())))
         precision = "+".join(sorted(str(dtype).removeprefix("torch.") for dtype in model.dtypes))
         self.identity = f"comfy-{type(model).__name__}-{precision}-{options}-{patcher_fingerprint(clip.patcher)}"
+        kinds = {kind.__name__ for kind in type(model).__mro__}
+        self.shown_identity = "" if kinds.isdisjoint(_SHOWN) else f"{self.identity}-plus{SHOWN}"
 
     def encode(self, caption: str) -> dict[str, torch.Tensor]:
         """`cross_attn` (1,L,D), and whatever else the encoder gives (`pooled_output`, `attention_mask`, …), on the CPU.
@@ -117,23 +124,41 @@ class ComfyTextEncoder:
         """
         with torch.inference_mode():
             conditioning = self._clip.encode_from_tokens_scheduled(self._clip.tokenize(caption))
-        if len(conditioning) != 1:
+        return _to_tensors(conditioning)
+
+    def encode_shown(self, caption: str, pictures: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+        """As `encode`, of a caption beside control images (H,W,3) uint8, as ComfyUI's TextEncodeQwenImageEditPlus has
+        it. CacheError for more of them than that takes."""
+        if len(pictures) > _MOST_SHOWN:
             raise CacheError(
-                f"The CLIP gives {len(conditioning)} embeddings for one caption (it is scheduled over the steps by "
-                "hooks); connect a CLIP without hooks."
+                f"A photograph has {len(pictures)} control images, and Qwen-Image-Edit is shown {_MOST_SHOWN} at most "
+                "(TextEncodeQwenImageEditPlus); take some out of control_directory."
             )
-        cross_attention, rest = conditioning[0]
-        tensors: dict[str, torch.Tensor] = {}
-        with torch.inference_mode(False):
-            for name, value in {"cross_attn": cross_attention, **rest}.items():
-                if value is not None:
-                    tensors[name] = _to_tensor(name, value)
-        return tensors
+        node: Any = importlib.import_module("comfy_extras.nodes_qwen").TextEncodeQwenImageEditPlus
+        with torch.inference_mode():
+            images = [torch.from_numpy(rgb_HWC)[None].float() / 255 for rgb_HWC in pictures]
+            (conditioning,) = node.execute(self._clip, caption, None, *images).result
+        return _to_tensors(conditioning)
 
 
-def embeddings_to_cond(text: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def _to_tensors(conditioning: Any) -> dict[str, torch.Tensor]:
+    if len(conditioning) != 1:
+        raise CacheError(
+            f"The CLIP gives {len(conditioning)} embeddings for one caption (it is scheduled over the steps by "
+            "hooks); connect a CLIP without hooks."
+        )
+    cross_attention, rest = conditioning[0]
+    tensors: dict[str, torch.Tensor] = {}
+    with torch.inference_mode(False):
+        for name, value in {"cross_attn": cross_attention, **rest}.items():
+            if value is not None:
+                tensors[name] = _to_tensor(name, value)
+    return tensors
+
+
+def embeddings_to_cond(text: Mapping[str, Any]) -> dict[str, Any]:
     """What `ComfyTextEncoder.encode` returned, with the numbers that the CLIP gave as numbers again."""
-    return {name: value.item() if value.ndim == 0 else value for name, value in text.items()}
+    return {name: value.item() if torch.is_tensor(value) and value.ndim == 0 else value for name, value in text.items()}
 
 
 def _to_tensor(name: str, value: Any) -> torch.Tensor:

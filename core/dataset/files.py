@@ -105,7 +105,7 @@ class NameIndex:
         self._exact: defaultdict[str, list[Path]] = defaultdict(list)
         # By less and less of a name: its Unicode form, then its case.
         self._loosely = tuple(
-            (key, _no_paths(), _counts(key(name) for name in wanted)) for key in (_compose, _fold_case)
+            (key, _no_paths(), _counts(key(name) for name in wanted)) for key in (_compose, fold_case)
         )
         lowered = tuple(suffix.lower() for suffix in suffixes)
         folders: set[Path] = set()
@@ -116,7 +116,7 @@ class NameIndex:
             if file.path.suffix.lower() in folders_of and folder != directory and folder not in folders:
                 folders.add(folder)
                 self._add(folder.relative_to(directory).as_posix(), folder)
-        self._wanted_flat = _counts(_fold_case(PurePosixPath(name).name) for name in wanted)
+        self._wanted_flat = _counts(fold_case(PurePosixPath(name).name) for name in wanted)
 
     def _add(self, name: str, path: Path) -> None:
         self._exact[name].append(path)
@@ -129,7 +129,7 @@ class NameIndex:
         if found is not None or "/" not in name:
             return found
         flat = PurePosixPath(name).name
-        if self._wanted_flat[_fold_case(flat)] != 1:
+        if self._wanted_flat[fold_case(flat)] != 1:
             return None
         return self._one(name, self._exact.get(flat, [])) or self._loose(flat)
 
@@ -155,7 +155,8 @@ def _compose(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _fold_case(name: str) -> str:
+def fold_case(name: str) -> str:
+    """A name as all names are written that differ from it in nothing but case and Unicode form."""
     return _compose(_compose(name).lower())
 
 

@@ -77,6 +77,8 @@ class DatasetItem:
     `chosen_face` is where somebody pointed at the person: (left, top, right, bottom) in fractions of the photograph.
     With `subject` it is one person's item of a photograph that may have several, and its name ends in theirs:
     "party@anna".
+    `control_path` and `more_controls` are its control images, which an edit model is shown; `wants_control` where its
+    dataset has a folder of them.
     """
 
     name: str
@@ -97,6 +99,8 @@ class DatasetItem:
     regularisation: float = 0.0
     chosen_face: tuple[float, float, float, float] | None = None
     subject: str = ""
+    more_controls: tuple[Path, ...] = ()
+    wants_control: bool = False
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.name).parts
@@ -114,6 +118,11 @@ class DatasetItem:
     def is_video(self) -> bool:
         """Whether it is a video, by its suffix."""
         return self.media_path.suffix.lower() in VIDEO_SUFFIXES
+
+    @property
+    def controls(self) -> tuple[Path, ...]:
+        """Its control images, in their order."""
+        return () if self.control_path is None else (self.control_path, *self.more_controls)
 
     @property
     def is_cut(self) -> bool:

@@ -22,6 +22,7 @@ from .beside import split_masks
 from .buckets import bucket_for
 from .caption_rule import CaptionRule
 from .captions import Captions
+from .controls import Controls
 from .files import FoundFile, NameIndex, list_files, need_directory
 from .folder_repeats import hinted_repeats, repeats_in, told_repeats
 from .found_files import FileKind, Root, sort_files
@@ -97,7 +98,7 @@ def scan_dataset(
         )
     names = [file.name for file in media]
     masks, video_masks = _mask_indexes(config, media, names)
-    controls = _index(config.control_directory, "control_directory", "control", names)
+    controls = None if config.control_directory is None else Controls(config.control_directory, names)
     captions = Captions(
         names, config.directory, config.recursive, config.caption_suffix, config.caption_directory, config.caption_file
     )
@@ -150,7 +151,7 @@ def scan_dataset(
         FileKind.MASKS_BESIDE_UNUSED: {file.path for file in beside.values()} - used,
         FileKind.CAPTIONS: (item.caption_path for item in items if item.caption_path and item.caption),
         FileKind.CAPTIONS_BLANK: (item.caption_path for item in items if item.caption_path and not item.caption),
-        FileKind.CONTROLS: (item.control_path for item in items if item.control_path),
+        FileKind.CONTROLS: (path for item in items for path in item.controls),
         FileKind.NOT_READ: not_read,
     }
     report = ScanReport(
@@ -252,20 +253,23 @@ def _item(
     file: FoundFile,
     masks: NameIndex | None,
     video_masks: NameIndex | None,
-    controls: NameIndex | None,
+    controls: Controls | None,
     captions: Captions,
     beside: Mapping[str, FoundFile],
 ) -> DatasetItem:
     caption, caption_path = captions.find(file.name)
     lies_beside = beside.get(file.name)
     masks = video_masks if file.path.suffix.lower() in VIDEO_SUFFIXES else masks
+    control = controls.find(file.name) if controls else ()
     return DatasetItem(
         name=file.name,
         media_path=file.path,
         settings=config.settings,
         mask_path=(masks.find(file.name) if masks else None) or (lies_beside.path if lies_beside else None),
         caption=config.caption_rule.apply(caption, file.name),
-        control_path=controls.find(file.name) if controls else None,
+        control_path=control[0] if control else None,
+        more_controls=control[1:],
+        wants_control=controls is not None,
         repeats=config.num_repeats * (repeats_in(config.directory, file.name) if config.folder_repeats else 1),
         caption_path=caption_path,
         mask_meaning=config.settings.mask_meaning,

@@ -37,6 +37,7 @@ class DemoDenoiser(RoutesMiddleBlocks):
     family = Family.FLOW
     latent_channels = LATENT_CHANNELS
     image_channels = 0
+    takes_references = False
     notes: tuple[str, ...] = ()
     guidance: float | None = None
     default_targets = r"^(blocks\.\d+\..+|final)$"

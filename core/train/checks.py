@@ -22,6 +22,7 @@ from .metrics import LossPoint
 from .order import learnt_entries, regularisation_notes, stream_seed
 from .output_preservation import preservation_notes
 from .recipe import TrainingRecipe
+from .references import check_reference_routing, reference_notes
 from .routed_window import routing_note
 
 _RULE = "=" * 60
@@ -67,6 +68,7 @@ def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> 
     """Raise where training cannot start, and warn of what is perhaps not meant so. Returns the banner if masks act."""
     settings, config = recipe.settings, recipe.config
     _check_cache(denoiser, recipe.cache, config.caption_dropout)
+    check_reference_routing(denoiser, split.training, config)
     if split.validation_cache is not recipe.cache:
         _check_cache(denoiser, split.validation_cache)
     if config.min_snr_gamma > 0 and denoiser.family is Family.FLOW:
@@ -178,9 +180,13 @@ def _even_masks(entries: Sequence[CacheEntry], settings: MaskLossSettings) -> st
 
 
 def _find_unused(denoiser: Denoiser, entries: Sequence[CacheEntry]) -> list[str]:
-    if denoiser.image_channels or not any(entry.image_channels for entry in entries):
-        return []
-    return ["The cache holds first frames for an image-to-video model; this one is given text alone and ignores them."]
+    unused = reference_notes(denoiser, entries)
+    if not denoiser.image_channels and any(entry.image_channels for entry in entries):
+        unused.append(
+            "The cache holds what an image-to-video or an inpainting model is given; this one is given text alone and "
+            "ignores it."
+        )
+    return unused
 
 
 def _check_masks(entries: Sequence[CacheEntry], masked: Sequence[CacheEntry], settings: MaskLossSettings) -> None:
@@ -272,9 +278,10 @@ def _check_image_conditioning(denoiser: Denoiser, cache: LatentCache) -> None:
     bare = [entry.name for entry in cache.entries if entry.image_channels != denoiser.image_channels]
     if denoiser.image_channels and bare:
         raise CacheError(
-            f"The model takes {denoiser.image_channels} channels beside its latent, a first frame and its mask, and "
-            f"the cache {cache.directory} has none for {len(bare)} entries ({first_names(bare)}); cache the dataset "
-            "again with image_conditioning on, or train a text-to-video model on it."
+            f"The model takes {denoiser.image_channels} channels beside its latent, a first frame and its mask or a "
+            f"picture with a hole, and the cache {cache.directory} has none for {len(bare)} entries "
+            f"({first_names(bare)}); cache the dataset again with image_conditioning on, or train a text-to-image or "
+            "text-to-video model on it."
         )
     for indices in sorted({frame_numbers(entry) for entry in one_frame}):
         if not denoiser.can_place(indices):

@@ -60,6 +60,11 @@ class Denoiser(Protocol):
         ...
 
     @property
+    def takes_references(self) -> bool:
+        """Whether it is an edit model, which may be shown reference pictures beside what it predicts."""
+        ...
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What is to be known of training this model, in sentences."""
         ...
@@ -110,7 +115,8 @@ class Denoiser(Protocol):
         """Prediction minus target, (B,C,T,h,w), in the unit in which the loss is taken, with a graph.
 
         `clean` is normalised, `noise` is standard normal of the same shape, `text` has one mapping per sample: its
-        caption's embeddings, and `LatentCache.conditioning` of it where the model has `image_channels`.
+        caption's embeddings, and `LatentCache.conditioning` of it where the model has `image_channels`, or
+        `LatentCache.references` where it `takes_references`; of these nothing is predicted.
         With `checkpoint` the activations of each block are computed again in the backward pass instead of kept.
         """
         ...

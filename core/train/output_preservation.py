@@ -47,7 +47,8 @@ def preservation_notes(cache: LatentCache, entries: Sequence[CacheEntry], settin
         )
     if both := next((noun for _, noun in pairs for word, _ in pairs if has_word(noun, word)), None):
         raise TrainingError(f"The class noun {both!r} has a trigger in it; give a noun that the base model knows.")
-    if missing := [text for text in texts if not cache.has_text(text)]:
+    of = [(text, entry) for text, entry in zip(captions, entries, strict=True) if text is not None]
+    if missing := list(dict.fromkeys(text for text, entry in of if not cache.has_text(text, entry))):
         raise CacheError(
             f"The cache {cache.directory} has no text for {len(missing)} captions in which the class noun stands for "
             f"the trigger, such as {missing[0]!r}; connect the same mask_loss to MaskLossCacheText and run it again."

@@ -273,10 +273,10 @@ def weigh_samples(
 def load_conditioning(
     cache: LatentCache, entry: CacheEntry, denoiser: Denoiser, caption: str | None = None
 ) -> Mapping[str, torch.Tensor]:
-    """What the model is given with an entry: the embeddings of its caption, or of another one, and what an
-    image-to-video model takes."""
-    text = cache.text(entry) if caption is None else cache.caption_text(caption)
-    return {**text, **cache.conditioning(entry)} if denoiser.image_channels else text
+    """What the model is given with an entry: its caption's embeddings, or another's, and what it takes besides."""
+    text = cache.text(entry) if caption is None else cache.caption_text(caption, entry)
+    shown = cache.conditioning(entry) if denoiser.image_channels else {}
+    return {**text, **shown, **(cache.references(entry) if denoiser.takes_references else {})}
 
 
 def min_snr_weight(denoiser: Denoiser, t_B: torch.Tensor, gamma: float) -> torch.Tensor:

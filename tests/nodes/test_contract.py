@@ -98,6 +98,11 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "whole=1 bust=0 face=0 margin=0.3 min_face_px=0 caption_bust='' caption_face='' caption_whole=''",
         ("MASKLOSS_DATASET", "STRING"),
     ),
+    "MaskLossDatasetCutOut": (
+        "dataset*",
+        "grow_percent=1.5 output_directory='' overwrite=False",
+        ("MASKLOSS_DATASET", "STRING"),
+    ),
     "MaskLossDatasetMergeAlpha": (
         "dataset*",
         "output_directory*='maskloss/rgba' dry_run=False skip_existing=False",

@@ -28,7 +28,7 @@ PROMPTS = sorted((WORKFLOWS / "api").glob("*.json"))
 EDITOR = sorted(WORKFLOWS.glob("*.json"))
 TASKS = {
     "demo", "weighted_mask", "one_person", "rgba_dataset", "lora_wan22", "lora_qwen_image", "lora_sdxl",
-    "video_masks_sam3", "with_and_without_mask", "compare_loras", "all_but_face", "several_people",
+    "video_masks_sam3", "with_and_without_mask", "compare_loras", "all_but_face", "several_people", "lora_edit",
 }  # fmt: skip
 
 

@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 from maskloss.cli.prompt import read_prompt
 from maskloss.core.bundled.install import copy_demo_photographs
+from maskloss.core.cache.encoders import SHOWN
+from maskloss.core.cache.store import open_cache
 from maskloss.core.draw.sheet import GAP_PX
+from maskloss.core.images import load_image
 from maskloss.core.train.lora_file import KeyFormat, load_lora, save_lora
 from PIL import Image
 
@@ -91,6 +94,7 @@ def inputs(server: Server) -> Path:
         (mine / kind).mkdir(parents=True)
     with Image.open(folder / "maskloss_group.jpg") as photograph:
         photograph.resize((960, 640)).save(mine / "photographs/group.png")
+        photograph.resize((96, 64)).save(folder / "scene.png")
     (mine / "photographs/group.txt").write_text("photo of mlperson woman")
     with Image.open(folder / "maskloss_person.jpg") as photograph:
         photograph.save(mine / "reference/other.png")
@@ -167,6 +171,23 @@ def test_a_training_workflow_runs_from_photographs_to_a_lora(
     if any(one["class_type"] == "MaskLossSampling" for one in prompt.values()):
         samples = sorted((server.base / f"output/loras/{loras[0]}.samples").glob("*.png"))
         assert len(samples) == 3, "before the first step and after each"
+
+
+def test_an_edit_model_is_shown_scenes_without_the_person(server: Server, inputs: Path) -> None:
+    prompt = made_small("lora_edit", "qwen_image", "wan")
+    history = server.run(prompt)
+    assert history["status"]["status_str"] == "success", failure(history)["exception_message"]
+    cache = open_cache(server.base / "output/my_person_edit/cache")
+    (entry,) = cache.entries
+    assert entry.references == 1
+    assert cache.text_encoder is not None
+    assert cache.text_encoder.endswith(SHOWN)
+    (scene,) = (server.base / "output/my_person_edit/scenes").glob("*.png")
+    assert entry.control_sources[0].path == scene.resolve()
+    grey_HW = (load_image(scene)[0] == 128).all(axis=-1)
+    assert 0.02 < grey_HW.mean() < 0.6, "one of three people is cut out"
+    assert int(load_lora(server.base / "output/loras/my_person_edit.safetensors").metadata["ss_steps"]) == 2
+    assert len(list((server.base / "output/loras/my_person_edit.samples").glob("*.png"))) == 3
 
 
 def test_loras_of_two_trainers_are_compared(server: Server, inputs: Path) -> None:

@@ -35,6 +35,7 @@ from .image_to_video import can_place, position_options, training_notes
 from .last_block import FOREIGN, ROWS, LastBlock, TokenRows, find_last_block
 from .loading import disable_dynamic_memory, lend_model, load, sampling_dtype, set_compute_dtype, transformer_options
 from .predictions import prediction_family, supported_image_channels
+from .references import small_example, takes_references
 from .small_pass import check_saving, small_pass
 from .token_routing import TokenRouter
 
@@ -89,6 +90,7 @@ class ComfyDenoiser:
         self.device = torch.device(patcher.load_device)
         self.latent_channels = int(self._model.latent_format.latent_channels)
         self.image_channels = image_channels
+        self.takes_references = takes_references(self._model)
         self.notes = training_notes(self._model)
         self.default_targets = self._architecture.targets
         self.lora_architecture = self._architecture.name
@@ -246,15 +248,14 @@ def open_denoiser(
 ) -> Generator[ComfyDenoiser]:
     """Load a ComfyUI MODEL for training; on exit, also after an exception, it is restored and samples the same.
 
-    `example` is some caption's embeddings (such as `cache.example_text()`), with which the gradients are checked.
-    `guidance` conditions a guidance-distilled model where the embeddings bring none; None = ComfyUI's default. Models
-    that are not guidance-distilled have a `guidance` of None whatever is given. A model that samples in a 16-bit dtype
-    other than `dtype` computes in fp32 (under autocast where `dtype` is one); None = as in sampling. With `dropout` in
-    the adapters padding tokens are not collapsed, because each is dropped independently. `base`: how the frozen weights
-    are kept and run. TrainingError, by name, for a prediction type or an input that is not supported, for wrong
-    gradients, and where the weights cannot be kept or run so.
+    `example` (such as `cache.example_text()`) is what the gradients are checked with. `guidance` conditions a
+    guidance-distilled model where the embeddings bring none; None = ComfyUI's default. Other models have a `guidance`
+    of None whatever is given. A model that samples in a 16-bit dtype other than `dtype` computes in fp32 (under
+    autocast where `dtype` is one); None = as in sampling. With `dropout` in the adapters padding tokens are not
+    collapsed, because each is dropped independently. `base`: how the frozen weights are kept and run. TrainingError, by
+    name, for a prediction type or input that is not supported, wrong gradients, and weights that cannot be kept so.
     """
-    base = base or BaseConfig()
+    base, example = base or BaseConfig(), small_example(model.model, example)
     management: Any = importlib.import_module("comfy.model_management")
     image_channels = supported_image_channels(model)
     check_compiling(base.compile_blocks, torch.device(model.load_device), dropout)

@@ -1,4 +1,4 @@
-"""What WAN's image-to-video models take besides noise and text, in the form of ComfyUI's own nodes."""
+"""What image-to-video and inpainting models take besides noise and text, in the form of ComfyUI's own nodes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ...cache.image_conditioning import FRAMES, IMAGE, MASK_CHANNELS
+from ...cache.inpainting import HOLE_CHANNELS, INPAINT, split_conditioning
 from ...errors import TrainingError
 from .architectures import is_unet
 
@@ -20,25 +21,36 @@ _EMPTY_FROM_TEXT = ("HunyuanVideo15", "Kandinsky5")
 # These take something in no channels beside the latent.
 _DRIVEN = {"WAN21_Vace": "control frames and their masks", "WAN22_S2V": "speech"}
 _CHECKED_CELLS = 8
+# What ComfyUI gives UNets that fill holes.
+_HOLE_AND_PICTURE = ("mask", "masked_image")
 
 
 def image_channels(model: Any) -> int:
-    """The channels that a BaseModel takes beside its latent for a first frame and its mask, 0 where it takes none.
-    TrainingError, by name, for a model that is given anything else."""
+    """The channels that a cache holds for a BaseModel beside its latent: a first frame and its mask, or what inpainting
+    models are given; 0 for nothing. TrainingError, by name, for a model that is given anything else."""
     kind = type(model).__name__
     channels = int(model.latent_format.latent_channels)
     beside = _channels_beside(model, channels)
     if kind == _IMAGE_TO_VIDEO and beside == MASK_CHANNELS + channels:
         return beside
+    if _fills_holes(model, kind, channels, beside):
+        return HOLE_CHANNELS + channels
     if kind not in _DRIVEN and (beside == 0 or kind in _EMPTY_FROM_TEXT):
         return 0
     of_latent = f"{beside} channels beside the {channels} of its latent"
     what = _DRIVEN.get(kind, f"{of_latent} (a picture to edit, a mask, something that controls it)")
     raise TrainingError(
         f"{kind} takes {what}, and the cache holds nothing of the kind; without it the LoRA would be trained for "
-        "inputs that sampling never gives. Train it on the text-to-image, text-to-video or WAN image-to-video model "
-        "of the same family."
+        "inputs that sampling never gives. Train it on the text-to-image, text-to-video, inpainting or WAN "
+        "image-to-video model of the same family."
     )
+
+
+def _fills_holes(model: Any, kind: str, channels: int, beside: int) -> bool:
+    """Whether it is a model of pictures that is given one with a hole, as InpaintModelConditioning makes it."""
+    if is_unet(model.diffusion_model):
+        return tuple(model.concat_keys) == _HOLE_AND_PICTURE and beside == 1 + channels
+    return kind == "Flux" and beside == HOLE_CHANNELS + channels
 
 
 def _channels_beside(model: Any, channels: int) -> int:
@@ -61,12 +73,21 @@ def training_notes(model: Any) -> tuple[str, ...]:
             "This model can be given CLIP vision features of the first frame, for which the cache has no place: it is "
             "trained as it samples without clip_vision_output, so sample the LoRA without it, too.",
         )
+    if image_channels(model) == HOLE_CHANNELS + int(model.latent_format.latent_channels):
+        return (
+            "This inpainting model is given each photograph with grey where its mask has weight, and learns to fill "
+            "that; sample the LoRA with InpaintModelConditioning and a mask of that kind.",
+        )
     return ()
 
 
 def to_conditioning(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A sample's first frame as WanImageToVideo has it in a CONDITIONING, where the mask is 0 for what is known."""
-    own = {name: value for name, value in given.items() if name not in (IMAGE, FRAMES)}
+    """A sample's first frame as WanImageToVideo has it in a CONDITIONING, where the mask is 0 for what is known; or its
+    picture with a hole as InpaintModelConditioning has it."""
+    own = {name: value for name, value in given.items() if name not in (IMAGE, FRAMES, INPAINT)}
+    if INPAINT in given:
+        hole, latents = split_conditioning(given[INPAINT])
+        return {**own, "concat_latent_image": latents[:, :, 0].clone(), "concat_mask": hole}
     if IMAGE not in given:
         return own
     image = given[IMAGE]

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ...cache.image_conditioning import IMAGE
+from ...cache.inpainting import HOLE_CHANNELS, INPAINT
 from ...cache.store import LatentCache
 from ...errors import MaskLossError, PlanError, SettingError, TrainingError
 from ...frozen.config import BaseConfig, BasePrecision
@@ -100,7 +101,8 @@ class ComfyPlannedModel:
         shape = (channels, (setup.frames - 1) // self.frame_stride + 1, height, width)
         given = dict(self.example)
         if self.image_channels:
-            given[IMAGE] = torch.zeros(1, self.image_channels, *shape[1:])
+            name = INPAINT if self.image_channels == HOLE_CHANNELS + channels else IMAGE
+            given[name] = torch.zeros(1, self.image_channels, *shape[1:])
         return Sample(shape, given)
 
     def largest_size(self, cache: LatentCache) -> tuple[tuple[int, int], int]:

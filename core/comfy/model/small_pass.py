@@ -9,6 +9,7 @@ import torch
 
 from ...errors import MaskLossError, TrainingError
 from ...train.denoiser import Denoiser, Needed, TokenSaving
+from .references import has_references
 from .token_layout import token_layout
 
 _CHECKED_CELLS = 8
@@ -60,6 +61,8 @@ def check_saving(denoiser: SmallDenoiser, example: Mapping[str, torch.Tensor], d
     """Compare what the model predicts where weights are not 0, with and without the tokens of the others; where it
     differs, nothing is left out in this run. Returns what is to be said of it."""
     reason = "a LoRA's dropout draws for all tokens" if dropout else _why_not(denoiser, example)
+    if not reason and has_references(example):
+        reason = "the tokens of reference pictures stand among those of the picture"
     if reason:
         denoiser.stop_saving(_SAVES_NOT.format(reason))
     return denoiser.saving_note if reason else _SAVES

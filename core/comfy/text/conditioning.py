@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from ..encoders import embeddings_to_cond
 from ..model.architectures import TextRule, is_unet
 from ..model.image_to_video import frame_indices, to_conditioning
+from ..model.references import to_reference_latents
 from .collapsed_padding import CollapsedPadding, TextAttention, collapse_padding
 from .padding import HiddenPadding, pad_together
 
@@ -53,7 +54,8 @@ def condition(
     `noise` has the model's own axes, (B,C,h,w) or (B,C,T,h,w). `guidance` replaces the model's default where the
     embeddings bring none. With `counting`, the zeros at the ends of full-length texts are collapsed.
     """
-    embeddings = [embeddings_to_cond(to_conditioning(each)) for each in text]
+    shown = [to_reference_latents(to_conditioning(each), noise.ndim - 2) for each in text]
+    embeddings = [embeddings_to_cond(each) for each in shown]
     frames = [frame_indices(each) for each in text]
     if rule is TextRule.MASKED:
         embeddings = _pad_captions(embeddings)

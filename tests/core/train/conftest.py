@@ -54,10 +54,10 @@ class MemoryCache(LatentCache):
     def missing_captions(self) -> tuple[str, ...]:
         return ()
 
-    def caption_text(self, caption: str) -> dict[str, torch.Tensor]:
+    def caption_text(self, caption: str, entry: CacheEntry | None = None) -> dict[str, torch.Tensor]:
         return DemoTextEncoder().encode(caption)
 
-    def has_text(self, caption: str) -> bool:
+    def has_text(self, caption: str, entry: CacheEntry | None = None) -> bool:
         return True
 
     def empty_text(self) -> dict[str, torch.Tensor]:

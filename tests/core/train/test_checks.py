@@ -154,8 +154,8 @@ def test_image_to_video_models_want_first_frames_in_the_cache(make_cache):
     shown = changed_entry(cache, image_channels=20)
     assert notes(shown, denoiser=model)[0] == model.notes[0]
     assert model.notes[0] in notes(shown, None, denoiser=model)
-    assert "first frames for an image-to-video model; this one is given text alone" in notes(shown)[0]
-    assert not any("first frames" in note for note in notes(cache))
+    assert "what an image-to-video or an inpainting model is given; this one is given text alone" in notes(shown)[0]
+    assert not any("given text alone" in note for note in notes(cache))
 
 
 def test_frames_that_the_model_cannot_be_told_of_are_named(make_cache):

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from maskloss.core.cache.entries import CacheEntry
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.demo.encoders import DemoTextEncoder
 from maskloss.core.errors import CacheError, TrainingError
@@ -179,7 +180,7 @@ def test_what_it_says_before_a_run_and_refuses(run, some, make_cache):
 def test_the_cache_has_to_have_the_class_captions(some):
     @dataclasses.dataclass(frozen=True, eq=False)
     class Without(type(some)):
-        def has_text(self, caption: str) -> bool:
+        def has_text(self, caption: str, entry: CacheEntry | None = None) -> bool:
             return not caption.startswith("woman")
 
     bare = Without(**{field.name: getattr(some, field.name) for field in dataclasses.fields(some)})

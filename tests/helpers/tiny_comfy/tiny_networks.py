@@ -231,6 +231,7 @@ CONDITIONED = {
     "wan_s2v": TinyNetwork("WAN22_S2V", {**_WAN, "model_type": "s2v"}, text=4096),
     "hunyuan_i2v": TinyNetwork("HunyuanVideoI2V", {**_HUNYUAN, "in_channels": 33}, pooled=768),
     "sd15_inpaint": TinyNetwork("SD15", {**_SD15, "in_channels": 9}, text=768),
+    "sdxl_inpaint": TinyNetwork("SDXL", {**_SDXL, "in_channels": 9}, text=192, pooled=128),
     "sd15_ip2p": TinyNetwork("SD15_instructpix2pix", {**_SD15, "in_channels": 8}, text=768),
     "flux_fill": TinyNetwork("FluxInpaint", {**_FLUX, "in_channels": 96}, pooled=32),
     "hunyuan_3d": TinyNetwork(

@@ -6,6 +6,7 @@ In the server's `custom_nodes` it is a package with what it imports; see comfy_s
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,10 @@ class TinyGallery(TinyVAE):
         return (_module("gallery").Gallery(super().make(name)[0], [np.asarray(each) for each in opened]),)
 
 
+class QwenImageTEModel(torch.nn.Linear):
+    """Named as ComfyUI's."""
+
+
 class MadeUpClip:
     """Embeddings of a model's own names and shapes, another for each caption, as ComfyUI's CLIP gives them."""
 
@@ -59,15 +64,18 @@ class MadeUpClip:
     def __init__(self, name: str) -> None:
         self._name = name
         self.tokenizer_options: dict[str, Any] = {}
-        self.cond_stage_model = torch.nn.Linear(1, 1)
+        # Qwen-Image's is known by the name of its class, and is shown pictures.
+        kind = QwenImageTEModel if name == "qwen_image" else torch.nn.Linear
+        self.cond_stage_model = kind(1, 1)
         self.cond_stage_model.dtypes = {torch.float32}
         torch.nn.init.ones_(self.cond_stage_model.weight)
         torch.nn.init.ones_(self.cond_stage_model.bias)
         self.patcher = self
         self.model, self.backup, self.patches = self.cond_stage_model, {}, {}
 
-    def tokenize(self, text: str) -> str:
-        return text
+    def tokenize(self, text: str, images: Sequence[torch.Tensor] = (), llama_template: str = "{}") -> str:
+        assert bool(images) == (llama_template != "{}")
+        return text + "".join(f" {float(image.mean()):.3f}" for image in images)
 
     def encode_from_tokens_scheduled(self, tokens: str) -> list[list[Any]]:
         text = _module("tiny_models").text_for(self._name, length=4 + 2 * (len(tokens) % 2), seed=len(tokens))
