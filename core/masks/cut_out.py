@@ -87,7 +87,8 @@ def cut_out_person(
             rows.append({"name": name, **_cut_out(whole, targets[name], rules, overwrite, ledger)})
     progress.update(len(wholes), len(wholes))
     bare = [item.name for item in dataset.items if item.regularisation]
-    rows += [{"name": name, "state": _State.WITHOUT.value} for name in bare]
+    for name in bare:
+        rows.append({"name": name, "state": _State.WITHOUT.value})
     items = tuple(item if item.regularisation else _with_control(item, targets[_name(item)]) for item in dataset.items)
     return replace(dataset, items=items), _report(rows)
 
