@@ -15,6 +15,7 @@ import torch
 
 from ..dataset.items import MaskOrigin
 from ..dataset.load import LoadedClip, expected_origin, load_clip, load_clip_weights, load_fitted
+from ..dataset.weights_alone import load_fitted_weights
 from ..errors import CacheError
 from ..images import load_image
 from ..progress import Progress
@@ -139,8 +140,8 @@ def _rewrite_weights(plan: ItemPlan, rules: CachingRules) -> None:
         return
     given = _Given(latent_CThw, image_CThw, references)
     if plan.clip is None:
-        loaded = load_fitted(plan.item, plan.bucket)
-        _write_entry(plan, rules, given, loaded.weights_THW, loaded.origin)
+        weights_THW, origin = load_fitted_weights(plan.item, plan.bucket)
+        _write_entry(plan, rules, given, weights_THW, origin)
     else:
         weights_THW = load_clip_weights(plan.item, plan.clip, plan.bucket)
         _write_entry(plan, rules, given, weights_THW, expected_origin(plan.item))

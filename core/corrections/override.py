@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from ..errors import DatasetError, ImageError
-from ..files import atomic_write, read_bytes
+from ..files import read_bytes, write_bytes
+from .grey_png import GreyPicture, decode_grey, encode_grey
 
 SUFFIX = ".png"
 _NOTE = "maskloss"
-_LEVEL = 1  # zlib's fastest: tiers compress well at any level, and a stroke waits for it
 NO_REVISION = ""
 
 
@@ -56,8 +56,8 @@ class Correction:
         return float(self.painted_HW.mean())
 
     def apply(self, weights_HW: np.ndarray) -> np.ndarray:
-        """The weights (float32 in [0, 1], of this size) with the painted ones in their places. ImageError on another
-        size."""
+        """The weights (float32 in [0, 1], or uint8 of 255, of this size) with the painted ones in their places.
+        ImageError on another size."""
         if weights_HW.shape != self.values_HW.shape:
             height, width = weights_HW.shape
             raise ImageError(
@@ -65,13 +65,24 @@ class Correction:
                 "over another picture; revert it (`maskloss corrections revert`) and paint it again"
             )
         corrected_HW = weights_HW.copy()
-        corrected_HW[self.painted_HW] = self.values_HW[self.painted_HW].astype(np.float32) / np.float32(255)
+        rows = np.flatnonzero(self.painted_HW.any(axis=1))
+        if len(rows):
+            part = np.s_[rows[0] : rows[-1] + 1]
+            values_HW = self.values_HW[part]
+            if weights_HW.dtype != np.uint8:
+                values_HW = values_HW.astype(np.float32) / np.float32(255)
+            np.copyto(corrected_HW[part], values_HW, where=self.painted_HW[part])
         return corrected_HW
 
 
 def read_correction(path: Path) -> Correction:
     """A correction's file. ImageError when it is missing, damaged or no such file."""
     try:
+        ours = decode_grey(read_bytes(path))
+        if ours is not None:
+            note = ours.texts.get(_NOTE)
+            over = None if note is None else PaintedOver(**_texts(json.loads(note)))
+            return Correction(ours.values_HW, ours.alpha_HW >= 128, over)
         with Image.open(path) as image:
             if image.format != "PNG" or image.mode != "LA":
                 raise ImageError(
@@ -87,14 +98,9 @@ def read_correction(path: Path) -> Correction:
 
 def write_correction(path: Path, correction: Correction) -> None:
     """Write it, whole or not at all."""
-    values_HW = np.where(correction.painted_HW, correction.values_HW, 0).astype(np.uint8)
-    alpha_HW = np.where(correction.painted_HW, 255, 0).astype(np.uint8)
-    note = PngImagePlugin.PngInfo()
-    if correction.over is not None:
-        note.add_text(_NOTE, json.dumps(vars(correction.over)))
-    with atomic_write(path) as temporary:
-        image = Image.merge("LA", (Image.fromarray(values_HW), Image.fromarray(alpha_HW)))
-        image.save(temporary, format="PNG", compress_level=_LEVEL, pnginfo=note)
+    alpha_HW = correction.painted_HW * np.uint8(255)
+    texts = {} if correction.over is None else {_NOTE: json.dumps(vars(correction.over))}
+    write_bytes(path, encode_grey(GreyPicture(correction.values_HW & alpha_HW, alpha_HW, texts)))
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -110,7 +116,8 @@ def note_of(path: Path) -> PaintedOver | None:
     """What a correction was painted over, by the header. ImageError as `read_correction`."""
     try:
         with Image.open(path) as image:
-            note = getattr(image, "text", {}).get(_NOTE)
+            # Before the pixels, where ours is; to look behind them, Pillow decodes them.
+            note = image.info.get(_NOTE) or getattr(image, "text", {}).get(_NOTE)
         return None if note is None else PaintedOver(**_texts(json.loads(note)))
     except (OSError, SyntaxError, ValueError, TypeError) as error:
         raise ImageError(f"The correction {path} cannot be read ({error}); revert it and paint it again.") from error
