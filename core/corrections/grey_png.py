@@ -38,7 +38,7 @@ def encode_grey(picture: GreyPicture) -> bytes:
         band = np.s_[top : top + _ROWS]
         rows = np.zeros((min(_ROWS, height - top), 1 + 2 * width), np.uint8)  # each begins with its filter: none
         rows[:, 1::2], rows[:, 2::2] = picture.values_HW[band], picture.alpha_HW[band]
-        packed.append(packer.compress(rows))
+        packed.append(packer.compress(rows.data))
     packed.append(packer.flush())
     texts = [_chunk(b"tEXt", f"{key}\0{text}".encode("ascii")) for key, text in picture.texts.items()]
     header = _chunk(b"IHDR", struct.pack(">2I5B", width, height, *_GREY_ALPHA))
