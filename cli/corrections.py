@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..core.corrections.frames import FRAMES, frame_path, frames_in, notes_of, paths_of
 from ..core.corrections.marks import ChosenFace
+from ..core.corrections.marks_file import Marked, find_marked, read_marks, write_marks
 from ..core.corrections.override import SUFFIX, read_correction, write_correction
-from ..core.corrections.store import CorrectionStore, check_fits
+from ..core.corrections.store import MARKS_FILE, CorrectionStore, check_fits
 from ..core.dataset.files import hash_of, list_files
 from ..core.errors import DatasetError, PathError
 from ..core.images import IMAGE_SUFFIXES, image_size
@@ -78,7 +79,7 @@ def choose(output: Path, photograph: Path, box: Sequence[float] | None) -> None:
 
 def export(output: Path, folder: Path) -> None:
     """Copy every correction into a new folder, as PNG files named after their photographs; those of a video's frames in
-    a folder named after the video."""
+    a folder named after the video. What else was decided (done, left out, faces) goes into marks.json."""
     store = _store(output)
     if folder.exists() and any(folder.iterdir()):
         raise PathError(f"{folder} is not empty; name a new folder.")
@@ -90,12 +91,20 @@ def export(output: Path, folder: Path) -> None:
         taken.add(name)
         for path in paths_of(kept.path):
             write_correction(folder / name if path == kept.path else folder / name / path.name, read_correction(path))
+    marked = [
+        Marked(place.partition("/")[0].rpartition("-")[0], place.partition("/")[2], marks)
+        for place, marks in store.all_marks()
+    ]
+    if marked:
+        write_marks(folder / MARKS_FILE, marked)
     print(f"{len(taken)} corrections exported to {folder}")
+    print(f"{len(marked)} photographs or videos with marks")
 
 
 def import_(output: Path, folder: Path, photographs: Path, replace_existing: bool) -> None:
     """Keep the corrections that lie in `folder` for the photographs and videos below `photographs`: each for the one
     that it was painted over, wherever that lies now; one that another program has written for the one of its name.
+    What is in marks.json likewise.
 
     PathError and ImageError before anything is kept where one belongs to none.
     """
@@ -123,13 +132,21 @@ def import_(output: Path, folder: Path, photographs: Path, replace_existing: boo
                 f"{photograph} has a correction already; revert it (`maskloss corrections revert`), or give --replace."
             )
         found.append((path, photograph))
+    marked = [(find_marked(each, known, by_content), each.marks) for each in read_marks(folder / MARKS_FILE)]
+    for photograph, marks in marked:
+        there = store.marks(photograph.parent).get(photograph.name, marks)
+        if there != marks and not replace_existing:
+            raise DatasetError(f"{photograph} has other marks already (done, left out or a face); give --replace.")
     for path, photograph in found:
         if path.is_dir():
             frames = {frame: read_correction(frame_path(path, frame)) for frame in frames_in(path)}
             store.put_frames(photograph, frames, replace_existing)
         else:
             store.put(photograph, read_correction(path), replace_existing)
+    for photograph, marks in marked:
+        store.mark(photograph, lambda _, own=marks: own)
     print(f"{len(found)} corrections imported to {store.directory}")
+    print(f"{len(marked)} photographs or videos with marks")
 
 
 def _there(photograph: Path) -> Path:

@@ -17,7 +17,7 @@ def add_corrections(commands: Any) -> None:
     revert.add_argument("photographs", type=Path, nargs="+", metavar="PHOTOGRAPH", help="as `list` names them")
     revert.add_argument("--frame", type=int, metavar="N", help="of this frame of a video alone")
     revert.set_defaults(command=_revert)
-    export = actions.add_parser("export", help="copy all of them as PNG files: grey is the weight, alpha what counts")
+    export = actions.add_parser("export", help="copy all of them, and marks such as done, as files: grey is the weight")
     export.add_argument("folder", type=Path, help="a new folder for the files")
     export.set_defaults(command=_export)
     imported = actions.add_parser("import", help="keep exported ones for the same photographs, also elsewhere")

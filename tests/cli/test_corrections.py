@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from maskloss.cli.main import EXIT_USER, main
 from maskloss.core.corrections.frames import paths_of
-from maskloss.core.corrections.marks import ChosenFace
+from maskloss.core.corrections.marks import ChosenFace, Marks
 from maskloss.core.corrections.override import NO_REVISION, Correction, read_correction, write_correction
 from maskloss.core.corrections.store import CorrectionStore, Patch
 from maskloss.core.dataset.corrected import painted_over
@@ -164,3 +164,25 @@ def test_those_of_a_video_are_listed_taken_elsewhere_and_reverted_frame_by_frame
     assert "painted in frames 1  (the video is gone)" in capsys.readouterr().out
     assert run(tmp_path, "revert", video) == 0
     assert store(tmp_path).find(video) is None
+
+
+def test_what_is_done_or_left_out_goes_with_them(
+    tmp_path: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = photographs / "a.png", photographs / "b.png"
+    store(tmp_path).mark(b, lambda _: Marks(done=True))
+    assert run(tmp_path, "choose", a, "--box", 3, 2, 6, 6) == 0
+    assert run(tmp_path, "export", tmp_path / "files") == 0
+    assert "2 photographs or videos with marks" in capsys.readouterr().out
+    shutil.copytree(photographs, tmp_path / "moved")
+    (tmp_path / "moved/a.png").rename(tmp_path / "moved/renamed.png")
+    assert run(tmp_path, "import", tmp_path / "files", tmp_path / "moved", output="other") == 0
+    before, after = store(tmp_path).marks(photographs), store(tmp_path, "other").marks(tmp_path / "moved")
+    assert after == {"b.png": Marks(done=True), "renamed.png": before["a.png"]}
+    store(tmp_path, "other").mark(tmp_path / "moved/b.png", lambda _: Marks(left_out=True))
+    store(tmp_path, "other").revert(tmp_path / "moved/renamed.png")
+    assert run(tmp_path, "import", tmp_path / "files", tmp_path / "moved", output="other") == EXIT_USER
+    assert "b.png has other marks already" in capsys.readouterr().err
+    assert store(tmp_path, "other").find(tmp_path / "moved/renamed.png") is None, "before anything is kept"
+    assert run(tmp_path, "import", tmp_path / "files", tmp_path / "moved", "--replace", output="other") == 0
+    assert store(tmp_path, "other").marks(tmp_path / "moved") == after
