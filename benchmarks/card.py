@@ -2,11 +2,11 @@
 
     COMFYUI_PATH=/path/to/ComfyUI /path/to/its/python -m benchmarks.card [--device cuda] [--only krea-2] [--tiny]
 
-Krea 2's architecture at 1024², Z-Image, SDXL, Flux and WAN 2.2 14B, with the base in bf16, fp8 and int8, blocks in main
-memory and compiled; before these, whether a card and the CPU learn the same. Unattended: every part is a process of its
-own with a time of its own, a case that fails is a row with the reason, and what comes after goes on. Meanwhile another
-process plans the memory of each case, without the card. Prints a Markdown table beside published figures; with --tiny
-and --device cpu the same of tiny models, on any machine. Nothing is fetched.
+Krea 2's architecture at 1024², Z-Image, SDXL, Flux and WAN 2.2 14B, with the base in bf16, fp8, int8 and 4 bits, blocks
+in main memory and compiled; before these, whether a card and the CPU learn the same. Unattended: every part is a
+process of its own with a time of its own, a case that fails is a row with the reason, and what comes after goes on.
+Meanwhile another process plans the memory of each case, without the card. Prints a Markdown table beside published
+figures; with --tiny and --device cpu the same of tiny models, on any machine. Nothing is fetched.
 """
 
 from __future__ import annotations

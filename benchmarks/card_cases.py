@@ -67,6 +67,7 @@ PARTS: Mapping[str, Part] = {
             Case(precision=_INT8),
             Case(weights=Weights.FP8),
             Case(compiled=True),
+            Case(precision=BasePrecision.NVFP4),
         ),
     ),
     "z-image": Part(50, (Case(precision=_INT8), Case())),

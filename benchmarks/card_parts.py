@@ -145,6 +145,7 @@ def agreement(machine: Machine) -> Iterator[Row]:
             ("bf16", TrainingDtype.BF16, BaseConfig()),
             ("fp32, half the blocks in main memory", TrainingDtype.FP32, BaseConfig(blocks_in_main_memory=2)),
             ("fp32, int8", TrainingDtype.FP32, BaseConfig(BasePrecision.INT8)),
+            ("fp32, nvfp4", TrainingDtype.FP32, BaseConfig(BasePrecision.NVFP4)),
         ]
         if name == COMPILED:
             ways.append(("fp32, compiled", TrainingDtype.FP32, BaseConfig(compile_blocks=True)))

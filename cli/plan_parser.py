@@ -39,7 +39,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--no-checkpointing", action="store_true", help="without gradient checkpointing")
     add("--prior", action="store_true", help="with prior preservation")
     add("--weights", default="bf16", choices=["bf16", "fp16", "fp32", "fp8"], help="default: bf16")
-    add("--base-precision", default="as_loaded", choices=["as_loaded", "int8"], help="as in Train LoRA")
+    add("--base-precision", default="as_loaded", choices=["as_loaded", "int8", "nvfp4"], help="as in Train LoRA")
     add("--blocks-in-main-memory", type=int, default=0, help="as in Train LoRA")
 
 

@@ -20,7 +20,7 @@ from ..core.errors import CacheError, PlanError
 from ..core.frozen.config import BaseConfig
 from ..core.plan.fit import Fit, gib, needed_bytes
 from ..core.plan.measured import device_name, expected, known_measurements
-from ..core.plan.plan import checkpointing_to_fit, refuse_too_large, work_of
+from ..core.plan.plan import COMPILED, checkpointing_to_fit, refuse_too_large, work_of
 from ..core.plan.setup import Setup
 from ..core.plan.trial import RunSettings
 from ..core.train.config import TrainingDtype
@@ -107,5 +107,6 @@ def check_fit(model: Any, recipe: TrainingRecipe, base: BaseConfig, fit: Fit) ->
         return Beginning(True) if decides else asked
     known = [each for each in known_measurements() if each.device == device_name(here)]
     times = [each.words(recipe.config.steps) for each in expected(work_of(planned, setup, memory), known)]
-    said.append(" ".join([f"Planned memory: {gib(needed_bytes(memory, device))} of {gib(device.memory)}.", *times]))
+    need = f"Planned memory: {gib(needed_bytes(memory, device))} of {gib(device.memory)}."
+    said.append(" ".join([need, *([COMPILED] if base.compile_blocks else []), *times]))
     return Beginning(setup.run.config.gradient_checkpointing, tuple(said))

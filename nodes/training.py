@@ -114,7 +114,8 @@ class MaskLossTrainLora(Node):
                 "base_precision": RARE(
                     COMBO(
                         BasePrecision,
-                        "How the frozen weights are kept in training; int8 = half the memory of bf16.",
+                        "How the frozen weights are kept in training; int8 = half the memory of bf16, nvfp4 = under a "
+                        "third.",
                     )
                 ),
                 "blocks_in_main_memory": RARE(

@@ -13,7 +13,7 @@ import torch
 
 from ..autograd.compiled_blocks import CompiledBlocks
 from ..errors import TrainingError
-from ..frozen.config import BaseConfig
+from ..frozen.config import BaseConfig, BasePrecision
 from ..frozen.held_base import BaseLayer, HeldBase, is_product
 from ..train.denoiser import Family
 from .encoders import LATENT_CHANNELS
@@ -56,6 +56,11 @@ class DemoDenoiser(RoutesMiddleBlocks):
     @contextmanager
     def held(self, base: BaseConfig) -> Generator[DemoDenoiser]:
         """The same model with its blocks held and run as `base` says, inside of the context."""
+        if base.precision is BasePrecision.NVFP4:
+            raise TrainingError(
+                "base_precision is nvfp4, a format of ComfyUI's own models, and the demo model is none; set it to int8 "
+                "or as_loaded."
+            )
         layers: list[BaseLayer] = []
         swapped = base.swapped(len(self.module.blocks), "the demo model")
         for number, block in enumerate(self.module.blocks):

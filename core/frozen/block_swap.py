@@ -27,7 +27,7 @@ class SwappedBlocks:
     def __init__(self, blocks: Mapping[int, Sequence[torch.Tensor]], device: torch.device) -> None:
         self._blocks = {block: tuple(tensors) for block, tensors in sorted(blocks.items())}
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        size = max((sum(map(_room, tensors)) for tensors in self._blocks.values()), default=0)
+        size = max(map(slot_room, self._blocks.values()), default=0)
         self._slots = [_Slot(size, device) for _ in range(min(SLOTS, len(self._blocks)))]
         order = tuple(self._blocks)
         self._first_guess = dict(zip(order, (*order[1:], *order[:1]), strict=True))
@@ -118,6 +118,11 @@ def to_main_memory(tensor: torch.Tensor) -> torch.Tensor:
         return tensor
     there = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.device.type == "cuda")
     return there.copy_(tensor)
+
+
+def slot_room(tensors: Sequence[torch.Tensor]) -> int:
+    """Bytes that a block's tensors take in a slot."""
+    return sum(map(_room, tensors))
 
 
 def _room(tensor: torch.Tensor) -> int:

@@ -10,10 +10,11 @@ from ..errors import SettingError, TrainingError
 
 class BasePrecision(str, Enum):
     """What the frozen weights are kept in during training; the MODEL itself stays as it is. `int8`: 8 bits and a scale
-    for each output."""
+    for each output. `nvfp4`: ComfyUI's own 4 bits for linear layers of the repeated blocks, `int8` for the rest."""
 
     AS_LOADED = "as_loaded"
     INT8 = "int8"
+    NVFP4 = "nvfp4"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..autograd.opaque import OpaqueLayer
 from ..autograd.recast import recast
 from .block_swap import SwappedBlocks, to_main_memory
 from .config import BaseConfig, BasePrecision
-from .held_weights import HeldWeight, hold
+from .held_weights import HeldWeight, Hold, hold
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Product = nn.Linear | Convolution
@@ -29,12 +29,13 @@ Loaded = tuple[torch.Tensor, torch.Tensor | None]
 @dataclass(frozen=True, eq=False)
 class BaseLayer:
     """A frozen layer, its name, and `load(device)`: its weight and bias there, as they act. `block` is the repeated
-    block that it belongs to, where that is one of those in main memory."""
+    block that it belongs to, where that is one of those in main memory; `hold` makes of the weight what is kept."""
 
     name: str
     layer: Product
     load: Callable[[torch.device], Loaded]
     block: int | None = None
+    hold: Hold = hold
 
 
 class HeldBase:
@@ -74,6 +75,11 @@ class HeldBase:
         resident = zip(self._layers, self._held, strict=False)
         return sum(held.nbytes for each, held in resident if each.block is None) + self._swap.slot_bytes
 
+    @property
+    def inside(self) -> int:
+        """Bytes that an operation takes at most beside its result to make a weight of what is held."""
+        return max((held.inside for held in self._held), default=0)
+
     @contextmanager
     def suspend(self) -> Generator[None]:
         """The model as it is, without what is held; held again on exit."""
@@ -86,7 +92,7 @@ class HeldBase:
     def _hold(self, each: BaseLayer) -> tuple[HeldWeight, torch.Tensor | None]:
         swapped, plain = each.block is not None, self._config.precision is BasePrecision.AS_LOADED
         weight, bias = each.load(_MAIN_MEMORY if swapped and plain else self._device)
-        held = hold(each.name, weight, self._config.precision)
+        held = each.hold(each.name, weight, self._config.precision)
         if swapped:
             held = replace(held, tensors=tuple(map(to_main_memory, held.tensors)))
         return held, None if bias is None else bias.to(self._device)

@@ -24,11 +24,13 @@ class HeldWeight:
     """A frozen weight as it is kept: `tensors`, and `restore(tensors, dtype)`, which makes the weight of them or of
     copies of them. Weights (O, I, *kernel) come back on the device of the tensors. `factors(tensors, dtype)` are a
     matrix and a scale for each row (O,), or None, whose product is the weight: a product with the matrix may be scaled
-    where scaling the weight itself would take longer."""
+    where scaling the weight itself would take longer. `inside`: bytes that one operation of these takes beside its
+    result, which no count of tensors sees."""
 
     tensors: tuple[torch.Tensor, ...]
     restore: Callable[[Sequence[torch.Tensor], torch.dtype], torch.Tensor]
     factors: Callable[[Sequence[torch.Tensor], torch.dtype], tuple[torch.Tensor, torch.Tensor | None]]
+    inside: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -36,20 +38,29 @@ class HeldWeight:
         return sum(tensor.nbytes for tensor in self.tensors)
 
 
+Hold = Callable[[str, torch.Tensor, BasePrecision], HeldWeight]
+
+
 def hold(name: str, weight: torch.Tensor, precision: BasePrecision) -> HeldWeight:
-    """A weight (O, I, *kernel) in `precision`. TrainingError where the weight of the layer `name` is not finite."""
+    """A weight (O, I, *kernel) in `precision`, `nvfp4` being `int8` here: for what has no 4 bits of its own.
+    TrainingError where the weight of the layer `name` is not finite."""
     if precision is BasePrecision.AS_LOADED:
         if hasattr(weight, "__tensor_flatten__"):
             return _hold_quantised(weight)
         return HeldWeight((weight,), _restore_plain, lambda tensors, dtype: (_restore_plain(tensors, dtype), None))
-    if precision is not BasePrecision.INT8:
+    if precision not in (BasePrecision.INT8, BasePrecision.NVFP4):
         raise unhandled_choice(precision)
     levels, scale = to_int8(weight)
+    refuse_non_finite_weight(name, scale)
+    return HeldWeight((levels, scale), from_int8, int8_factors)
+
+
+def refuse_non_finite_weight(name: str, scale: torch.Tensor) -> None:
+    """TrainingError where the scales of a weight are not finite, because values of it are not."""
     if not torch.isfinite(scale).all():
         raise TrainingError(
             f"The weight of {name} has values that are not finite, so the model is damaged: load another file of it."
         )
-    return HeldWeight((levels, scale), from_int8, int8_factors)
 
 
 def _hold_quantised(weight: Any) -> HeldWeight:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from ..errors import TrainingError
+from ..frozen.config import BasePrecision
 from ..progress import Progress
 from ..train.config import TrainingDtype
 from .fit import CLASSES_GIB, RESERVE_BYTES, ROUNDING, Device, Verdict, class_device, gib, needed_bytes, verdict
@@ -16,6 +17,7 @@ from .trial import StepMemory
 
 UNMEASURED = "How long it takes is not known: nothing like it has been measured. `maskloss bench` measures your device."
 _MARKS = {Verdict.FITS: "fits", Verdict.FETCHED: "fetched", Verdict.TOO_LARGE: "-"}
+COMPILED = "Counted as if no block were compiled: what compiled code needs is known only when it has run."
 NOTES = (
     f"Needed is the peak with {ROUNDING:.0%} for the allocator's rounding and {gib(RESERVE_BYTES)} for CUDA and its "
     "libraries.",
@@ -33,8 +35,8 @@ class PlannedModel(Protocol):
         ...
 
     @property
-    def int8_saves(self) -> bool:
-        """Whether base_precision int8 needs less memory."""
+    def smaller_precisions(self) -> Sequence[BasePrecision]:
+        """Values of base_precision that need less memory than the weights as they are, the largest first."""
         ...
 
     @property
@@ -190,7 +192,7 @@ def _remedy(model: PlannedModel, setup: Setup, device: Device) -> str:
 
 
 def _changes(model: PlannedModel, setup: Setup) -> list[Change]:
-    return list(single_changes(setup, model.int8_saves, model.block_count))
+    return list(single_changes(setup, model.smaller_precisions, model.block_count))
 
 
 def _verdict(memory: StepMemory, setup: Setup, device: Device) -> Verdict:

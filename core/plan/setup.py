@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -15,6 +15,8 @@ from .trial import RunSettings
 _SIDES = (1024, 768, 512)
 _STEP_PX = 16
 _AS_LOADED = BaseConfig()
+# Of the frozen weights.
+SMALLER = (BasePrecision.INT8, BasePrecision.NVFP4)
 
 
 class Weights(str, Enum):
@@ -56,6 +58,7 @@ class Setup:
         parts += [f"base_precision {self.base.precision.value}"] if held else []
         swapped = self.base.blocks_in_main_memory
         parts += [f"{swapped} blocks in main memory"] if swapped else []
+        parts += ["compiled, planned as if it were not"] if self.base.compile_blocks else []
         return ", ".join(parts)
 
 
@@ -67,10 +70,10 @@ class Change:
     setup: Setup
 
 
-def single_changes(setup: Setup, int8: bool = True, blocks: int = 0) -> Iterator[Change]:
+def single_changes(setup: Setup, precisions: Sequence[BasePrecision] = SMALLER, blocks: int = 0) -> Iterator[Change]:
     """What needs less memory, one setting at a time: first what costs time alone, last what changes what is learnt.
-    `int8`: whether its weights take less so; `blocks`: how many can be in main memory."""
-    int8 = int8 and setup.weights is not Weights.FP8
+    `precisions`: of the frozen weights, the largest first; `blocks`: how many can be in main memory."""
+    precisions = () if setup.weights is Weights.FP8 else precisions
     run, config = setup.run, setup.run.config
     if not config.gradient_checkpointing:
         yield Change("gradient_checkpointing on", with_checkpointing(setup))
@@ -83,9 +86,9 @@ def single_changes(setup: Setup, int8: bool = True, blocks: int = 0) -> Iterator
         if swapped > max(2, setup.base.blocks_in_main_memory):
             base = replace(setup.base, blocks_in_main_memory=swapped)
             yield Change(f"blocks_in_main_memory {swapped}", replace(setup, base=base))
-    if int8 and setup.base.precision is BasePrecision.AS_LOADED:
-        held = replace(setup.base, precision=BasePrecision.INT8)
-        yield Change("base_precision int8", replace(setup, base=held))
+    now = setup.base.precision
+    for precision in precisions[precisions.index(now) + 1 if now in precisions else 0 :]:
+        yield Change(f"base_precision {precision.value}", replace(setup, base=replace(setup.base, precision=precision)))
     if config.lora_dtype is not LoraDtype.BF16:
         yield Change("lora_dtype bf16", _with_config(setup, lora_dtype=LoraDtype.BF16))
     if run.lora.rank > 16:

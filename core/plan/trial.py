@@ -57,7 +57,8 @@ class RunSettings:
 @dataclass(frozen=True, eq=False)
 class Opened:
     """A model to be counted: ready to train, its runs of equal blocks, and in what new tensors are made. `frozen` are
-    its weights on the device (None: all of the network's), `held_bytes` those that are kept there in another form."""
+    its weights on the device (None: all of the network's), `held_bytes` those that are kept there in another form, and
+    `inside` what an operation takes at most to make a weight of these, beside its result."""
 
     denoiser: Denoiser
     runs: tuple[Blocks, ...]
@@ -65,6 +66,7 @@ class Opened:
     as_on_cuda: bool = False
     frozen: tuple[torch.Tensor, ...] | None = None
     held_bytes: int = 0
+    inside: int = 0
 
     def hold_weights(self, count: MemoryCount) -> int:
         """Count the frozen weights, which are there all along; their bytes."""
@@ -116,7 +118,8 @@ def count_step(opened: Opened, sample: Sample, run: RunSettings) -> StepMemory:
         count.forget_peaks()
         with state.adapters.attach(), mark_places(count, opened.runs):
             optimizer_step(denoiser, state, window, run.settings, run.config, lambda: None)
-        return StepMemory(parameters, adapters, optimizer, dict(count.peaks), count.operations)
+        peaks = {place: peak + opened.inside for place, peak in count.peaks.items()}
+        return StepMemory(parameters, adapters, optimizer, peaks, count.operations)
 
 
 @contextmanager

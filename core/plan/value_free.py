@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..autograd.fused_backward import rms_norm
 from .counting import storage_key
@@ -60,6 +61,37 @@ def zero_for_values() -> AbstractContextManager[object]:
     """In it tensors without values say 0 or False where they are asked for one: for networks to be made in, which may
     ask for rates of dropout."""
     return _AnswerForValues(False, lambda tensor: tensor.dtype.is_floating_point and 0.0)
+
+
+@contextmanager
+def selected_evenly(parts: int) -> Generator[None]:
+    """In it a mask without values selects one of so many equal parts of the rows: as experts do, each of which takes
+    the rows that are its own, whose sum is the same however they are shared out."""
+    with _EvenSelection(parts):
+        yield
+
+
+class _EvenSelection(TorchDispatchMode):
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self._parts = parts
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is torch.ops.aten.index.Tensor:
+            rows, indices = args
+            args = (rows, [self._selected(each) for each in indices])
+        return func(*args, **(kwargs or {}))
+
+    def _selected(self, index: torch.Tensor | None) -> torch.Tensor | None:
+        if index is None or index.dtype is not torch.bool or index.ndim != 1 or not is_value_free(index):
+            return index
+        return index.new_empty(-(-len(index) // self._parts), dtype=torch.int64)
 
 
 def _without_moving(own: Callable[..., nn.Module]) -> Callable[..., nn.Module]:

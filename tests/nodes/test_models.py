@@ -13,6 +13,7 @@ from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from maskloss.core.errors import CacheError, TrainingError
 from maskloss.core.frozen.config import BaseConfig, BasePrecision
 from maskloss.core.plan.fit import Fit
+from maskloss.core.plan.plan import COMPILED
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 from maskloss.core.train.recipe import TrainingRecipe
 from maskloss.core.warning import collect_warnings
@@ -65,6 +66,9 @@ def test_the_demo_models_go_through_as_they_are(tmp_path) -> None:
     int8 = BaseConfig(BasePrecision.INT8)
     with open_model(model, cache, TrainingDtype.AUTO, None, base=int8) as opened:
         assert opened.identity == identity_of(model, None, int8) == f"{model.identity}-int8"
+    four = BaseConfig(BasePrecision.NVFP4)
+    with pytest.raises(TrainingError, match="nvfp4, a format of ComfyUI's own models, and the demo model is none"):
+        open_model(model, cache, TrainingDtype.AUTO, None, base=four).__enter__()
 
 
 def recipe_of(name: str, side: int = 8) -> TrainingRecipe:
@@ -89,6 +93,9 @@ def test_what_cannot_fit_is_refused_and_may_be_insisted_on(monkeypatch: pytest.M
     begins = check_fit(model, recipe, base, Fit.REFUSE)
     assert not begins.checkpoint
     assert begins.said[0].startswith("Planned memory: ")
+    assert COMPILED not in begins.said[0]
+    compiled = BaseConfig(compile_blocks=True)
+    assert check_fit(model, recipe, compiled, Fit.REFUSE).said == (f"{begins.said[0]} {COMPILED}",)
     monkeypatch.setattr(tiny.management, "get_total_memory", lambda _: 28 * 2**20)
     with pytest.raises(TrainingError, match=r"It fits with gradient_checkpointing on\. Set fit to insist"):
         check_fit(model, recipe, base, Fit.REFUSE)

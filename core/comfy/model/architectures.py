@@ -125,6 +125,12 @@ def _block_targets(network: nn.Module) -> str:
     return f"^(?!.*({_UNWANTED})){where}"
 
 
+def experts_of(network: nn.Module) -> int:
+    """How many feed-forward layers share out the tokens of a block, each of which only some of them take; 1: none."""
+    found = (getattr(module, "experts", None) for module in network.modules())
+    return max((len(experts) for experts in found if isinstance(experts, nn.ModuleList)), default=1)
+
+
 def repeated_blocks(network: nn.Module) -> tuple[nn.Module, ...]:
     """The blocks worth checkpointing: a UNet's residual and transformer blocks, else the members of the network's own
     lists of blocks that hold a linear layer."""

@@ -280,12 +280,12 @@ def open_denoiser(
             stack.enter_context(last_block.install())
         checkpointing = BlockCheckpointing(repeated_blocks(network))
         stack.enter_context(checkpointing.install())
-        identity = model_identity(model, guidance, base)
+        effective, identity = effective_guidance(patcher.model, guidance), model_identity(model, guidance, base)
         lend = lambda: lend_model(patcher, weights, held, compiled, management)  # noqa: E731
-        effective = effective_guidance(patcher.model, guidance)
         counting = stack.enter_context(watch_text_attention(network))
         rest = image_channels, None if dropout else counting, last_block, compiled
         denoiser = ComfyDenoiser(patcher, checkpointing, effective, identity, lend, *rest)
+        denoiser.notes = (*denoiser.notes, *held.notes)
         check_gradients(checkpointing, small_pass(denoiser, example))
         denoiser.saving_note = check_saving(denoiser, example, dropout)
         with compile_from_now(compiled, checkpointing):

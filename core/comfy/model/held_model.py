@@ -16,7 +16,9 @@ from ...autograd.tensors import is_plain
 from ...errors import TrainingError
 from ...frozen.config import BaseConfig, BasePrecision
 from ...frozen.held_base import BaseLayer, HeldBase, Loaded, Product, is_product
+from ...frozen.held_weights import Hold, hold
 from .architectures import repeated_blocks
+from .four_bits import hold_nvfp4, require_nvfp4
 
 # Values of a weight. Outside of the repeated blocks smaller ones, such as those of the first and last layer, stay.
 _LARGE = 2**20
@@ -34,6 +36,7 @@ class HeldModel:
         self._device = device
         self.holds_weights = config.holds_weights
         layers = held_layers(model, config) if config.holds_weights else []
+        self.notes = _notes(layers) if config.precision is BasePrecision.NVFP4 else ()
         self._base = HeldBase(layers, config, device)
         self._inside = {id(each.layer) for each in layers}
         self._stack = ExitStack()
@@ -65,9 +68,16 @@ class HeldModel:
         """What held weights take on the device; 0 outside of the context."""
         return self._base.nbytes
 
+    @property
+    def inside(self) -> int:
+        """See `HeldBase.inside`."""
+        return self._base.inside
+
 
 def held_layers(model: Any, config: BaseConfig) -> list[BaseLayer]:
     """The layers of a ComfyUI `BaseModel` that `config` is about: those of its repeated blocks and other large ones."""
+    if config.precision is BasePrecision.NVFP4:
+        require_nvfp4()
     network: nn.Module = model.diffusion_model
     blocks = repeated_blocks(network)
     numbers = {id(module): number for number, block in enumerate(blocks) for module in block.modules()}
@@ -79,13 +89,26 @@ def held_layers(model: Any, config: BaseConfig) -> list[BaseLayer]:
             continue
         _refuse_quantised(name, layer, config)
         load = partial(_load, layer, config.precision)
-        layers.append(BaseLayer(name, layer, load, number if number in swapped else None))
+        four_bits = config.precision is BasePrecision.NVFP4 and number is not None and isinstance(layer, nn.Linear)
+        how: Hold = hold_nvfp4 if four_bits else hold
+        layers.append(BaseLayer(name, layer, load, number if number in swapped else None, how))
     if not layers:
         raise TrainingError(
             f"{type(model).__name__} has no linear layers or convolutions of PyTorch's or ComfyUI's own kind, so "
             "base_precision and blocks_in_main_memory would change nothing; set them to as_loaded and 0."
         )
     return layers
+
+
+def _notes(layers: Sequence[BaseLayer]) -> tuple[str, ...]:
+    """How many layers 4 bits hold, and how many they do not."""
+    fours = sum(each.hold is hold_nvfp4 for each in layers)
+    convolutions = sum(not isinstance(each.layer, nn.Linear) for each in layers)
+    others = len(layers) - fours - convolutions
+    return (
+        f"base_precision {BasePrecision.NVFP4.value}: {fours} linear layers of the repeated blocks are kept in 4 bits, "
+        f"and in int8 {convolutions} convolutions and {others} linear layers outside of the blocks.",
+    )
 
 
 def _is_product(layer: nn.Module) -> TypeGuard[Product]:

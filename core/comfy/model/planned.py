@@ -21,6 +21,7 @@ from ...plan.fit import Device
 from ...plan.setup import Setup, Weights
 from ...plan.trial import Sample, StepMemory, count_step
 from ...train.config import TrainingDtype
+from .four_bits import has_nvfp4
 from .full_size import caption_shape_of, full_size_models
 from .predictions import supported_image_channels
 from .value_free import ValueFreeNetwork, weights_in
@@ -58,10 +59,13 @@ class ComfyPlannedModel:
     )
 
     @property
-    def int8_saves(self) -> bool:
-        """Whether base_precision int8 needs less memory: on the CPU the MODEL's own weights are there besides."""
+    def smaller_precisions(self) -> tuple[BasePrecision, ...]:
+        """Values of base_precision that need less and less memory; none on the CPU, where the MODEL's own weights are
+        there besides."""
         dtype: torch.dtype | None = weights_in(self.configuration, None).unet_config.get("dtype")
-        return self.on_cuda and (dtype is None or dtype.itemsize > 1)
+        if not self.on_cuda or (dtype is not None and dtype.itemsize == 1):
+            return ()
+        return (BasePrecision.INT8, *([BasePrecision.NVFP4] if has_nvfp4() else []))
 
     @cached_property
     def block_count(self) -> int:

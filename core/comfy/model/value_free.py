@@ -14,19 +14,18 @@ import torch
 from ...autograd.checkpointing import BlockCheckpointing
 from ...autograd.gradient_check import record_mutating_blocks
 from ...errors import InternalError
-from ...frozen.block_swap import SLOTS
+from ...frozen.block_swap import SLOTS, slot_room
 from ...frozen.config import BaseConfig
-from ...frozen.held_weights import hold
 from ...plan.places import equal_runs, shorten_run
 from ...plan.trial import Opened
-from ...plan.value_free import run_without_values, value_free_mode, zero_for_values
+from ...plan.value_free import run_without_values, selected_evenly, value_free_mode, zero_for_values
 from ...train.config import TrainingDtype
 from ...train.step import resolve_dtype
 from ..backward.fused_backward import use_fused_backward
 from ..backward.kernels import use_plain_kernels
 from ..backward.recast import recast_layers
 from ..text.collapsed_padding import watch_text_attention
-from .architectures import repeated_blocks
+from .architectures import experts_of, repeated_blocks
 from .denoiser import ComfyDenoiser
 from .held_model import HeldModel, held_layers
 from .loading import sampling_dtype
@@ -57,15 +56,16 @@ class ValueFreeNetwork:
     def swapped_bytes(self, base: BaseConfig) -> tuple[int, int]:
         """The weights of `base`'s blocks in main memory as they are kept there, and what the device has for them.
         TrainingError where there are fewer blocks."""
-        blocks: dict[int, int] = {}
+        blocks, rooms = dict[int, int](), dict[int, int]()
         if base.blocks_in_main_memory == 0:
             return 0, 0
         with value_free_mode(), run_without_values():
             for each in held_layers(self._built, base):
                 if each.block is not None:
-                    held = hold(each.name, each.layer.weight, base.precision)
+                    held = each.hold(each.name, each.layer.weight, base.precision)
                     blocks[each.block] = blocks.get(each.block, 0) + held.nbytes
-        return sum(blocks.values()), min(SLOTS, len(blocks)) * max(blocks.values())
+                    rooms[each.block] = rooms.get(each.block, 0) + slot_room(held.tensors)
+        return sum(blocks.values()), min(SLOTS, len(blocks)) * max(rooms.values())
 
     @contextmanager
     def open(
@@ -94,6 +94,8 @@ class ValueFreeNetwork:
             patcher.pre_run()
             stack.callback(patcher.cleanup)
             network = model.diffusion_model
+            if (experts := experts_of(network)) > 1:
+                stack.enter_context(selected_evenly(experts))
             runs = equal_runs(network, LEAST_RUN)
             left = [count for _, _, count in runs] if lengths is None else lengths
             kept = [tuple(blocks[start : start + each]) for (blocks, start, _), each in zip(runs, left, strict=True)]
@@ -115,7 +117,7 @@ class ValueFreeNetwork:
                 record_mutating_blocks(checkpointing, lambda: _small_pass(denoiser, example))
             apart = apart if as_on_cuda else set[str]()
             frozen = [each for name, module in network.named_modules() if name not in apart for each in _own(module)]
-            yield Opened(denoiser, tuple(kept), lambda: mode, as_on_cuda, tuple(frozen), held.nbytes)
+            yield Opened(denoiser, tuple(kept), lambda: mode, as_on_cuda, tuple(frozen), held.nbytes, held.inside)
 
     @cached_property
     def _built(self) -> Any:

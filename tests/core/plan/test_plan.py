@@ -24,7 +24,7 @@ class Formula:
 
     activations: float
     name: str = "formula"
-    int8_saves: bool = True
+    smaller_precisions: tuple[BasePrecision, ...] = (BasePrecision.INT8,)
     block_count: int = 0
 
     def training_dtype(self, setup: Setup) -> TrainingDtype:
@@ -120,12 +120,12 @@ def test_what_cannot_fit_is_refused_with_the_nearest_settings(activations: float
         (
             Device(24 * GIB),
             False,
-            "stays off: without it the run needs 19.7 GiB of the 24.0 GiB of the device's memory",
+            "stays off: without it the run needs 19.7 GiB of the 24.0 GiB of the device's",
         ),
         (
             Device(16 * GIB),
             True,
-            "is on: without it the run would need 19.7 GiB of the 16.0 GiB of the device's memory",
+            "is on: without it the run would need 19.7 GiB of the 16.0 GiB of the device's",
         ),
         (Device(15 * GIB, main_memory=True), True, "would need 18.0 GiB of the 15.0 GiB of main memory that are"),
         (Device(19 * GIB, main_memory=True), False, "needs 18.0 GiB of the 19.0 GiB of main memory that are free."),

@@ -24,6 +24,7 @@ def test_each_change_is_one_setting():
         "gradient_checkpointing on",
         "batch_size 1, gradient_accumulation_steps 4",
         "base_precision int8",
+        "base_precision nvfp4",
         "lora_dtype bf16",
         "rank 16",
         "9 frames",
@@ -39,7 +40,7 @@ def test_each_change_is_one_setting():
 
 
 def test_what_is_set_already_is_no_change():
-    words = [change.words for change in single_changes(setup(size=(512, 512)), int8=False)]
+    words = [change.words for change in single_changes(setup(size=(512, 512)), precisions=())]
     assert words == ["lora_dtype bf16"]
     kept = replace(setup(size=(512, 512)), weights=Weights.FP8)
     assert [change.words for change in single_changes(kept)] == ["lora_dtype bf16"]
@@ -52,6 +53,10 @@ def test_half_of_the_blocks_and_all_of_them_come_before_what_changes_the_result(
     made = list(single_changes(some, blocks=40))
     assert made[0].words == "blocks_in_main_memory 40"
     assert made[0].setup.base == BaseConfig(BasePrecision.INT8, 40)
+    assert made[1].words == "base_precision nvfp4"
+    assert made[1].setup.base == BaseConfig(BasePrecision.NVFP4, 30)
+    least = replace(some, base=BaseConfig(BasePrecision.NVFP4, 30))
+    assert [change.words for change in single_changes(least)] == ["lora_dtype bf16"]
     two = single_changes(setup(size=(512, 512)), blocks=2)
     assert next(two).words == "base_precision int8", "two are on the device anyway"
 
@@ -59,6 +64,10 @@ def test_half_of_the_blocks_and_all_of_them_come_before_what_changes_the_result(
 def test_the_settings_in_words():
     words = setup(frames=5).words
     assert words == "1024x1024, 5 frames, batch 1, rank 16 lora, checkpointing on, adamw"
+    compiled = replace(setup(), base=BaseConfig(BasePrecision.NVFP4, 3, compile_blocks=True)).words
+    assert compiled.endswith(
+        "adamw, base_precision nvfp4, 3 blocks in main memory, compiled, planned as if it were not"
+    )
 
 
 @pytest.mark.parametrize(("size", "frames"), [((8, 512), 1), ((512, 512), 0)])

@@ -9,8 +9,14 @@ import torch
 import torch.nn.functional as F
 from maskloss.core.autograd.checkpointing import mutation_allowed
 from maskloss.core.plan.counting import MemoryCount
-from maskloss.core.plan.value_free import is_value_free, run_without_values, value_free_mode, zero_for_values
-from torch._subclasses.fake_tensor import DataDependentOutputException
+from maskloss.core.plan.value_free import (
+    is_value_free,
+    run_without_values,
+    selected_evenly,
+    value_free_mode,
+    zero_for_values,
+)
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 
 def test_values_are_answered_and_only_where_there_are_none():
@@ -55,6 +61,29 @@ def test_modules_without_values_are_not_moved_and_others_are():
         assert layer.to("cpu").weight is kept
         assert real.to(torch.float64).weight.dtype is torch.float64
     assert torch.nn.Module.to is own
+
+
+def test_experts_take_equal_shares_of_the_rows_in_both_passes():
+    def shared_out(rows: torch.Tensor, expert_of: torch.Tensor) -> torch.Tensor:
+        result = torch.empty_like(rows)
+        for expert in range(4):
+            result[expert_of == expert] = rows[expert_of == expert] * 2
+        return result
+
+    with value_free_mode():
+        rows, expert_of = torch.zeros(10, 3, requires_grad=True), torch.zeros(10, dtype=torch.long)
+    real, even = torch.arange(4.0), torch.tensor([True, False, True, False])
+    with run_without_values():
+        with pytest.raises(DynamicOutputShapeException):
+            shared_out(rows, expert_of)
+        with selected_evenly(4):
+            assert rows[expert_of == 1].shape == (3, 3)
+            assert rows[expert_of].shape == (10, 3)
+            (gradient,) = torch.autograd.grad(shared_out(rows, expert_of).sum(), rows)
+            assert gradient.shape == rows.shape
+            assert real[even].tolist() == [0.0, 2.0], "what has values selects by them"
+        with pytest.raises(DynamicOutputShapeException):
+            shared_out(rows, expert_of)
 
 
 def in_place_step(new_tensors: AbstractContextManager[object]) -> int:

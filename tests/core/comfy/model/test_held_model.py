@@ -12,10 +12,11 @@ import pytest
 import torch
 from maskloss.core.comfy.model.architectures import repeated_blocks
 from maskloss.core.comfy.model.denoiser import ComfyDenoiser, model_identity, open_denoiser
+from maskloss.core.comfy.model.four_bits import hold_nvfp4
 from maskloss.core.comfy.model.held_model import HeldModel, held_layers
 from maskloss.core.errors import TrainingError
 from maskloss.core.frozen.config import BaseConfig, BasePrecision
-from maskloss.core.frozen.held_weights import from_int8, to_int8
+from maskloss.core.frozen.held_weights import from_int8, hold, to_int8
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import Algorithm, LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
@@ -32,7 +33,7 @@ import comfy.sd  # isort: skip
 import comfy.utils  # isort: skip
 
 pytestmark = pytest.mark.comfy
-INT8 = BaseConfig(BasePrecision.INT8)
+INT8, NVFP4 = (BaseConfig(each) for each in (BasePrecision.INT8, BasePrecision.NVFP4))
 CPU = torch.device("cpu")
 
 
@@ -50,12 +51,15 @@ def adapted(name: str, base: BaseConfig | None, **lora: Any) -> Generator[tuple[
 
 
 @contextmanager
-def dequantised(name: str) -> Generator[None]:
+def dequantised(name: str, base: BaseConfig = INT8) -> Generator[None]:
     """The model's own weights are those that the held ones stand for."""
     with ExitStack() as stack:
-        for each in held_layers(tiny.load_model(name).model, INT8):
+        for each in held_layers(tiny.load_model(name).model, base):
             stack.callback(setattr, each.layer, "weight", each.layer.weight)
-            value = from_int8(to_int8(each.layer.weight), torch.float32)
+            held = each.hold(each.name, each.layer.weight, base.precision)
+            value = held.restore(held.tensors, torch.float32)
+            if each.hold is hold:
+                assert torch.equal(value, from_int8(to_int8(each.layer.weight), torch.float32))
             each.layer.weight = torch.nn.Parameter(value, requires_grad=False)
         yield
 
@@ -65,17 +69,19 @@ def of_adapters(name: str, base: BaseConfig | None, checkpoint: bool, **lora: An
         return gradients(name, denoiser, adapters, checkpoint)
 
 
+@pytest.mark.parametrize("base", [INT8, NVFP4], ids=["int8", "nvfp4"])
 @pytest.mark.parametrize("checkpoint", [False, True], ids=["plain", "checkpointed"])
 @pytest.mark.parametrize("name", tiny.ARCHITECTURES)
-def test_gradients_are_those_of_the_dequantised_model(name: str, checkpoint: bool) -> None:
+def test_gradients_are_those_of_the_dequantised_model(name: str, checkpoint: bool, base: BaseConfig) -> None:
     original = of_adapters(name, None, checkpoint)
-    found = of_adapters(name, INT8, checkpoint)
-    with dequantised(name):
+    found = of_adapters(name, base, checkpoint)
+    with dequantised(name, base):
         expected = of_adapters(name, None, checkpoint)
     assert expected.norm() > 0
     assert (found - expected).norm() <= 1e-4 * expected.norm()
-    assert (found - original).norm() > 1e-3 * original.norm(), "8 bits are not without effect"
-    assert torch.nn.functional.cosine_similarity(found, original, dim=0) > 0.99
+    least, alike = {"int8": (1e-3, 0.99), "nvfp4": (1e-2, 0.9)}[base.precision.value]
+    assert (found - original).norm() > least * original.norm(), "fewer bits are not without effect"
+    assert torch.nn.functional.cosine_similarity(found, original, dim=0) > alike
 
 
 @pytest.mark.parametrize("lora", [{"algorithm": Algorithm.LOKR}, {"conv": True}], ids=["lokr", "conv"])
@@ -113,10 +119,24 @@ def test_blocks_in_main_memory_change_no_bit_of_the_gradients(name: str, checkpo
         assert torch.equal(of_adapters(name, BaseConfig(blocks_in_main_memory=count), checkpoint), expected)
 
 
-def test_int8_blocks_in_main_memory_are_those_on_the_device() -> None:
-    both = BaseConfig(BasePrecision.INT8, 2)
+@pytest.mark.parametrize("base", [INT8, NVFP4], ids=["int8", "nvfp4"])
+def test_blocks_in_fewer_bits_in_main_memory_are_those_on_the_device(base: BaseConfig) -> None:
+    both = BaseConfig(base.precision, 2)
     for checkpoint in (False, True):
-        assert torch.equal(of_adapters("flux", both, checkpoint), of_adapters("flux", INT8, checkpoint))
+        assert torch.equal(of_adapters("flux", both, checkpoint), of_adapters("flux", base, checkpoint))
+
+
+def test_it_is_said_what_is_in_4_bits_and_what_is_not() -> None:
+    with open_denoiser(tiny.load_model("sd15"), tiny.text_for("sd15"), base=NVFP4) as denoiser:
+        (note,) = [text for text in denoiser.notes if "nvfp4" in text]
+    layers = held_layers(tiny.load_model("sd15").model, NVFP4)
+    fours = sum(each.hold is hold_nvfp4 for each in layers)
+    convolutions = sum(each.layer.weight.ndim == 4 for each in layers)
+    assert 0 < fours < fours + convolutions <= len(layers)
+    assert note.startswith(f"base_precision nvfp4: {fours} linear layers of the repeated blocks are kept in 4 bits")
+    assert f"in int8 {convolutions} convolutions and {len(layers) - fours - convolutions} linear layers" in note
+    with open_denoiser(tiny.load_model("wan"), tiny.text_for("wan"), base=INT8) as denoiser:
+        assert not [text for text in denoiser.notes if "base_precision" in text]
 
 
 def run(
@@ -130,13 +150,13 @@ def run(
         return train(denoiser, recipe, directory / output, watcher, asked)
 
 
-@pytest.mark.parametrize("name", ["wan", "flux"])
+@pytest.mark.parametrize(("name", "base"), [("wan", INT8), ("flux", INT8), ("wan", NVFP4)])
 def test_a_whole_run_leaves_the_model_as_it_was_and_its_lora_loads_whole(
-    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str, base: BaseConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = tiny.sampled(tiny.load_model(name), name)
     prior = MaskLossSettings(prior_weight=0.5)
-    result = run(name, tmp_path, "lora", INT8, settings=prior, validation_split=0.5)
+    result = run(name, tmp_path, "lora", base, settings=prior, validation_split=0.5)
     assert result.steps == 3
     assert all(torch.isfinite(torch.tensor([point.loss, point.prior or 0.0])).all() for point in result.points)
     assert torch.equal(tiny.sampled(tiny.load_model(name), name), before)
@@ -211,80 +231,33 @@ def test_an_interrupt_leaves_the_model_as_it_was(tmp_path: Path) -> None:
     assert torch.equal(tiny.sampled(tiny.load_model("wan"), "wan"), before)
 
 
-@pytest.fixture
-def unloaded() -> Any:
-    """A MODEL of which nothing is loaded, to be loaded in parts, as ComfyUI does on a card that is too small."""
-    tiny.management.unload_all_models()
-    model = tiny.load_model("wan")
-    yield model
-    model.detach()
-
-
-def test_a_lora_of_the_users_is_part_of_what_is_held(unloaded: Any) -> None:
-    """Also where ComfyUI applies it as a layer runs, because the weights are not on the device."""
-    network = unloaded.model.diffusion_model
-    names = [f"diffusion_model.blocks.{index}.ffn.0.weight" for index in range(2)]
-    generator = torch.Generator().manual_seed(3)
-    unloaded.add_patches({name: (torch.randn(256, 128, generator=generator) * 0.1,) for name in names})
-    layer, patched = network.blocks[1].ffn[0], []
-    x = torch.randn(2, 128)
-    before = layer(x)
-    for memory in (0, 1):
-        unloaded.load(CPU, lowvram_model_memory=memory, full_load=not memory)
-        expected = layer(x)
-        with HeldModel(unloaded.model, CPU, INT8):
-            patched.append(layer(x))
-            assert (patched[-1] - expected).norm() < 0.02 * expected.norm()
-        assert torch.equal(layer(x), expected)
-        unloaded.detach()
-    torch.testing.assert_close(*patched)
-    assert (patched[0] - before).norm() > 0.1 * before.norm()
-    assert torch.equal(layer(x), before)
-
-
-def test_what_comfyui_left_in_main_memory_of_the_rest_acts_as_it_did(unloaded: Any) -> None:
-    layer = unloaded.model.diffusion_model.head.head
-    unloaded.add_patches({"diffusion_model.head.head.weight": (torch.ones_like(layer.weight) * 0.1,)})
-    x = torch.randn(2, 128)
-    before = layer(x)
-    unloaded.load(CPU, lowvram_model_memory=1)
-    expected = layer(x)
-    assert layer.weight_function
-    with HeldModel(unloaded.model, CPU, INT8):
-        assert not layer.weight_function
-        assert torch.equal(layer(x), expected)
-    assert layer.weight_function
-    assert torch.equal(layer(x), expected)
-    unloaded.detach()
-    assert torch.equal(layer(x), before)
-    assert not torch.equal(before, expected)
-
-
-@pytest.mark.parametrize("name", ["wan", "flux"])
-def test_a_model_that_is_quantised_already_is_refused(name: str) -> None:
+@pytest.mark.parametrize(("name", "base"), [("wan", INT8), ("flux", INT8), ("wan", NVFP4)])
+def test_a_model_that_is_quantised_already_is_refused(name: str, base: BaseConfig) -> None:
     model = tiny.load_model(name, torch.float8_e4m3fn)
     before = tiny.sampled(model, name)
     with (
         pytest.raises(
             TrainingError,
-            match=r"base_precision is int8, but the model is quantised already: .* is kept as torch.float8_e4m3fn",
+            match=f"base_precision is {base.precision.value}, but the model is quantised already: .* is kept as "
+            "torch.float8_e4m3fn",
         ),
-        open_denoiser(model, tiny.text_for(name), base=INT8),
+        open_denoiser(model, tiny.text_for(name), base=base),
     ):
         pass
     assert torch.equal(tiny.sampled(model, name), before)
     assert not tiny.management.in_training
 
 
-def test_the_weights_take_half_of_what_bf16_takes() -> None:
+@pytest.mark.parametrize(("base", "least", "most"), [(INT8, 0.5, 0.52), (NVFP4, 0.28, 0.3)], ids=["int8", "nvfp4"])
+def test_what_the_weights_take_of_what_bf16_takes(base: BaseConfig, least: float, most: float) -> None:
     with torch.inference_mode():
         weights = tiny.load_model("wan").model.diffusion_model.state_dict()
         model = comfy.sd.load_diffusion_model_state_dict(
             {key: value.bfloat16() for key, value in weights.items()}, model_options={"dtype": torch.bfloat16}
         )
-    of_layers = sum(each.layer.weight.nbytes for each in held_layers(model.model, INT8))
-    with HeldModel(model.model, CPU, INT8) as held:
-        assert 0.5 * of_layers < held.nbytes <= 0.52 * of_layers
+    of_layers = sum(each.layer.weight.nbytes for each in held_layers(model.model, base))
+    with HeldModel(model.model, CPU, base) as held:
+        assert least * of_layers < held.nbytes <= most * of_layers
 
 
 def test_another_precision_is_another_run() -> None:
