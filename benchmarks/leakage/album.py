@@ -60,23 +60,25 @@ class Items(str, Enum):
 @dataclass(frozen=True)
 class Album:
     """A contender. `settings` None: plain training. `attention` weighs the attention term, which is for items of one
-    person alone."""
+    person alone. It trains `times` as many steps as the others."""
 
     name: str
     items: Items
     settings: MaskLossSettings | None = _PLAIN
     attention: float = 0.0
+    times: int = 1
 
     @property
     def identity(self) -> str:
         """Differs whenever another training would come of it."""
-        return repr((self.items.value, self.settings, self.attention))
+        return repr((self.items.value, self.settings, self.attention, self.times))
 
 
 ALBUMS = (
     Album("no mask", Items.GROUP, None),
     Album("one mask of both", Items.GROUP),
     Album("each for herself", Items.EACH),
+    Album("each for herself, twice the steps", Items.EACH, times=2),
     Album("each for herself, and both", Items.EACH_AND_GROUP),
     Album("each for herself, prior 1", Items.EACH, MaskLossSettings(prior_weight=1.0)),
     Album("each for herself, attention 0.01", Items.EACH, attention=0.01),

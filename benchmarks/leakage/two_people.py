@@ -61,6 +61,7 @@ def prompts_of(subject: Subject) -> list[Prompt]:
 def train_album(laboratory: Laboratory, album: Album, seed: int) -> Mapping[str, torch.Tensor]:
     """The LoRA, by its file keys."""
     recipe = laboratory.setup.recipe_for(album_cache(seed, album.items), album.settings, seed)
+    recipe = replace(recipe, config=replace(recipe.config, steps=album.times * recipe.config.steps))
     if album.attention:
         return train_localised(laboratory.denoiser, recipe, album.attention)
     with tempfile.TemporaryDirectory() as directory:
