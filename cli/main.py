@@ -1,4 +1,4 @@
-"""`maskloss`: run, train, submit, doctor, models, scores, cache, dataset, lora, corrections, plan, bench."""
+"""`maskloss`: run, cluster, train, submit, doctor, models, scores, cache, dataset, lora, corrections, plan, bench."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..core.errors import UserError
 from ..core.warning import collect_warnings
+from .cluster_parser import add_cluster
 from .corrections_parser import add_corrections
 from .dataset_parser import add_dataset
 from .plan_parser import add_plan
@@ -73,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
         "--base-directory", type=Path, metavar="DIR", help="where ComfyUI's models folder lies (default: in ComfyUI)"
     )
     train.set_defaults(command=_train)
+
+    add_cluster(commands)
 
     submit = commands.add_parser("submit", help="queue an API-format prompt on a ComfyUI server and follow it")
     submit.add_argument("file", type=Path, help="the prompt, as ComfyUI's 'Export (API)' writes it")

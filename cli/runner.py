@@ -6,9 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from ..core.errors import PromptError, UserError
+from ..core.dataset.items import Dataset
+from ..core.errors import ItemsFailedError, PromptError, UserError
 from ..core.host import LocalHost, use_host
 from ..nodes.checks import declared_inputs
 from .prompt import Prompt, PromptNode, Registry, as_api, checked_order
@@ -26,12 +27,31 @@ class NodeResult:
     ui: dict[str, list[Any]]
 
 
-def run_prompt(prompt: Prompt, registry: Registry, host: LocalHost, quiet: bool = False) -> dict[str, NodeResult]:
+class Watcher(Protocol):
+    """Is told how a prompt goes."""
+
+    def finished(self, node: PromptNode, outputs: Outputs) -> None:
+        """What a node gave."""
+        ...
+
+    def failed(self, node: PromptNode, error: ItemsFailedError) -> None:
+        """Items that a node could not work on, and goes on without."""
+        ...
+
+
+def run_prompt(
+    prompt: Prompt,
+    registry: Registry,
+    host: LocalHost,
+    quiet: bool = False,
+    watcher: Watcher | None = None,
+) -> dict[str, NodeResult]:
     """Check everything, run what leads to an output node, and return the results of those nodes by id.
 
     A UserError of a node comes back as PromptError naming node id and class; other exceptions come as they are,
     after a line on stderr that names the node. Nothing is cached; an output is dropped after its last use.
-    `quiet`: what is running goes unsaid.
+    `quiet`: what is running goes unsaid. Where work on some items failed in other processes (ItemsFailedError), the
+    node runs again without them, and `watcher` is told.
     """
     tell: Callable[[str], object] = _say_nothing if quiet else sys.stderr.write
     order = checked_order(prompt, registry)
@@ -43,7 +63,9 @@ def run_prompt(prompt: Prompt, registry: Registry, host: LocalHost, quiet: bool 
             host.begin_node(node.id, node.label)
             tell(f"[{number}/{len(order)}] {node.label}\n")
             started = time.monotonic()
-            results[node.id] = _run_named(node, registry[node.class_type], results)
+            results[node.id] = _run_named(node, registry[node.class_type], results, watcher)
+            if watcher is not None:
+                watcher.finished(node, results[node.id].outputs)
             seconds = time.monotonic() - started
             if seconds >= 1:
                 tell(f"  [{node.label}] {seconds:.1f} s\n")
@@ -53,9 +75,17 @@ def run_prompt(prompt: Prompt, registry: Registry, host: LocalHost, quiet: bool 
     return results
 
 
-def _run_named(node: PromptNode, cls: type, results: Mapping[str, NodeResult]) -> NodeResult:
+def _run_named(node: PromptNode, cls: type, results: Mapping[str, NodeResult], watcher: Watcher | None) -> NodeResult:
+    inputs = node_inputs(node, cls, results)
     try:
-        return run_node(cls, _inputs(node, cls, results))
+        while True:
+            try:
+                return run_node(cls, inputs)
+            except ItemsFailedError as error:
+                # The others are done: they are found unchanged now.
+                inputs = _without_failed(inputs, error)
+                if watcher is not None:
+                    watcher.failed(node, error)
     except UserError as error:
         raise PromptError(f"node {node.id} ({node.class_type}): {error}") from error
     except BaseException:
@@ -79,7 +109,22 @@ def run_node(cls: Any, inputs: Mapping[str, list[Any]]) -> NodeResult:
     return NodeResult(_merged_outputs(cls, returned), _merged_ui(returned))
 
 
-def _inputs(node: PromptNode, cls: type, results: Mapping[str, NodeResult]) -> dict[str, list[Any]]:
+def _without_failed(inputs: Mapping[str, list[Any]], error: ItemsFailedError) -> dict[str, list[Any]]:
+    """The inputs with datasets that have the items no more. The error itself where nothing would be left of them."""
+
+    def without(value: Any) -> Any:
+        if not isinstance(value, Dataset):
+            return value
+        left = value.without(error.reasons)
+        if not left.items or len(left.items) == len(value.items):
+            raise error
+        return left
+
+    return {name: [without(value) for value in values] for name, values in inputs.items()}
+
+
+def node_inputs(node: PromptNode, cls: type, results: Mapping[str, NodeResult]) -> dict[str, list[Any]]:
+    """The lists that a node is run with: its constants, and what the nodes gave that it is linked to."""
     links, declared = node.links(), declared_inputs(cls)
     return {
         name: results[links[name][0]].outputs[links[name][1]]

@@ -1,4 +1,4 @@
-"""What a shard of a prompt runs: everything up to the cache, and nothing that needs it whole."""
+"""What a shard of a prompt runs, or a cluster: everything up to the cache, and nothing that needs it whole."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ _FILLS, _ADDS, _OPENS = "MaskLossCacheLatents", "MaskLossCacheText", "MaskLossLo
 
 
 def until_cache(prompt: Prompt, registry: Registry) -> tuple[Prompt, list[PromptNode]]:
-    """The nodes that a shard runs, and those behind the cache, in the order in which they would run.
+    """The nodes that a shard runs, and those behind the cache, as `before_and_behind` has them.
 
-    Everything is checked first. PromptError where nothing in the prompt fills a cache.
+    PromptError where nothing in the prompt fills a cache.
     """
+    kept, behind = before_and_behind(prompt, registry)
+    if not any(node.class_type == _FILLS for node in kept.values()):
+        raise PromptError(f"--shard divides the work of {_FILLS}, and the prompt has none; run it without")
+    return kept, behind
+
+
+def before_and_behind(prompt: Prompt, registry: Registry) -> tuple[Prompt, list[PromptNode]]:
+    """The nodes that make a cache and whatever leads there, and those that need it whole, in the order in which they
+    would run. Everything is checked first."""
     kept: Prompt = {}
     behind: list[PromptNode] = []
     for node in checked_order(prompt, registry):
@@ -21,8 +30,6 @@ def until_cache(prompt: Prompt, registry: Registry) -> tuple[Prompt, list[Prompt
             behind.append(node)
         else:
             kept[node.id] = node
-    if not any(node.class_type == _FILLS for node in kept.values()):
-        raise PromptError(f"--shard divides the work of {_FILLS}, and the prompt has none; run it without")
     return kept, behind
 
 

@@ -6,7 +6,10 @@ and the command line ends with exit code 2. `InternalError` is ours (exit code 1
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NoReturn
+
+_MOST_REASONS = 20
 
 
 class MaskLossError(Exception):
@@ -39,6 +42,19 @@ class VideoError(ImageError):
 
 class DatasetError(UserError):
     """A dataset's files do not fit together: empty, duplicate stems, unreadable captions."""
+
+
+class ItemsFailedError(DatasetError):
+    """Work on some items failed in other processes, and is done for all others. `reasons`: by the items' names."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        self.reasons = dict(reasons)
+        lines = [f"{name}: {reason}" for name, reason in list(self.reasons.items())[:_MOST_REASONS]]
+        more = len(self.reasons) - len(lines)
+        super().__init__(
+            f"{len(self.reasons)} items could not be worked on; mend these files or take them away, and run again:\n"
+            + "\n".join([*lines, *([f"and {more} more"] if more else [])])
+        )
 
 
 class MaskMissingError(DatasetError):

@@ -96,7 +96,8 @@ class MaskLossCacheLatents(Node):
         frames = OneFrame(target_index, parse_indices(control_indices)) if one_frame else None
         settings = CacheSettings(MaskStorage(mask_storage), frames, image_conditioning)
         encoder = latent_encoder(vae, architecture)
-        cache, report = cache_latents(dataset, encoder, directory, settings, batch_size, host.progress(), host.shard())
+        processes = host.shard(), host.spread()
+        cache, report = cache_latents(dataset, encoder, directory, settings, batch_size, host.progress(), *processes)
         CACHES.note(directory)
         return with_report((cache, as_json(report)), report["messages"])
 
@@ -124,7 +125,8 @@ class MaskLossCacheText(Node):
 
     def run(self, cache: LatentCache, clip: Any, mask_loss: MaskLossSettings | None = None) -> dict[str, Any]:
         triggers = mask_loss.triggers if mask_loss else ()
-        cache, report = cache_text(cache, text_encoder(clip), current_host().progress(), triggers)
+        host = current_host()
+        cache, report = cache_text(cache, text_encoder(clip), host.progress(), triggers, host.spread())
         CACHES.note(cache.directory)
         return with_report((cache, as_json(report)))
 

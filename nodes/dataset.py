@@ -225,7 +225,7 @@ class MaskLossDatasetMergeAlpha(Node):
     ) -> dict[str, Any]:
         host = current_host()
         output = resolve_write(host.folders(), output_directory, "output_directory")
-        dataset, report = merge_dataset_alpha(dataset, output, dry_run, skip_existing, host.progress())
+        dataset, report = merge_dataset_alpha(dataset, output, dry_run, skip_existing, host.progress(), host.spread())
         if not dry_run:
             OUTPUTS.note(output)
         return with_report((dataset, as_json(report)), report["messages"])

@@ -108,7 +108,7 @@ class MaskLossDatasetBuildMasks(Node):
             output,
             person_segmenter,
             Reuse(overwrite, parts_directory(), earlier),
-            ItemWork(video_every, progress=host.progress()),
+            ItemWork(video_every, progress=host.progress(), spread=host.spread()),
         )
         OUTPUTS.note(output)
         sheet_HWC = masks_sheet(dataset, report, SHEET_COLUMNS, SHEET_LIMIT)
@@ -190,7 +190,7 @@ class MaskLossDatasetKeepPerson(Node):
             dataset,
             PersonSearch(recognizer, (identity,), person_segmenter, rules, parse_choices(choices)),
             PersonOutput(output, dilate_px, feather_px, instances, writable, overwrite),
-            ItemWork(video_every, progress=host.progress()),
+            ItemWork(video_every, progress=host.progress(), spread=host.spread()),
         )
         OUTPUTS.note(output)
         sheet_HWC = dataset_sheet(dataset, SHEET_COLUMNS, limit=SHEET_LIMIT)

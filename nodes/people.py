@@ -231,7 +231,7 @@ class MaskLossKeepPeople(Node):
             ),
             PersonOutput(output, dilate_px, feather_px, instances, writable, overwrite),
             PeopleRules(caption_template, together, others_weight),
-            ItemWork(video_every, progress=host.progress()),
+            ItemWork(video_every, progress=host.progress(), spread=host.spread()),
         )
         OUTPUTS.note(output)
         sheets = people_sheets(dataset, [person.name for person in people], SHEET_COLUMNS, SHEET_LIMIT)

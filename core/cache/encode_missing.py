@@ -5,7 +5,7 @@ Shapes: `_THWC`, `_BTHWC` pixels; `_CThw`, `_1Thw` the latent grid. Sizes are (w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
@@ -69,28 +69,43 @@ def encode_missing(
     found: set[str] = set()
     for plan in (plan for plan in work if plan.action is Action.WEIGHTS):
         progress.update(done, len(plans), plan.name)
-        if _is_up_to_date(plan):
-            found.add(plan.name)
-        else:
-            _rewrite_weights(plan, rules)
+        found.update(rewrite_weights(plan, rules))
         done += 1
-    for is_clips, batches in groupby(_group_batches(work, batch_size), key=lambda batch: batch[0].frames > 1):
+    for is_clips, batches in groupby(group_batches(work, batch_size), key=lambda batch: batch[0].frames > 1):
         some = list(batches)
         # A clip is large, and its encoder slow: only photographs are loaded ahead.
         workers = 1 if is_clips else worker_count()
-        with closing(map_in_order(_load_unless_made, chain.from_iterable(some), workers)) as ahead:
+        with closing(map_in_order(load_unless_made, chain.from_iterable(some), workers)) as ahead:
             for batch in some:
                 progress.update(done, len(plans), batch[0].name)
                 loaded = [(plan, next(ahead)) for plan in batch]
-                found.update(plan.name for plan, clip in loaded if clip is None)
-                if missing := [(plan, clip) for plan, clip in loaded if clip is not None]:
-                    _encode_and_write(missing, rules)
+                found.update(encode_batch(loaded, rules))
                 done += len(batch)
     progress.update(done, len(plans))
+    return mark_found(plans, found)
+
+
+def mark_found(plans: Sequence[ItemPlan], found: Set[str]) -> list[ItemPlan]:
+    """The plans, with nothing left to do for entries of the names `found`."""
     return [replace(plan, action=Action.NOTHING) if plan.name in found else plan for plan in plans]
 
 
-def _group_batches(work: Sequence[ItemPlan], batch_size: int) -> Iterator[Batch]:
+def encode_batch(loaded: Sequence[tuple[ItemPlan, LoadedClip | None]], rules: CachingRules) -> list[str]:
+    """Encode and write the entries of a batch that have pixels; the names of the others, which were found made."""
+    if missing := [(plan, clip) for plan, clip in loaded if clip is not None]:
+        _encode_and_write(missing, rules)
+    return [plan.name for plan, clip in loaded if clip is None]
+
+
+def rewrite_weights(plan: ItemPlan, rules: CachingRules) -> list[str]:
+    """Write the weights anew beside the latent that is there; the entry's name where it was found made."""
+    if _is_up_to_date(plan):
+        return [plan.name]
+    _rewrite_weights(plan, rules)
+    return []
+
+
+def group_batches(work: Sequence[ItemPlan], batch_size: int) -> Iterator[Batch]:
     """Batches of what is to be encoded, each of one bucket and length, photographs before clips."""
     to_encode = sorted((plan for plan in work if plan.action is Action.ENCODE), key=_shape)
     for _, group in groupby(to_encode, key=_shape):
@@ -114,7 +129,7 @@ def _is_up_to_date(plan: ItemPlan) -> bool:
     return has_mask_facts(metadata) and all(metadata.get(tag) == fingerprint for tag, fingerprint in wanted.items())
 
 
-def _load_unless_made(plan: ItemPlan) -> LoadedClip | None:
+def load_unless_made(plan: ItemPlan) -> LoadedClip | None:
     """The pixels to encode, or None where the entry has been made since it was planned."""
     return None if _is_up_to_date(plan) else _load(plan)
 

@@ -19,7 +19,9 @@ from ..dataset.shard import Shard
 from ..errors import CacheError, DatasetError, PathError, SettingError
 from ..files import lock_directory, sweep
 from ..progress import SILENT, Progress
+from ..spread import Spread, collect_failures
 from ..warning import warn
+from .encode_elsewhere import encode_elsewhere
 from .encode_missing import encode_missing
 from .encoders import LatentEncoder
 from .entries import CacheEntry
@@ -42,6 +44,7 @@ def cache_latents(
     batch_size: int = 1,
     progress: Progress = SILENT,
     shard: Shard | None = None,
+    spread: Spread | None = None,
 ) -> tuple[LatentCache, dict[str, Any]]:
     """Cache every photograph of `dataset`, and every clip of its videos, in `directory`; entries up to date are kept.
 
@@ -56,24 +59,29 @@ def cache_latents(
     images are cached as references of edit models, each at its own size.
 
     With `shard`, `dataset` is that shard of a dataset that several processes cache together. The cache opens when the
-    last one is finished; the cache that comes back holds this shard's entries and is good for `cache_text` only.
+    last one is finished; the cache that comes back holds this shard's entries and is good for `cache_text` only. With
+    `spread` other processes encode; an item that cannot be worked on is one of ItemsFailedError's then.
 
     Returns the cache and the report {"items": [{"name", "state": encoded|weights rewritten|unchanged, "origin",
     "coverage", "bucket", "latent"}], "counts", "orphans": files of no item, "messages"}. MaskMissingError, ImageError
     and SettingError name the item.
     """
     _check(dataset, directory, batch_size, shard)
-    for item in dataset.items:
-        check_required(item)
+    with collect_failures(spread) as failures:
+        for item in dataset.items:
+            with failures.of(item.name):
+                check_required(item)
     if settings.one_frame is None:
         check_all_have_references(dataset.items)
     sweep(directory)
     rules = CachingRules(encoder, directory, settings)
     corrected = correction_messages(dataset.items)
     plans: list[ItemPlan] = []
-    for item in dataset.items:
-        progress.update(0, len(dataset.items), f"looking at {item.name}")
-        plans += plan_item(item, rules)
+    with collect_failures(spread) as failures:
+        for item in dataset.items:
+            progress.update(0, len(dataset.items), f"looking at {item.name}")
+            with failures.of(item.name):
+                plans += plan_item(item, rules)
     _check_names(plans, directory)
     job_of = (encoder.identity, settings.storage, settings.one_frame, settings.image_conditioning)
     job = "" if shard is None else shard_job(dataset, *job_of)
@@ -82,7 +90,10 @@ def cache_latents(
         _mark_unfinished(rules)
         if shard is not None:
             begin_shard(directory, shard, job)
-    plans = encode_missing(plans, rules, batch_size, progress)
+    if spread is None:
+        plans = encode_missing(plans, rules, batch_size, progress)
+    else:
+        plans = encode_elsewhere(plans, rules, batch_size, progress, spread)
     entries = EntryTable.from_entries(_make_entry(plan, rules) for plan in sorted(plans, key=lambda plan: plan.name))
     index = CacheIndex(encoder.architecture, encoder.identity, entries)
     if shard is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..dataset.trigger import class_caption
 from ..errors import CacheError
 from ..files import lock_directory, write_json
 from ..progress import SILENT, Progress
+from ..spread import Piece, Spread, map_here
 from ..tensor_files import write_tensors
 from ..warning import warn
 from .encoders import PictureTextEncoder, TextEncoder
@@ -25,13 +27,18 @@ from .store import LatentCache
 
 
 def cache_text(
-    cache: LatentCache, encoder: TextEncoder, progress: Progress = SILENT, triggers: Sequence[tuple[str, str]] = ()
+    cache: LatentCache,
+    encoder: TextEncoder,
+    progress: Progress = SILENT,
+    triggers: Sequence[tuple[str, str]] = (),
+    spread: Spread | None = None,
 ) -> tuple[LatentCache, dict[str, object]]:
     """Encode what is not there yet: each distinct caption, and always the empty one; and each with class nouns in the
     place of `triggers` (pairs of them), which differential output preservation trains on. An encoder that can be shown
     the control images of edit models is: then each caption is embedded once for each set of these, the empty one too.
 
-    Of a shard only that shard's captions are encoded; the last shard to finish makes the text known to the cache.
+    Of a shard only that shard's captions are encoded; the last shard to finish makes the text known to the cache. With
+    `spread` other processes encode.
 
     Returns the cache with its text, and the report {"items": [{"caption", "state": encoded|unchanged, "used_by":
     names}], "counts"}. CacheError when the encoder's values are not finite, with the caption's name, and when another
@@ -42,19 +49,16 @@ def cache_text(
     identity = encoder.identity if shown is None else shown.shown_identity
     texts = _needed_texts(replace(cache, text_encoder=identity), triggers)
     class_of = _class_captions(cache.entries, triggers)
-    states: dict[str, str] = {}
-    for number, (file, text) in enumerate(texts.items()):
-        progress.update(number, len(texts), text.caption)
-        path = cache.directory / file
-        if _is_whole(path):
-            states[file] = "unchanged"
-            continue
-        if text.beside is None or shown is None:
-            embeddings = encoder.encode(text.caption)
-        else:
-            embeddings = shown.encode_shown(text.caption, load_pictures(text.beside))
-        _write_embeddings(path, embeddings, text.caption, identity, class_of.get(text.caption, ()))
-        states[file] = "encoded"
+    embedding = _Embedding(cache.directory, encoder, identity)
+    states = {file: "unchanged" if _is_whole(cache.directory / file) else "encoded" for file in texts}
+    missing = [file for file, state in states.items() if state == "encoded"]
+    done = len(texts) - len(missing)
+    progress.update(done, len(texts), *(texts[file].caption for file in missing[:1]))
+    pieces = (_piece(file, texts[file], class_of) for file in missing)
+    with closing(map_here(embedding, pieces) if spread is None else spread.map(embedding, pieces)) as results:
+        for piece, _ in results:
+            done += 1
+            progress.update(done, len(texts), piece.items[0])
     progress.update(len(texts), len(texts))
     _record_encoder(cache, identity, triggers)
     if triggers and not class_of:
@@ -101,6 +105,29 @@ def _needed_texts(cache: LatentCache, triggers: Sequence[tuple[str, str]]) -> di
 
 def _beside(cache: LatentCache, entry: CacheEntry) -> CacheEntry | None:
     return entry if cache.text_file("", entry) != cache.text_file("") else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Embedding:
+    """The work on one text, which is given with its file and the captions that it is the class caption of."""
+
+    directory: Path
+    encoder: TextEncoder
+    identity: str
+
+    def __call__(self, content: tuple[str, _Text, Sequence[str]]) -> None:
+        file, text, class_of = content
+        shown = None if text.beside is None else shown_encoder(self.encoder)
+        if text.beside is None or shown is None:
+            embeddings = self.encoder.encode(text.caption)
+        else:
+            embeddings = shown.encode_shown(text.caption, load_pictures(text.beside))
+        _write_embeddings(self.directory / file, embeddings, text.caption, self.identity, class_of)
+
+
+def _piece(file: str, text: _Text, class_of: Mapping[str, Sequence[str]]) -> Piece[tuple[str, _Text, Sequence[str]]]:
+    content = file, replace(text, used_by=[]), class_of.get(text.caption, ())
+    return Piece((text.caption or "the empty caption",), content)
 
 
 def _class_captions(entries: Sequence[CacheEntry], triggers: Sequence[tuple[str, str]]) -> dict[str, list[str]]:

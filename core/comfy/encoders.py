@@ -48,6 +48,7 @@ class ComfyLatentEncoder:
                 "that belongs to the model which shall be trained."
             )
         # Its cropping would also cut a clip's frames, which it takes for a side; sizes are checked here instead.
+        self._given = vae
         self._vae = copy.copy(vae)
         self._vae.crop_input = False
         self._joins_frames = vae.latent_dim == 3 and not getattr(vae, "not_video", False)
@@ -65,6 +66,10 @@ class ComfyLatentEncoder:
         self.temporal_stride = int(vae.temporal_compression_decode() or 1) if self._joins_frames else 0
         precision = str(vae.vae_dtype).removeprefix("torch.")
         self.identity = f"comfy-{kind}-{precision}-{patcher_fingerprint(vae.patcher)}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In another process the VAE is another object, of what has to be the same file.
+        return _again, (ComfyLatentEncoder, (self._given, self.architecture), self.identity)
 
     def encode(self, rgb_BTHWC: torch.Tensor) -> torch.Tensor:
         """(B,T,H,W,3) float32 in [0, 1] to raw latents (B,C,T',h,w) float32 on the CPU.
@@ -117,6 +122,9 @@ class ComfyTextEncoder:
         kinds = {kind.__name__ for kind in type(model).__mro__}
         self.shown_identity = "" if kinds.isdisjoint(_SHOWN) else f"{self.identity}-plus{SHOWN}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (ComfyTextEncoder, (self._clip,), self.identity)
+
     def encode(self, caption: str) -> dict[str, torch.Tensor]:
         """`cross_attn` (1,L,D), and whatever else the encoder gives (`pooled_output`, `attention_mask`, …), on the CPU.
 
@@ -159,6 +167,19 @@ def _to_tensors(conditioning: Any) -> dict[str, torch.Tensor]:
 def embeddings_to_cond(text: Mapping[str, Any]) -> dict[str, Any]:
     """What `ComfyTextEncoder.encode` returned, with the numbers that the CLIP gave as numbers again."""
     return {name: value.item() if torch.is_tensor(value) and value.ndim == 0 else value for name, value in text.items()}
+
+
+def _again(
+    kind: type[ComfyLatentEncoder] | type[ComfyTextEncoder], given: tuple[Any, ...], identity: str
+) -> ComfyLatentEncoder | ComfyTextEncoder:
+    """The encoder in another process. CacheError where its model is another one."""
+    encoder = kind(*given)
+    if encoder.identity != identity:
+        raise CacheError(
+            f"The model file here is another one: its fingerprint is {encoder.identity}, and that of the process which "
+            f"gives out the work {identity}. Give every machine the same files."
+        )
+    return encoder
 
 
 def _to_tensor(name: str, value: Any) -> torch.Tensor:

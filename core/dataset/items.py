@@ -6,6 +6,7 @@ Nothing here holds pixels; `load.py` reads them. Sizes are (width, height).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -179,6 +180,12 @@ class Dataset:
         twice = [name for name, count in Counter(item.name for item in self.items).items() if count > 1]
         if twice:
             raise DatasetError(f"The dataset holds {twice[0]} more than once; every item needs a name of its own.")
+
+    def without(self, reasons: Mapping[str, str]) -> Dataset:
+        """The dataset without the items of these names, which are left out for these reasons."""
+        kept = tuple(item for item in self.items if item.name not in reasons)
+        left = tuple(LeftOut(item, reasons[item.name]) for item in self.items if item.name in reasons)
+        return Dataset(kept, self.left_out + left, self.found)
 
     @property
     def photographs(self) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from ..dataset.shard import Shard
 from ..files import write_bytes
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
+from ..spread import Spread
 from ..train.ranks import ALONE, Ranks
 from .given import GIVEN, ApiPrompt, GivenWarning
 from .host import ModelKind, once, own_model_folders
@@ -51,6 +52,9 @@ class ComfyHost:
         return once([*registered, *standard, *own_model_folders(kind)])
 
     def shard(self) -> Shard | None:
+        return None
+
+    def spread(self) -> Spread | None:
         return None
 
     def ranks(self) -> Ranks:

@@ -13,6 +13,7 @@ from ..bundled.registry import models_directory
 from ..dataset.shard import Shard
 from ..paths import Folders
 from ..progress import Progress
+from ..spread import Spread
 from ..train.ranks import Ranks
 from .given import GivenWarning
 
@@ -53,6 +54,10 @@ class Host(Protocol):
 
     def shard(self) -> Shard | None:
         """Which shard of its datasets this prompt works on, where several machines divide them; None for all."""
+        ...
+
+    def spread(self) -> Spread | None:
+        """The other processes that do the work on this prompt's items; None where this one does it."""
         ...
 
     def ranks(self) -> Ranks:

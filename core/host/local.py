@@ -15,6 +15,7 @@ from ..dataset.shard import Shard
 from ..images import save_image
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
+from ..spread import Spread
 from ..train.ranks import ALONE, Ranks
 from .given import ApiPrompt, GivenWarning, GivenWarnings
 from .host import ModelKind, own_model_folders
@@ -30,7 +31,11 @@ class LocalHost:
     """
 
     def __init__(
-        self, input_directory: Path | None = None, output_directory: Path | None = None, shard: Shard | None = None
+        self,
+        input_directory: Path | None = None,
+        output_directory: Path | None = None,
+        shard: Shard | None = None,
+        spread: Spread | None = None,
     ) -> None:
         self._folders = Folders(
             input=(input_directory or Path.cwd()).absolute(),
@@ -38,7 +43,7 @@ class LocalHost:
             roots=roots_from_environment(),
             absolute_allowed=True,
         )
-        self._shard = shard
+        self._shard, self._spread = shard, spread
         self.label = ""
         self.classes: frozenset[str] | None = None
         self._prompt: ApiPrompt | None = None
@@ -63,6 +68,9 @@ class LocalHost:
 
     def shard(self) -> Shard | None:
         return self._shard
+
+    def spread(self) -> Spread | None:
+        return self._spread
 
     def ranks(self) -> Ranks:
         return ALONE

@@ -29,6 +29,7 @@ from ..segmenters.bodies import with_bodies
 from ..warning import warn
 from .each_item import DEFAULT_WORK, Advance, ItemWork, each_item
 from .edited import EarlierMasks
+from .items_elsewhere import CountedSteps, each_item_elsewhere
 from .kept_parts import KeptParts
 from .known_hair import HAIR_VALUES, hair_values
 from .ledger import FileState, Ledger, Record, open_ledger, target_for
@@ -41,8 +42,9 @@ STEP = "BuildMasks"
 
 # Of what a photograph's ledger entry holds, and its row in the report does not.
 PHOTOGRAPH = "photograph"
+_SEGMENTED = "segmented"
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -85,37 +87,56 @@ def build_masks(
     workers = work.worker_count(segmenter)
     dataset = _knowing_tiers(dataset, tiers)
     check_case((item.name for item in dataset.items), output_directory)
-    targets = {item.name: target_for(item, output_directory) for item in dataset.items}
+    for item in dataset.items:
+        target_for(item, output_directory)  # refused before anything is made
     with open_ledger(output_directory, STEP) as ledger:
         maker = TierMaker(segmenter, tiers, KeptParts(reuse.parts_directory), work.video_every, workers)
-        building = _Building(maker, targets, ledger, reuse)
-        rows = each_item(dataset.items, building.photograph, building.video, work.video_every, workers, work.progress)
+        building = _Building(maker, output_directory, ledger, reuse)
+        if work.spread is not None:
+            counted = CountedSteps(building, building.count_segmented, _SEGMENTED)
+            rows = each_item_elsewhere(dataset.items, counted, work.spread, work.progress)
+        else:
+            do = building.photograph, building.video
+            rows = each_item(dataset.items, *do, work.video_every, workers, work.progress)
     items = tuple(
         item if row.pop("own", False) else _with_mask(item, building.mask_of(item), row["state"] == "kept")
         for item, row in zip(dataset.items, rows, strict=True)
     )
     messages = _messages(rows)
+    segmented = maker.kept.segmented
     for row in rows:
         row.pop("edited", None)
-    report = {"items": rows, "counts": _counts(rows), "segmented": maker.kept.segmented, "messages": messages}
+        segmented += row.pop(_SEGMENTED, 0)
+    report = {"items": rows, "counts": _counts(rows), "segmented": segmented, "messages": messages}
     return replace(dataset, items=items), report
 
 
 class _Building:
     """What the work on every item shares."""
 
-    def __init__(self, maker: TierMaker, targets: Mapping[str, Path], ledger: Ledger, reuse: Reuse) -> None:
-        self._maker, self._targets, self._ledger = maker, targets, ledger
+    def __init__(self, maker: TierMaker, directory: Path, ledger: Ledger, reuse: Reuse) -> None:
+        self._maker, self._directory, self._ledger = maker, directory, ledger
         self._overwrite, self._earlier = reuse.overwrite, EarlierMasks(reuse.earlier, STEP)
         self._taken_over: dict[str, Path] = {}
 
     def mask_of(self, item: DatasetItem) -> Path:
         """Where the mask of an item lies that was worked on."""
-        return self._taken_over.get(item.name, self._targets[item.name])
+        return self._taken_over.get(item.name) or self._target(item)
+
+    def count_segmented(self) -> int:
+        """How many pictures have been segmented by this process."""
+        return self._maker.kept.segmented
+
+    def look(self, item: DatasetItem) -> Row | None:
+        """The row of an item for which nothing is to be made."""
+        return self._look(item)[2]
+
+    def _target(self, item: DatasetItem) -> Path:
+        return target_for(item, self._directory)
 
     def photograph(self, item: DatasetItem) -> Row:
         """Make the mask of a photograph, or find that there is nothing to do."""
-        media, fingerprint, row = self._look(item, ())
+        media, fingerprint, row = self._look(item)
         if row is not None:
             return row
 
@@ -129,27 +150,28 @@ class _Building:
         mask = tiered_mask(parts, self._maker.tiers)
         check_interrupted()
         self._ledger.begin(item.name, fingerprint)
-        save_image(self._targets[item.name], weights_to_uint8(mask.weights_HW))
+        save_image(self._target(item), weights_to_uint8(mask.weights_HW))
         return self._finish(item, media, fingerprint, _details(mask))
 
     def video(self, item: DatasetItem, advance: Advance) -> Row:
         """Make the masks of a video, or find that there is nothing to do."""
-        media, fingerprint, row = self._look(item, (self._maker.video_every,))
+        media, fingerprint, row = self._look(item)
         if row is not None:
             return row
         self._ledger.begin(item.name, fingerprint)
-        details = write_video_tiers(item, media, self._maker, self._targets[item.name], advance)
+        details = write_video_tiers(item, media, self._maker, self._target(item), advance)
         return self._finish(item, media, fingerprint, details)
 
-    def _look(self, item: DatasetItem, also: tuple[object, ...]) -> tuple[str, str, Row | None]:
+    def _look(self, item: DatasetItem) -> tuple[str, str, Row | None]:
         """The hash of the file, what the mask is made from, and the row of an item for which nothing is to be made."""
-        target = self._targets[item.name]
+        target = self._target(item)
         own = None if self._overwrite else _own_mask(item, target)
         if own is not None:
             facts = mask_facts(item) if uses_mask_file(item) else None
             read = {} if facts is None else {"mask_read": facts.to_json()}
             return "", "", {"name": item.name, "state": "kept", "reason": own, "own": True, **read}
         media = hash_of(item.media_path)
+        also = (self._maker.video_every,) if item.is_video else ()
         fingerprint = fingerprint_of(STEP, media, self._maker.segmenter.identity, self._maker.tiers, *also)
         state = self._ledger.state(item.name, target, fingerprint)
         record = self._ledger.record(item.name)
@@ -173,7 +195,7 @@ class _Building:
         if getattr(self._maker.segmenter, "forbids_biometrics", False):
             details = {**details, FORBIDS_BIOMETRICS: self._maker.segmenter.name}
         noted = {**details, PHOTOGRAPH: media, **self._values(item)}
-        self._ledger.finish(item.name, fingerprint, self._targets[item.name], noted)
+        self._ledger.finish(item.name, fingerprint, self._target(item), noted)
         return {"name": item.name, "state": "written", **details}
 
     def _values(self, item: DatasetItem) -> dict[str, object]:

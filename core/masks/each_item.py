@@ -13,6 +13,7 @@ from ..errors import SettingError
 from ..images import image_size
 from ..model_runs import name_picture_in_errors
 from ..progress import SILENT, Progress, check_interrupted, set_interrupt_check
+from ..spread import Spread
 from ..video.reader import probe
 from ..workers import MAX_PIXELS, Budget, map_in_order, worker_count
 
@@ -25,14 +26,18 @@ VIDEO_EVERY = 4
 @dataclass(frozen=True, eq=False)
 class ItemWork:
     """How a dataset is worked on: of a video every n-th frame is looked at, and `workers` photographs are in work at a
-    time, None for as many as the cores and models allow; the results are the same for any number."""
+    time, None for as many as the cores and models allow; the results are the same for any number. With `spread` other
+    processes do the work, each on one item at a time."""
 
     video_every: int = VIDEO_EVERY
     workers: int | None = None
     progress: Progress = SILENT
+    spread: Spread | None = None
 
     def worker_count(self, *models: object) -> int:
         """How many threads work with `models`."""
+        if self.spread is not None:
+            return 1
         return worker_count(*models) if self.workers is None else self.workers
 
 

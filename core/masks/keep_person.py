@@ -18,9 +18,11 @@ from ..dataset.items import Dataset, DatasetItem, LeftOut, person_item_name
 from ..errors import DatasetError, SettingError
 from ..people.decision import MatchRules, OnNoMatch, Outcome
 from ..people.people import TOGETHER
+from ..progress import SILENT
 from ..warning import warn
 from .build_masks import STEP as BUILD_STEP
 from .each_item import DEFAULT_WORK, Advance, ItemWork, each_item
+from .items_elsewhere import each_item_elsewhere
 from .keeping import Keeping, KeepingInVideo
 from .keeping_unit import STEP, Several, Shared, with_mask
 from .known_hair import known_hair_values
@@ -98,14 +100,25 @@ def keep_each(
             search, ledger, instances, output.directory, margins_px, output.overwrite, work.video_every, workers, known,
             several,
         )  # fmt: skip
+        steps = _KeepingSteps(shared)
+        if work.spread is not None:
+            return each_item_elsewhere(dataset.items, steps, work.spread, work.progress)
+        return each_item(dataset.items, steps.photograph, steps.video, work.video_every, workers, work.progress)
 
-        def photograph(item: DatasetItem) -> list[PersonRow]:
-            return Keeping(item, shared).run()
 
-        def video(item: DatasetItem, advance: Advance) -> list[PersonRow]:
-            return KeepingInVideo(item, shared, advance).run()
+@dataclass(frozen=True, eq=False)
+class _KeepingSteps:
+    shared: Shared
 
-        return each_item(dataset.items, photograph, video, work.video_every, workers, work.progress)
+    def look(self, item: DatasetItem) -> list[PersonRow] | None:
+        nothing = Advance(SILENT, 1)
+        return (KeepingInVideo(item, self.shared, nothing) if item.is_video else Keeping(item, self.shared)).look()
+
+    def photograph(self, item: DatasetItem) -> list[PersonRow]:
+        return Keeping(item, self.shared).run()
+
+    def video(self, item: DatasetItem, advance: Advance) -> list[PersonRow]:
+        return KeepingInVideo(item, self.shared, advance).run()
 
 
 def items_of_people(items: Sequence[DatasetItem], several: Several) -> list[DatasetItem]:

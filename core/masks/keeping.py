@@ -62,6 +62,19 @@ class Keeping:
     def run(self) -> list[PersonRow]:
         """Make the masks, or find that there is nothing to do: a row for each person, and one for all together where
         that is asked for."""
+        rows, pending = self._sort()
+        if pending:
+            for unit, kept in self._make(pending):
+                rows[unit.name] = self._row(unit, "written", self._finish(unit, kept))
+        return [rows[unit.name] for unit in self._units]
+
+    def look(self) -> list[PersonRow] | None:
+        """The same rows where nothing is to be made; None where something is."""
+        rows, pending = self._sort()
+        return None if pending else [rows[unit.name] for unit in self._units]
+
+    def _sort(self) -> tuple[dict[str, PersonRow], list[Unit]]:
+        """The rows of what is there already, and what is to be made."""
         rows: dict[str, PersonRow] = {}
         pending: list[Unit] = []
         for unit in self._units:
@@ -72,10 +85,7 @@ class Keeping:
                 rows[unit.name] = self._row(unit, "unchanged", record.details)
             else:
                 pending.append(unit)
-        if pending:
-            for unit, kept in self._make(pending):
-                rows[unit.name] = self._row(unit, "written", self._finish(unit, kept))
-        return [rows[unit.name] for unit in self._units]
+        return rows, pending
 
     def _drawn_by_hand(self, unit: Unit, record: Record | None) -> PersonRow:
         if record is None or record.fingerprint not in (unit.fingerprint, unit.without_hair):

@@ -39,6 +39,10 @@ class KeptParts:
         self._bytes: int | None = None
         self.segmented = 0
 
+    def __reduce__(self) -> tuple[type[KeptParts], tuple[Path | None, int]]:
+        # Another process keeps them in the same folder.
+        return KeptParts, (self._directory, self._most_bytes)
+
     def get(self, compute: Callable[[], PartMap], *made_from: object) -> PartMap:
         """The parts that were kept for `made_from`; else what `compute` gives, which is kept."""
         path = self._path(made_from)

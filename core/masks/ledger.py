@@ -64,6 +64,7 @@ class Ledger:
 
     def __init__(self, path: Path, step: str) -> None:
         self._path, self._step = path, step
+        self.place = path.parent, step, path.name  # by which another process opens the same one
         self._noted: dict[str, Record] = {}
         self._seen = _listing(path)  # before it is read, so that what is noted meanwhile is looked at again
         self._records = _read_records(path, step)
@@ -122,12 +123,11 @@ class Ledger:
     def _note(self, name: str, record: Record) -> None:
         with self._lock:
             self._records[name] = self._noted[name] = record
-            if self._journal is None:
-                # The ledger itself comes first: its presence marks the directory as ours for whoever scans next.
-                self._write()
-                with convert_disk_errors(self._journal_path):
-                    self._journal = self._journal_path.open("w", encoding="utf-8")
             with convert_disk_errors(self._journal_path):
+                if self._journal is None:
+                    # The ledger itself comes first: its presence marks the directory as ours for whoever scans next.
+                    self._write()
+                    self._journal = self._journal_path.open("w", encoding="utf-8")
                 self._journal.write(json.dumps({"name": name, **asdict(record)}) + "\n")
                 self._journal.flush()
 

@@ -6,6 +6,8 @@ The colour is kept bit for bit, under weight 0 too; EXIF orientation is applied 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -26,6 +28,7 @@ from ..files import read_bytes, write_bytes, write_text
 from ..fingerprints import fingerprint_of
 from ..images import conversion_of, image_size, save_image
 from ..progress import SILENT, Progress
+from ..spread import Piece, Spread, collect_failures
 from ..warning import warn
 from .ledger import FileState, Ledger, open_ledger, target_for
 
@@ -56,12 +59,14 @@ def merge_dataset_alpha(
     dry_run: bool = False,
     skip_existing: bool = False,
     progress: Progress = SILENT,
+    spread: Spread | None = None,
 ) -> tuple[Dataset, dict[str, object]]:
     """Write `<output_directory>/<name>.png`, RGBA with alpha = weight, for every item, and its caption beside.
 
     An item without a mask becomes opaque: full weight. A crop is cut out. Videos pass through as they are. Unchanged
     work is skipped. A file there that this step did not write is an error before anything is written, or with
-    `skip_existing` left as it is. With `dry_run` nothing is written and the dataset comes back as it was.
+    `skip_existing` left as it is. With `dry_run` nothing is written and the dataset comes back as it was. With `spread`
+    other processes do the work; an item that cannot be worked on is one of ItemsFailedError's then.
 
     Returns a dataset that reads the alpha of these files, and the report {"items": [{"name", "state":
     written|unchanged|skipped|passed through, "origin", "coverage", "caption"}], "counts", "messages", "dry_run"}.
@@ -71,13 +76,21 @@ def merge_dataset_alpha(
         check_case((item.name for item in dataset.items), output_directory)
     with open_ledger(output_directory, STEP, RGBA_LEDGER) as ledger:
         plans: list[_Plan] = []
-        for item in dataset.items:
-            progress.update(0, len(dataset.items), f"looking at {item.name}")
-            plans.append(_plan(item, output_directory, ledger, skip_existing))
+        with collect_failures(spread) as failures:
+            for item in dataset.items:
+                progress.update(0, len(dataset.items), f"looking at {item.name}")
+                with failures.of(item.name):
+                    plans.append(_plan(item, output_directory, ledger, skip_existing))
+        merging = _Merging(ledger)
+        made: dict[str, dict[str, object]] = {}
+        if spread is not None and not dry_run:
+            made = _merge_elsewhere([plan for plan in plans if plan.action is _Action.WRITE], merging, spread, progress)
         rows: list[dict[str, object]] = []
         for number, plan in enumerate(plans):
             progress.update(number, len(plans), plan.item.name)
-            details = {} if dry_run or plan.action in (_Action.SKIP, _Action.PASS) else _merge(plan, ledger)
+            details = made.get(plan.item.name, {})
+            if not (dry_run or details or plan.action in (_Action.SKIP, _Action.PASS)):
+                details = merging(plan)
             rows.append({"name": plan.item.name, "state": plan.action.value, **details})
     progress.update(len(plans), len(plans))
     merged = dataset if dry_run else replace(dataset, items=tuple(_merged_item(plan) for plan in plans))
@@ -123,6 +136,28 @@ def _not_ours(path: Path) -> DatasetError:
         f"{path} is there already and was not written, or was edited after it was written, by {STEP}; set "
         "skip_existing to leave such pictures, or choose another output_directory."
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Merging:
+    """The work on one picture: what is noted of it comes back."""
+
+    ledger: Ledger
+
+    def __call__(self, plan: _Plan) -> dict[str, object]:
+        return _merge(plan, self.ledger)
+
+
+def _merge_elsewhere(
+    plans: Sequence[_Plan], merging: _Merging, spread: Spread, progress: Progress
+) -> dict[str, dict[str, object]]:
+    """What is noted of each picture that is to be written, by other processes, by the items' names."""
+    made: dict[str, dict[str, object]] = {}
+    with closing(spread.map(merging, (Piece((plan.item.name,), plan) for plan in plans))) as results:
+        for piece, details in results:
+            made[piece.content.item.name] = details
+            progress.update(len(made), len(plans), piece.content.item.name)
+    return made
 
 
 def _merge(plan: _Plan, ledger: Ledger) -> dict[str, object]:
