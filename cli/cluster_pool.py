@@ -28,7 +28,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 _PER_WORKER = 2  # one piece is worked on, and one is there when that is done
-_MOST_ENDS = 3  # of processes that worked on the same piece
+_MOST_ENDS = 5  # of processes that worked on the same piece
 _MOST_STARTS = 5  # of one worker in turn, without a piece done
 _WAIT_S = 1.0
 _STORE_BYTES = 200 << 20
@@ -195,13 +195,16 @@ class WorkerPool:
         self._drop(slot)
         if slot.starts >= _MOST_STARTS:
             raise ServerError(f"A worker ended {slot.starts} times in turn without having done anything: {why}")
-        if given:
-            given[0].ends += 1  # the others only waited
-            if given[0].ends >= _MOST_ENDS:
-                reason = f"{_MOST_ENDS} processes ended while they worked on it, perhaps for want of memory"
-                step.fail(dict.fromkeys(given[0].piece.items, reason))
-                del given[0]
-        step.window.extendleft(reversed(given))
+        if not given:
+            return
+        suspect, *waited = given
+        step.window.extendleft(reversed(waited))
+        suspect.ends += 1
+        if suspect.ends < _MOST_ENDS:
+            step.window.append(suspect)  # if it is to blame, the others come first
+        else:
+            reason = f"{_MOST_ENDS} processes ended while they worked on it, perhaps for want of memory"
+            step.fail(dict.fromkeys(suspect.piece.items, reason))
 
     def _drop(self, slot: Slot) -> None:
         if slot.actor is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from maskloss.cli.cluster_models import ModelPlaces, unpickled
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.comfy.encoders import ComfyLatentEncoder, ComfyTextEncoder, embeddings_to_cond
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
@@ -83,6 +85,26 @@ def test_identity_follows_the_weights(vaes: dict[str, Any]) -> None:
         with torch.inference_mode():
             weight.div_(2)
     assert ComfyLatentEncoder(vae).identity == before
+
+
+def test_another_process_has_the_same_encoder_or_refuses(vaes: dict[str, Any]) -> None:
+    vae, places = vaes["sd"], ModelPlaces()
+    places.note("3", ("VAE",), [[vae]])
+    encoder = ComfyLatentEncoder(vae, "sdxl")
+    content = places.pickled(encoder)
+    assert len(content) < 2000  # no weights
+    with ExitStack() as opened:
+        again = unpickled(content, lambda _: vae, opened)
+        assert (again.identity, again.architecture) == (encoder.identity, "sdxl")
+        weight = vae.first_stage_model.encoder.conv_in.weight
+        with torch.inference_mode():
+            weight.mul_(2)
+        try:
+            with pytest.raises(CacheError, match="The model file here is another one"):
+                unpickled(content, lambda _: vae, opened)
+        finally:
+            with torch.inference_mode():
+                weight.div_(2)
 
 
 def test_the_short_name_can_be_given(vaes: dict[str, Any]) -> None:
