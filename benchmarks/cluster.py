@@ -43,13 +43,16 @@ STEPS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "11", "12")  # of the demo
 PIXELS = 1_000_000
 _RANDOM_SHARE = 0.1  # of pictures without anybody
 _POLL_S = 0.05
+_LOOK_S = 0.2
 
 
 @dataclass(frozen=True)
 class Run:
-    """How a run went: `seconds`, `killed` workers, what it wrote by path, and what it said."""
+    """How a run went: `seconds`, those that its processes had of a core, `killed` workers, what it wrote by path, and
+    what it said."""
 
     seconds: float
+    core_seconds: float
     killed: int
     files: dict[str, str]
     said: str
@@ -99,16 +102,20 @@ def run_command(arguments: Sequence[str], root: Path, kills: int = 0, random: Ra
     command = [sys.executable, "-m", "maskloss", *arguments, "--input", str(root), "--output", str(out)]
     begun = time.perf_counter()
     killed: list[int] = []
+    ticks: dict[int, int] = {}
     with open(root / "said.txt", "w+", encoding="utf-8") as said:
         process = subprocess.Popen(command, cwd=root, stdout=said, stderr=subprocess.STDOUT)
         killer = threading.Thread(target=_kill, args=(process, kills, random or Random(0), killed))
         killer.start()
+        while process.poll() is None:
+            ticks.update(_ticks(process.pid))
+            time.sleep(_LOOK_S)
         code = process.wait()
         seconds = time.perf_counter() - begun
         killer.join()
         said.seek(0)
         text = said.read()
-    return Run(seconds, len(killed), digests(out), text, code)
+    return Run(seconds, sum(ticks.values()) / os.sysconf("SC_CLK_TCK"), len(killed), digests(out), text, code)
 
 
 def _kill(process: subprocess.Popen[bytes], kills: int, random: Random, killed: list[int]) -> None:
@@ -124,8 +131,17 @@ def _kill(process: subprocess.Popen[bytes], kills: int, random: Random, killed: 
 
 def workers_of(ancestor: int) -> list[int]:
     """The processes below `ancestor` that are Ray's workers in the middle of a piece."""
+    return [process for process, (title, _) in _below(ancestor).items() if b"RayWorker.do_sent" in title]
+
+
+def _ticks(ancestor: int) -> dict[int, int]:
+    """How much of a core each process below `ancestor`, and itself, has had so far."""
+    return {process: ticks for process, (_, ticks) in _below(ancestor).items()}
+
+
+def _below(ancestor: int) -> dict[int, tuple[bytes, int]]:
     parents: dict[int, int] = {}
-    working: list[int] = []
+    found: dict[int, tuple[bytes, int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             state = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -133,9 +149,8 @@ def workers_of(ancestor: int) -> list[int]:
         except OSError:
             continue  # it has ended
         parents[int(folder.name)] = int(state[1])
-        if b"RayWorker.do_sent" in title:
-            working.append(int(folder.name))
-    return [process for process in working if ancestor in _line(process, parents)]
+        found[int(folder.name)] = title, int(state[11]) + int(state[12])
+    return {each: told for each, told in found.items() if each == ancestor or ancestor in _line(each, parents)}
 
 
 def _line(process: int, parents: dict[int, int]) -> Iterator[int]:
@@ -187,12 +202,23 @@ def main() -> None:
             f"{options.kills} kills": run_command(cluster, root, options.kills, Random(options.seed)),
         }
         print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores at the end\n")
-        print("| run | seconds | killed | files | other bytes | missing | too many |\n|---|---|---|---|---|---|---|")
+        columns = ("run", "seconds", "seconds of a core", "killed", "files", "other bytes", "missing", "too many")
+        print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
         first = runs["maskloss run"].files
         for title, run in runs.items():
             other = sum(first[path] != digest for path, digest in run.files.items() if path in first)
             missing, more = len(first.keys() - run.files.keys()), len(run.files.keys() - first.keys())
-            print(f"| {title} | {run.seconds:.1f} | {run.killed} | {len(run.files)} | {other} | {missing} | {more} |")
+            row = (
+                title,
+                f"{run.seconds:.1f}",
+                f"{run.core_seconds:.1f}",
+                run.killed,
+                len(run.files),
+                other,
+                missing,
+                more,
+            )
+            print(f"| {' | '.join(map(str, row))} |")
         for title, run in runs.items():
             print(f"\n{title}: exit code {run.code}")
             told = re.compile(r" s, | s$|replaced|memory|failed|Error")
