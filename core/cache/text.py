@@ -53,7 +53,7 @@ def cache_text(
     states = {file: "unchanged" if _is_whole(cache.directory / file) else "encoded" for file in texts}
     missing = [file for file, state in states.items() if state == "encoded"]
     done = len(texts) - len(missing)
-    progress.update(done, len(texts), *(texts[file].caption for file in missing[:1]))
+    progress.update(done, len(texts), texts[missing[0]].caption if missing else "")
     pieces = (_piece(file, texts[file], class_of) for file in missing)
     with closing(map_here(embedding, pieces) if spread is None else spread.map(embedding, pieces)) as results:
         for piece, _ in results:
