@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import DatasetError, ImageError
-from ..files import read_bytes, write_bytes
+from ..files import atomic_write, read_bytes
 from .grey_png import GreyPicture, decode_grey, encode_grey
 
 SUFFIX = ".png"
@@ -100,7 +100,8 @@ def write_correction(path: Path, correction: Correction) -> None:
     """Write it, whole or not at all."""
     alpha_HW = correction.painted_HW * np.uint8(255)
     texts = {} if correction.over is None else {_NOTE: json.dumps(vars(correction.over))}
-    write_bytes(path, encode_grey(GreyPicture(correction.values_HW & alpha_HW, alpha_HW, texts)))
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(encode_grey(GreyPicture(correction.values_HW & alpha_HW, alpha_HW, texts)))
 
 
 def size_of(path: Path) -> tuple[int, int]:

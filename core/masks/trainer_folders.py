@@ -110,9 +110,10 @@ def why_no_video(item: DatasetItem, trainer: Trainer) -> str:
         return ""
     if trainer is Trainer.BLISSFUL_TUNER:
         cache = "it reads no masks of videos from folders; maskloss cache export writes the files that it caches"
-        return cache if item.mask_path is not None else ""
+        return cache if item.mask_path is not None or item.correction_path is not None else ""
     if trainer is Trainer.DIFFUSION_PIPE:
         moves = item.mask_path is not None and item.mask_path.suffix.lower() not in IMAGE_SUFFIXES
+        moves = moves or item.correction_path is not None
         return "their masks move, and it reads one picture for all of a video" if moves else ""
     return "this trainer is not known to read videos with masks"
 

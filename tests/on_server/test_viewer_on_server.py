@@ -112,11 +112,13 @@ def test_hostile_requests_read_and_write_nothing(opened: tuple[Server, str, list
     assert ask(server, "GET", painted)[0] == 200
     # Paths in the place of ids.
     for end in ("../../secret.txt", "..%2f..%2fsecret.txt", "%2e%2e/secret.txt", "/etc/passwd", "a.png", "a" * 4000):
-        for address in (f"{path}/{end}", f"{path}/{end}/mask", f"/maskloss/viewer/{end}", f"{path}/{end}/thumbnail"):
+        inside = [f"{path}/{end}/{what}" for what in ("mask", "thumbnail", "frames")]
+        for address in (f"{path}/{end}", f"/maskloss/viewer/{end}", *inside):
             status, body = ask(server, "GET", address)
             assert status in (400, 404), address
             assert b"secret" not in body
             assert b"root:" not in body
+    assert ask(server, "GET", f"{there}/frames?frame=../../secret.txt")[0] == 404
     # Bodies that are too long, or would be.
     bomb = zlib.compress(bytes(100_000_000), 1)
     assert ask(server, "POST", painted, bomb, OCTETS)[0] == 400

@@ -29,6 +29,8 @@ export function marksOf({ painted, carried }, frames) {
   ];
 }
 
+/** After a stroke the server is asked when so long nothing more was painted: it follows what was, which takes a while. */
+const PAUSE_MS = 1000;
 const NOTHING = { painted: [], carried: [] };
 
 export class Film {
@@ -60,6 +62,7 @@ export class Film {
   #line = NOTHING;
   #asking = null;
   #again = false;
+  #pause = 0;
   /** The number of the frame that is shown; null where no video is. */
   frame = null;
 
@@ -85,7 +88,17 @@ export class Film {
     if (frame !== null) this.#turn(frame);
   }
 
-  /** What is painted and carried has changed. One request at a time: the server may have to follow what was painted. */
+  /** Something was painted on a frame. */
+  painted(frame) {
+    if (!this.#item || frame === null) return;
+    const { painted } = this.#line;
+    if (!painted.includes(frame)) this.#line = { ...this.#line, painted: [...painted, frame] };
+    this.#draw();
+    this.#pause = PAUSE_MS;
+    this.refresh();
+  }
+
+  /** What is painted and carried has changed. One request at a time. */
   async refresh() {
     if (!this.#item) return;
     this.#again = true;
@@ -98,6 +111,12 @@ export class Film {
   async #ask() {
     while (this.#again) {
       this.#again = false;
+      if (this.#pause > 0) {
+        const pause = this.#pause;
+        this.#pause = 0;
+        await new Promise((done) => setTimeout(done, pause));
+        if (this.#pause > 0) continue;
+      }
       const item = this.#item;
       const line = item && (await this.#does.asks(item).catch(() => null));
       if (line && item === this.#item) {

@@ -211,7 +211,7 @@ export class Viewer {
         this.#frame.note(this.#words.elsewhere);
         return data.mask(item, frame);
       },
-      told: (state, error) => this.#hearSaver(data, item, state, error),
+      told: (state, error) => this.#hearSaver(data, item, frame, state, error),
     });
     this.element.dataset.ready = "true";
   }
@@ -222,14 +222,13 @@ export class Viewer {
     await this.#painter.leave();
   }
 
-  #hearSaver(data, item, state, error) {
+  #hearSaver(data, item, frame, state, error) {
     this.#frame.status(state, error);
     if (state !== "saved") return;
     this.#stage.redraw();
-    this.#film.refresh();
+    if (item === this.item) this.#film.painted(frame);
     data.refresh(item, true);
   }
-
 
   /** Somebody has changed something; this tab hears of its own changes too. */
   async #hear({ dataset, item: id, revision, client }) {

@@ -15,7 +15,7 @@ from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
 from maskloss.core.dataset.trainer_config import read_any_config
 from maskloss.core.errors import DatasetError
 from maskloss.core.masks.trainer_files import Trainer
-from maskloss.core.masks.trainer_folders import export_folders
+from maskloss.core.masks.trainer_folders import export_folders, why_no_video
 from maskloss.core.paths import Folders
 from PIL import Image
 
@@ -84,3 +84,11 @@ def test_a_moving_mask_is_left_out_and_said(clips: DatasetItem, dataset: Dataset
     bare = replace(moving, mask_path=None)
     report = export_folders(Dataset((*dataset.items, bare)), tmp_path / "bare", Trainer.BLISSFUL_TUNER)[1]
     assert report["counts"]["videos_left_out"] == 0
+
+
+def test_masks_that_were_corrected_frame_by_frame_move(clips: DatasetItem, tmp_path: Path) -> None:
+    still = replace(clips, mask_path=tmp_path / "masks/clip.png")
+    assert why_no_video(still, Trainer.DIFFUSION_PIPE) == ""
+    corrected = replace(still, correction_path=tmp_path / "clip.frames")
+    assert why_no_video(corrected, Trainer.DIFFUSION_PIPE).startswith("their masks move")
+    assert why_no_video(replace(corrected, mask_path=None), Trainer.BLISSFUL_TUNER) != ""
