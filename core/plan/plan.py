@@ -182,11 +182,11 @@ def _remedy(model: PlannedModel, setup: Setup, device: Device) -> str:
     for change in changes:
         if _verdict(model.count(change.setup), change.setup, device) is not Verdict.TOO_LARGE:
             return f"It fits with {change.words}."
-    made: list[Change] = []
+    made: dict[str, Change] = {}
     while changes:
-        made.append(changes[0])
+        made[changes[0].setting] = changes[0]
         if _verdict(model.count(changes[0].setup), changes[0].setup, device) is not Verdict.TOO_LARGE:
-            return f"It fits with {' and '.join(change.words for change in made)}."
+            return f"It fits with {' and '.join(change.words for change in made.values())}."
         changes = _changes(model, changes[0].setup)
     return "No change of these settings makes it fit; train a smaller model, or on a larger device."
 

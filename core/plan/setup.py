@@ -69,6 +69,12 @@ class Change:
     words: str
     setup: Setup
 
+    @property
+    def setting(self) -> str:
+        """Which one it is."""
+        first, *others = self.words.split()
+        return others[-1] if first.isdigit() else first
+
 
 def single_changes(setup: Setup, precisions: Sequence[BasePrecision] = SMALLER, blocks: int = 0) -> Iterator[Change]:
     """What needs less memory, one setting at a time: first what costs time alone, last what changes what is learnt.

@@ -114,6 +114,16 @@ def test_what_cannot_fit_is_refused_with_the_nearest_settings(activations: float
     assert "Set fit to insist" in str(refused.value)
 
 
+def test_a_setting_that_has_to_change_twice_is_named_once():
+    asked = setup(gradient_checkpointing=False)
+    model = Formula(64, smaller_precisions=(BasePrecision.INT8, BasePrecision.NVFP4), block_count=40)
+    with pytest.raises(TrainingError) as refused:
+        refuse_too_large(model, asked, Device(11 * GIB))
+    remedy = "gradient_checkpointing on and blocks_in_main_memory 40 and base_precision nvfp4 and lora_dtype bf16 and "
+    assert f"It fits with {remedy}pictures of " in str(refused.value)
+    assert str(refused.value).count("pictures of") == 1
+
+
 @pytest.mark.parametrize(
     ("device", "on", "said"),
     [

@@ -31,6 +31,10 @@ def test_each_change_is_one_setting():
         "pictures of 992x592",
         "pictures of 656x400",
     ]
+    assert [change.setting for change in single_changes(asked)] == [
+        "gradient_checkpointing", "batch_size", "base_precision", "base_precision", "lora_dtype", "rank", "frames",
+        "pictures", "pictures",
+    ]  # fmt: skip
     assert changes["gradient_checkpointing on"].run.config.gradient_checkpointing
     assert changes["rank 16"].run.lora.rank == 16
     assert changes["lora_dtype bf16"].run.config.lora_dtype is LoraDtype.BF16
