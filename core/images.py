@@ -23,6 +23,7 @@ from .mask_values import deep_mask, stored_bits, stored_mask
 from .photo.colour_profile import ProfileUse, to_srgb
 from .photo.formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .photo.formats import is_picture as is_picture
+from .photo.headers import remembered
 from .photo.open_picture import OpenedPicture, open_picture
 
 # From here on a picture is decoded smaller where the format can and it is shrunk anyway.
@@ -109,6 +110,10 @@ def picture_facts(path: Path) -> PictureFacts:
 
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) of the upright image, from the file's header alone."""
+    return remembered(_read_size, path)
+
+
+def _read_size(path: Path) -> tuple[int, int]:
     with open_picture(path) as picture:
         return picture.size
 
@@ -122,6 +127,10 @@ def has_alpha(path: Path) -> bool:
 def conversion_of(path: Path) -> tuple[str, ...]:
     """The colour conversion for a fingerprint of the picture's pixels, besides the file's hash: empty for pictures
     without a profile or with sRGB's."""
+    return remembered(_read_conversion, path)
+
+
+def _read_conversion(path: Path) -> tuple[str, ...]:
     with open_picture(path) as picture:
         return ("sRGB",) if picture.profile_use is ProfileUse.CONVERTED else ()
 

@@ -49,15 +49,19 @@ class CorrectionStore:
 
     def path_of(self, photograph: Path) -> Path:
         """Where the correction of a photograph lies, if there is one."""
-        return self.folder_of(photograph.parent) / (shorten_stem(photograph.name, SUFFIX) + SUFFIX)
+        return _path_in(self.folder_of(photograph.parent), photograph.name, SUFFIX)
 
     def frames_of(self, video: Path) -> Path:
         """Where the corrections of a video's frames lie, if there are any."""
-        return self.folder_of(video.parent) / (shorten_stem(video.name, FRAMES) + FRAMES)
+        return _path_in(self.folder_of(video.parent), video.name, FRAMES)
 
     def find(self, media: Path) -> Path | None:
         """The correction of a photograph, or the folder of a video's."""
-        path, frames = self.path_of(media), self.frames_of(media)
+        return self.find_in(self.folder_of(media.parent), media.name)
+
+    def find_in(self, folder: Path, name: str) -> Path | None:
+        """As `find`, of the photograph or video of that name where its folder's corrections lie in `folder`."""
+        path, frames = _path_in(folder, name, SUFFIX), _path_in(folder, name, FRAMES)
         if path.is_file():
             return path
         return frames if frames_in(frames) else None
@@ -208,6 +212,10 @@ def check_fits(path: Path, size: tuple[int, int], photograph: Path) -> None:
             f"The correction {path} is {found[0]}x{found[1]} and {photograph} {size[0]}x{size[1]} upright: it is "
             "another picture's; name it after its own photograph, or leave it away."
         )
+
+
+def _path_in(folder: Path, name: str, ending: str) -> Path:
+    return folder / (shorten_stem(name, ending) + ending)
 
 
 def _read_marks(path: Path) -> Mapping[str, Marks]:

@@ -35,15 +35,17 @@ def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset,
     changed: list[str] = []
     corrected = chosen = 0
     videos: dict[Path, str] = {}
+    kept_in: dict[Path, Path] = {}
     for item in dataset.items:
         folder = item.media_path.parent
         if folder not in marks:
             marks[folder] = store.marks(folder)
+            kept_in[folder] = store.folder_of(folder)
         noted = marks[folder].get(item.media_path.name, Marks())
         if noted.left_out:
             left_out.append(LeftOut(item, LEFT_OUT_BY_HAND))
             continue
-        path = store.find(item.media_path)
+        path = store.find_in(kept_in[folder], item.media_path.name)
         if path is not None:
             if any(note.photograph != hash_of(item.media_path) for note in notes_of(path)):
                 changed.append(item.name)
