@@ -12,7 +12,7 @@ from torch import nn
 
 from ..errors import TrainingError
 from .checkpointing import BlockCheckpointing, mutation_allowed
-from .tensors import is_linear
+from .tensors import is_linear, map_values, tensors_in
 
 _MAX_RELATIVE_ERROR = 1e-4
 # The same operations run twice, but kernels of low precision may add in another order.
@@ -111,7 +111,7 @@ def _writes_to_inputs(call: _Call) -> bool:
         [_copy_value(value) for value in call.args],
         {name: _copy_value(value) for name, value in call.kwargs.items()},
     )
-    tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+    tensors = tensors_in((*args, *kwargs.values()))
     versions = [tensor._version for tensor in tensors]
     with torch.no_grad():
         call.block(*args, **kwargs)
@@ -137,11 +137,8 @@ def _overwrites_saved_values(call: _Call) -> bool:
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        args = [value.clone().requires_grad_(True) if _is_floating(value) else value for value in call.args]
-        kwargs = {
-            name: value.clone().requires_grad_(True) if _is_floating(value) else value
-            for name, value in call.kwargs.items()
-        }
+        args = [map_values(value, _fresh_leaf) for value in call.args]
+        kwargs = {name: map_values(value, _fresh_leaf) for name, value in call.kwargs.items()}
         result = call.block(
             *_clone_leaves(args), **dict(zip(kwargs, _clone_leaves(list(kwargs.values())), strict=True))
         )
@@ -158,7 +155,7 @@ def _checksum(tensor: torch.Tensor) -> float:
 
 def _is_low_precision(call: _Call) -> bool:
     """Whether it computes in 16 bits or fewer, where the same operations may give different results."""
-    values = [value for value in (*call.args, *call.kwargs.values()) if _is_floating(value)]
+    values = [value for value in tensors_in((*call.args, *call.kwargs.values())) if value.is_floating_point()]
     return any(value.dtype not in (torch.float32, torch.float64) for value in (*call.block.parameters(), *values))
 
 
@@ -183,23 +180,23 @@ def _record_calls(blocks: Sequence[nn.Module], run: Callable[[], object]) -> lis
 
 def _copy_value(value: Any) -> Any:
     # The rest of the pass may overwrite them.
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    return dict(value) if isinstance(value, dict) else value
+    def copied(each: Any) -> Any:
+        if isinstance(each, torch.Tensor):
+            return each.detach().clone()
+        return dict(each) if isinstance(each, dict) else each
+
+    return map_values(value, copied)
+
+
+def _fresh_leaf(value: Any) -> Any:
+    return value.clone().requires_grad_(True) if _is_floating(value) else value
 
 
 def _gradients(call: _Call, mutating: bool) -> torch.Tensor:
     """Gradients of a fixed projection of the block's result by its inputs and by the gain of each linear layer."""
-    inputs: list[torch.Tensor] = []
-
-    def fresh(value: Any) -> Any:
-        if not _is_floating(value):
-            return value
-        inputs.append(value.clone().requires_grad_(True))
-        return inputs[-1]
-
-    args = [fresh(value) for value in call.args]
-    kwargs = {name: fresh(value) for name, value in call.kwargs.items()}
+    args = [map_values(value, _fresh_leaf) for value in call.args]
+    kwargs = {name: map_values(value, _fresh_leaf) for name, value in call.kwargs.items()}
+    inputs = [value for value in tensors_in((*args, *kwargs.values())) if value.requires_grad]
     with torch.enable_grad(), _gains(call.block) as gains, mutation_allowed() if mutating else nullcontext():
         # Not the leaves themselves: a block may write to its inputs.
         loss = _projection(
@@ -258,7 +255,7 @@ def _has_detached_layer(call: _Call, mutating: bool) -> bool:
 
 def _projection(result: Any) -> torch.Tensor:
     """A fixed random projection of everything that a block returns, a scalar."""
-    outputs = [each for each in (result if isinstance(result, tuple) else (result,)) if torch.is_tensor(each)]
+    outputs = [each for each in (result if isinstance(result, (tuple, list)) else (result,)) if torch.is_tensor(each)]
     generator = torch.Generator().manual_seed(0)
     drawn = [torch.randn(output.shape, generator=generator).to(output.device) for output in outputs]
     pairs = zip(outputs, drawn, strict=True)
@@ -275,7 +272,10 @@ def _is_floating(value: Any) -> bool:
 
 
 def _clone_leaves(values: Sequence[Any]) -> list[Any]:
-    return [value.clone() if isinstance(value, torch.Tensor) and value.requires_grad else value for value in values]
+    def cloned(value: Any) -> Any:
+        return value.clone() if isinstance(value, torch.Tensor) and value.requires_grad else value
+
+    return [map_values(value, cloned) for value in values]
 
 
 def _flatten(gradient: torch.Tensor) -> torch.Tensor:

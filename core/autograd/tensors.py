@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from collections.abc import Callable, Iterable
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import nn
@@ -22,3 +23,19 @@ def is_linear(layer: nn.Module) -> TypeGuard[nn.Linear]:
     return isinstance(layer, nn.Linear) or (
         all(isinstance(size, int) for size in sizes) and getattr(getattr(layer, "weight", None), "ndim", 0) == 2
     )
+
+
+def map_values(value: Any, function: Callable[[Any], Any]) -> Any:
+    """`function` of a value, or of each in a tuple or list of values, however deep."""
+    if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
+        items = cast("Iterable[Any]", value)
+        return type(value)(map_values(each, function) for each in items)
+    return function(value)
+
+
+def tensors_in(values: Iterable[Any]) -> list[torch.Tensor]:
+    """The tensors among values, and in tuples and lists of them."""
+    found: list[torch.Tensor] = []
+    for value in values:
+        map_values(value, lambda each: found.append(each) if isinstance(each, torch.Tensor) else None)
+    return found

@@ -19,6 +19,8 @@ _UNET = (
 )
 _WAN = r"^blocks\.\d+\.(self_attn|cross_attn|ffn)\."
 _JOINT = r"^joint_blocks\.\d+\.(x|context)_block\.(attn2?|mlp)\."
+# Those of the video; its sound has layers of its own.
+_LTX2 = r"^transformer_blocks\.\d+\.(attn[12]|ff)\."
 _QWEN = r"^transformer_blocks\.\d+\.(attn|img_mlp|txt_mlp)\."
 # In the blocks of any other network: what only scales by the timestep, and what only sees reference pictures.
 _UNWANTED = r"modulation|ada_?ln|[._]mod([._A-Z]|$)|norm|ref_image"
@@ -93,6 +95,7 @@ _BY_CLASS = {
     "JoyImage": Architecture("joy-image", text=TextRule.HIDDEN_LAST),
     "Lens": Architecture("lens", text=TextRule.MASKED),
     "LTXV": Architecture("ltx-video", text=TextRule.MASKED),
+    "LTXAV": Architecture("ltx-2", _LTX2),
     "HiDream": Architecture("hidream-i1"),
     "ErnieImage": Architecture("ernie-image"),
     "PixArtAlpha": Architecture("pixart-alpha", min_latent_size=64),

@@ -19,7 +19,19 @@ _IMAGE_TO_VIDEO = "WAN21"
 # These always take a first frame's channels, zero where they sample from text alone.
 _EMPTY_FROM_TEXT = ("HunyuanVideo15", "Kandinsky5")
 # These take something in no channels beside the latent.
-_DRIVEN = {"WAN21_Vace": "control frames and their masks", "WAN22_S2V": "speech"}
+_DRIVEN = {
+    "WAN21_Vace": "control frames and their masks",
+    "WAN21_Camera": "the path of a camera",
+    "WAN21_HuMo": "speech and pictures of people",
+    "WAN21_SCAIL": "poses and a picture of a person",
+    "WAN21_SCAIL2": "poses and a picture of a person",
+    "WAN22_S2V": "speech",
+    "WAN22_Animate": "poses and a face",
+    "WAN22_WanDancer": "music and a picture of a person",
+    "WAN_Animate2": "poses and a picture of a person",
+    "PiD": "the latent of a smaller picture",
+    "SeedVR2": "the video to restore",
+}
 _CHECKED_CELLS = 8
 # What ComfyUI gives UNets that fill holes.
 _HOLE_AND_PICTURE = ("mask", "masked_image")
@@ -30,16 +42,21 @@ def image_channels(model: Any) -> int:
     models are given; 0 for nothing. TrainingError, by name, for a model that is given anything else."""
     kind = type(model).__name__
     channels = int(model.latent_format.latent_channels)
+    if kind in _DRIVEN:
+        raise _given_more(kind, _DRIVEN[kind])
     beside = _channels_beside(model, channels)
     if kind == _IMAGE_TO_VIDEO and beside == MASK_CHANNELS + channels:
         return beside
     if _fills_holes(model, kind, channels, beside):
         return HOLE_CHANNELS + channels
-    if kind not in _DRIVEN and (beside == 0 or kind in _EMPTY_FROM_TEXT):
+    if beside == 0 or kind in _EMPTY_FROM_TEXT:
         return 0
     of_latent = f"{beside} channels beside the {channels} of its latent"
-    what = _DRIVEN.get(kind, f"{of_latent} (a picture to edit, a mask, something that controls it)")
-    raise TrainingError(
+    raise _given_more(kind, f"{of_latent} (a picture to edit, a mask, something that controls it)")
+
+
+def _given_more(kind: str, what: str) -> TrainingError:
+    return TrainingError(
         f"{kind} takes {what}, and the cache holds nothing of the kind; without it the LoRA would be trained for "
         "inputs that sampling never gives. Train it on the text-to-image, text-to-video, inpainting or WAN "
         "image-to-video model of the same family."

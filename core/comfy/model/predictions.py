@@ -12,6 +12,14 @@ from .image_to_video import image_channels
 _FAMILIES = {"CONST": Family.FLOW, "EPS": Family.EPS, "V_PREDICTION": Family.V}
 _FLOW_SCHEDULES = ("ModelSamplingDiscreteFlow", "ModelSamplingFlux")
 _DISCRETE_SCHEDULE = "ModelSamplingDiscrete"
+# ComfyUI's classes of what is no model of pictures or videos, though its latents look like one's.
+_NO_PICTURES = {
+    "RT_DETR_v4": "finds objects",
+    "SAM3": "segments pictures",
+    "DepthAnything3": "measures depth",
+    "TripoSplat": "makes shapes",
+    "Trellis2": "makes shapes",
+}
 
 
 def prediction_family(sampling: Any) -> Family:
@@ -39,9 +47,12 @@ def prediction_family(sampling: Any) -> Family:
 
 def supported_image_channels(model: Any) -> int:
     """The channels that an image-to-video model takes beside its latent, 0 for others. TrainingError otherwise."""
-    sampling = model.get_model_object("model_sampling")
-    prediction_family(sampling)
     kind = type(model.model).__name__
+    if kind in _NO_PICTURES:
+        raise TrainingError(
+            f"{kind} {_NO_PICTURES[kind]} and makes no pictures; connect a model of pictures or videos."
+        )
+    prediction_family(model.get_model_object("model_sampling"))
     dimensions = model.model.latent_format.latent_dimensions
     if dimensions not in (2, 3):
         raise TrainingError(

@@ -152,3 +152,40 @@ def test_the_check_takes_booleans_that_are_saved_for_the_backward_pass() -> None
     with checkpointing.install():
         check_gradients(checkpointing, lambda: block(x))
     assert not checkpointing.mutating
+
+
+def test_blocks_that_are_given_their_streams_together_are_checked_too() -> None:
+    """As LTX-2's, which write to a tuple of video and sound."""
+
+    class Streams(nn.Module):
+        def __init__(self, slope: float) -> None:
+            super().__init__()
+            self.linear, self.slope = nn.Linear(8, 8), slope
+
+        def forward(self, x: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+            video, sound = x
+            made = self.linear(video)
+            video.add_(Scaled.apply(made, self.slope))
+            return video, sound * 2
+
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x: torch.Tensor, slope: float) -> torch.Tensor:
+            ctx.slope = slope
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+            return gradient * ctx.slope, None
+
+    for slope in (1.0, 0.5):
+        block = Streams(slope)
+        checkpointing = BlockCheckpointing([block])
+        video, sound = torch.randn(4, 8), torch.randn(4, 0)
+        with checkpointing.install():
+            if slope == 1.0:
+                check_gradients(checkpointing, partial(block, (video, sound)))
+                assert checkpointing.mutating == {Streams}
+            else:
+                with pytest.raises(TrainingError, match="differ from finite differences"):
+                    check_gradients(checkpointing, partial(block, (video, sound)))

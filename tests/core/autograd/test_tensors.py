@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from maskloss.core.autograd.tensors import is_linear, is_plain
+from maskloss.core.autograd.tensors import is_linear, is_plain, map_values, tensors_in
 from torch import nn
 
 
@@ -39,3 +39,14 @@ def test_plain_tensors() -> None:
 )
 def test_linear_layers(layer: nn.Module, linear: bool) -> None:
     assert is_linear(layer) is linear
+
+
+def test_values_of_tuples_and_lists_are_reached_however_deep() -> None:
+    one, two = torch.zeros(1), torch.ones(2)
+    value = (one, [two, "text"], {"kept": one})
+    mapped = map_values(value, lambda each: each + 1 if isinstance(each, torch.Tensor) else each)
+    assert mapped[0] == 1
+    assert mapped[1][0].tolist() == [2, 2]
+    assert mapped[1][1:] == ["text"]
+    assert mapped[2] == {"kept": one}
+    assert [tensor.tolist() for tensor in tensors_in([value, two])] == [[0.0], [1.0, 1.0], [1.0, 1.0]]

@@ -96,9 +96,9 @@ def test_another_mask_keeps_what_is_given(tmp_path: Path, item: Make, encoder) -
     assert torch.equal(cache.conditioning(cache.entries[0])[IMAGE], before)
 
 
-def test_a_picture_models_vae_has_nothing_to_give(tmp_path: Path, item: Make, encoder) -> None:
-    encoder.temporal_stride = 0
-    with pytest.raises(SettingError, match=r"image_conditioning is for image-to-video models, but this VAE \(demo\)"):
+def test_a_vae_of_no_model_that_takes_any_has_nothing_to_give(tmp_path: Path, item: Make, encoder) -> None:
+    encoder.temporal_stride, encoder.spatial_stride = 0, 16
+    with pytest.raises(SettingError, match=r"image-to-video and for inpainting models, but this VAE \(demo\)"):
         cache_latents(Dataset((item("a"),)), encoder, tmp_path / "cache", CacheSettings(image_conditioning=True))
 
 

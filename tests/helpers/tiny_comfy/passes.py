@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from maskloss.core.autograd.tensors import tensors_in
 from maskloss.core.comfy.model.denoiser import ComfyDenoiser
 
 from . import tiny_models as tiny  # skips where there is no ComfyUI
@@ -18,7 +19,8 @@ def passes(denoiser: ComfyDenoiser, batch: Inputs, given: list[dict[str, torch.T
     """Samples in each forward pass of a batch (clean, noise, t), whose result must be what its samples give alone."""
     clean, noise, t = batch
     calls: list[int] = []
-    hook = denoiser.module.register_forward_hook(lambda _m, args, _output: calls.append(len(args[0])))
+    # LTX-2's is a list of the video, and the sound where there is some.
+    hook = denoiser.module.register_forward_hook(lambda _m, args, _output: calls.append(len(tensors_in(args[:1])[0])))
     with torch.no_grad():
         together = denoiser.predict(clean, noise, t, given, False)
         hook.remove()

@@ -148,6 +148,11 @@ _LTXV = {
     "image_model": "ltxv", "num_layers": 2, "attention_head_dim": 64, "num_attention_heads": 1,
     "cross_attention_dim": 64, "caption_channels": TEXT,
 }  # fmt: skip
+_LTX2 = {
+    **_LTXV, "image_model": "ltxav", "audio_cross_attention_dim": 64, "audio_attention_head_dim": 64,
+    "audio_num_attention_heads": 1, "connector_attention_head_dim": 64, "connector_num_attention_heads": 1,
+    "connector_num_layers": 1,
+}  # fmt: skip
 _JOY = {
     "image_model": "joyimage", "in_channels": 16, "hidden_size": 128, "patch_size": [1, 2, 2], "num_layers": 2,
     "num_attention_heads": 1, "text_dim": TEXT,
@@ -213,6 +218,11 @@ FURTHER = {
     "aura_flow": TinyNetwork("AuraFlow", _AURA),
     "mochi": TinyNetwork("GenmoMochi", _MOCHI, masked=True),
     "ltxv": TinyNetwork("LTXV", _LTXV, masked=True),
+    "ltx2": TinyNetwork("LTXAV", _LTX2),
+    "ltx23": TinyNetwork(
+        "LTXAV",
+        {**_LTX2, "caption_proj_before_connector": True, "cross_attention_adaln": True, "apply_gated_attention": True},
+    ),
     "joy_image": TinyNetwork("JoyImage", _JOY),
     "krea2": TinyNetwork("Krea2", _KREA, text=2 * TEXT),
     "lens": TinyNetwork("Lens", _LENS),

@@ -90,3 +90,9 @@ def test_every_block_has_adapters_and_what_scales_by_the_timestep_has_none(name:
     else:
         # Chroma Radiance's last ones make their weights themselves; reference pictures are not trained on.
         assert without <= {("NerfGLUBlock", "nerf_blocks"), ("OmniGen2TransformerBlock", "ref_image_refiner")}
+
+
+@pytest.mark.parametrize("name", ["ltx2", "ltx23"])
+def test_the_sound_of_a_video_model_stays_as_it_is(name: str) -> None:
+    layers = {layer.split(".", 2)[2].split(".")[0] for layer in adapters(name).layer_names}
+    assert layers == {"attn1", "attn2", "ff"}

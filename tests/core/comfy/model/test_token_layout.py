@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 import torch
+from maskloss.core.autograd.tensors import tensors_in
 from maskloss.core.comfy.model.architectures import repeated_blocks
 from maskloss.core.comfy.model.denoiser import ComfyDenoiser, open_denoiser
 from maskloss.core.comfy.model.token_layout import TokenLayout, token_layout
@@ -47,8 +48,8 @@ def _given(denoiser: ComfyDenoiser, clean: torch.Tensor, name: str) -> list[list
     given: list[list[torch.Tensor]] = []
 
     def record(_block: torch.nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-        values = [*args, *kwargs.values()]
-        given.append([value.detach().clone() for value in values if torch.is_tensor(value) and value.ndim >= 3])
+        values = tensors_in([*args, *kwargs.values()])
+        given.append([value.detach().clone() for value in values if value.ndim >= 3 and value.numel()])
 
     _, noise, t = sample(name, batch=1)
     with ExitStack() as hooks, torch.no_grad():

@@ -17,6 +17,7 @@ ANY_LENGTHS = (
     "wan", "wan22_5b", "hunyuan_video", "hunyuan_video15", "hunyuan_image", "flux", "flux_schnell", "flux2", "ovis",
     "longcat", "chroma", "chroma_radiance", "qwen_image", "mage_flow", "sd3", "lumina2", "z_image",
     "z_image_pixel", "kandinsky5", "kandinsky5_image", "krea2", "pixeldit", "aura_flow", "joy_image", "lens", "ltxv",
+    "ltx2", "ltx23",  # whose network brings all captions to one length
     "anima",
 )  # fmt: skip
 REPEATED = ("sd15", "sdxl", "sd2", "sdxl_refiner")
