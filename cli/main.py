@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--base-directory", type=Path, metavar="DIR", help="where ComfyUI's models folder lies (default: in ComfyUI)"
     )
+    train.add_argument(
+        "--waiting", type=Path, metavar="DIR", help="what Train LoRA hands over, which follows this run and stops it"
+    )
     train.set_defaults(command=_train)
 
     add_cluster(commands)
@@ -167,7 +170,7 @@ def _run(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from .train import train_file
 
-    train_file(options.file, options.set, options.input, options.output, options.base_directory)
+    train_file(options.file, options.set, options.input, options.output, options.base_directory, options.waiting)
 
 
 def _submit(options: argparse.Namespace) -> None:

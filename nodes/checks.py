@@ -24,6 +24,12 @@ def declared_inputs(node: type) -> dict[str, Declaration]:
     return declared
 
 
+def widget_values(node: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of values by the names of inputs, those of the node's widgets."""
+    kinds = {name: declaration[0] for name, declaration in declared_inputs(node).items()}
+    return {name: values[name] for name, kind in kinds.items() if kind in WIDGETS and name in values}
+
+
 def required_inputs(node: type) -> frozenset[str]:
     return frozenset(node.INPUT_TYPES().get("required", {}))  # type: ignore[attr-defined]
 

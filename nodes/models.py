@@ -13,6 +13,7 @@ from ..core.cache.encoders import LatentEncoder, TextEncoder
 from ..core.cache.store import LatentCache
 from ..core.comfy.encoders import SAME_NETWORK, ComfyLatentEncoder, ComfyTextEncoder
 from ..core.comfy.model.denoiser import model_identity, open_denoiser
+from ..core.comfy.model.loading import unload_models
 from ..core.comfy.model.planned import device_memory, free_memory, planned_model
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
@@ -72,6 +73,12 @@ def open_model(
         check_compiling(base.compile_blocks, model.device, dropout)
         return model.held(base)
     return open_denoiser(model, cache.example_text(), guidance, dtype, dropout, base)
+
+
+def unload(model: Any) -> None:
+    """Free the device that a MODEL socket's model is on, for other processes."""
+    if not isinstance(model, DemoDenoiser):
+        unload_models()
 
 
 @dataclass(frozen=True)

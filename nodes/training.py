@@ -31,7 +31,8 @@ from ..core.train.finished import finished_run
 from ..core.train.loop import train
 from ..core.train.recipe import TrainingRecipe
 from ..core.warning import warn
-from .checks import verdict
+from .checks import verdict, widget_values
+from .devices import train_on
 from .models import check_fit, identity_of, open_model
 from .node import Node
 from .sockets import (
@@ -124,6 +125,9 @@ class MaskLossTrainLora(Node):
                 "compile_blocks": RARE(
                     BOOLEAN(False, "Compile the model's blocks: minutes at the start, then shorter steps.")
                 ),
+                "devices": RARE(
+                    INT(1, 1, 64, "Cards that train together, each on its part of every step; needs as many cards.")
+                ),
                 "fit": RARE(
                     COMBO(
                         Fit,
@@ -183,15 +187,19 @@ class MaskLossTrainLora(Node):
         base_precision: str = "as_loaded",
         blocks_in_main_memory: int = 0,
         compile_blocks: bool = False,
+        devices: int = 1,
         fit: str = "refuse",
     ) -> dict[str, Any]:
+        given = widget_values(type(self), locals())
         host = current_host()
         output = resolve_write(host.folders(), output_name, "output_name")
         ranks = host.ranks()
+        # Under torchrun its number of processes counts.
+        launched = devices if ranks.size == 1 else 1
         config = TrainConfig(
             steps=steps,
             batch_size=batch_size,
-            gradient_accumulation_steps=gradient_accumulation_steps * ranks.size,
+            gradient_accumulation_steps=gradient_accumulation_steps * ranks.size * launched,
             seed=seed,
             timestep_sampling=TimestepSampling(timestep_sampling),
             timestep_min=timestep_min,
@@ -222,6 +230,8 @@ class MaskLossTrainLora(Node):
             if effective_guidance is not None and identity == identity_of(model, None, base):
                 warn(f"guidance is {guidance:g}, but {identity} takes none and ignores it.")
             result = ranks.from_first(lambda: finished_run(identity, recipe, output, watched, sampling))
+            if result is None and launched > 1:
+                result = train_on(launched, host, model, identity, recipe, given, watched)
             if result is None:
                 begins = check_fit(model, recipe, base, Fit(fit))
                 for text in begins.said:

@@ -6,7 +6,9 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,10 +24,10 @@ def comfyui_version() -> str:
     return str(importlib.import_module("comfyui_version").__version__)
 
 
-def require_comfyui(gpu: bool = False) -> None:
+def require_comfyui(gpu: bool = False, options: Sequence[str] = ()) -> None:
     """Import ComfyUI from where it is: inside of it, from COMFYUI_PATH, or from the folder whose `custom_nodes` this
-    pack lies in. Outside of it ComfyUI uses no GPU but with `gpu`, where there is one. PathError where there is no
-    ComfyUI, or where a package that it needs is missing."""
+    pack lies in. Outside of it ComfyUI uses no GPU but with `gpu`, where there is one, and has the `options` of its
+    command line. PathError where there is no ComfyUI, or where a package that it needs is missing."""
     if importlib.util.find_spec("comfy") is None:
         # Not resolved, because packs may be links.
         named = [Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else []
@@ -38,10 +40,21 @@ def require_comfyui(gpu: bool = False) -> None:
             )
         sys.path.append(str(found))
         # Before anything asks for a device.
-        importlib.import_module("comfy.cli_args").args.cpu = not (gpu and torch.cuda.is_available())
+        given = _with_options(options)
+        given.cpu = given.cpu or not (gpu and torch.cuda.is_available())
     try:
         importlib.import_module("comfy.supported_models")
     except ImportError as problem:
         raise PathError(
             f"ComfyUI cannot be imported ({problem}); run this with the Python that runs ComfyUI."
         ) from problem
+
+
+def _with_options(options: Sequence[str]) -> Any:
+    """ComfyUI's settings, read from `options` in place of this process's own, which ComfyUI does not know."""
+    importlib.import_module("comfy.options").enable_args_parsing()
+    own, sys.argv = sys.argv, [sys.argv[0], *options]
+    try:
+        return importlib.import_module("comfy.cli_args").args
+    finally:
+        sys.argv = own

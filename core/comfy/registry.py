@@ -16,12 +16,13 @@ from typing import Any
 from .find import require_comfyui
 
 
-def comfyui_nodes(base_directory: Path | None = None) -> dict[str, type]:
+def comfyui_nodes(base_directory: Path | None = None, like: Mapping[str, Any] | None = None) -> dict[str, type]:
     """ComfyUI's own nodes by class; not those of custom nodes.
 
-    base_directory: where `models` lies, as ComfyUI's option of that name has it. PathError as `require_comfyui`.
+    base_directory: where `models` lies, as ComfyUI's option of that name has it. like: a running ComfyUI, whose options
+    and folders of models count, as `core.host.hand_over.OwnPrompt` describes it. PathError as `require_comfyui`.
     """
-    require_comfyui(gpu=True)
+    require_comfyui(gpu=True, options=like["options"] if like else ())
     folder = Path(str(importlib.import_module("comfy.supported_models").__file__)).parents[1]
     # First, because the working directory may have a folder of that name too, as this pack's own has.
     sys.path.insert(0, str(folder))
@@ -29,10 +30,19 @@ def comfyui_nodes(base_directory: Path | None = None) -> dict[str, type]:
         importlib.import_module("comfy.cli_args").args.base_directory = str(base_directory.absolute())
     nodes = importlib.import_module("nodes")
     paths = folder / "extra_model_paths.yaml"
-    if paths.is_file():
+    if like:
+        _use_folders(like)
+    elif paths.is_file():
         importlib.import_module("utils.extra_config").load_extra_path_config(str(paths))
     asyncio.run(nodes.init_builtin_extra_nodes())
     return {name: plain_node(kind) for name, kind in nodes.NODE_CLASS_MAPPINGS.items()}
+
+
+def _use_folders(like: Mapping[str, Any]) -> None:
+    paths = importlib.import_module("folder_paths")
+    paths.models_dir = like["models"]
+    for kind, (folders, endings) in like["model_folders"].items():
+        paths.folder_names_and_paths[kind] = (list(folders), set(endings))
 
 
 def plain_node(kind: Any) -> type:

@@ -7,6 +7,7 @@ import importlib
 import io
 import ipaddress
 import logging
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,8 +21,10 @@ from ..files import write_bytes
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
 from ..spread import Spread
+from ..train.observer import TrainObserver
 from ..train.ranks import ALONE, Ranks
 from .given import GIVEN, ApiPrompt, GivenWarning
+from .hand_over import OwnPrompt
 from .host import ModelKind, once, own_model_folders
 from .live import KEPT_RUNS, ROUTE
 from .results import KEPT_RESULTS
@@ -59,6 +62,18 @@ class ComfyHost:
 
     def ranks(self) -> Ranks:
         return ALONE
+
+    def own_prompt(self) -> OwnPrompt | None:
+        running = _running()
+        if running is None:
+            return None
+        prompt, _, node = running
+        classes = _comfy("nodes").NODE_CLASS_MAPPINGS
+        elsewhere = (name for name, each in prompt.items() if _is_of_another_pack(classes.get(each["class_type"])))
+        return OwnPrompt(prompt, node, frozenset(elsewhere), _place())
+
+    def observers(self) -> tuple[TrainObserver, ...]:
+        return ()
 
     def progress(self) -> Progress:
         context = _executing_context()
@@ -204,6 +219,20 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _place() -> dict[str, Any]:
+    """`OwnPrompt.comfyui` of this program."""
+    paths = _comfy("folder_paths")
+    folders = {kind: [list(each), list(endings)] for kind, (each, endings) in paths.folder_names_and_paths.items()}
+    folder = str(Path(paths.__file__).absolute().parent)
+    return {"folder": folder, "options": sys.argv[1:], "models": paths.models_dir, "model_folders": folders}
+
+
+def _is_of_another_pack(kind: Any) -> bool:
+    own_pack = __name__.removesuffix(".core.host.comfy")
+    is_in_a_pack = str(getattr(kind, "RELATIVE_PYTHON_MODULE", "")).startswith("custom_nodes")
+    return is_in_a_pack and not kind.__module__.startswith(f"{own_pack}.")
 
 
 def _comfy(module: str) -> Any:

@@ -14,8 +14,10 @@ from ..dataset.shard import Shard
 from ..paths import Folders
 from ..progress import Progress
 from ..spread import Spread
+from ..train.observer import TrainObserver
 from ..train.ranks import Ranks
 from .given import GivenWarning
+from .hand_over import OwnPrompt
 
 
 class ModelKind(str, Enum):
@@ -63,6 +65,15 @@ class Host(Protocol):
     def ranks(self) -> Ranks:
         """The processes that train one LoRA together, of which this is one; to be asked when training is about to
         begin."""
+        ...
+
+    def own_prompt(self) -> OwnPrompt | None:
+        """The running prompt, as other processes may run it; None where it is not known, or the running node is not in
+        it."""
+        ...
+
+    def observers(self) -> tuple[TrainObserver, ...]:
+        """Who is to be told of a training run beside this host: nobody, but where another process waits for it."""
         ...
 
     def progress(self) -> Progress:

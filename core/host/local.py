@@ -16,8 +16,10 @@ from ..images import save_image
 from ..paths import Folders, roots_from_environment
 from ..progress import Progress
 from ..spread import Spread
+from ..train.observer import TrainObserver
 from ..train.ranks import ALONE, Ranks
 from .given import ApiPrompt, GivenWarning, GivenWarnings
+from .hand_over import OwnPrompt
 from .host import ModelKind, own_model_folders
 
 SECONDS_BETWEEN_LINES = 2.0
@@ -74,6 +76,12 @@ class LocalHost:
 
     def ranks(self) -> Ranks:
         return ALONE
+
+    def own_prompt(self) -> OwnPrompt | None:
+        return None if self._prompt is None else OwnPrompt(self._prompt, self._node)
+
+    def observers(self) -> tuple[TrainObserver, ...]:
+        return ()
 
     def progress(self) -> Progress:
         return LineProgress(self.label)

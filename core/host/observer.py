@@ -36,6 +36,7 @@ class HostObserver:
         node = host.running_node()
         self._live = None if node is None else LiveRun(*node, name, total_steps)
         self._told_at = 0.0
+        self._others = host.observers()
 
     def __enter__(self) -> HostObserver:
         if self._live:
@@ -58,6 +59,8 @@ class HostObserver:
     def say(self, text: str) -> None:
         self.said.append(text)
         self._host.say(text)
+        for other in self._others:
+            other.say(text)
 
     @property
     def remarks(self) -> list[str]:
@@ -68,15 +71,21 @@ class HostObserver:
         self._progress.update(*self._at)
 
     def begin(self, history: History) -> None:
+        for other in self._others:
+            other.begin(history)
         if self._live:
             self._live.begin(history)
         self._tell()
 
     def on_validation(self, step: int, value: float) -> None:
+        for other in self._others:
+            other.on_validation(step, value)
         if self._live:
             self._live.on_validation(step, value)
 
     def on_sample(self, step: int, picture: np.ndarray) -> None:
+        for other in self._others:
+            other.on_sample(step, picture)
         self.shown = self._host.show([picture], "sample")
         if self._live:
             self._live.on_sample(step, self.shown[0])
@@ -84,11 +93,15 @@ class HostObserver:
         self._progress.update(*self._at, picture)
 
     def on_scores(self, scores: CheckpointScores) -> None:
+        for other in self._others:
+            other.on_scores(scores)
         if self._live:
             self._live.on_scores(scores)
         self._tell()
 
     def step(self, point: LossPoint, total_steps: int) -> None:
+        for other in self._others:
+            other.step(point, total_steps)
         known = [(metric.name, getattr(point, metric.name)) for metric in STEP_METRICS if metric.told]
         parts = [f"{name} {value:.4f}" for name, value in known if value is not None]
         self._times.step(time.monotonic())

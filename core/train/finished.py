@@ -17,9 +17,9 @@ from .loss_log import LossLog, LossMap, loss_map
 from .metrics import History, LossPoint, ValidationPoint
 from .observer import TrainObserver
 from .recipe import TrainingRecipe
-from .run import RunFiles, choose_run, run_identity
+from .run import LORA_SUFFIX, RunFiles, choose_run, run_identity
 from .sampling import PictureSampler
-from .state import SavedState
+from .state import SavedState, load_state
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +76,12 @@ def finished_run(
     if saved is None or not is_finished(saved, files, recipe, sampling) or not files.lora.exists():
         return None
     return result_from_disk(files, saved, observer)
+
+
+def saved_result(lora: Path) -> TrainResult:
+    """The run whose LoRA this is, as another process left it. TrainingError, PathError where it is damaged or gone."""
+    files = RunFiles(lora.with_name(lora.name.removesuffix(LORA_SUFFIX)))
+    return TrainResult(load_lora(files.lora), load_state(files.state).history, files.lora)
 
 
 def refuse_nothing(files: RunFiles, points: Sequence[LossPoint]) -> None:

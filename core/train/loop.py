@@ -10,7 +10,6 @@ import torch
 
 from ..errors import TrainingError
 from ..files import sweep
-from ..version import source_digest
 from ..warning import Warnings, collect_warnings, warn
 from .checks import check_training, refuse_nothing_learnt, split_cache
 from .denoiser import Denoiser, compiled_note
@@ -24,7 +23,7 @@ from .ranks import ALONE, Ranks, numbers_of
 from .read_ahead import ReadAhead
 from .recipe import TrainingRecipe
 from .recorder import Recorder
-from .run import RunFiles, choose_run, run_identity, warn_of_broken_off
+from .run import RunFiles, choose_run, facts_of_run, run_identity, warn_of_broken_off
 from .run_samples import RunSamples
 from .sampling import PictureSampler
 from .state import Identity, TrainState
@@ -118,8 +117,11 @@ class _Run:
             with state.adapters.attach(), recorder, self.ranks.telling(numbers_of(state.people)):
                 self._steps(state, files, identity, recorder)
         finally:
-            if state.whole:
-                self._save(state, files, identity)
+            try:
+                if state.whole:
+                    self._save(state, files, identity)
+            finally:
+                self.ranks.saved()
         refuse_nothing(files, state.history.points)
         return TrainResult(load_lora(files.lora), state.history, files.lora)
 
@@ -134,8 +136,7 @@ class _Run:
                 f"{self.config.gradient_accumulation_steps} micro-batches, so that some have nothing to do; train on "
                 "fewer devices."
             )
-        versions = {"version of torch": torch.__version__, "code of this pack": source_digest()}
-        self.ranks.agree({**identity, "train.steps": self.config.steps, **versions})
+        self.ranks.agree(facts_of_run(identity, self.recipe))
 
     def _follow(self, state: TrainState, files: RunFiles) -> TrainResult:
         """The part of a rank that does not lead."""

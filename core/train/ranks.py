@@ -12,7 +12,7 @@ that dies closes its connections, which the others see.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import torch
@@ -39,6 +39,8 @@ class Ranks:
     """One process alone: what the others are told stays here. `rank` is from 0 to `size` − 1."""
 
     rank, size = 0, 1
+    stopping = False
+    """Whether what stops the run has been told to the others, so that nothing has to stop this rank any more."""
 
     @property
     def leads(self) -> bool:
@@ -73,20 +75,25 @@ class Ranks:
     @contextmanager
     def telling(self, numbers: int) -> Generator[None]:
         """The steps of a run, in each of which so many `numbers` are summed; what is raised inside is told to the
-        others. At its end all wait for one another."""
+        others. At its end all wait for one another, and for `saved` of rank 0."""
         yield
+
+    def saved(self) -> None:
+        """To be called by rank 0 behind `telling`: what was trained is on disk, and the others may go."""
 
 
 class ProcessRanks(Ranks):
     """The ranks of torch.distributed's process group, which is there already.
 
-    sent_bytes: what this rank has given to be summed so far.
+    expected: facts, as `agree` takes them, of the program that started the ranks. sent_bytes: what this rank has given
+    to be summed so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, expected: Mapping[str, object] | None = None) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.sent_bytes = 0
         self._numbers = 0
+        self._expected = dict(expected or {})
 
     def from_first(self, compute: Callable[[], _Item]) -> _Item:
         if not self.leads:
@@ -110,9 +117,11 @@ class ProcessRanks(Ranks):
 
     def agree(self, facts: Mapping[str, object]) -> None:
         everyone = self._gather(dict(facts))
-        for rank, theirs in enumerate(everyone):
+        expected = {**everyone[0], **self._expected}
+        sides = [("where they were started", expected), *((f"at rank {n}", each) for n, each in enumerate(everyone))]
+        for where, theirs in sides:
             differing = [
-                f"{name}: {everyone[0].get(name)} at rank 0, {theirs.get(name)} at rank {rank}"
+                f"{name}: {everyone[0].get(name)} at rank 0, {theirs.get(name)} {where}"
                 for name in sorted({*everyone[0], *theirs})
                 if theirs.get(name) != everyone[0].get(name)
             ]
@@ -144,14 +153,26 @@ class ProcessRanks(Ranks):
     def telling(self, numbers: int) -> Generator[None]:
         self._numbers = numbers
         try:
-            yield
-        except OtherRankError:
-            raise
-        except BaseException as problem:
-            self._sum_with_flag(1.0, [0.0] * numbers)
-            self._reasons(_text(problem))
-            raise
-        self.sum_numbers([0.0] * numbers)
+            try:
+                yield
+            except OtherRankError:
+                raise
+            except BaseException as problem:
+                self.stopping = True
+                self._sum_with_flag(1.0, [0.0] * numbers)
+                self._reasons(_text(problem))
+                raise
+            self.sum_numbers([0.0] * numbers)
+        finally:
+            # torchrun ends all ranks soon after one has ended.
+            self.stopping = True
+            if not self.leads:
+                self.saved()
+
+    def saved(self) -> None:
+        # A rank that is dead waits for nothing.
+        with suppress(OtherRankError):
+            self._broadcast(None)
 
     def _sum_with_flag(self, failed: float, numbers: Sequence[float]) -> list[float]:
         sums = torch.tensor([failed, *numbers], dtype=torch.float64)

@@ -17,6 +17,7 @@ import torch
 
 from ..errors import PathError, TrainingError, unhandled_choice
 from ..paths import LONGEST_NAME
+from ..version import source_digest
 from ..warning import warn
 from .config import OnExisting
 from .loss_log import last_step
@@ -141,6 +142,12 @@ def run_identity(model: str, recipe: TrainingRecipe) -> Identity:
             if key not in {"train.steps", "train.on_existing"} and not (key in _ADDED_LATER and value == field.default):
                 identity[key] = value.value if isinstance(value, Enum) else value
     return identity
+
+
+def facts_of_run(identity: Identity, recipe: TrainingRecipe) -> dict[str, object]:
+    """What must be the same in all processes that train together, by name: the run, and the code that runs it."""
+    versions = {"version of torch": torch.__version__, "code of this pack": source_digest()}
+    return {**identity, "train.steps": recipe.config.steps, **versions}
 
 
 def choose_run(output: Path, identity: Identity, on_existing: OnExisting) -> tuple[RunFiles, SavedState | None]:

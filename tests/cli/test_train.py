@@ -8,46 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
+import maskloss
 import pytest
 import torch
 from maskloss.cli.prompt import parse_prompt
 from maskloss.cli.run import REGISTRY, run_file
 from maskloss.cli.train import train_file, until_training
 from maskloss.core.errors import PathError, PromptError
-from maskloss.core.images import save_image
 from maskloss.core.train.lora_file import load_lora
 
-STEPS = 3
-NODES = {
-    "models": ("MaskLossDemoModels", {}),
-    "load": ("MaskLossLoadDataset", {"directory": "set", "resolution_width": 64, "resolution_height": 64}),
-    "latents": ("MaskLossCacheLatents", {"dataset": ["load", 0], "vae": ["models", 1], "cache_directory": "cache"}),
-    "text": ("MaskLossCacheText", {"cache": ["latents", 0], "clip": ["models", 2]}),
-    "optimizer": ("MaskLossOptimizer", {"optimizer_args": "eps=1e-4"}),
-    "train": (
-        "MaskLossTrainLora",
-        {
-            "model": ["models", 0], "cache": ["text", 0], "optimizer": ["optimizer", 0], "steps": STEPS,
-            "output_name": "lora", "gradient_checkpointing": False,
-        },
-    ),
-    "report": ("MaskLossReport", {"cache": ["text", 0], "loss": ["train", 1], "output_directory": "page"}),
-}  # fmt: skip
-
-
-def api(nodes: dict[str, tuple[str, dict[str, object]]]) -> dict[str, object]:
-    return {name: {"class_type": kind, "inputs": given} for name, (kind, given) in nodes.items()}
+from tests.helpers.training_prompt import NODES, api, make_prompt
 
 
 @pytest.fixture
 def prompt(tmp_path: Path) -> Path:
-    for number in range(4):
-        picture = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        save_image(tmp_path / f"in/set/{number}.png", picture)
-    path = tmp_path / "prompt.json"
-    path.write_text(json.dumps(api(NODES)))
-    return path
+    return make_prompt(tmp_path)
 
 
 def torchrun(size: int, prompt: Path, output: str, *settings: str) -> subprocess.CompletedProcess[str]:
@@ -75,6 +50,16 @@ def test_two_ranks_train_the_lora_of_one_process(prompt: Path) -> None:
     again = torchrun(2, prompt, "two")
     assert again.returncode == 0, again.stderr
     assert "this very run, finished after 3 steps" in again.stderr
+
+
+def test_by_its_path_as_out_of_a_folder_of_any_name(prompt: Path) -> None:
+    pack = prompt.parent / "custom_nodes/Pack-1.2 (copy)"
+    pack.parent.mkdir()
+    pack.symlink_to(Path(maskloss.__file__).parent)
+    command = [sys.executable, str(pack / "__main__.py"), "train", str(prompt), "--input", str(prompt.parent / "in")]
+    done = subprocess.run([*command, "--output", "out"], cwd=prompt.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (prompt.parent / "out/lora.safetensors").is_file()
 
 
 def test_an_error_before_training_ends_all_ranks(prompt: Path) -> None:
@@ -120,3 +105,8 @@ def test_comfyuis_nodes_without_comfyui(prompt: Path, monkeypatch: pytest.Monkey
     prompt.write_text(json.dumps(api({**NODES, "models": ("UNETLoader", {"unet_name": "wan.safetensors"})})))
     with pytest.raises(PathError, match="COMFYUI_PATH"):
         train_file(prompt, (), None, None)
+
+
+def test_a_folder_without_a_hand_over(prompt: Path) -> None:
+    with pytest.raises(PathError, match="nothing that was handed over"):
+        train_file(prompt, (), prompt.parent / "in", None, waiting=prompt.parent)

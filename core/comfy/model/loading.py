@@ -23,6 +23,13 @@ from .held_model import HeldModel
 _FREE_FRACTION = 0.3
 
 
+def unload_models() -> None:
+    """Have ComfyUI take all models from their device, which others are to use now."""
+    management = importlib.import_module("comfy.model_management")
+    management.unload_all_models()
+    management.soft_empty_cache()
+
+
 def disable_dynamic_memory(model: Any, management: Any, stack: ExitStack) -> Any:
     """The patcher without ComfyUI's dynamic memory, which moves weights at any time."""
     patcher = model
