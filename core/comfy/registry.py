@@ -39,7 +39,7 @@ def comfyui_nodes(base_directory: Path | None = None, like: Mapping[str, Any] | 
 
 
 def _use_folders(like: Mapping[str, Any]) -> None:
-    paths = importlib.import_module("folder_paths")
+    paths: Any = importlib.import_module("folder_paths")
     paths.models_dir = like["models"]
     for kind, (folders, endings) in like["model_folders"].items():
         paths.folder_names_and_paths[kind] = (list(folders), set(endings))

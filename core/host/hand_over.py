@@ -39,7 +39,7 @@ class OwnPrompt:
         nodes: dict[str, ApiNode] = {}
         waiting: list[tuple[str, str, ApiNode]] = [(self.node, "", {**own, "inputs": inputs})]
         while waiting:
-            name, to, node = waiting.pop()
+            name, to, node = waiting.pop(0)
             if name in nodes:
                 continue
             if name in self.elsewhere:

@@ -114,7 +114,8 @@ def told_to_stop() -> Callable[[], bool]:
     closed = threading.Event()
 
     def listen() -> None:
-        while sys.stdin.buffer.read(1):
+        # Not through Python's own buffer, whose lock would be held when this process ends.
+        while os.read(sys.stdin.fileno(), 1):
             pass
         closed.set()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DiskError
+from ..errors import DiskError, PromptError, UserError
 from ..images import load_image, save_image
 from ..scores.checkpoint_scores import CheckpointScores, scores_from_json
 from ..train.loss_log import points_from_json, points_to_json
@@ -59,7 +59,9 @@ class Relay:
         self._tell("finished", path)
 
     def fail(self, problem: BaseException) -> None:
-        """The run ends by `problem`."""
+        """The run ends by `problem`; which node it is of is known where it is waited for."""
+        if isinstance(problem, PromptError) and isinstance(problem.__cause__, UserError):
+            problem = problem.__cause__
         kind = "" if isinstance(problem, Exception) and str(problem) else f"{type(problem).__name__}: "
         self._tell("failed", f"{kind}{problem}")
 

@@ -59,7 +59,8 @@ def test_two_devices_give_what_one_gives(prompt: Path, capsys: pytest.CaptureFix
     folder = prompt.parent
     same(load_lora(folder / "one/lora.safetensors"), load_lora(folder / "two/lora.safetensors"))
     first, second = (load_state(folder / output / "lora.state") for output in ("one", "two"))
-    assert first.history.validation == pytest.approx(second.history.validation)
+    assert [step for step, _ in first.history.validation] == [step for step, _ in second.history.validation]
+    assert [v for _, v in first.history.validation] == pytest.approx([v for _, v in second.history.validation])
     assert [point.loss for point in first.history.points] == pytest.approx([p.loss for p in second.history.points])
     # Everything that is said of the run is said here.
     assert "train MaskLossTrainLora] 3/3 loss " in text
@@ -69,7 +70,7 @@ def test_two_devices_give_what_one_gives(prompt: Path, capsys: pytest.CaptureFix
     assert any("2 processes" in line for line in two.ui["said"])
     # Nothing is left of the hand-over, and of pictures nobody asked for.
     assert not (folder / "two/previews").exists()
-    again, _ = run(prompt, "two", devices=2)
+    again, _ = run(prompt, "two", devices=2, gradient_accumulation_steps=1)
     assert "this very run, finished after 3 steps" in " ".join(again.ui["said"])
 
 
@@ -102,8 +103,8 @@ def test_an_interrupt_leaves_lora_and_state_and_no_process(prompt: Path) -> None
 
 
 def test_an_error_of_the_processes_is_the_nodes(prompt: Path) -> None:
-    with pytest.raises(PromptError, match="8 devices would share 4 cached items"):
-        run(prompt, "out", devices=8)
+    with pytest.raises(PromptError, match=r"MaskLossTrainLora\): 5 devices would share 4 cached items"):
+        run(prompt, "out", devices=5)
 
 
 def test_a_lora_to_start_from_is_handed_over(prompt: Path) -> None:
