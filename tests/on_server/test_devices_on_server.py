@@ -68,7 +68,7 @@ def files(server: Server) -> None:
         path = server.base / f"input/devices/{number}.png"
         save_image(path, np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8))
         items.append(DatasetItem(str(number), path, LoadSettings(resolution=(64, 64)), caption="word " * number))
-    cache, _ = cache_latents(Dataset(tuple(items)), DemoLatentEncoder(), server.base / "output/devices")
+    cache, _ = cache_latents(Dataset(tuple(items)), DemoLatentEncoder(), server.base / "output/devices_cache")
     cache_text(cache, Text())
 
 
@@ -77,7 +77,7 @@ def training(**settings: Any) -> dict[str, Any]:
     return {
         "model": node("UNETLoader", unet_name="devices_wan.safetensors", weight_dtype="default"),
         "shifted": node("ModelSamplingSD3", model=["model", 0], shift=3.0),
-        "cache": node("MaskLossLoadCache", cache_directory="devices"),
+        "cache": node("MaskLossLoadCache", cache_directory="devices_cache"),
         "optimizer": node("MaskLossOptimizer", optimizer_args="eps=1e-4"),
         "train": node(
             "MaskLossTrainLora", model=["shifted", 0], cache=["cache", 0], optimizer=["optimizer", 0], **chosen
