@@ -20,7 +20,7 @@ from ..core.tensor_files import write_tensors
 from ..core.train.finished import TrainResult, saved_result
 from ..core.train.lora_file import LoraWeights
 from ..core.train.recipe import TrainingRecipe
-from ..core.train.run import facts_of_run, run_identity
+from ..core.train.run import CHANGES_NO_VALUE, facts_of_run, run_identity
 from ..core.warning import collect_warnings, warn
 from .models import unload
 
@@ -49,7 +49,10 @@ def train_on(
     with tempfile.TemporaryDirectory(prefix="maskloss_devices_") as folder:
         handed = HandOver(Path(folder))
         prompt = own.leading_to({**given, "devices": 1}, _made_anew(recipe, handed))
-        handed.write(prompt, facts_of_run(run_identity(identity, recipe), recipe), own.comfyui)
+        facts = facts_of_run(run_identity(identity, recipe), recipe)
+        # Each card may need it or not, whatever this program knows.
+        facts.pop(CHANGES_NO_VALUE, None)
+        handed.write(prompt, facts, own.comfyui)
         unload(model)
         watched.say(f"Training in {devices} processes, a device each; they open the model first.")
         return saved_result(train_in_processes(devices, handed, host.folders(), own.comfyui, watched, warn))

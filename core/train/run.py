@@ -51,7 +51,7 @@ _ADDED_LATER = frozenset(
 those runs go on."""
 
 
-_CHANGES_NO_VALUE = "train.gradient_checkpointing"
+CHANGES_NO_VALUE = "train.gradient_checkpointing"
 """In a run's identity to be read there, and no difference between runs."""
 
 
@@ -213,7 +213,7 @@ def _differing(one: Identity, other: Identity) -> list[str]:
     return [
         name
         for name in sorted(one.keys() | other.keys())
-        if one.get(name) != other.get(name) and name != _CHANGES_NO_VALUE
+        if one.get(name) != other.get(name) and name != CHANGES_NO_VALUE
     ]
 
 
