@@ -24,6 +24,7 @@ SECONDS_BETWEEN_LOOKS = 0.1
 SECONDS_TO_STOP = 300.0
 SECONDS_TO_DIE = 40.0
 LINES_OF_ERROR = 20
+_FAILED = "torch/distributed/elastic/multiprocessing"
 _COMMAND = Path(__file__).resolve().parents[2] / "__main__.py"
 
 
@@ -81,12 +82,20 @@ def train_in_processes(
     if relayed.failed is not None:
         raise TrainingError(relayed.failed)
     if relayed.finished is None:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES_OF_ERROR:]
+        lines = _own_lines(log.read_text(encoding="utf-8", errors="replace"))
         raise TrainingError(
             f"The processes that train on {devices} devices ended with code {process.returncode} and without a word. "
             "Queue again to go on from the last save, or set devices to 1. Their last lines:\n" + "\n".join(lines)
         )
     return relayed.finished
+
+
+def _own_lines(text: str) -> list[str]:
+    """The last lines before torchrun tells that a process has failed, which it does at length; its own where there are
+    none."""
+    lines = text.splitlines()
+    end = next((number for number, line in enumerate(lines) if _FAILED in line), len(lines))
+    return (lines[:end] or lines)[-LINES_OF_ERROR:]
 
 
 def _environment(devices: int, comfyui: Mapping[str, Any] | None) -> dict[str, str]:

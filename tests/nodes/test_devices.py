@@ -18,7 +18,6 @@ from maskloss.cli.runner import run_prompt
 from maskloss.core.cache.store import open_cache
 from maskloss.core.errors import CacheError, PromptError, TrainingError
 from maskloss.core.host import LocalHost, use_host
-from maskloss.core.host.launch import refuse_devices
 from maskloss.core.progress import Progress
 from maskloss.core.train.lora_file import load_lora
 from maskloss.core.train.state import load_state
@@ -142,13 +141,3 @@ def test_without_a_prompt_nothing_can_be_handed_over(prompt: Path) -> None:
         MaskLossTrainLora().run(
             model=MaskLossDemoModels().run()[0], cache=cache, steps=1, devices=2, output_name="other"
         )
-
-
-def test_more_devices_than_cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse_devices(torch.device("cpu"), 64)
-    with pytest.raises(TrainingError, match="on mps"):
-        refuse_devices(torch.device("mps"), 2)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    refuse_devices(torch.device("cuda:0"), 1)
-    with pytest.raises(TrainingError, match="devices is 2, and ComfyUI sees 1 card"):
-        refuse_devices(torch.device("cuda:0"), 2)
