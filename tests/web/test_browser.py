@@ -8,10 +8,6 @@ COMFYUI_FRONTEND names another front end than the one that ComfyUI has pinned: a
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,40 +19,25 @@ from PIL import Image, ImageOps
 
 from benchmarks.photographs import read_rgb
 from tests.helpers.workflow_graph import opened
-from tests.on_server.comfy_server import Server, node, running_server
+from tests.on_server.comfy_server import Server, node
+
+from .conftest import Browse
 
 pytestmark = [pytest.mark.comfy, pytest.mark.models, pytest.mark.photographs]
 
 PACK = Path(maskloss.__file__).parent
-SCRIPT = Path(__file__).parent / "browser/editor.js"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    if shutil.which("node") is None or not (PACK / "node_modules/playwright-core").is_dir():
-        pytest.skip("playwright-core is not installed; run `npm ci`")
-    found = next((path for path in map(shutil.which, BROWSERS) if path), None)
-    return found or pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH")
 
 
 @pytest.fixture
-def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server of its own for each renderer, so that the settings and the runs of one do not reach the other."""
-    checkout = os.environ.get("COMFYUI_PATH")
-    if not checkout:
-        pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
-    # Training is to leave the browser, which paints without a graphics card, something of the machine.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for server in running_server(checkout, tmp_path):
-        copy_demo_photographs(tmp_path / "input")
-        place_two_people(tmp_path / "input")
-        random = np.random.default_rng(0)
-        for name in "abcd":
-            rgba_HWC = random.integers(0, 256, (64, 64, 4), dtype=np.uint8)
-            Image.fromarray(rgba_HWC).save(tmp_path / f"input/photos/{name}.png")
-        _place_models_that_the_workflows_name(tmp_path / "models")
-        yield server
+def editor(server: Server, tmp_path: Path) -> Server:
+    copy_demo_photographs(tmp_path / "input")
+    place_two_people(tmp_path / "input")
+    random = np.random.default_rng(0)
+    for name in "abcd":
+        rgba_HWC = random.integers(0, 256, (64, 64, 4), dtype=np.uint8)
+        Image.fromarray(rgba_HWC).save(tmp_path / f"input/photos/{name}.png")
+    _place_models_that_the_workflows_name(tmp_path / "models")
+    return server
 
 
 def place_two_people(folder: Path) -> None:
@@ -136,13 +117,10 @@ PERSON = {"1": {"image": "two_people.png"}, "2": {"image": "one_of_them.png"}, "
 
 
 @pytest.mark.parametrize(("vue", "palette"), [(False, "light"), (True, "dark")], ids=["litegraph", "nodes2"])
-def test_the_editor(editor: Server, chromium: str, tmp_path: Path, vue: bool, palette: str) -> None:
-    pictures = Path(os.environ.get("MASKLOSS_SCREENSHOTS", tmp_path)) / ("nodes2" if vue else "litegraph")
-    task = {
-        "url": editor.url, "chromium": chromium, "pictures": str(pictures), "vue": vue, "palette": palette,
-        "prompt": PROMPT, "workflows": str(PACK / "workflows"), "subgraphs": str(PACK / "subgraphs"), "person": PERSON,
-    }  # fmt: skip
-    done = subprocess.run(["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr + editor.log.read_text()[-2000:]
+def test_the_editor(editor: Server, browse: Browse, vue: bool, palette: str) -> None:
+    browse(
+        "editor.js", editor, vue=vue, palette=palette, prompt=PROMPT, workflows=str(PACK / "workflows"),
+        subgraphs=str(PACK / "subgraphs"), person=PERSON,
+    )  # fmt: skip
     for made in ("output/loras/maskloss_demo.safetensors", "output/maskloss_demo/report/index.html"):
         assert (editor.base / made).is_file(), "the test drive that was clicked"

@@ -4,9 +4,6 @@ nothing can be changed. See browser/page.js.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +12,8 @@ from maskloss.core.images import save_image
 from maskloss.core.people.decision import FaceScore, Outcome, PersonDecision
 from maskloss.core.report.report import write_report
 
-from .test_browser import chromium
+from .conftest import Browse
 
-__all__ = ["chromium"]
-
-SCRIPT = Path(__file__).parent / "browser/page.js"
 FACE, BODY = (230, 60, 90), (60, 130, 246)
 
 
@@ -39,12 +33,9 @@ def _dataset(folder: Path) -> Dataset:
     return Dataset(tuple(items[:2]), (LeftOut(items[2], "nobody was recognised"),))
 
 
-def test_the_page_from_disk_lets_its_photographs_be_looked_through(chromium: str, tmp_path: Path) -> None:
+def test_the_page_from_disk_lets_its_photographs_be_looked_through(browse: Browse, tmp_path: Path) -> None:
     index, _ = write_report(tmp_path / "report", _dataset(tmp_path), None, None, None)
-    task = {
-        "page": str(index), "chromium": chromium, "pictures": os.environ.get("MASKLOSS_SCREENSHOTS", str(tmp_path)),
-        "names": ["a", "b", "gone"], "leftOut": ["gone"], "open": "a",
-        "places": [[0.4, 0.5], [0.6, 0.5]], "colours": [FACE, BODY],
-    }  # fmt: skip
-    done = subprocess.run(["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    browse(
+        "page.js", page=str(index), names=["a", "b", "gone"], leftOut=["gone"], open="a",
+        places=[[0.4, 0.5], [0.6, 0.5]], colours=[FACE, BODY],
+    )  # fmt: skip

@@ -5,10 +5,6 @@ Needs what test_browser.py needs. What was painted there is what training reads 
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +17,12 @@ from maskloss.core.dataset.load import load_fitted
 from maskloss.core.resample import to_latent_grid
 from PIL import Image
 
-from tests.on_server.comfy_server import Server, node, running_server
+from tests.on_server.comfy_server import Server, node
 
-from .test_browser import chromium
+from .conftest import Browse
 
-__all__ = ["chromium"]
 pytestmark = pytest.mark.comfy
 
-SCRIPT = Path(__file__).parent / "browser/viewer.js"
 SIDE_PX = 256
 PROMPT = {
     "1": node("MaskLossDemoModels"),
@@ -62,29 +56,18 @@ def _draw_photographs(folder: Path) -> None:
 
 
 @pytest.fixture
-def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    checkout = os.environ.get("COMFYUI_PATH")
-    if not checkout:
-        pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for server in running_server(checkout, tmp_path):
-        _draw_photographs(tmp_path / "input")
-        yield server
+def editor(server: Server, tmp_path: Path) -> Server:
+    _draw_photographs(tmp_path / "input")
+    return server
 
 
 @pytest.mark.parametrize(("vue", "palette"), [(False, "light"), (True, "dark")], ids=["litegraph", "nodes2"])
 def test_what_is_corrected_in_the_viewer_is_trained_on(
-    editor: Server, chromium: str, tmp_path: Path, vue: bool, palette: str
+    editor: Server, browse: Browse, tmp_path: Path, vue: bool, palette: str
 ) -> None:
     editor.run(PROMPT)
     before = _files(tmp_path)
-    pictures = Path(os.environ.get("MASKLOSS_SCREENSHOTS", tmp_path)) / ("nodes2" if vue else "litegraph")
-    task = {
-        "url": editor.url, "chromium": chromium, "pictures": str(pictures), "vue": vue, "palette": palette,
-        "prompt": PROMPT, "photographs": 4, "names": list("abcd"),
-    }  # fmt: skip
-    done = subprocess.run(["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr + editor.log.read_text()[-2000:]
+    browse("viewer.js", editor, vue=vue, palette=palette, prompt=PROMPT, photographs=4, names=list("abcd"))
     after = _files(tmp_path)
     assert [name for name, content in after.items() if before[name] != content] == ["a"]
     photograph, mask = tmp_path / "input/viewed/a.png", tmp_path / "input/masks/a.png"

@@ -6,10 +6,7 @@ Needs what test_browser.py needs. What was painted there, and what was carried o
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +22,12 @@ from maskloss.core.video.clips import Clip
 from maskloss.core.video.masks import MaskVideoWriter
 
 from tests import moving_clip
-from tests.on_server.comfy_server import Server, node, running_server
+from tests.on_server.comfy_server import Server, node
 
-from .test_browser import chromium
+from .conftest import Browse
 
-__all__ = ["chromium"]
 pytestmark = pytest.mark.comfy
 
-SCRIPT = Path(__file__).parent / "browser/viewer_video.js"
 FRAMES, PAINTED, SIZE = 16, 3, (160, 96)
 PROMPT = {
     "1": node("MaskLossDemoModels"),
@@ -49,37 +44,28 @@ PROMPT = {
 
 
 @pytest.fixture
-def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_video: Callable[..., Path]) -> Iterator[Server]:
+def editor(server: Server, tmp_path: Path, make_video: Callable[..., Path]) -> Server:
     """Two clips of one square that moves, whose masks have nothing of it."""
-    checkout = os.environ.get("COMFYUI_PATH")
-    if not checkout:
-        pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for server in running_server(checkout, tmp_path):
-        for name in ("one", "two"):
-            make_video(tmp_path / f"input/clips/{name}.mp4", moving_clip.frames(FRAMES), options={"crf": "16"})
-            times = [number / 16 for number in range(FRAMES)]
-            with MaskVideoWriter(tmp_path / f"input/clip_masks/{name}.mkv", SIZE, times) as writer:
-                for _ in range(FRAMES):
-                    writer.add(np.zeros(SIZE[::-1], np.uint8))
-        yield server
+    for name in ("one", "two"):
+        make_video(tmp_path / f"input/clips/{name}.mp4", moving_clip.frames(FRAMES), options={"crf": "16"})
+        times = [number / 16 for number in range(FRAMES)]
+        with MaskVideoWriter(tmp_path / f"input/clip_masks/{name}.mkv", SIZE, times) as writer:
+            for _ in range(FRAMES):
+                writer.add(np.zeros(SIZE[::-1], np.uint8))
+    return server
 
 
 @pytest.mark.parametrize(("vue", "palette"), [(False, "light"), (True, "dark")], ids=["litegraph", "nodes2"])
 def test_what_is_painted_on_a_frame_and_carried_on_is_trained_on(
-    editor: Server, chromium: str, tmp_path: Path, vue: bool, palette: str
+    editor: Server, browse: Browse, tmp_path: Path, vue: bool, palette: str
 ) -> None:
     editor.run(PROMPT)
     before = _files(tmp_path)
-    pictures = Path(os.environ.get("MASKLOSS_SCREENSHOTS", tmp_path)) / ("nodes2" if vue else "litegraph")
     left, top = moving_clip.place(PAINTED)
-    task = {
-        "url": editor.url, "chromium": chromium, "pictures": str(pictures), "vue": vue, "palette": palette,
-        "prompt": PROMPT, "frames": FRAMES, "painted": PAINTED, "size": SIZE,
-        "square": [left, top, moving_clip.SQUARE, moving_clip.SQUARE],
-    }  # fmt: skip
-    done = subprocess.run(["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr + editor.log.read_text()[-2000:]
+    browse(
+        "viewer_video.js", editor, vue=vue, palette=palette, prompt=PROMPT, frames=FRAMES, painted=PAINTED, size=SIZE,
+        square=[left, top, moving_clip.SQUARE, moving_clip.SQUARE],
+    )  # fmt: skip
     editor.run(PROMPT)
     after = _files(tmp_path)
     assert {name[:3] for name, content in after.items() if before[name] != content} == {"one"}

@@ -5,24 +5,18 @@ Needs what test_browser.py needs.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.on_server.comfy_server import Server, node, running_server
+from tests.on_server.comfy_server import Server, node
 
-from .test_browser import chromium
+from .conftest import Browse
 
-__all__ = ["chromium"]
 pytestmark = pytest.mark.comfy
 
-SCRIPT = Path(__file__).parent / "browser/warnings.js"
 PROMPT = {
     "1": node("MaskLossDemoModels"),
     "2": node("MaskLossLoadDataset", directory="bare", alpha_mask=True, resolution_width=64, resolution_height=64),
@@ -34,30 +28,19 @@ PROMPT = {
 
 
 @pytest.fixture
-def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    checkout = os.environ.get("COMFYUI_PATH")
-    if not checkout:
-        pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for server in running_server(checkout, tmp_path):
-        (tmp_path / "input/bare").mkdir()
-        random = np.random.default_rng(0)
-        for name in "abcd":
-            rgba_HWC = random.integers(0, 256, (64, 64, 4), dtype=np.uint8)
-            Image.fromarray(rgba_HWC).save(tmp_path / f"input/bare/{name}.png")
-        yield server
+def editor(server: Server, tmp_path: Path) -> Server:
+    (tmp_path / "input/bare").mkdir()
+    random = np.random.default_rng(0)
+    for name in "abcd":
+        rgba_HWC = random.integers(0, 256, (64, 64, 4), dtype=np.uint8)
+        Image.fromarray(rgba_HWC).save(tmp_path / f"input/bare/{name}.png")
+    return server
 
 
 @pytest.mark.parametrize(("vue", "palette"), [(False, "light"), (True, "dark")], ids=["litegraph", "nodes2"])
 def test_warnings_are_seen_on_their_nodes(
-    editor: Server, chromium: str, tmp_path: Path, vue: bool, palette: str
+    editor: Server, browse: Browse, tmp_path: Path, vue: bool, palette: str
 ) -> None:
-    pictures = Path(os.environ.get("MASKLOSS_SCREENSHOTS", tmp_path)) / ("nodes2" if vue else "litegraph")
-    task = {
-        "url": editor.url, "chromium": chromium, "pictures": str(pictures), "vue": vue, "palette": palette,
-        "prompt": PROMPT, "photos": str(tmp_path / "input/bare"),
-    }  # fmt: skip
-    done = subprocess.run(["node", str(SCRIPT), json.dumps(task)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr + editor.log.read_text()[-2000:]
-    assert "WARNING" not in done.stdout
+    told = browse("warnings.js", editor, vue=vue, palette=palette, prompt=PROMPT, photos=str(tmp_path / "input/bare"))
+    assert "WARNING" not in told
     assert "have a mask, but no mask_loss is connected" in editor.log.read_text()

@@ -36,15 +36,12 @@ const PLACES = {
 };
 
 const task = JSON.parse(process.argv[2]);
-const { vue, palette, prompt, workflows, subgraphs, person } = task;
+const { prompt, workflows, subgraphs, person } = task;
 const session = await Session.start(task);
 const { page, panel } = session;
 
 try {
-  await session.open();
-  await page.evaluate(([key, value]) => app.extensionManager.setting.set(key, value), ["Comfy.VueNodes.Enabled", vue]);
-  await page.evaluate((value) => app.extensionManager.setting.set("Comfy.ColorPalette", value), palette);
-  await session.open();
+  await session.openWith(task);
   await testDrive(session, workflows);
   await session.step("one person is found in a group", () => onePersonIsFound(session, person));
   await load();

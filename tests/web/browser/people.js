@@ -19,14 +19,12 @@ let dataset;
 page.on("response", (answer) => (dataset = /\/maskloss\/viewer\/([0-9a-f]{16})$/.exec(answer.url())?.[1] ?? dataset));
 
 try {
-  await session.open();
-  await page.evaluate((vue) => app.extensionManager.setting.set("Comfy.VueNodes.Enabled", vue), task.vue);
-  await session.open();
+  await session.openWith(task);
   await page.evaluate(async (given) => {
     await app.loadApiJson(given, "people.json");
     app.graph._nodes.forEach((node, index) => (node.pos = [(index % 4) * 420, Math.floor(index / 4) * 560]));
   }, task.prompt);
-  await run();
+  await session.runToEnd();
   await page.evaluate(() => app.canvas.selectNode(app.graph._nodes.find(({ type }) => type === "MaskLossDatasetKeepPerson")));
   await page.keyboard.press("Alt+Shift+L");
   await viewer.locator('.maskloss-cell[aria-label="two_people"]').click();
@@ -38,22 +36,12 @@ try {
   await session.step("what is said can be read, as WCAG wants it", contrast);
   await session.step("the next run keeps the one who was chosen", async () => {
     await viewer.getByRole("button", { name: /Close/ }).click();
-    await run();
+    await session.runToEnd();
   });
   await session.step("the console has no error", () => assert.deepEqual(session.complaints, []));
 } finally {
   await session.picture("people_end").catch(() => undefined);
   await session.browser.close();
-}
-
-async function run() {
-  await page.evaluate(() => {
-    window.ended = false;
-    const end = () => (window.ended = true);
-    for (const kind of ["execution_success", "execution_error"]) app.api.addEventListener(kind, end, { once: true });
-  });
-  await session.run();
-  await page.waitForFunction(() => window.ended, null, { timeout: 600 * SECONDS });
 }
 
 /** The open photograph as the server knows it, and what is painted of it: how many pixels of each weight. */

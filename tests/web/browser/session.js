@@ -73,6 +73,38 @@ export class Session {
     await this.page.keyboard.press("Escape");
   }
 
+  /** Open with a renderer and a palette. */
+  async openWith({ vue, palette }) {
+    await this.open();
+    const set = ([key, value]) => app.extensionManager.setting.set(key, value);
+    await this.page.evaluate(set, ["Comfy.VueNodes.Enabled", vue]);
+    await this.page.evaluate(set, ["Comfy.ColorPalette", palette]);
+    await this.open();
+  }
+
+  /** A prompt as a graph whose nodes stand at these places, by id. */
+  async load(prompt, places, name, scale = 0.6) {
+    await this.page.evaluate(
+      async ([given, placed, file]) => {
+        await app.loadApiJson(given, file);
+        for (const node of app.graph._nodes) node.pos = placed[node.id] ?? node.pos;
+      },
+      [prompt, places, `${name}.json`],
+    );
+    await this.look(null, scale);
+  }
+
+  /** Queue the graph, by `press`, and wait for its end. */
+  async runToEnd(press = () => this.run()) {
+    await this.page.evaluate(() => {
+      window.ended = false;
+      const end = () => (window.ended = true);
+      for (const kind of ["execution_success", "execution_error"]) app.api.addEventListener(kind, end, { once: true });
+    });
+    await press();
+    await this.page.waitForFunction(() => window.ended, null, { timeout: 600 * SECONDS });
+  }
+
   async run() {
     await this.page.getByRole("button", { name: /^Run/ }).first().click();
   }

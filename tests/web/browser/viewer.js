@@ -19,15 +19,11 @@ const canvas = viewer.locator(".maskloss-stage > canvas").last();
 const count = viewer.locator(".maskloss-count");
 
 try {
-  await session.open();
-  const set = ([key, value]) => app.extensionManager.setting.set(key, value);
-  await page.evaluate(set, ["Comfy.VueNodes.Enabled", task.vue]);
-  await page.evaluate(set, ["Comfy.ColorPalette", task.palette]);
-  await session.open();
-  await load();
+  await session.openWith(task);
+  await session.load(task.prompt, PLACES, "viewer");
   await session.step("before a run the button says what to do", runsFirst);
   await session.step("the workflow and the prompt know nothing of the button", nothingIsSaved);
-  await run();
+  await session.runToEnd();
   await session.step("the button opens all photographs, the doubtful and left out among them", opens);
   await session.step("a stroke of the mouse is painted and kept", strokeIsKept);
   await session.step("undo and redo, by keys, are kept too", undone);
@@ -45,31 +41,6 @@ try {
 } finally {
   await session.picture("end").catch(() => undefined);
   await session.browser.close();
-}
-
-async function load() {
-  await page.evaluate(
-    async ([given, places]) => {
-      await app.loadApiJson(given, "viewer.json");
-      for (const [id, place] of Object.entries(places)) {
-        const node = app.graph.getNodeById(Number(id));
-        if (node) node.pos = place;
-      }
-    },
-    [task.prompt, PLACES],
-  );
-  await session.look(null, 0.6);
-}
-
-/** Queue the graph and wait for its end. */
-async function run(press = () => session.run()) {
-  await page.evaluate(() => {
-    window.ended = false;
-    const end = () => (window.ended = true);
-    for (const kind of ["execution_success", "execution_error"]) app.api.addEventListener(kind, end, { once: true });
-  });
-  await press();
-  await page.waitForFunction(() => window.ended);
 }
 
 async function openFrom(index = 0) {
@@ -285,8 +256,8 @@ async function reloaded() {
   const before = await correction("a");
   const id = await page.evaluate(() => window.viewed);
   await session.open();
-  await load();
-  await run();
+  await session.load(task.prompt, PLACES, "viewer");
+  await session.runToEnd();
   await page.evaluate((given) => (window.viewed = given), id);
   await openFrom();
   await viewer.locator('.maskloss-cell[aria-label="a"]').click();
@@ -314,8 +285,8 @@ async function fromTrainer() {
 async function chinese() {
   await page.evaluate(([key, value]) => app.extensionManager.setting.set(key, value), ["Comfy.Locale", "zh"]);
   await session.open();
-  await load();
-  await run(() => page.evaluate(() => app.queuePrompt(0)));
+  await session.load(task.prompt, PLACES, "viewer");
+  await session.runToEnd(() => page.evaluate(() => app.queuePrompt(0)));
   await openFrom();
   await viewer.getByRole("button", { name: /人脸 255/ }).waitFor();
   await viewer.locator('[data-does="overlay"][aria-pressed="true"]').waitFor();

@@ -21,13 +21,9 @@ const BEHIND = 9;
 const ENDS = 11;
 
 try {
-  await session.open();
-  const set = ([key, value]) => app.extensionManager.setting.set(key, value);
-  await page.evaluate(set, ["Comfy.VueNodes.Enabled", task.vue]);
-  await page.evaluate(set, ["Comfy.ColorPalette", task.palette]);
-  await session.open();
-  await load();
-  await run();
+  await session.openWith(task);
+  await session.load(task.prompt, PLACES, "clips");
+  await session.runToEnd();
   await session.step("a video opens at the frame that stands for it", opens);
   await session.step("frames are gone through by keys and by the slider", goesThrough);
   await session.step("a stroke on one frame is kept, and carried on", carried);
@@ -43,30 +39,6 @@ try {
 } finally {
   await session.picture("video_end").catch(() => undefined);
   await session.browser.close();
-}
-
-async function load() {
-  await page.evaluate(
-    async ([given, places]) => {
-      await app.loadApiJson(given, "clips.json");
-      for (const [id, place] of Object.entries(places)) {
-        const node = app.graph.getNodeById(Number(id));
-        if (node) node.pos = place;
-      }
-    },
-    [task.prompt, PLACES],
-  );
-  await session.look(null, 0.6);
-}
-
-async function run() {
-  await page.evaluate(() => {
-    window.ended = false;
-    const end = () => (window.ended = true);
-    for (const kind of ["execution_success", "execution_error"]) app.api.addEventListener(kind, end, { once: true });
-  });
-  await session.run();
-  await page.waitForFunction(() => window.ended);
 }
 
 async function opens() {
@@ -272,8 +244,8 @@ async function reloaded() {
   const before = [await line(), await correction(BEHIND)];
   const id = await page.evaluate(() => window.viewed);
   await session.open();
-  await load();
-  await run();
+  await session.load(task.prompt, PLACES, "clips");
+  await session.runToEnd();
   await page.evaluate((given) => (window.viewed = given), id);
   await openFirst();
   assert.deepEqual([await line(), await correction(BEHIND)], before);

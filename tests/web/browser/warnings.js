@@ -15,19 +15,8 @@ const { page } = session;
 const PLACES = { 1: [0, 0], 2: [0, 170], 3: [420, 0], 4: [420, 370], 5: [820, 0] };
 
 try {
-  await session.open();
-  const set = ([key, value]) => app.extensionManager.setting.set(key, value);
-  await page.evaluate(set, ["Comfy.VueNodes.Enabled", task.vue]);
-  await page.evaluate(set, ["Comfy.ColorPalette", task.palette]);
-  await session.open();
-  await page.evaluate(
-    async ([given, places]) => {
-      await app.loadApiJson(given, "warnings.json");
-      for (const [id, place] of Object.entries(places)) app.graph.getNodeById(Number(id)).pos = place;
-    },
-    [task.prompt, PLACES],
-  );
-  await session.look(null, 0.6);
+  await session.openWith(task);
+  await session.load(task.prompt, PLACES, "warnings");
   await session.step("every node shows its own when all is over", shown);
   await session.step("the workflow knows nothing of them", nothingIsSaved);
   await session.step("a reload keeps the trainer's", async () => {
@@ -43,19 +32,8 @@ try {
   await session.browser.close();
 }
 
-/** Queue the graph and wait for its end. */
-async function run() {
-  await page.evaluate(() => {
-    window.ended = false;
-    const end = () => (window.ended = true);
-    for (const kind of ["execution_success", "execution_error"]) app.api.addEventListener(kind, end, { once: true });
-  });
-  await session.run();
-  await page.waitForFunction(() => window.ended);
-}
-
 async function shown() {
-  await run();
+  await session.runToEnd();
   const loader = page.locator(".maskloss-warnings:visible", { hasText: "4 images have no caption: a, b, c, d" });
   await loader.waitFor();
   const trainer = page.locator(".maskloss-panel .maskloss-warnings:visible");
@@ -82,7 +60,7 @@ async function shown() {
 
 async function replayed() {
   assert.equal(await page.locator(".maskloss-warnings:visible").count(), 1);
-  await run();
+  await session.runToEnd();
   await page.locator(".maskloss-warnings:visible", { hasText: "4 images have no caption" }).waitFor();
   const messages = await page.evaluate(async () => Object.values(await (await fetch("/history")).json()).at(-1).status.messages);
   const [, { nodes }] = messages.find(([kind]) => kind === "execution_cached");
@@ -98,7 +76,7 @@ async function nothingIsSaved() {
 
 async function theyGo() {
   for (const name of "abcd") writeFileSync(join(task.photos, `${name}.txt`), "a person");
-  await run();
+  await session.runToEnd();
   await page.waitForFunction(() => !document.body.innerText.includes("no caption"));
   assert.equal(await page.locator(".maskloss-warnings:visible").count(), 1);
   await session.picture("gone");
