@@ -11,14 +11,16 @@ import torch
 
 from ..core.cache.store import LatentCache, open_cache
 from ..core.demo.denoiser import DemoDenoiser
-from ..core.errors import CacheError, TrainingError
+from ..core.errors import CacheError, SettingError, TrainingError
 from ..core.host import Host
 from ..core.host.hand_over import ApiNode, HandOver
 from ..core.host.launch import refuse_devices, train_in_processes
 from ..core.host.observer import HostObserver
+from ..core.plan.fit import Fit
 from ..core.tensor_files import write_tensors
 from ..core.train.finished import TrainResult, saved_result
 from ..core.train.lora_file import LoraWeights
+from ..core.train.ranks import Ranks
 from ..core.train.recipe import TrainingRecipe
 from ..core.train.run import CHANGES_NO_VALUE, facts_of_run, run_identity
 from ..core.warning import collect_warnings, warn
@@ -56,6 +58,19 @@ def train_on(
         unload(model)
         watched.say(f"Training in {devices} processes, a device each; they open the model first.")
         return saved_result(train_in_processes(devices, handed, host.folders(), own.comfyui, watched, warn))
+
+
+def peers_for(fit: Fit, ranks: Ranks) -> Ranks | None:
+    """The processes over which the frozen blocks are divided, where they are to be. SettingError where this one is
+    alone."""
+    if fit is not Fit.DIVIDE:
+        return None
+    if ranks.size == 1:
+        raise SettingError(
+            "fit is divide, which gives each device that trains a part of the model's blocks, and there is one device. "
+            "Set devices above 1, or fit to refuse."
+        )
+    return ranks
 
 
 def _made_anew(recipe: TrainingRecipe, handed: HandOver) -> dict[str, ApiNode]:

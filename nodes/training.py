@@ -32,7 +32,7 @@ from ..core.train.loop import train
 from ..core.train.recipe import TrainingRecipe
 from ..core.warning import warn
 from .checks import verdict, widget_values
-from .devices import train_on
+from .devices import peers_for, train_on
 from .models import check_fit, identity_of, open_model
 from .node import Node
 from .sockets import (
@@ -132,7 +132,8 @@ class MaskLossTrainLora(Node):
                     COMBO(
                         Fit,
                         "What cannot fit into memory is refused before it begins; insist = try it; checkpoint = with "
-                        "gradient_checkpointing, where that is off and it does not fit without.",
+                        "gradient_checkpointing, where that is off and it does not fit without; divide = each of "
+                        "several devices keeps a part of the model.",
                     )
                 ),
             },
@@ -214,7 +215,8 @@ class MaskLossTrainLora(Node):
             min_snr_gamma=min_snr_gamma,
             background_tokens=background_tokens,
         )
-        base = BaseConfig(BasePrecision(base_precision), blocks_in_main_memory, compile_blocks)
+        peers = None if launched > 1 else peers_for(Fit(fit), ranks)
+        base = BaseConfig(BasePrecision(base_precision), blocks_in_main_memory, compile_blocks, peers)
         recipe = TrainingRecipe(
             cache,
             mask_loss,

@@ -67,7 +67,9 @@ class DemoDenoiser(RoutesMiddleBlocks):
             for name, layer in block.named_modules(prefix=f"blocks.{number}"):
                 if base.holds_weights and is_product(layer):
                     load = lambda _device, layer=layer: (layer.weight, layer.bias)  # noqa: E731
-                    layers.append(BaseLayer(name, layer, load, number if number in swapped else None))
+                    apart = number in swapped
+                    shared = None if apart or base.peers is None else number
+                    layers.append(BaseLayer(name, layer, load, number if apart else None, shared=shared))
         other = copy.copy(self)
         other.identity += base.identity
         other._compiled = CompiledBlocks(self.module.blocks if base.compile_blocks else (), level=False)

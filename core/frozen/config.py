@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ..errors import SettingError, TrainingError
+from .sharded_blocks import Peers
 
 
 class BasePrecision(str, Enum):
@@ -20,12 +21,13 @@ class BasePrecision(str, Enum):
 @dataclass(frozen=True)
 class BaseConfig:
     """`precision` of the frozen weights; how many of the repeated blocks have theirs in main memory, from where they
-    are brought onto the device as they are needed; whether these blocks are compiled. Nothing here changes what a LoRA
-    file looks like."""
+    are brought onto the device as they are needed; whether these blocks are compiled; the processes over which the
+    repeated blocks on the device are divided, where they are. Nothing here changes what a LoRA file looks like."""
 
     precision: BasePrecision = BasePrecision.AS_LOADED
     blocks_in_main_memory: int = 0
     compile_blocks: bool = False
+    peers: Peers | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.blocks_in_main_memory < 0:
@@ -36,7 +38,8 @@ class BaseConfig:
     @property
     def holds_weights(self) -> bool:
         """Whether weights are kept otherwise than the model keeps them."""
-        return self.precision is not BasePrecision.AS_LOADED or self.blocks_in_main_memory > 0
+        is_divided = self.peers is not None
+        return self.precision is not BasePrecision.AS_LOADED or self.blocks_in_main_memory > 0 or is_divided
 
     @property
     def identity(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from types import TracebackType
 from typing import Any, TypeGuard, cast
 
@@ -19,6 +20,7 @@ from ..autograd.recast import recast
 from .block_swap import SwappedBlocks, to_main_memory
 from .config import BaseConfig, BasePrecision
 from .held_weights import HeldWeight, Hold, hold
+from .sharded_blocks import ShardedBlocks
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Product = nn.Linear | Convolution
@@ -29,13 +31,15 @@ Loaded = tuple[torch.Tensor, torch.Tensor | None]
 @dataclass(frozen=True, eq=False)
 class BaseLayer:
     """A frozen layer, its name, and `load(device)`: its weight and bias there, as they act. `block` is the repeated
-    block that it belongs to, where that is one of those in main memory; `hold` makes of the weight what is kept."""
+    block that it belongs to, where that is one of those in main memory; `hold` makes of the weight what is kept;
+    `shared` is the block where it is divided over processes."""
 
     name: str
     layer: Product
     load: Callable[[torch.device], Loaded]
     block: int | None = None
     hold: Hold = hold
+    shared: int | None = None
 
 
 class HeldBase:
@@ -48,12 +52,17 @@ class HeldBase:
         self._device = device
         self._held: list[HeldWeight] = []
         self._swap = SwappedBlocks({}, device)
+        self._shared: ShardedBlocks | None = None
         self._before: list[tuple[nn.Module, Any]] = []
 
     def __enter__(self) -> HeldBase:
         try:
             with torch.no_grad():
-                held = [_HeldLayer(each.layer, *self._hold(each)) for each in self._layers]
+                if self._config.peers is not None:
+                    self._shared = ShardedBlocks(self._config.peers, self._device)
+                # A block at a time, so that no more than one is whole where they are divided.
+                runs = groupby(self._layers, lambda each: each.shared)
+                held = [layer for shared, run in runs for layer in self._hold_run(shared is not None, list(run))]
                 self._held = [each.held for each in held]
                 self._swap_in(held)
             for each in held:
@@ -73,7 +82,8 @@ class HeldBase:
     def nbytes(self) -> int:
         """What held weights take on the device; 0 outside of the context."""
         resident = zip(self._layers, self._held, strict=False)
-        return sum(held.nbytes for each, held in resident if each.block is None) + self._swap.slot_bytes
+        apart = self._swap.slot_bytes + (self._shared.nbytes if self._shared else 0)
+        return sum(held.nbytes for each, held in resident if each.block is None) + apart
 
     @property
     def inside(self) -> int:
@@ -89,9 +99,23 @@ class HeldBase:
         finally:
             self.__enter__()
 
+    def _hold_run(self, is_shared: bool, layers: Sequence[BaseLayer]) -> list[_HeldLayer]:
+        """Layers of one block, or of none that is divided."""
+        held = [_HeldLayer(each.layer, *self._hold(each)) for each in layers]
+        if self._shared and is_shared:
+            tensors = [tensor for each in held for tensor in each.held.tensors]
+            block, start, bring = self._shared.keep(tensors), 0, self._shared.bring
+            for each in held:
+                where = slice(start, start + len(each.held.tensors))
+                start = where.stop
+                each.held = replace(each.held, tensors=())
+                each.bring = lambda where=where: bring(block)[where]
+        return held
+
     def _hold(self, each: BaseLayer) -> tuple[HeldWeight, torch.Tensor | None]:
         swapped, plain = each.block is not None, self._config.precision is BasePrecision.AS_LOADED
-        weight, bias = each.load(_MAIN_MEMORY if swapped and plain else self._device)
+        apart = swapped or each.shared is not None
+        weight, bias = each.load(_MAIN_MEMORY if apart and plain else self._device)
         held = each.hold(each.name, weight, self._config.precision)
         if swapped:
             held = replace(held, tensors=tuple(map(to_main_memory, held.tensors)))
@@ -114,6 +138,9 @@ class HeldBase:
             if forward is not None:
                 layer.forward = forward
         self._swap.close()
+        if self._shared is not None:
+            self._shared.close()
+        self._shared = None
         self._held = []
 
 

@@ -20,11 +20,13 @@ FREE_FRACTION = 0.3
 
 class Fit(str, Enum):
     """What happens to a training that cannot fit its device: it is refused, or tried nevertheless. With `checkpoint`
-    one that does not fit whole gets gradient checkpointing, and is refused where it cannot fit with that either."""
+    one that does not fit whole gets gradient checkpointing, and is refused where it cannot fit with that either.
+    `divide`: the frozen blocks are divided over the devices that train together, and what cannot fit so is refused."""
 
     REFUSE = "refuse"
     INSIST = "insist"
     CHECKPOINT = "checkpoint"
+    DIVIDE = "divide"
 
 
 class Verdict(str, Enum):

@@ -39,6 +39,8 @@ class Ranks:
     """One process alone: what the others are told stays here. `rank` is from 0 to `size` − 1."""
 
     rank, size = 0, 1
+    joins: list[Callable[[], object]] = []  # noqa: RUF012 - nobody is ever waited for
+    """What is called before this rank waits for the others, who may want something of it in the middle of a pass."""
     stopping = False
     """Whether what stops the run has been told to the others, so that nothing has to stop this rank any more."""
 
@@ -64,6 +66,15 @@ class Ranks:
 
     def agree(self, facts: Mapping[str, object]) -> None:
         """TrainingError in every rank, naming both sides, where a rank's `facts` are not those of rank 0."""
+
+    def exchange(self, own: int) -> list[int]:
+        """The number of each rank. All call this and `gather` together, in the middle of a pass too."""
+        return [own]
+
+    def gather(self, part: torch.Tensor, whole: torch.Tensor | None, to: int | None) -> None:
+        """The parts (n,) of all ranks, one after the other, into `whole` (size · n,) in the rank `to`, or in all."""
+        if whole is not None:
+            whole.copy_(part)
 
     def sum_numbers(self, numbers: Sequence[float]) -> list[float]:
         """Sums over the ranks of as many numbers as `telling` was given. OtherRankError where a rank has stopped."""
@@ -93,6 +104,7 @@ class ProcessRanks(Ranks):
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.sent_bytes = 0
         self._numbers = 0
+        self.joins = []
         self._expected = dict(expected or {})
 
     def from_first(self, compute: Callable[[], _Item]) -> _Item:
@@ -184,18 +196,39 @@ class ProcessRanks(Ranks):
         told = [f"Rank {rank} stopped: {text}" for rank, text in enumerate(texts) if text is not None]
         return "; ".join(told) or _NOBODY_ELSE
 
+    def exchange(self, own: int) -> list[int]:
+        numbers = torch.zeros(self.size, dtype=torch.int64)
+        with _lost_connections():
+            dist.all_gather_into_tensor(numbers, torch.tensor([own]))
+        return numbers.tolist()
+
+    def gather(self, part: torch.Tensor, whole: torch.Tensor | None, to: int | None) -> None:
+        with _lost_connections():
+            if to is None:
+                dist.all_gather_into_tensor(whole, part)
+            else:
+                parts = None if whole is None else list(whole.chunk(self.size))
+                dist.gather(part, parts, dst=to)
+
     def _all_reduce(self, values: torch.Tensor) -> None:
+        self._join()
         self.sent_bytes += values.numel() * values.element_size()
         with _lost_connections():
             dist.all_reduce(values)
 
     def _gather(self, own: Any) -> list[Any]:
+        self._join()
         everyone: list[Any] = [None] * self.size
         with _lost_connections():
             dist.all_gather_object(everyone, own)
         return everyone
 
+    def _join(self) -> None:
+        for join in self.joins:
+            join()
+
     def _broadcast(self, own: Any) -> list[Any]:
+        self._join()
         values = [own]
         with _lost_connections():
             dist.broadcast_object_list(values, src=0)

@@ -53,19 +53,24 @@ class ValueFreeNetwork:
         """How many blocks it repeats, which are those that can be in main memory."""
         return len(repeated_blocks(self._built.diffusion_model))
 
-    def swapped_bytes(self, base: BaseConfig) -> tuple[int, int]:
-        """The weights of `base`'s blocks in main memory as they are kept there, and what the device has for them.
-        TrainingError where there are fewer blocks."""
-        blocks, rooms = dict[int, int](), dict[int, int]()
-        if base.blocks_in_main_memory == 0:
+    def apart_bytes(self, base: BaseConfig) -> tuple[int, int]:
+        """The weights of the blocks that `base` has in main memory or divided over processes, as they are kept; and
+        what the device has for them. TrainingError where there are fewer blocks."""
+        apart, swapped, shared = 0, dict[int, int](), dict[int, int]()
+        if base.blocks_in_main_memory == 0 and base.peers is None:
             return 0, 0
         with value_free_mode(), run_without_values():
             for each in held_layers(self._built, base):
-                if each.block is not None:
-                    held = each.hold(each.name, each.layer.weight, base.precision)
-                    blocks[each.block] = blocks.get(each.block, 0) + held.nbytes
-                    rooms[each.block] = rooms.get(each.block, 0) + slot_room(held.tensors)
-        return sum(blocks.values()), min(SLOTS, len(blocks)) * max(rooms.values())
+                for rooms, number in ((swapped, each.block), (shared, each.shared)):
+                    if number is not None:
+                        held = each.hold(each.name, each.layer.weight, base.precision)
+                        apart += held.nbytes
+                        rooms[number] = rooms.get(number, 0) + slot_room(held.tensors)
+        here = min(SLOTS, len(swapped)) * max(swapped.values(), default=0)
+        if base.peers is not None:
+            # Its part of each, and the one that is at work.
+            here += sum(shared.values()) // base.peers.size + max(shared.values(), default=0)
+        return apart, here
 
     @contextmanager
     def open(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from maskloss.core.cache.latents import cache_latents
+from maskloss.core.cache.store import open_cache
 from maskloss.core.cache.text import cache_text
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder
@@ -97,6 +99,41 @@ def test_two_processes_open_the_model_and_train_the_lora_of_one(prompt: Path) ->
     assert one.returncode == 0, one.stderr
     found, expected = (load_lora(prompt.parent / f"out/{name}.safetensors") for name in ("two", "one"))
     assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert float((found[key] - value).norm()) <= 1e-6 * float(value.norm()), key
+
+
+def as_flux(prompt: Path) -> None:
+    """The prompt's model becomes a tiny Flux, and its captions Flux's."""
+    base = prompt.parent
+    weights = tiny.load_model("flux").model.diffusion_model.state_dict()
+    save_file({name: each.contiguous() for name, each in weights.items()}, base / "models/diffusion_models/flux.sft")
+    cache_text(replace(open_cache(base / "out/cache"), text_encoder=None), FluxText())
+    nodes = json.loads(prompt.read_text())
+    nodes["model"]["inputs"]["unet_name"] = "flux.sft"
+    nodes["train"]["inputs"]["model"] = ["model", 0]
+    del nodes["shifted"]
+    prompt.write_text(json.dumps(nodes))
+
+
+class FluxText:
+    """Random embeddings as a tiny Flux takes them."""
+
+    identity = "random flux"
+
+    def encode(self, caption: str) -> dict[str, torch.Tensor]:
+        return tiny.text_for("flux", seed=len(caption))
+
+
+@pytest.mark.parametrize("model", ["wan", "flux"])
+def test_two_processes_that_divide_the_model_train_the_lora_of_one(prompt: Path, model: str) -> None:
+    if model == "flux":
+        as_flux(prompt)
+    two = train(2, prompt, "train.output_name=two", "train.fit=divide")
+    assert two.returncode == 0, two.stderr
+    one = train(1, prompt, "train.output_name=one", "train.gradient_accumulation_steps=2")
+    assert one.returncode == 0, one.stderr
+    found, expected = (load_lora(prompt.parent / f"out/{name}.safetensors") for name in ("two", "one"))
     for key, value in expected.items():
         assert float((found[key] - value).norm()) <= 1e-6 * float(value.norm()), key
 

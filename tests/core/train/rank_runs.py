@@ -37,13 +37,20 @@ class Case:
     validates: bool = False
     config: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, cache: Any, output: Path, ranks: Ranks = ALONE, watcher: Watcher | None = None) -> TrainResult:
+    def run(
+        self,
+        cache: Any,
+        output: Path,
+        ranks: Ranks = ALONE,
+        watcher: Watcher | None = None,
+        denoiser: DemoDenoiser | None = None,
+    ) -> TrainResult:
         chosen = TrainConfig(
             **{"steps": 3, "gradient_accumulation_steps": 6, "gradient_checkpointing": False, **self.config}
         )
         other = cache if self.validates else None
         recipe = TrainingRecipe(cache, self.settings, self.lora, self.optimizer, chosen, other)
-        return train(DemoDenoiser(), recipe, output, watcher, ranks=ranks)
+        return train(denoiser or DemoDenoiser(), recipe, output, watcher, ranks=ranks)
 
 
 Work = Callable[..., Any]

@@ -16,6 +16,7 @@ from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.plan.extrapolate import extrapolate_step
 from maskloss.core.plan.trial import Opened, RunSettings, Sample, StepMemory, count_step
 from maskloss.core.train.config import Algorithm, LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
+from maskloss.core.train.ranks import Ranks
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
 
 import comfy.supported_models  # isort: skip
@@ -110,7 +111,7 @@ def test_a_base_in_fewer_bits(as_on_cuda: bool, precision: BasePrecision):
 @pytest.mark.parametrize("precision", BasePrecision)
 def test_blocks_in_main_memory(precision: BasePrecision):
     base = BaseConfig(precision, 2)
-    swapped, slots = network_of("wan").swapped_bytes(base)
+    swapped, slots = network_of("wan").apart_bytes(base)
     model, here = tiny.load_model("wan").model, torch.device("cpu")
     with HeldModel(model, here, base) as held:
         with_slots = held.nbytes
@@ -119,10 +120,27 @@ def test_blocks_in_main_memory(precision: BasePrecision):
     if precision is BasePrecision.AS_LOADED:
         whole = sum(each.layer.weight.nbytes for each in held_layers(model, base))
     assert whole - swapped + slots == pytest.approx(with_slots, rel=0.01)
-    assert network_of("wan").swapped_bytes(BaseConfig(precision)) == (0, 0)
+    assert network_of("wan").apart_bytes(BaseConfig(precision)) == (0, 0)
     assert network_of("wan").block_count() == 2
     with pytest.raises(TrainingError, match="has 2 repeated blocks"):
-        network_of("wan").swapped_bytes(BaseConfig(precision, 3))
+        network_of("wan").apart_bytes(BaseConfig(precision, 3))
+
+
+@pytest.mark.parametrize("precision", BasePrecision)
+def test_blocks_divided_over_processes(precision: BasePrecision):
+    ranks = Ranks()
+    ranks.size, ranks.joins = 4, []
+    whole = network_of("wan").apart_bytes(BaseConfig(precision, 2))[0]
+    divided, here = network_of("wan").apart_bytes(BaseConfig(precision, peers=ranks))
+    assert divided == whole
+    # A quarter of each of the two blocks, and one of them whole.
+    with HeldModel(tiny.load_model("wan").model, torch.device("cpu"), BaseConfig(precision, peers=ranks)) as held:
+        taken = held.nbytes
+    with HeldModel(tiny.load_model("wan").model, torch.device("cpu"), BaseConfig(precision, 2)) as held:
+        others = held.nbytes - network_of("wan").apart_bytes(BaseConfig(precision, 2))[1]
+    assert here == pytest.approx(whole / 4 + whole / 2, rel=0.05)
+    assert taken - others == pytest.approx(here, rel=0.05)
+    assert ranks.joins == []
 
 
 @pytest.mark.parametrize("algorithm", [each for each in Algorithm if each is not Algorithm.LORA])
