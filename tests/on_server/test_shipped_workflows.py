@@ -175,6 +175,9 @@ def test_a_training_workflow_runs_from_photographs_to_a_lora(
 
 def test_an_edit_model_is_shown_scenes_without_the_person(server: Server, inputs: Path) -> None:
     prompt = made_small("lora_edit", "qwen_image", "wan")
+    for one in prompt.values():
+        if one["class_type"] == "TextEncodeQwenImageEditPlus":
+            del one["inputs"]["vae"]  # it would make references of a megapixel, which take minutes on a CPU
     history = server.run(prompt)
     assert history["status"]["status_str"] == "success", failure(history)["exception_message"]
     cache = open_cache(server.base / "output/my_person_edit/cache")
