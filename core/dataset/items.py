@@ -182,10 +182,9 @@ class Dataset:
             raise DatasetError(f"The dataset holds {twice[0]} more than once; every item needs a name of its own.")
 
     def without(self, reasons: Mapping[str, str]) -> Dataset:
-        """The dataset without the items of these names, which are left out for these reasons."""
-        kept = tuple(item for item in self.items if item.name not in reasons)
-        left = tuple(LeftOut(item, reasons[item.name]) for item in self.items if item.name in reasons)
-        return Dataset(kept, self.left_out + left, self.found)
+        """The dataset without the items of these names, which failed for these reasons. They are not in `left_out`,
+        whose pictures are shown: theirs cannot be read."""
+        return Dataset(tuple(item for item in self.items if item.name not in reasons), self.left_out, self.found)
 
     @property
     def photographs(self) -> tuple[int, int]:
