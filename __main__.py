@@ -24,5 +24,10 @@ def _package() -> str:
     return "maskloss"
 
 
+def main() -> int:
+    """The entry point of the installed command."""
+    return importlib.import_module(f"{_package()}.cli.main").main()
+
+
 if __name__ == "__main__":
-    sys.exit(importlib.import_module(f"{_package()}.cli.main").main())
+    sys.exit(main())

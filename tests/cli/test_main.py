@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 from pathlib import Path
 
+import maskloss
 import numpy as np
 import pytest
 from maskloss.cli import doctor
@@ -87,3 +90,9 @@ def test_doctor_and_models_say_what_is_there_and_what_is_missing(
     assert "maskloss models --install" in text
     assert main(["models"]) == 0
     assert "Apache-2.0" in capsys.readouterr().out
+
+
+def test_the_installed_command_finds_its_function() -> None:
+    text = (Path(maskloss.__file__).parent / "pyproject.toml").read_text(encoding="utf-8")
+    module, name = re.search(r'^maskloss = "([\w.]+):(\w+)"$', text, re.MULTILINE).groups()
+    assert callable(getattr(importlib.import_module(module), name))
