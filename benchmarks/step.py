@@ -101,7 +101,8 @@ def main() -> None:
             "batch 4": options.batch_rounds,
         }.items():
             names = [name for name in CONTENDERS if _kind(name) == kind and name in (options.only or CONTENDERS)]
-            results |= steps.measure(names, rounds)
+            if names:
+                results |= steps.measure(names, rounds)
         weighing = loss_seconds(steps.material)
     print("| contender | median of a step | peak memory |\n|---|---|---|")
     for name, result in results.items():
