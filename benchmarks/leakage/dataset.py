@@ -88,7 +88,7 @@ class MemoryCache(LatentCache):
     def weights(self, entry: CacheEntry) -> torch.Tensor | None:
         return self.masks[entry.name].clone()
 
-    def caption_text(self, caption: str) -> dict[str, torch.Tensor]:
+    def caption_text(self, caption: str, entry: CacheEntry | None = None) -> dict[str, torch.Tensor]:
         return {"words": embed_caption(caption)}
 
     def missing_captions(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ class WorldDenoiser(RoutesMiddleBlocks):
     guidance: float | None = None
     default_targets = r"^blocks\.\d+\.(qkv|out|mlp_in|mlp_out)$"
     lora_architecture = "maskloss-leakage-world"
+    takes_references = False
     patch_side = PATCH
     device = torch.device("cpu")
 

@@ -39,7 +39,7 @@ def test_doctor_runs_where_torch_is_missing() -> None:
     code = (
         "import sys; sys.modules['torch'] = None; from importlib.machinery import PathFinder as P; find = P.find_spec\n"
         "P.find_spec = classmethod(lambda c, n, *a: None if n == 'torch' else find(n, *a)); del sys.modules['torch']\n"
-        "from maskloss.__main__ import main; sys.exit(main(['doctor']))"
+        "from maskloss.cli.main import main; sys.exit(main(['doctor']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

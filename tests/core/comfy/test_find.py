@@ -25,6 +25,7 @@ def test_where_there_is_none_it_is_said_what_to_do(tmp_path: Path):
 def test_what_it_cannot_import_is_named(tmp_path: Path):
     (tmp_path / "comfy").mkdir()
     (tmp_path / "comfy/supported_models.py").write_text("import no_such_package\n")
+    (tmp_path / "comfy/options.py").write_text("def enable_args_parsing(): pass\n")
     (tmp_path / "comfy/cli_args.py").write_text("class args:\n    cpu = False\n")
     done = run({"COMFYUI_PATH": str(tmp_path)})
     assert "ComfyUI cannot be imported (No module named 'no_such_package')" in done.stderr

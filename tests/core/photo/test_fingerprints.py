@@ -17,7 +17,7 @@ def test_only_pictures_with_another_profile_than_srgbs_are_made_again(tmp_path, 
     for name, icc in stored.items():
         Image.fromarray(pixels).save(tmp_path / f"{name}.png", icc_profile=icc)
     items = tuple(DatasetItem(name, tmp_path / f"{name}.png", LoadSettings(resolution=(64, 64))) for name in stored)
-    before = {"core.cache.plan": (), "core.masks.merge_alpha": ()}
+    before = {"core.cache.item_sources": (), "core.masks.merge_alpha": ()}
     with monkeypatch.context() as patched:
         for module, nothing in before.items():
             patched.setattr(f"maskloss.{module}.conversion_of", lambda path, nothing=nothing: nothing)
