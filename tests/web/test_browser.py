@@ -36,7 +36,7 @@ def editor(server: Server, tmp_path: Path) -> Server:
     for name in "abcd":
         rgba_HWC = random.integers(0, 256, (64, 64, 4), dtype=np.uint8)
         Image.fromarray(rgba_HWC).save(tmp_path / f"input/photos/{name}.png")
-    _place_models_that_the_workflows_name(tmp_path / "models")
+    _place_what_the_workflows_name(tmp_path)
     return server
 
 
@@ -55,16 +55,19 @@ def place_two_people(folder: Path) -> None:
     turned.crop((80, 0, 880, 840)).save(folder / "one_of_them.png")
 
 
-def _place_models_that_the_workflows_name(folder: Path) -> None:
-    """Empty files with the names of real models, so that the editor misses none."""
+def _place_what_the_workflows_name(base: Path) -> None:
+    """Empty files with the names of real models, and the pictures that are the user's own, so that the editor misses
+    none."""
     for path in (PACK / "workflows").glob("*.json"):
         for _, one in opened(json.loads(path.read_text(encoding="utf-8"))).walk():
-            for model in one["properties"].get("models", []):
-                (folder / model["directory"]).mkdir(parents=True, exist_ok=True)
-                (folder / model["directory"] / model["name"]).touch()
+            files = [base / "models" / each["directory"] / each["name"] for each in one["properties"].get("models", [])]
             if one["type"] == "LoraLoaderModelOnly":  # what its user has trained before
-                (folder / "loras" / one["widgets_values"][0]).parent.mkdir(parents=True, exist_ok=True)
-                (folder / "loras" / one["widgets_values"][0]).touch()
+                files.append(base / "models/loras" / one["widgets_values"][0])
+            for file in files:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+            if one["type"] == "LoadImage" and not (picture := base / "input" / one["widgets_values"][0]).exists():
+                Image.new("RGB", (64, 64)).save(picture)
 
 
 def trainer(steps: int, name: str, **inputs: Any) -> dict[str, Any]:
