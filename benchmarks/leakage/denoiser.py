@@ -20,6 +20,7 @@ class WorldDenoiser(RoutesMiddleBlocks):
     latent_channels = LATENT_CHANNELS
     image_channels = 0
     notes: tuple[str, ...] = ()
+    weights_note = ""
     guidance: float | None = None
     default_targets = r"^blocks\.\d+\.(qkv|out|mlp_in|mlp_out)$"
     lora_architecture = "maskloss-leakage-world"

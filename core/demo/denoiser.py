@@ -39,6 +39,7 @@ class DemoDenoiser(RoutesMiddleBlocks):
     image_channels = 0
     takes_references = False
     notes: tuple[str, ...] = ()
+    weights_note = ""
     guidance: float | None = None
     default_targets = r"^(blocks\.\d+\..+|final)$"
     lora_architecture = "maskloss-demo"

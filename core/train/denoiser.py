@@ -70,6 +70,11 @@ class Denoiser(Protocol):
         ...
 
     @property
+    def weights_note(self) -> str:
+        """How its frozen weights are kept, a sentence for the log; empty: as they were loaded, or as was asked for."""
+        ...
+
+    @property
     def guidance(self) -> float | None:
         """Effective guidance of a guidance-distilled model; None: its default, or it takes none."""
         ...

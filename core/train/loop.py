@@ -105,7 +105,7 @@ class _Run:
         adapters = state.adapters
         layers = f"LoRA on {len(adapters.layer_names)} layers of {self.denoiser.identity}: {adapters.listing}."
         saving = saving_lines(self.denoiser, self.settings, self.recipe.cache, self.split.training)
-        for note in filter(None, (*notes, layers, *saving)):
+        for note in filter(None, (*notes, layers, self.denoiser.weights_note, *saving)):
             self.observer.say(note)
         if saved:
             self.observer.say(f"Going on after step {saved.step} of {self.config.steps}.")

@@ -91,7 +91,7 @@ class ComfyDenoiser:
         self.latent_channels = int(self._model.latent_format.latent_channels)
         self.image_channels = image_channels
         self.takes_references = takes_references(self._model)
-        self.notes = training_notes(self._model)
+        self.notes, self.weights_note = training_notes(self._model), ""
         self.default_targets = self._architecture.targets
         self.lora_architecture = self._architecture.name
         self.min_latent_size = self._architecture.min_latent_size
@@ -285,7 +285,7 @@ def open_denoiser(
         counting = stack.enter_context(watch_text_attention(network))
         rest = image_channels, None if dropout else counting, last_block, compiled
         denoiser = ComfyDenoiser(patcher, checkpointing, effective, identity, lend, *rest)
-        denoiser.notes = (*denoiser.notes, *held.notes)
+        denoiser.weights_note = held.note
         check_gradients(checkpointing, small_pass(denoiser, example))
         denoiser.saving_note = check_saving(denoiser, example, dropout)
         with compile_from_now(compiled, checkpointing):

@@ -36,7 +36,7 @@ class HeldModel:
         self._device = device
         self.holds_weights = config.holds_weights
         layers = held_layers(model, config) if config.holds_weights else []
-        self.notes = _notes(layers) if config.precision is BasePrecision.NVFP4 else ()
+        self.note = _note(layers) if config.precision is BasePrecision.NVFP4 else ""
         self._base = HeldBase(layers, config, device)
         self._inside = {id(each.layer) for each in layers}
         self._stack = ExitStack()
@@ -102,14 +102,14 @@ def held_layers(model: Any, config: BaseConfig) -> list[BaseLayer]:
     return layers
 
 
-def _notes(layers: Sequence[BaseLayer]) -> tuple[str, ...]:
+def _note(layers: Sequence[BaseLayer]) -> str:
     """How many layers 4 bits hold, and how many they do not."""
     fours = sum(each.hold is hold_nvfp4 for each in layers)
     convolutions = sum(not isinstance(each.layer, nn.Linear) for each in layers)
     others = len(layers) - fours - convolutions
     return (
         f"base_precision {BasePrecision.NVFP4.value}: {fours} linear layers of the repeated blocks are kept in 4 bits, "
-        f"and in int8 {convolutions} convolutions and {others} linear layers outside of the blocks.",
+        f"and in int8 {convolutions} convolutions and {others} linear layers outside of the blocks."
     )
 
 
