@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ..errors import DatasetError, ImageError
 from ..files import atomic_write, read_bytes
-from .grey_png import GreyPicture, decode_grey, encode_grey
 
 SUFFIX = ".png"
 _NOTE = "maskloss"
@@ -78,30 +77,29 @@ class Correction:
 def read_correction(path: Path) -> Correction:
     """A correction's file. ImageError when it is missing, damaged or no such file."""
     try:
-        ours = decode_grey(read_bytes(path))
-        if ours is not None:
-            note = ours.texts.get(_NOTE)
-            over = None if note is None else PaintedOver(**_texts(json.loads(note)))
-            return Correction(ours.values_HW, ours.alpha_HW >= 128, over)
         with Image.open(path) as image:
             if image.format != "PNG" or image.mode != "LA":
                 raise ImageError(
                     f"{path} is no correction: expected a grey PNG with alpha, found {image.format} {image.mode}"
                 )
+            values, alpha = image.split()
             note = getattr(image, "text", {}).get(_NOTE)
-            pixels_HWC = np.asarray(image)
         over = None if note is None else PaintedOver(**_texts(json.loads(note)))
     except (OSError, SyntaxError, ValueError, TypeError, UnidentifiedImageError) as error:
         raise ImageError(f"The correction {path} cannot be read ({error}); revert it and paint it again.") from error
-    return Correction(np.array(pixels_HWC[..., 0]), pixels_HWC[..., 1] >= 128, over)
+    return Correction(np.array(values), np.asarray(alpha) >= 128, over)
 
 
 def write_correction(path: Path, correction: Correction) -> None:
     """Write it, whole or not at all."""
     alpha_HW = correction.painted_HW * np.uint8(255)
-    texts = {} if correction.over is None else {_NOTE: json.dumps(vars(correction.over))}
+    planes = (Image.fromarray(plane_HW) for plane_HW in (correction.values_HW & alpha_HW, alpha_HW))
+    note = PngImagePlugin.PngInfo()
+    if correction.over is not None:
+        note.add_text(_NOTE, json.dumps(vars(correction.over)))
     with atomic_write(path) as temporary:
-        temporary.write_bytes(encode_grey(GreyPicture(correction.values_HW & alpha_HW, alpha_HW, texts)))
+        # A stroke waits for it, and tiers pack well at any level.
+        Image.merge("LA", tuple(planes)).save(temporary, "PNG", pnginfo=note, compress_level=1)
 
 
 def size_of(path: Path) -> tuple[int, int]:
