@@ -15,10 +15,10 @@ import secrets
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from ..dataset.files import MASK_LEDGER
 from ..dataset.items import DatasetItem
@@ -32,8 +32,8 @@ from ..files import (
     sha256_file,
     shorten_stem,
     sweep,
-    write_json,
 )
+from .ledger_file import Record, read_ledger, record_from, write_ledger
 
 # Of a photograph's mask, and of a video's.
 TARGET_SUFFIXES = (".png", ".mkv")
@@ -48,15 +48,6 @@ class FileState(Enum):
     OUTDATED = "outdated"
     EDITED = "edited"
     FOREIGN = "foreign"
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a step noted about one name. `sha256` is of the written file; None where it decided to write none."""
-
-    fingerprint: str
-    sha256: str | None
-    details: Mapping[str, object] = field(default_factory=dict)
 
 
 class Ledger:
@@ -126,7 +117,8 @@ class Ledger:
             with convert_disk_errors(self._journal_path):
                 if self._journal is None:
                     # The ledger itself comes first: its presence marks the directory as ours for whoever scans next.
-                    self._write()
+                    if not self._path.exists():
+                        self._write()
                     self._journal = self._journal_path.open("w", encoding="utf-8")
                 self._journal.write(json.dumps({"name": name, **asdict(record)}) + "\n")
                 self._journal.flush()
@@ -137,9 +129,11 @@ class Ledger:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         with lock_directory(self._path.parent):
             gone = [path for path in _journals(self._path) if is_abandoned(path)]
-            records = {**_read_records(self._path, self._step), **self._noted}
-            items = {name: asdict(record) for name, record in sorted(records.items())}
-            write_json(self._path, {"step": self._step, "items": items})
+            # Read again whatever the times of change say, which network drives tell late. What was read before goes
+            # first: of a million names it takes gigabytes.
+            self._records = dict(self._noted)
+            self._records = {**_read_records(self._path, self._step), **self._noted}
+            write_ledger(self._path, self._step, self._records)
             for path in gone:
                 path.unlink(missing_ok=True)
 
@@ -235,25 +229,10 @@ def _read_records(path: Path, step: str) -> dict[str, Record]:
     """What the ledger and all journals beside it say."""
     while True:
         journals = _journals(path)
-        records = _read_ledger(path, step)
+        records = read_ledger(path, step)
         noted = [_read_journal(journal) for journal in journals]
         if None not in noted:  # else a process is done, and what it noted stands in the ledger now
             return {**records, **{name: record for each in noted for name, record in each or ()}}
-
-
-def _read_ledger(path: Path, step: str) -> dict[str, Record]:
-    if not path.exists():
-        return {}
-    try:
-        stored = json.loads(read_text(path))
-        owner, records = stored["step"], {name: _record(record) for name, record in stored["items"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DatasetError(
-            f"{path} is damaged ({error}); delete it, and set overwrite to have the files beside it made again."
-        ) from error
-    if owner != step:
-        raise DatasetError(f"{path.parent} holds what {owner} wrote; choose another directory for {step}.")
-    return records
 
 
 def _journals(path: Path) -> list[Path]:
@@ -286,15 +265,7 @@ def _read_journal(path: Path) -> list[tuple[str, Record]] | None:
     for line in lines:
         try:
             entry = json.loads(line)
-            found.append((str(entry.pop("name")), _record(entry)))
+            found.append((str(entry.pop("name")), record_from(entry)))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             break  # the line during which the step was killed is the last one
     return found
-
-
-def _record(stored: Any) -> Record:
-    """ValueError or TypeError where it is none."""
-    hashes = (stored["fingerprint"], stored["sha256"] or "")
-    if not all(isinstance(each, str) for each in hashes) or not isinstance(stored.get("details", {}), dict):
-        raise ValueError(f"{stored} is no record")
-    return Record(**stored)
