@@ -1,5 +1,5 @@
-"""What the viewer costs: opening a large dataset, the memory of its tab, a stroke on a large photograph, and a
-correction on its way into the cache.
+"""What the viewer costs: opening a large dataset, the memory of its tab, a stroke on a large photograph, a
+correction on its way into the cache, and one of a video's frame on its way to the frames behind it.
 
     python benchmarks/viewer.py [--photographs 1000] [--megapixels 24]
 
@@ -28,12 +28,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 from maskloss.core.cache.latents import cache_latents
-from maskloss.core.corrections.override import revision_of
+from maskloss.core.corrections.override import PaintedOver, revision_of
 from maskloss.core.corrections.store import CorrectionStore, Patch
 from maskloss.core.dataset.corrected import painted_over, with_corrections
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.dataset.video_corrections import open_corrections
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.images import save_image
+from maskloss.core.video.masks import MaskVideoWriter
 from maskloss.core.viewer.answers import PREFIX, Answers
 from maskloss.core.viewer.proposals import Proposals
 from maskloss.core.viewer.request import Request
@@ -158,6 +160,25 @@ def into_the_cache(dataset: Dataset, folder: Path) -> tuple[float, float]:
     return painted, time.perf_counter() - began
 
 
+def carried_on(folder: Path) -> float:
+    """Seconds to follow what was painted on the first frame of a clip, of 121 of 1280x720, through all of it."""
+    size, count = (1280, 720), 121
+    noise_HW = np.random.default_rng(0).integers(0, 256, (size[1] // 4, size[0] // 4), dtype=np.uint8)
+    ground = Image.fromarray(noise_HW).resize(size, Image.Resampling.BICUBIC)
+    video = folder / "clips/clip.mkv"
+    with MaskVideoWriter(video, size, [number / 24 for number in range(count)]) as writer:
+        for number in range(count):
+            writer.add(np.roll(np.asarray(ground), 2 * number, axis=1))
+    store = CorrectionStore(folder / "clip_corrections")
+    patch = Patch(400, 200, np.full((250, 200), 255, np.uint8), np.ones((250, 200), bool))
+    store.paint_frame(video, 0, size, patch, PaintedOver("clip"), "")
+    began = time.perf_counter()
+    carried = open_corrections(store.frames_of(video), video).spans
+    if [span.last for span in carried] != [count - 1]:
+        raise SystemExit(f"the clip was not followed to its end: {carried}")
+    return time.perf_counter() - began
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photographs", type=int, default=1000)
@@ -171,6 +192,7 @@ def main() -> None:
         painted, cached = into_the_cache(dataset, folder)
         few = Dataset(dataset.items[:6])
         _, cached_few = into_the_cache(few, folder / "few")
+        followed = carried_on(folder)
     print(f"{options.photographs} photographs, one of {options.megapixels:g} MP\n")
     print("| what | |\n|---|---|")
     for what, value in (
@@ -187,6 +209,7 @@ def main() -> None:
         ("keeping a stroke, the server's part", f"{painted:.2f} s"),
         (f"caching again, 1 of {options.photographs} changed", f"{cached:.2f} s"),
         ("caching again, 1 of 6 changed", f"{cached_few:.2f} s"),
+        ("carrying a region of a frame on over 120 frames of 1280x720", f"{followed:.2f} s"),
     ):  # fmt: skip
         print(f"| {what} | {value} |")
 

@@ -24,6 +24,7 @@ _APART_PX = 4
 _LEAST_CORNERS = 8
 _WINDOW = (21, 21)
 _LEVELS = 3
+_MARGIN_PX = 96  # around the points, which the window sees at the coarsest level
 _BACK_PX = 0.7  # a corner that comes back further away than this was another one
 _AGREE_PX = 1.5
 _LEAST_AGREEING = 0.5
@@ -131,12 +132,15 @@ def _motion(
     if corners_N12 is None:
         return None
     guess_23 = np.eye(2, 3) if guess_23 is None else guess_23
-    there_N12, found_N1 = _track(from_hw, to_hw, corners_N12, cv2.transform(corners_N12, guess_23))
+    needed = max(_LEAST_CORNERS // 2, least * len(corners_N12))
+    there_N12, found_N = _track(from_hw, to_hw, corners_N12, cv2.transform(corners_N12, guess_23))
+    if found_N.sum() < needed:
+        return None
+    corners_N12, there_N12 = corners_N12[found_N], there_N12[found_N]
     back_N12 = cv2.transform(there_N12, cv2.invertAffineTransform(guess_23))
-    back_N12, returned_N1 = _track(to_hw, from_hw, there_N12, back_N12)
-    same_N = (found_N1[:, 0] > 0) & (returned_N1[:, 0] > 0)
+    back_N12, same_N = _track(to_hw, from_hw, there_N12, back_N12)
     same_N &= np.hypot(*(back_N12 - corners_N12)[:, 0].T) < _BACK_PX
-    if same_N.sum() < max(_LEAST_CORNERS // 2, least * len(corners_N12)):
+    if same_N.sum() < needed:
         return None
     found, agree_N1 = cv2.estimateAffinePartial2D(
         corners_N12[same_N], there_N12[same_N], method=cv2.RANSAC, ransacReprojThreshold=_AGREE_PX
@@ -167,12 +171,17 @@ def _around(region_hw: np.ndarray, share: float) -> np.ndarray:
 def _track(
     from_hw: np.ndarray, to_hw: np.ndarray, points_N12: np.ndarray, guess_N12: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where points (N,1,2 float32) are in another frame, near the guess, and which of them were found (N,1)."""
+    """Where points (N,1,2 float32) are in another frame, near the guess, and which of them were found (N). Nothing but
+    what is around them is looked at."""
+    both_M2 = np.concatenate([points_N12, guess_N12])[:, 0].clip(0, from_hw.shape[::-1])
+    low, high = np.floor(both_M2.min(axis=0)) - _MARGIN_PX, np.ceil(both_M2.max(axis=0)) + _MARGIN_PX
+    left, top = (max(0, int(edge)) for edge in low)
+    place, corner = np.s_[top : int(high[1]), left : int(high[0])], np.array([left, top], np.float32)
     there_N12, found_N1, _ = cv2.calcOpticalFlowPyrLK(
-        from_hw, to_hw, points_N12, guess_N12.astype(np.float32).copy(),
+        from_hw[place], to_hw[place], points_N12 - corner, (guess_N12 - corner).astype(np.float32),
         winSize=_WINDOW, maxLevel=_LEVELS, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
     )  # fmt: skip
-    return there_N12, found_N1
+    return there_N12 + corner, found_N1[:, 0] > 0
 
 
 def _small_grey(rgb_HWC: np.ndarray) -> tuple[np.ndarray, float]:
