@@ -142,13 +142,11 @@ def _mask_alone(item: DatasetItem) -> np.ndarray | None:
     if item.is_video or item.settings.alpha_mask or item.mask_path is None or item.crop is not None:
         return None
     size = image_size(item.media_path)
-    weights_HW = uint8_to_weights(load_mask(item.mask_path, item.mask_meaning))
-    check_mask_fits(item, size, (weights_HW.shape[1], weights_HW.shape[0]))
-    if weights_HW.shape != size[::-1]:
-        weights_HW = fit_mask(weights_HW, size, size)
-    if item.correction_path is not None:
-        weights_HW = read_correction(item.correction_path).apply(weights_HW)
-    return weights_to_uint8(weights_HW)
+    mask_HW = load_mask(item.mask_path, item.mask_meaning)
+    check_mask_fits(item, size, (mask_HW.shape[1], mask_HW.shape[0]))
+    if mask_HW.shape != size[::-1]:
+        mask_HW = weights_to_uint8(fit_mask(uint8_to_weights(mask_HW), size, size))
+    return mask_HW if item.correction_path is None else read_correction(item.correction_path).apply(mask_HW)
 
 
 def _picture(item: DatasetItem, frame: int | None) -> np.ndarray:
