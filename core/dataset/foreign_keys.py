@@ -10,7 +10,7 @@ import difflib
 _MUSUBI, _SD, _PIPE, _AI = "musubi-tuner", "sd-scripts", "diffusion-pipe", "AI Toolkit"
 _ONE = "OneTrainer"
 
-_NO_CONTROL_SIZE = "control images are brought to the photograph's own bucket here; leave it out"
+_NO_CONTROL_SIZE = "control images come to the photograph's area here, with their own aspect; leave it out"
 _ONE_FRAME = "one_frame and its indices are inputs of Cache Latents here; leave it out"
 _AUGMENTATION = "pictures are cached once and are not augmented; leave it out, and turn or crop copies of the files"
 _DROPOUT = "caption_dropout of Train LoRA decides; leave it out"

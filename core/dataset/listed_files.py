@@ -1,6 +1,7 @@
 """Lists of photographs or videos with their captions, as musubi-tuner's dataset files name them (JSON Lines).
 
-An entry has `image_path` or `video_path`, `caption`, and perhaps `control_path`. The files may lie anywhere below one
+An entry has `image_path` or `video_path`, `caption`, and perhaps `control_path`, or several of them, `control_path_0`,
+`control_path_1` and so on. The files may lie anywhere below one
 folder; masks are found by their names.
 """
 
@@ -32,6 +33,7 @@ def read_listing(path: Path, key: str) -> Listing:
     """
     files: list[Path] = []
     controls: list[Path] = []
+    shown = 0
     for number, line in enumerate(_text(path).splitlines(), 1):
         if not line.strip():
             continue
@@ -42,21 +44,23 @@ def read_listing(path: Path, key: str) -> Listing:
             kind = "a folder of frames, which is not read; make a video of it" if file.is_dir() else "not there"
             raise DatasetError(f"{where} names {file}, which is {kind}.")
         files.append(file)
-        several = sorted(name for name in entry if name.startswith(("control_path_", f"{key}_")))
+        several = sorted(name for name in entry if name.startswith(f"{key}_"))
         if several:
-            raise DatasetError(f"{where} has {several[0]}; each photograph is one target with one control image here.")
-        if "control_path" in entry:
-            control = _file(entry, "control_path", where, path.parent)
-            if control.stem != file.stem:
+            raise DatasetError(f"{where} has {several[0]}; each photograph is one target here.")
+        own = [name for name in entry if name == "control_path" or name.startswith("control_path_")]
+        for name in own:
+            control, wanted = _file(entry, name, where, path.parent), file.stem + name.removeprefix("control_path")
+            if control.stem != wanted:
                 raise DatasetError(
                     f"{where} has the control image {control.name} for {file.name}; control images are found by name, "
-                    "so call it as the photograph."
+                    f"so call it {wanted}{control.suffix}."
                 )
             controls.append(control)
+        shown += bool(own)
     if not files:
         raise DatasetError(f"{path} lists no files; give each line {{{key!r}: …, 'caption': …}}.")
     folders = {control.parent for control in controls}
-    if len(folders) > 1 or (controls and len(controls) < len(files)):
+    if len(folders) > 1 or (controls and shown < len(files)):
         raise DatasetError(f"{path} has control images in several folders, or not for all; bring them into one.")
     return Listing(
         Path(os.path.commonpath([file.parent for file in files])), frozenset(files), next(iter(folders), None)

@@ -24,6 +24,7 @@ from ...train.config import TrainingDtype
 from .four_bits import has_nvfp4
 from .full_size import caption_shape_of, full_size_models
 from .predictions import supported_image_channels
+from .references import takes_references
 from .value_free import ValueFreeNetwork, weights_in
 
 _DTYPES = {
@@ -42,7 +43,8 @@ _SAME_SIZE = 0.01
 class ComfyPlannedModel:
     """What steps are counted of: a configuration of ComfyUI's, its `sampling` (None: its own), and a caption's
     embeddings. A latent cell is `stride` pixels wide and stands for `frame_stride` frames. `weight_bytes`: of a MODEL's
-    weights, 0 where there are none. `on_cuda` decides what the compute dtype `auto` is and what norms keep."""
+    weights, 0 where there are none. `references`: the control images that an edit model is shown with every sample.
+    `on_cuda` decides what the compute dtype `auto` is and what norms keep."""
 
     name: str
     configuration: Any
@@ -53,6 +55,7 @@ class ComfyPlannedModel:
     sampling: Any | None = None
     weight_bytes: int = 0
     image_channels: int = 0
+    references: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
     _counted: dict[str, StepMemory] = field(default_factory=dict[str, StepMemory], init=False, repr=False)
     _networks: dict[Weights, ValueFreeNetwork] = field(
         default_factory=dict[Weights, ValueFreeNetwork], init=False, repr=False
@@ -103,7 +106,7 @@ class ComfyPlannedModel:
         """What a sample of latents with so many channels is."""
         width, height = (side // self.stride for side in setup.size)
         shape = (channels, (setup.frames - 1) // self.frame_stride + 1, height, width)
-        given = dict(self.example)
+        given = {**self.example, **{name: torch.zeros(value.shape) for name, value in self.references.items()}}
         if self.image_channels:
             name = INPAINT if self.image_channels == HOLE_CHANNELS + channels else IMAGE
             given[name] = torch.zeros(1, self.image_channels, *shape[1:])
@@ -164,11 +167,12 @@ def free_memory(device: torch.device) -> Device:
 
 
 def planned_model(model: Any, cache: LatentCache | None) -> ComfyPlannedModel:
-    """A MODEL, with the longest caption of the cache; nothing of it is loaded or changed. TrainingError where it cannot
-    be trained, or without a cache where it is not known what its captions look like."""
+    """A MODEL, with the longest caption and the most control images of the cache; nothing of it is loaded or changed.
+    TrainingError where it cannot be trained, or without a cache where it is not known what its captions look like."""
     image_channels = supported_image_channels(model)
     configuration = model.model.model_config
     kind = type(configuration).__name__
+    references: Mapping[str, torch.Tensor] = {}
     if cache is None:
         caption = caption_shape_of(kind)
         if caption is None:
@@ -176,6 +180,8 @@ def planned_model(model: Any, cache: LatentCache | None) -> ComfyPlannedModel:
         example: Mapping[str, torch.Tensor] = caption.embeddings()
     else:
         example = cache.text(max(cache.entries, key=lambda entry: len(entry.caption)))
+        if takes_references(model.model):
+            references = cache.references(max(cache.entries, key=lambda entry: entry.references))
     known = next((each for each in full_size_models().values() if each.kind == kind), None)
     latents = model.model.latent_format
     return ComfyPlannedModel(
@@ -188,4 +194,5 @@ def planned_model(model: Any, cache: LatentCache | None) -> ComfyPlannedModel:
         model.get_model_object("model_sampling"),
         int(model.model_size()),
         image_channels,
+        references,
     )

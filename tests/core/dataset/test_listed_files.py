@@ -53,13 +53,24 @@ def test_control_images_of_one_folder_with_the_photographs_names(write, photogra
     assert listing.control_directory.name == "control"
 
 
+def test_several_control_images_by_number(write, photograph) -> None:
+    for name in ("a.jpg", "b.jpg", "control/a_0.png", "control/a_1.png", "control/b.png"):
+        photograph(f"input/project/{name}")
+    shown = {"image_path": "a.jpg", "control_path_0": "control/a_0.png", "control_path_1": "control/a_1.png"}
+    listing = read_listing(write(lines(shown, {"image_path": "b.jpg", "control_path": "control/b.png"})), "image_path")
+    assert listing.control_directory is not None
+    with pytest.raises(DatasetError, match="or not for all"):
+        read_listing(write(lines(shown, {"image_path": "b.jpg"})), "image_path")
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
         ({"image_path": "gone.jpg", "caption": ""}, "Line 1 of .*gone.jpg, which is not there"),
         ({"image_path": "folder", "caption": ""}, "a folder of frames, which is not read"),
         ({"video_path": "a.jpg", "caption": ""}, "has no image_path"),
-        ({"image_path": "a.jpg", "control_path_0": "b.jpg"}, "has control_path_0; each photograph is one target"),
+        ({"image_path": "a.jpg", "image_path_0": "b.jpg"}, "has image_path_0; each photograph is one target"),
+        ({"image_path": "a.jpg", "control_path_1": "control/a_0.png"}, r"so call it a_1\.png"),
         ({"image_path": "a.jpg", "control_path": "control/z.png"}, "control images are found by name"),
         ([1], "is no entry with a file and a caption"),
     ],
