@@ -4,8 +4,9 @@
 architecture, width, height, format_version; captions in `{key}_{tag}_te.safetensors` as `caption1`. WAN's and
 Qwen-Image's latents are normalised per channel there, HunyuanVideo's raw. For WAN's image-to-video models they hold
 `latents_image_…`, in one-frame training with `f_indices_int32`, the number of each latent frame, of which the one to
-learn is masked out; and `clip_…`, CLIP vision features, for WAN 2.1. Shapes: `_CThw` the latent grid. Sizes are
-(width, height).
+learn is masked out; and `clip_…`, CLIP vision features, for WAN 2.1; for
+Qwen-Image-Edit `latents_control_0_…` and so on, normalised too. Shapes: `_CThw` the latent grid. Sizes are (width,
+height).
 """
 
 from __future__ import annotations
@@ -133,8 +134,11 @@ def read_reference(directory: Path) -> ReferenceDirectory | None:
     files: dict[str, str] = {}
     for entry in entries:
         file = text_file_of(entry.file, architecture)
-        if (directory / file).exists():
-            files.setdefault(entry.caption, file)
+        if (directory / file).exists() and files.setdefault(entry.caption, file) != file and entry.references:
+            raise CacheError(
+                f"{directory / file} and {files[entry.caption]} embed the same caption beside different control "
+                "images, and are told apart by captions here; give each photograph a caption of its own over there."
+            )
     return ReferenceDirectory(architecture, entries, read_text_mark(directory), bare, with_vision, files)
 
 
@@ -179,11 +183,13 @@ def _read_architecture(path: Path, header: EntryHeader) -> ReferenceArchitecture
     shown = architecture is ReferenceArchitecture.WAN and header.image_channels == MASK_CHANNELS + CHANNELS
     known = (_CLIP_VISION, _FRAME_NUMBERS) if shown else ()
     other = [key for key in header.others if not key.startswith(known)]
-    other += [f"{CONTROL_LATENTS}{number}" for number in range(header.references)]
+    if architecture is not ReferenceArchitecture.QWEN_IMAGE:
+        other += [f"{CONTROL_LATENTS}{number}" for number in range(header.references)]
     if other or (header.image_channels and not shown):
         raise CacheError(
             f"{path} holds {', '.join(other) or 'latents_image'} besides its latents, for training with control or "
-            "start images, which is only done with the start images of WAN's image-to-video models; cache plain images."
+            "start images, which is only done with the start images of WAN's image-to-video models and with the "
+            "numbered control images of Qwen-Image-Edit; cache plain images."
         )
     if header.latent_shape[0] != CHANNELS:
         raise CacheError(
@@ -219,6 +225,7 @@ def _read_entry(path: Path, header: EntryHeader, architecture: ReferenceArchitec
         target_index=target_index,
         control_indices=control_indices,
         image_channels=header.image_channels,
+        references=header.references,
     )
 
 
