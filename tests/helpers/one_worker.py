@@ -14,6 +14,11 @@ from maskloss.core.spread import Piece
 from maskloss.core.warning import warn
 
 
+# A process that is killed closes nothing. If these were collected they would close their ledgers, at any moment: in the
+# middle of another's writing to the same folder, which then would wait for itself.
+_KILLED: list[Worker] = []
+
+
 class OneWorker:
     """Implements Spread. `sent` are the items of every piece that was sent, step by step; before each of the pieces
     numbered in `restarts` the worker is another one, as after a kill."""
@@ -33,6 +38,7 @@ class OneWorker:
                 continue
             self._pieces += 1
             if self._pieces in self._restarts:
+                _KILLED.append(self.worker)
                 self.worker = Worker(self._job)
             self.sent[-1].append(piece.items)
             answer = self.worker.do(len(self.sent), lambda: content, pickle.loads(pickle.dumps(piece.content)))
