@@ -13,7 +13,6 @@ from maskloss.core.errors import ItemsFailedError, ServerError, UserError
 from maskloss.core.spread import Piece
 from maskloss.core.warning import warn
 
-
 # A process that is killed closes nothing. If these were collected they would close their ledgers, at any moment: in the
 # middle of another's writing to the same folder, which then would wait for itself.
 _KILLED: list[Worker] = []
