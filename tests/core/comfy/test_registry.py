@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,14 @@ def test_two_processes_open_the_model_and_train_the_lora_of_one(prompt: Path) ->
     one = train(1, prompt, "train.output_name=one", "train.gradient_accumulation_steps=2")
     assert one.returncode == 0, one.stderr
     found, expected = (load_lora(prompt.parent / f"out/{name}.safetensors") for name in ("two", "one"))
+    assert_alike(found, expected)
+
+
+def assert_alike(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
+    """To rounding, which AdamW magnifies: it divides small gradients by their own size."""
     assert found.keys() == expected.keys()
     for key, value in expected.items():
-        assert float((found[key] - value).norm()) <= 1e-6 * float(value.norm()), key
+        assert float((found[key] - value).norm()) <= 1e-5 * float(value.norm()), key
 
 
 def as_flux(prompt: Path) -> None:
@@ -134,8 +140,7 @@ def test_two_processes_that_divide_the_model_train_the_lora_of_one(prompt: Path,
     one = train(1, prompt, "train.output_name=one", "train.gradient_accumulation_steps=2")
     assert one.returncode == 0, one.stderr
     found, expected = (load_lora(prompt.parent / f"out/{name}.safetensors") for name in ("two", "one"))
-    for key, value in expected.items():
-        assert float((found[key] - value).norm()) <= 1e-6 * float(value.norm()), key
+    assert_alike(found, expected)
 
 
 def test_a_model_that_is_not_there_is_named(prompt: Path) -> None:
