@@ -25,7 +25,8 @@ from maskloss.core.comfy.model.denoiser import open_denoiser
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 from maskloss.core.train.loop import train
 from maskloss.core.train.observer import SilentObserver
-from maskloss.core.train.ranks import ALONE, ProcessRanks, numbers_of
+from maskloss.core.train.optimizer_step import count_numbers
+from maskloss.core.train.ranks import ALONE, ProcessRanks
 from maskloss.core.train.recipe import TrainingRecipe
 
 from .step_contenders import MASKS, RANK, Material, Text, prepare
@@ -94,7 +95,7 @@ def tables(rounds: int, steps: int, directory: Path) -> None:
             memory[size] = max(float(str(answer["mebibytes"])) for answer in answers)
             if size == 2:
                 # Once more at the end, where the ranks wait for one another.
-                numbers = 8 * (numbers_of(()) + 1)
+                numbers = 8 * (count_numbers(()) + 1)
                 each = (int(str(answers[0]["sent"])) - numbers) / steps
                 sent = f"{each:.0f} bytes a step from each rank: {answers[0]['gradients']} of gradients and {numbers}"
     one, two = (statistics.median(seconds[size]) for size in (1, 2))

@@ -61,13 +61,13 @@ def train_on(
 
 
 def peers_for(fit: Fit, ranks: Ranks) -> Ranks | None:
-    """The processes over which the frozen blocks are divided, where they are to be. SettingError where this one is
+    """The processes over which the frozen blocks are sharded, where they are to be. SettingError where this one is
     alone."""
-    if fit is not Fit.DIVIDE:
+    if fit is not Fit.SHARD:
         return None
     if ranks.size == 1:
         raise SettingError(
-            "fit is divide, which gives each device that trains a part of the model's blocks, and there is one device. "
+            "fit is shard, which gives each device that trains a shard of the model's blocks, and there is one device. "
             "Set devices above 1, or fit to refuse."
         )
     return ranks

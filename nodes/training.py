@@ -132,7 +132,7 @@ class MaskLossTrainLora(Node):
                     COMBO(
                         Fit,
                         "What cannot fit into memory is refused before it begins; insist = try it; checkpoint = with "
-                        "gradient_checkpointing, where that is off and it does not fit without; divide = each of "
+                        "gradient_checkpointing, where that is off and it does not fit without; shard = each of "
                         "several devices keeps a part of the model.",
                     )
                 ),

@@ -69,8 +69,8 @@ class DemoDenoiser(RoutesMiddleBlocks):
                 if base.holds_weights and is_product(layer):
                     load = lambda _device, layer=layer: (layer.weight, layer.bias)  # noqa: E731
                     apart = number in swapped
-                    shared = None if apart or base.peers is None else number
-                    layers.append(BaseLayer(name, layer, load, number if apart else None, shared=shared))
+                    sharded = None if apart or base.peers is None else number
+                    layers.append(BaseLayer(name, layer, load, number if apart else None, sharded=sharded))
         other = copy.copy(self)
         other.identity += base.identity
         other._compiled = CompiledBlocks(self.module.blocks if base.compile_blocks else (), level=False)

@@ -22,7 +22,7 @@ class BasePrecision(str, Enum):
 class BaseConfig:
     """`precision` of the frozen weights; how many of the repeated blocks have theirs in main memory, from where they
     are brought onto the device as they are needed; whether these blocks are compiled; the processes over which the
-    repeated blocks on the device are divided, where they are. Nothing here changes what a LoRA file looks like."""
+    repeated blocks on the device are sharded, where they are. Nothing here changes what a LoRA file looks like."""
 
     precision: BasePrecision = BasePrecision.AS_LOADED
     blocks_in_main_memory: int = 0
@@ -38,8 +38,8 @@ class BaseConfig:
     @property
     def holds_weights(self) -> bool:
         """Whether weights are kept otherwise than the model keeps them."""
-        is_divided = self.peers is not None
-        return self.precision is not BasePrecision.AS_LOADED or self.blocks_in_main_memory > 0 or is_divided
+        is_sharded = self.peers is not None
+        return self.precision is not BasePrecision.AS_LOADED or self.blocks_in_main_memory > 0 or is_sharded
 
     @property
     def identity(self) -> str:

@@ -32,14 +32,14 @@ Loaded = tuple[torch.Tensor, torch.Tensor | None]
 class BaseLayer:
     """A frozen layer, its name, and `load(device)`: its weight and bias there, as they act. `block` is the repeated
     block that it belongs to, where that is one of those in main memory; `hold` makes of the weight what is kept;
-    `shared` is the block where it is divided over processes."""
+    `sharded` is the block where it is sharded over processes."""
 
     name: str
     layer: Product
     load: Callable[[torch.device], Loaded]
     block: int | None = None
     hold: Hold = hold
-    shared: int | None = None
+    sharded: int | None = None
 
 
 class HeldBase:
@@ -52,17 +52,17 @@ class HeldBase:
         self._device = device
         self._held: list[HeldWeight] = []
         self._swap = SwappedBlocks({}, device)
-        self._shared: ShardedBlocks | None = None
+        self._sharded: ShardedBlocks | None = None
         self._before: list[tuple[nn.Module, Any]] = []
 
     def __enter__(self) -> HeldBase:
         try:
             with torch.no_grad():
                 if self._config.peers is not None:
-                    self._shared = ShardedBlocks(self._config.peers, self._device)
-                # A block at a time, so that no more than one is whole where they are divided.
-                runs = groupby(self._layers, lambda each: each.shared)
-                held = [layer for shared, run in runs for layer in self._hold_run(shared is not None, list(run))]
+                    self._sharded = ShardedBlocks(self._config.peers, self._device)
+                # A block at a time, so that no more than one is whole where they are sharded.
+                runs = groupby(self._layers, lambda each: each.sharded)
+                held = [layer for sharded, run in runs for layer in self._hold_run(sharded is not None, list(run))]
                 self._held = [each.held for each in held]
                 self._swap_in(held)
             for each in held:
@@ -82,7 +82,7 @@ class HeldBase:
     def nbytes(self) -> int:
         """What held weights take on the device; 0 outside of the context."""
         resident = zip(self._layers, self._held, strict=False)
-        apart = self._swap.slot_bytes + (self._shared.nbytes if self._shared else 0)
+        apart = self._swap.slot_bytes + (self._sharded.nbytes if self._sharded else 0)
         return sum(held.nbytes for each, held in resident if each.block is None) + apart
 
     @property
@@ -99,12 +99,12 @@ class HeldBase:
         finally:
             self.__enter__()
 
-    def _hold_run(self, is_shared: bool, layers: Sequence[BaseLayer]) -> list[_HeldLayer]:
-        """Layers of one block, or of none that is divided."""
+    def _hold_run(self, is_sharded: bool, layers: Sequence[BaseLayer]) -> list[_HeldLayer]:
+        """Layers of one block, or of none that is sharded."""
         held = [_HeldLayer(each.layer, *self._hold(each)) for each in layers]
-        if self._shared and is_shared:
+        if self._sharded and is_sharded:
             tensors = [tensor for each in held for tensor in each.held.tensors]
-            block, start, bring = self._shared.keep(tensors), 0, self._shared.bring
+            block, start, bring = self._sharded.keep(tensors), 0, self._sharded.bring
             for each in held:
                 where = slice(start, start + len(each.held.tensors))
                 start = where.stop
@@ -114,7 +114,7 @@ class HeldBase:
 
     def _hold(self, each: BaseLayer) -> tuple[HeldWeight, torch.Tensor | None]:
         swapped, plain = each.block is not None, self._config.precision is BasePrecision.AS_LOADED
-        apart = swapped or each.shared is not None
+        apart = swapped or each.sharded is not None
         weight, bias = each.load(_MAIN_MEMORY if apart and plain else self._device)
         held = each.hold(each.name, weight, self._config.precision)
         if swapped:
@@ -138,9 +138,9 @@ class HeldBase:
             if forward is not None:
                 layer.forward = forward
         self._swap.close()
-        if self._shared is not None:
-            self._shared.close()
-        self._shared = None
+        if self._sharded is not None:
+            self._sharded.close()
+        self._sharded = None
         self._held = []
 
 

@@ -1,4 +1,4 @@
-"""Blocks divided over the processes that train together: each keeps its part of every block's weights on its device,
+"""Blocks sharded over the processes that train together: each keeps its part of every block's weights on its device,
 and the whole block comes together from all of them, in both passes, for as long as it is at work.
 
 They are frozen, so nothing is ever written back. Processes need not run the same passes: before a block comes together

@@ -21,12 +21,12 @@ FREE_FRACTION = 0.3
 class Fit(str, Enum):
     """What happens to a training that cannot fit its device: it is refused, or tried nevertheless. With `checkpoint`
     one that does not fit whole gets gradient checkpointing, and is refused where it cannot fit with that either.
-    `divide`: the frozen blocks are divided over the devices that train together, and what cannot fit so is refused."""
+    `shard`: the frozen blocks are sharded over the devices that train together, and what cannot fit so is refused."""
 
     REFUSE = "refuse"
     INSIST = "insist"
     CHECKPOINT = "checkpoint"
-    DIVIDE = "divide"
+    SHARD = "shard"
 
 
 class Verdict(str, Enum):

@@ -59,7 +59,7 @@ class Setup:
         swapped = self.base.blocks_in_main_memory
         parts += [f"{swapped} blocks in main memory"] if swapped else []
         peers = self.base.peers
-        parts += [f"blocks divided over {peers.size} devices"] if peers is not None else []
+        parts += [f"blocks sharded over {peers.size} devices"] if peers is not None else []
         parts += ["compiled, planned as if it were not"] if self.base.compile_blocks else []
         return ", ".join(parts)
 

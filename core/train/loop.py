@@ -17,9 +17,9 @@ from .finished import TrainResult, is_finished, refuse_nothing, result_from_disk
 from .lora_file import LoraWeights, load_lora, save_lora
 from .metadata import lora_metadata
 from .observer import SilentObserver, TrainObserver
-from .optimizer_step import optimizer_step
+from .optimizer_step import count_numbers, optimizer_step
 from .order import TrainingOrder
-from .ranks import ALONE, Ranks, numbers_of
+from .ranks import ALONE, Ranks
 from .read_ahead import ReadAhead
 from .recipe import TrainingRecipe
 from .recorder import Recorder
@@ -114,7 +114,7 @@ class _Run:
         self.saved_at = self.clock()
         recorder = Recorder(files, state.history, self.observer)
         try:
-            with state.adapters.attach(), recorder, self.ranks.telling(numbers_of(state.people)):
+            with state.adapters.attach(), recorder, self.ranks.telling(count_numbers(state.people)):
                 self._steps(state, files, identity, recorder)
         finally:
             try:
@@ -142,7 +142,7 @@ class _Run:
         """The part of a rank that does not lead."""
         order = TrainingOrder.of(self.split.training, self.config)
         reading = ReadAhead(lambda step: self._window(order, step), state.step, self.config.steps)
-        with state.adapters.attach(), self.ranks.telling(numbers_of(state.people)), reading as windows:
+        with state.adapters.attach(), self.ranks.telling(count_numbers(state.people)), reading as windows:
             while state.step < self.config.steps:
                 window = windows.take(self.observer.check)
                 optimizer_step(

@@ -17,6 +17,9 @@ from .step import MicroResult, RegionSums, TrainedModel, micro_batch_loss, refus
 from .token_saving import tells_outside
 from .window import MicroBatch, Window
 
+# Of the numbers that the ranks sum in a step, those that are no person's.
+_OF_ALL = 12
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -59,9 +62,15 @@ class _StepSums:
                 float(not own.tells_outside), *(value for name in people for value in own.of_person(name)),
             ]
         )  # fmt: skip
-        of_people = {name: (sums[12 + 2 * n], sums[13 + 2 * n]) for n, name in enumerate(people)}
+        pairs = zip(sums[_OF_ALL::2], sums[_OF_ALL + 1 :: 2], strict=True)
+        of_people = dict(zip(people, pairs, strict=True))
         regions = RegionSums(*sums[5:11], tells_outside=sums[11] == 0, people=of_people)
         return _StepSums(sums[0], regions, _Part(*sums[1:3]), _Part(*sums[3:5]))
+
+
+def count_numbers(people: Sequence[str]) -> int:
+    """How many numbers the ranks sum in a step; `people` are all those whose items the dataset has."""
+    return _OF_ALL + 2 * len(people)
 
 
 def optimizer_step(

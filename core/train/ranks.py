@@ -2,7 +2,7 @@
 
 Every rank plans the whole window: all its weights are read and the loss is divided by the normaliser of all of them, so
 that the sum of the ranks' gradients is the gradient of one process with the same window. Only gradients travel, and
-`numbers_of` sums for the log. Every rank then makes the same update. What is written, evaluated and sampled comes from
+some sums for the log. Every rank then makes the same update. What is written, evaluated and sampled comes from
 rank 0.
 
 A rank in which something is raised says so in the place of its numbers: the others stop before the same update. One
@@ -20,15 +20,9 @@ import torch.distributed as dist
 
 from ..errors import InternalError, TrainingError
 
-_OF_ALL, _OF_EACH_PERSON = 12, 2
 _NOBODY_ELSE = "no other rank said why"
 
 _Item = TypeVar("_Item")
-
-
-def numbers_of(people: Sequence[str]) -> int:
-    """How many sums travel in a step; `people` are all those whose items the dataset has."""
-    return _OF_ALL + _OF_EACH_PERSON * len(people)
 
 
 class OtherRankError(TrainingError):

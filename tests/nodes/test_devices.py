@@ -143,12 +143,12 @@ def test_without_a_prompt_nothing_can_be_handed_over(prompt: Path) -> None:
         )
 
 
-def test_a_divided_base_gives_the_same_lora(prompt: Path) -> None:
-    run(prompt, "two", devices=2, fit="divide")
+def test_a_sharded_base_gives_the_same_lora(prompt: Path) -> None:
+    run(prompt, "two", devices=2, fit="shard")
     run(prompt, "one", devices=1, fit="refuse", gradient_accumulation_steps=2)
     same(*(load_lora(prompt.parent / f"{name}/lora.safetensors") for name in ("one", "two")))
 
 
-def test_one_device_has_nobody_to_divide_with(prompt: Path) -> None:
-    with pytest.raises(PromptError, match="fit is divide"):
-        run(prompt, "out", fit="divide")
+def test_one_device_has_nobody_to_shard_with(prompt: Path) -> None:
+    with pytest.raises(PromptError, match="fit is shard"):
+        run(prompt, "out", fit="shard")

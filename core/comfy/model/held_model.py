@@ -92,8 +92,8 @@ def held_layers(model: Any, config: BaseConfig) -> list[BaseLayer]:
         four_bits = config.precision is BasePrecision.NVFP4 and number is not None and isinstance(layer, nn.Linear)
         how: Hold = hold_nvfp4 if four_bits else hold
         apart = number in swapped
-        shared = None if apart or config.peers is None else number
-        layers.append(BaseLayer(name, layer, load, number if apart else None, how, shared))
+        sharded = None if apart or config.peers is None else number
+        layers.append(BaseLayer(name, layer, load, number if apart else None, how, sharded))
     if not layers:
         raise TrainingError(
             f"{type(model).__name__} has no linear layers or convolutions of PyTorch's or ComfyUI's own kind, so "

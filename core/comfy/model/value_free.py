@@ -54,14 +54,14 @@ class ValueFreeNetwork:
         return len(repeated_blocks(self._built.diffusion_model))
 
     def apart_bytes(self, base: BaseConfig) -> tuple[int, int]:
-        """The weights of the blocks that `base` has in main memory or divided over processes, as they are kept; and
+        """The weights of the blocks that `base` has in main memory or sharded over processes, as they are kept; and
         what the device has for them. TrainingError where there are fewer blocks."""
-        apart, swapped, shared = 0, dict[int, int](), dict[int, int]()
+        apart, swapped, sharded = 0, dict[int, int](), dict[int, int]()
         if base.blocks_in_main_memory == 0 and base.peers is None:
             return 0, 0
         with value_free_mode(), run_without_values():
             for each in held_layers(self._built, base):
-                for rooms, number in ((swapped, each.block), (shared, each.shared)):
+                for rooms, number in ((swapped, each.block), (sharded, each.sharded)):
                     if number is not None:
                         held = each.hold(each.name, each.layer.weight, base.precision)
                         apart += held.nbytes
@@ -69,7 +69,7 @@ class ValueFreeNetwork:
         here = min(SLOTS, len(swapped)) * max(swapped.values(), default=0)
         if base.peers is not None:
             # Its part of each, and the one that is at work.
-            here += sum(shared.values()) // base.peers.size + max(shared.values(), default=0)
+            here += sum(sharded.values()) // base.peers.size + max(sharded.values(), default=0)
         return apart, here
 
     @contextmanager

@@ -132,10 +132,10 @@ class FluxText:
 
 
 @pytest.mark.parametrize("model", ["wan", "flux"])
-def test_two_processes_that_divide_the_model_train_the_lora_of_one(prompt: Path, model: str) -> None:
+def test_two_processes_that_shard_the_model_train_the_lora_of_one(prompt: Path, model: str) -> None:
     if model == "flux":
         as_flux(prompt)
-    two = train(2, prompt, "train.output_name=two", "train.fit=divide")
+    two = train(2, prompt, "train.output_name=two", "train.fit=shard")
     assert two.returncode == 0, two.stderr
     one = train(1, prompt, "train.output_name=one", "train.gradient_accumulation_steps=2")
     assert one.returncode == 0, one.stderr

@@ -1,4 +1,4 @@
-"""Blocks that come together from their parts, in threads in place of processes; `tests/core/train/test_shared_base.py`
+"""Blocks that come together from their parts, in threads in place of processes; `tests/core/train/test_sharded_base.py`
 has processes that train so."""
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from maskloss.core.mask_weights import MaskLossSettings, Normalization, PriorTea
 from maskloss.core.train.config import LoraConfig
 from maskloss.core.train.lora_file import load_lora
 from maskloss.core.train.metrics import LossPoint
-from maskloss.core.train.ranks import ALONE, ProcessRanks, numbers_of
+from maskloss.core.train.optimizer_step import count_numbers
+from maskloss.core.train.ranks import ALONE, ProcessRanks
 from maskloss.core.train.run import RunFiles
 from maskloss.core.train.state import load_state
 
@@ -204,7 +205,7 @@ def test_the_lora_is_that_of_one_process(
 def test_only_gradients_and_a_few_numbers_travel(two: list[dict[str, Any]]) -> None:
     lora, points, sent, _ = two[0]["all"]["plain"]
     gradients = 4 * sum(value.numel() for key, value in lora.items() if "alpha" not in key)
-    numbers = 8 * (1 + numbers_of(("ana", "eva")))
+    numbers = 8 * (1 + count_numbers(("ana", "eva")))
     # The numbers once more at the end, when the ranks wait for one another.
     assert sent == len(points) * (gradients + numbers) + numbers
     assert numbers == 8 * (1 + 12 + 4)

@@ -127,12 +127,12 @@ def test_blocks_in_main_memory(precision: BasePrecision):
 
 
 @pytest.mark.parametrize("precision", BasePrecision)
-def test_blocks_divided_over_processes(precision: BasePrecision):
+def test_blocks_sharded_over_processes(precision: BasePrecision):
     ranks = Ranks()
     ranks.size, ranks.joins = 4, []
     whole = network_of("wan").apart_bytes(BaseConfig(precision, 2))[0]
-    divided, here = network_of("wan").apart_bytes(BaseConfig(precision, peers=ranks))
-    assert divided == whole
+    sharded, here = network_of("wan").apart_bytes(BaseConfig(precision, peers=ranks))
+    assert sharded == whole
     # A quarter of each of the two blocks, and one of them whole.
     with HeldModel(tiny.load_model("wan").model, torch.device("cpu"), BaseConfig(precision, peers=ranks)) as held:
         taken = held.nbytes

@@ -1,4 +1,4 @@
-"""The frozen blocks divided over the processes that train: the same LoRA, and as much memory as was counted."""
+"""The frozen blocks sharded over the processes that train: the same LoRA, and as much memory as was counted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CASES = {
 
 
 def all_cases(ranks: ProcessRanks, directory: Path, cache: Any) -> dict[str, Any]:
-    """For each case the LoRA on the base that is divided, and on the one that every rank has whole."""
+    """For each case the LoRA on the base that is sharded, and on the one that every rank has whole."""
     found: dict[str, Any] = {}
     for name, (case, precision) in CASES.items():
         loras: list[dict[str, torch.Tensor]] = []
@@ -95,7 +95,7 @@ def suspended(ranks: ProcessRanks, directory: Path) -> list[float]:
     network = torch.nn.Sequential(*layers)
     expected = network(value)
     parts = [
-        BaseLayer(str(number), layer, lambda _, layer=layer: (layer.weight, layer.bias), shared=number)
+        BaseLayer(str(number), layer, lambda _, layer=layer: (layer.weight, layer.bias), sharded=number)
         for number, layer in enumerate(layers)
     ]
     found: list[torch.Tensor] = []
@@ -153,9 +153,9 @@ def two(directory: Path, album: Any) -> list[dict[str, Any]]:
 def test_the_lora_is_that_of_ranks_with_the_whole_base(two: list[dict[str, Any]], name: str) -> None:
     for answer in two:
         assert isinstance(answer["all"], dict), answer["all"]
-        divided, whole = answer["all"][name]
-        assert divided.keys() == whole.keys()
-        assert all(torch.equal(divided[key], whole[key]) for key in whole)
+        sharded, whole = answer["all"][name]
+        assert sharded.keys() == whole.keys()
+        assert all(torch.equal(sharded[key], whole[key]) for key in whole)
         assert any(bool(value.any()) for key, value in whole.items() if key.endswith("lora_up.weight"))
 
 
