@@ -1,5 +1,6 @@
 /** One summary on each node that is done; what a node said on the way goes then. */
 
+import { answerOf } from "../answers.js";
 import { addPart, alsoOn, grow, nodeAt, outputOf, widgetOf } from "../graph.js";
 import { Summary } from "./summary.js";
 
@@ -19,6 +20,8 @@ export class Summaries {
     for (const kind of ["execution_error", "execution_interrupted", "execution_success"]) {
       api.addEventListener(kind, () => this.#summaries.forEach((_, node) => clearProgress(node)));
     }
+    // What was said in between is lost.
+    api.addEventListener("reconnected", () => this.refresh());
     api.addEventListener("progress_text", ({ detail }) => this.#hide(detail?.nodeId));
   }
 
@@ -53,13 +56,12 @@ export class Summaries {
   async refresh() {
     const workflow = this.#editor.rootGraph()?.id;
     if (!workflow || this.#summaries.size === 0) return;
-    const answer = await this.#api.fetchApi(`${ROUTE}/${encodeURIComponent(workflow)}`);
-    const { nodes, classes } = answer.ok ? await answer.json() : { nodes: {}, classes: {} };
+    const answer = await answerOf(this.#api, `${ROUTE}/${encodeURIComponent(workflow)}`);
     const root = this.#editor.rootGraph();
-    if (root?.id !== workflow) return;
-    for (const [id, output] of Object.entries(nodes)) {
+    if (!answer || root?.id !== workflow) return;
+    for (const [id, output] of Object.entries(answer.nodes)) {
       const node = nodeAt(root, id);
-      if (!node || node.comfyClass !== classes[id] || !this.#summaries.has(node) || outputOf(this.#editor.nodeOutputs(), node, root)) continue;
+      if (!node || node.comfyClass !== answer.classes[id] || !this.#summaries.has(node) || outputOf(this.#editor.nodeOutputs(), node, root)) continue;
       // As the server tells it when a node ends, so that ComfyUI shows its own part of it, the pictures, too.
       const detail = { node: id, display_node: id, output, prompt_id: "" };
       this.#api.dispatchEvent(new CustomEvent("executed", { detail }));

@@ -1,5 +1,6 @@
 /** One panel per training node, each with the run of its node. */
 
+import { answerOf } from "../answers.js";
 import { addPart, alsoOn, grow, hidePreview, nodeAt, valueOf } from "../graph.js";
 import { TrainingPanel } from "./panel.js";
 import { Runs } from "./series.js";
@@ -58,9 +59,10 @@ export class TrainingPanels {
 
   /** The whole history of every run; one question at a time. */
   async #ask() {
-    this.#asked ??= this.#api.fetchApi(ROUTE).then((answer) => (answer.ok ? answer.json() : { runs: [] }));
-    const { runs } = await this.#asked.finally(() => (this.#asked = null));
-    this.#runs.replace(runs);
+    this.#asked ??= answerOf(this.#api, ROUTE);
+    const answer = await this.#asked.finally(() => (this.#asked = null));
+    if (!answer) return;
+    this.#runs.replace(answer.runs);
     this.#show();
   }
 
