@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
+
+from .prompt_parser import add_base_directory, add_run_here
 
 
 def add_cluster(commands: Any) -> None:
     """Add the command to those of `maskloss`."""
     cluster = commands.add_parser("cluster", help="make a prompt's masks and cache with the processes of a Ray cluster")
-    cluster.add_argument("file", type=Path, help="the prompt, as ComfyUI's 'Export (API)' writes it")
-    cluster.add_argument("--set", action="append", default=[], metavar="ID.INPUT=VALUE", help="override one input")
-    cluster.add_argument("--input", type=Path, metavar="DIR", help="where relative paths are read (default: here)")
-    cluster.add_argument("--output", type=Path, metavar="DIR", help="where everything is written (default: here)")
-    cluster.add_argument(
-        "--base-directory", type=Path, metavar="DIR", help="where ComfyUI's models folder lies (default: in ComfyUI)"
-    )
+    add_run_here(cluster)
+    add_base_directory(cluster)
     cluster.add_argument(
         "--address",
         default="local",

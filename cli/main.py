@@ -15,6 +15,7 @@ from .cluster_parser import add_cluster
 from .corrections_parser import add_corrections
 from .dataset_parser import add_dataset
 from .plan_parser import add_plan
+from .prompt_parser import add_base_directory, add_prompt, add_run_here
 
 EXIT_OK, EXIT_OURS, EXIT_USER, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -56,23 +57,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run an API-format prompt without ComfyUI")
-    run.add_argument("file", type=Path, help="the prompt, as ComfyUI's 'Export (API)' writes it")
-    run.add_argument("--set", action="append", default=[], metavar="ID.INPUT=VALUE", help="override one input")
-    run.add_argument("--input", type=Path, metavar="DIR", help="where relative paths are read (default: here)")
-    run.add_argument("--output", type=Path, metavar="DIR", help="where everything is written (default: here)")
+    add_run_here(run)
     run.add_argument(
         "--shard", metavar="I/N", help="cache shard I of N, and stop there: one shard for each machine or process"
     )
     run.set_defaults(command=_run)
 
     train = commands.add_parser("train", help="run a prompt with a training node on several devices, under torchrun")
-    train.add_argument("file", type=Path, help="the prompt, as ComfyUI's 'Export (API)' writes it")
-    train.add_argument("--set", action="append", default=[], metavar="ID.INPUT=VALUE", help="override one input")
-    train.add_argument("--input", type=Path, metavar="DIR", help="where relative paths are read (default: here)")
-    train.add_argument("--output", type=Path, metavar="DIR", help="where everything is written (default: here)")
-    train.add_argument(
-        "--base-directory", type=Path, metavar="DIR", help="where ComfyUI's models folder lies (default: in ComfyUI)"
-    )
+    add_run_here(train)
+    add_base_directory(train)
     train.add_argument(
         "--waiting", type=Path, metavar="DIR", help="what Train LoRA hands over, which follows this run and stops it"
     )
@@ -81,8 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add_cluster(commands)
 
     submit = commands.add_parser("submit", help="queue an API-format prompt on a ComfyUI server and follow it")
-    submit.add_argument("file", type=Path, help="the prompt, as ComfyUI's 'Export (API)' writes it")
-    submit.add_argument("--set", action="append", default=[], metavar="ID.INPUT=VALUE", help="override one input")
+    add_prompt(submit)
     submit.add_argument("--server", default="127.0.0.1:8188", metavar="HOST:PORT", help="default: 127.0.0.1:8188")
     submit.set_defaults(command=_submit)
 

@@ -13,16 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from maskloss.core.cache.entries import CacheEntry
-from maskloss.core.dataset.items import MaskOrigin
 from maskloss.core.mask_weights import MaskLossSettings
 
-from .dataset import PICTURES, Grid, MemoryCache, put_on_grid, tiers_of
+from .dataset import PICTURES, Grid, MemoryCache, entry_of, put_on_grid, tiers_of
 from .network import encode_pictures
 from .world import (
     NEW,
     PLACES,
     PLANTED,
-    SIDE_PX,
     SIZES,
     Scene,
     Subject,
@@ -111,22 +109,7 @@ def album_cache(seed: int, items: Items) -> MemoryCache:
         for caption, mask_HW in _items_of(scene, items):
             name = f"picture_{index:02d}_{caption.split()[0]}_{len(caption.split())}"
             latents[name], masks[name] = latent, put_on_grid(mask_HW, Grid.AREA)
-            entries.append(
-                CacheEntry(
-                    name=name,
-                    file=f"{name}.safetensors",
-                    origin=MaskOrigin.FILE,
-                    coverage=float(masks[name].mean()),
-                    repeats=1,
-                    image_size=(SIDE_PX, SIDE_PX),
-                    bucket=(SIDE_PX, SIDE_PX),
-                    latent_shape=tuple(latent.shape),
-                    caption=caption,
-                    latent_fingerprint=name,
-                    mask_fingerprint=name,
-                    file_bytes=0,
-                )
-            )
+            entries.append(entry_of(name, latent, masks[name], caption))
     return MemoryCache(Path(), "leakage-world", "haar", tuple(entries), "words", latents=latents, masks=masks)
 
 

@@ -123,23 +123,27 @@ def make_cache(
             name = f"picture_{index:02d}" if part.kind is None else crop_name(f"picture_{index:02d}", part.kind)
             latents[name] = encode_pictures(torch.from_numpy(part.picture_HWC)[None])[0]
             masks[name] = put_on_grid(part.mask_HW, grid)
-            entries.append(
-                CacheEntry(
-                    name=name,
-                    file=f"{name}.safetensors",
-                    origin=MaskOrigin.FILE,
-                    coverage=float(masks[name].mean()),
-                    repeats=crops.whole if part.kind is None else crops.repeats(part.kind),
-                    image_size=(SIDE_PX, SIDE_PX),
-                    bucket=(SIDE_PX, SIDE_PX),
-                    latent_shape=tuple(latents[name].shape),
-                    caption=crops.caption(caption, part.kind),
-                    latent_fingerprint=name,
-                    mask_fingerprint=name,
-                    file_bytes=0,
-                )
-            )
+            repeats = crops.whole if part.kind is None else crops.repeats(part.kind)
+            entries.append(entry_of(name, latents[name], masks[name], crops.caption(caption, part.kind), repeats))
     return MemoryCache(Path(), "leakage-world", "haar", tuple(entries), "words", latents=latents, masks=masks)
+
+
+def entry_of(name: str, latent: torch.Tensor, mask: torch.Tensor, caption: str, repeats: int = 1) -> CacheEntry:
+    """What a cache says of a picture of the world, its latents and its mask on their grid."""
+    return CacheEntry(
+        name=name,
+        file=f"{name}.safetensors",
+        origin=MaskOrigin.FILE,
+        coverage=float(mask.mean()),
+        repeats=repeats,
+        image_size=(SIDE_PX, SIDE_PX),
+        bucket=(SIDE_PX, SIDE_PX),
+        latent_shape=tuple(latent.shape),
+        caption=caption,
+        latent_fingerprint=name,
+        mask_fingerprint=name,
+        file_bytes=0,
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
+import pytest
 import torch
 from maskloss.core.comfy.model.denoiser import ComfyDenoiser, open_denoiser
 from maskloss.core.train.adapters import LoraAdapters
@@ -19,10 +20,13 @@ WHOLE = ("sd15", "sd2", "sdxl", "sdxl_refiner", "pixart", "ernie", "chroma_radia
 
 @contextmanager
 def adapted(
-    name: str, targets: str = "", algorithm: Algorithm = Algorithm.LORA
+    name: str,
+    targets: str = "",
+    algorithm: Algorithm = Algorithm.LORA,
+    example: Mapping[str, torch.Tensor] | None = None,
 ) -> Generator[tuple[ComfyDenoiser, LoraAdapters]]:
-    """A denoiser with a LoRA that already does something, in fp32."""
-    with open_denoiser(tiny.load_model(name), tiny.text_for(name)) as denoiser:
+    """A denoiser with a LoRA that already does something, in fp32, opened with `example` in place of a text."""
+    with open_denoiser(tiny.load_model(name), example or tiny.text_for(name)) as denoiser:
         generator = torch.Generator().manual_seed(0)
         config = LoraConfig(rank=4, alpha=4, targets=targets, algorithm=algorithm)
         adapters = LoraAdapters(
@@ -51,8 +55,31 @@ def loss(name: str, denoiser: ComfyDenoiser, checkpoint: bool) -> torch.Tensor:
 
 
 def gradients(name: str, denoiser: ComfyDenoiser, adapters: LoraAdapters, checkpoint: bool) -> torch.Tensor:
+    return gradients_of(lambda checkpoint: loss(name, denoiser, checkpoint), denoiser, adapters, checkpoint)
+
+
+def gradients_of(
+    loss_of: Callable[[bool], torch.Tensor], denoiser: ComfyDenoiser, adapters: LoraAdapters, checkpoint: bool
+) -> torch.Tensor:
+    """Those of `loss_of(checkpoint)`, flat."""
     for parameter in adapters.parameters:
         parameter.grad = None
     with denoiser.autograd_context(checkpoint):
-        loss(name, denoiser, checkpoint).backward()
+        loss_of(checkpoint).backward()
     return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in adapters.parameters])
+
+
+def check_gradients(loss_of: Callable[[bool], torch.Tensor], denoiser: ComfyDenoiser, adapters: LoraAdapters) -> None:
+    """Checkpointed gradients equal plain ones, and their norm a central difference of the loss along them."""
+    plain, checkpointed = (gradients_of(loss_of, denoiser, adapters, checkpoint) for checkpoint in (False, True))
+    assert plain.norm() > 0
+    assert (checkpointed - plain).norm() < 1e-4 * plain.norm()
+    step = 0.02 * plain / plain.norm()
+    moves = step.split([parameter.numel() for parameter in adapters.parameters])
+    values: list[float] = []
+    with torch.no_grad():
+        for sign in (1, -2):
+            for parameter, move in zip(adapters.parameters, moves, strict=True):
+                parameter.add_(sign * move.reshape(parameter.shape))
+            values.append(float(loss_of(False).double()))
+    assert (values[0] - values[1]) / 0.04 == pytest.approx(float(plain.norm()), rel=1e-2)

@@ -11,9 +11,8 @@ import torch
 from maskloss.core.cache.image_conditioning import FRAMES, IMAGE, keep_first_frame, prepend_mask
 from maskloss.core.comfy.encoders import ComfyLatentEncoder
 from maskloss.core.comfy.model.denoiser import open_denoiser
-from maskloss.core.train.adapters import LoraAdapters
-from maskloss.core.train.config import LoraConfig
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
+from tiny_comfy.adapted import adapted, check_gradients
 from tiny_comfy.passes import passes
 
 import comfy.samplers  # isort: skip
@@ -159,39 +158,7 @@ def test_the_users_own_scale_of_width_and_height_stays() -> None:
 def test_gradients_are_right(name: str) -> None:
     """Checkpointed equals plain, and both equal central differences, with first frames and with numbered frames."""
     given = [{**text(seed), **shown(seed, 2, learnt=1), FRAMES: torch.tensor([0, 9])} for seed in range(2)]
-    with open_denoiser(tiny.load_model(name), text()) as denoiser:
-        generator = torch.Generator().manual_seed(0)
-        adapters = LoraAdapters(
-            denoiser.module, LoraConfig(rank=4, alpha=4), denoiser.default_targets, generator, denoiser.device,
-            torch.float32,
-        )  # fmt: skip
-        with torch.no_grad():
-            for parameter in adapters.parameters:
-                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
-
-        def loss(checkpoint: bool) -> torch.Tensor:
-            return denoiser.predict(*inputs(2, 2), given, checkpoint).square().mean()
-
-        def gradient(checkpoint: bool) -> torch.Tensor:
-            for parameter in adapters.parameters:
-                parameter.grad = None
-            with denoiser.autograd_context(checkpoint):
-                loss(checkpoint).backward()
-            return torch.cat([parameter.grad.flatten() for parameter in adapters.parameters])
-
-        with adapters.attach():
-            plain, checkpointed = gradient(False), gradient(True)
-            assert (checkpointed - plain).norm() < 1e-4 * plain.norm()
-            step = 0.02 * plain / plain.norm()
-            values: list[float] = []
-            with torch.no_grad():
-                for sign in (1, -2):
-                    for parameter, move in zip(adapters.parameters, split(step, adapters.parameters), strict=True):
-                        parameter.add_(sign * move)
-                    values.append(float(loss(False).double()))
-    assert (values[0] - values[1]) / 0.04 == pytest.approx(float(plain.norm()), rel=1e-2)
-
-
-def split(flat: torch.Tensor, like: Any) -> list[torch.Tensor]:
-    sizes = [parameter.numel() for parameter in like]
-    return [part.reshape(own.shape) for part, own in zip(flat.split(sizes), like, strict=True)]
+    with adapted(name, example=text()) as (denoiser, adapters):
+        check_gradients(
+            lambda checkpoint: denoiser.predict(*inputs(2, 2), given, checkpoint).square().mean(), denoiser, adapters
+        )

@@ -19,11 +19,11 @@ from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.errors import CacheError
 from maskloss.core.images import save_image
 from maskloss.core.mask_weights import MaskLossSettings
-from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.recipe import TrainingRecipe
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
+from tiny_comfy.adapted import adapted, check_gradients
 from tiny_comfy.passes import passes
 
 import comfy.samplers  # isort: skip
@@ -99,38 +99,10 @@ def test_a_batch_is_its_samples(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_right(name: str) -> None:
     own = [given(name, seed) for seed in range(2)]
-    with open_denoiser(tiny.load_model(name), own[0]) as denoiser:
-        generator = torch.Generator().manual_seed(0)
-        adapters = LoraAdapters(
-            denoiser.module, LoraConfig(rank=4, alpha=4), denoiser.default_targets, generator, denoiser.device,
-            torch.float32,
-        )  # fmt: skip
-        with torch.no_grad():
-            for parameter in adapters.parameters:
-                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
-
-        def loss(checkpoint: bool) -> torch.Tensor:
-            return denoiser.predict(*inputs(name, 2), own, checkpoint).square().mean()
-
-        def gradient(checkpoint: bool) -> torch.Tensor:
-            for parameter in adapters.parameters:
-                parameter.grad = None
-            with denoiser.autograd_context(checkpoint):
-                loss(checkpoint).backward()
-            return torch.cat([parameter.grad.flatten() for parameter in adapters.parameters])
-
-        with adapters.attach():
-            plain, checkpointed = gradient(False), gradient(True)
-            assert (checkpointed - plain).norm() < 1e-4 * plain.norm()
-            step = 0.02 * plain / plain.norm()
-            sizes = [parameter.numel() for parameter in adapters.parameters]
-            values: list[float] = []
-            with torch.no_grad():
-                for sign in (1, -2):
-                    for parameter, move in zip(adapters.parameters, step.split(sizes), strict=True):
-                        parameter.add_(sign * move.reshape(parameter.shape))
-                    values.append(float(loss(False).double()))
-    assert (values[0] - values[1]) / 0.04 == pytest.approx(float(plain.norm()), rel=1e-2)
+    with adapted(name, example=own[0]) as (denoiser, adapters):
+        check_gradients(
+            lambda checkpoint: denoiser.predict(*inputs(name, 2), own, checkpoint).square().mean(), denoiser, adapters
+        )
 
 
 class MadeUpText:

@@ -10,9 +10,8 @@ import torch
 from maskloss.core.cache.references import REFERENCE
 from maskloss.core.comfy.model.denoiser import open_denoiser
 from maskloss.core.comfy.model.references import small_example, takes_references
-from maskloss.core.train.adapters import LoraAdapters
-from maskloss.core.train.config import LoraConfig
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
+from tiny_comfy.adapted import adapted, check_gradients, gradients_of
 from tiny_comfy.passes import inputs, passes
 
 import comfy.samplers  # isort: skip
@@ -87,52 +86,24 @@ def test_samples_with_equal_references_share_a_pass_and_others_come_apart(name: 
 def test_gradients_are_right_and_references_have_no_loss(name: str) -> None:
     """Checkpointed equals plain, both equal central differences; what the last layer makes of references has none."""
     given = [shown(name, picture(name, 1), picture(name, 2, 6, 6), seed=seed) for seed in range(2)]
-    with open_denoiser(tiny.load_model(name), given[0]) as denoiser:
+    with adapted(name, example=given[0]) as (denoiser, adapters):
         assert "reference pictures" in denoiser.saving_note
-        generator = torch.Generator().manual_seed(0)
-        adapters = LoraAdapters(
-            denoiser.module, LoraConfig(rank=4, alpha=4), denoiser.default_targets, generator, denoiser.device,
-            torch.float32,
-        )  # fmt: skip
-        with torch.no_grad():
-            for parameter in adapters.parameters:
-                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
 
         def loss(checkpoint: bool) -> torch.Tensor:
             return denoiser.predict(*inputs(name, 2), given, checkpoint).square().mean()
 
-        def gradient(checkpoint: bool) -> torch.Tensor:
-            for parameter in adapters.parameters:
-                parameter.grad = None
-            with denoiser.autograd_context(checkpoint):
-                loss(checkpoint).backward()
-            return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in
-                              adapters.parameters])  # fmt: skip
-
-        with adapters.attach():
-            tokens: list[torch.Tensor] = []
-            hook = denoiser.module.get_submodule(LAST[name]).register_forward_hook(
-                lambda _m, _args, output: (output.retain_grad(), tokens.append(output))[1]
-            )
-            plain = gradient(False)
-            hook.remove()
-            learnt = inputs(name, 2)[0][0, 0].numel() // denoiser_patch(denoiser.module)
-            by_token = tokens[0].grad.abs().sum(dim=(0, 2))
-            assert len(by_token) > learnt
-            assert bool((by_token[:learnt] > 0).all())
-            assert bool((by_token[learnt:] == 0).all()), "the loss on the tokens of references is exactly zero"
-            checkpointed = gradient(True)
-            assert plain.norm() > 0
-            assert (checkpointed - plain).norm() < 1e-4 * plain.norm()
-            step = 0.02 * plain / plain.norm()
-            sizes = [parameter.numel() for parameter in adapters.parameters]
-            values: list[float] = []
-            with torch.no_grad():
-                for sign in (1, -2):
-                    for parameter, move in zip(adapters.parameters, step.split(sizes), strict=True):
-                        parameter.add_(sign * move.reshape(parameter.shape))
-                    values.append(float(loss(False).double()))
-    assert (values[0] - values[1]) / 0.04 == pytest.approx(float(plain.norm()), rel=1e-2)
+        tokens: list[torch.Tensor] = []
+        hook = denoiser.module.get_submodule(LAST[name]).register_forward_hook(
+            lambda _m, _args, output: (output.retain_grad(), tokens.append(output))[1]
+        )
+        gradients_of(loss, denoiser, adapters, checkpoint=False)
+        hook.remove()
+        learnt = inputs(name, 2)[0][0, 0].numel() // denoiser_patch(denoiser.module)
+        by_token = tokens[0].grad.abs().sum(dim=(0, 2))
+        assert len(by_token) > learnt
+        assert bool((by_token[:learnt] > 0).all())
+        assert bool((by_token[learnt:] == 0).all()), "the loss on the tokens of references is exactly zero"
+        check_gradients(loss, denoiser, adapters)
 
 
 def denoiser_patch(network: torch.nn.Module) -> int:
