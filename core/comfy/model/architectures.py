@@ -96,6 +96,7 @@ _BY_CLASS = {
     "Lens": Architecture("lens", text=TextRule.MASKED),
     "LTXV": Architecture("ltx-video", text=TextRule.MASKED),
     "LTXAV": Architecture("ltx-2", _LTX2),
+    "MiniMaxH3": Architecture("minimax-h3"),
     "HiDream": Architecture("hidream-i1"),
     "ErnieImage": Architecture("ernie-image"),
     "PixArtAlpha": Architecture("pixart-alpha", min_latent_size=64),

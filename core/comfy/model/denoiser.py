@@ -29,7 +29,7 @@ from ..text.collapsed_padding import TextAttention, watch_text_attention
 from ..text.conditioning import condition, effective_guidance
 from .architectures import TextRule, architecture_of, repeated_blocks
 from .compiled_model import compile_from_now, compiled_blocks
-from .fingerprint import patcher_fingerprint
+from .fingerprint import model_fingerprint
 from .held_model import HeldModel
 from .image_to_video import can_place, position_options, training_notes
 from .last_block import FOREIGN, ROWS, LastBlock, TokenRows, find_last_block
@@ -37,6 +37,7 @@ from .loading import disable_dynamic_memory, lend_model, load, sampling_dtype, s
 from .predictions import prediction_family, supported_image_channels
 from .references import small_example, takes_references
 from .small_pass import check_saving, small_pass
+from .sound import latent_shapes, makes_sound, pack_with_noise, packing, picture_channels, unpack_picture
 from .token_routing import TokenRouter
 
 # Dividing the error of the clean estimate by a smaller sigma would amplify rounding.
@@ -82,13 +83,13 @@ class ComfyDenoiser:
         moved = rule is TextRule.HIDDEN_AHEAD and "rope_options" in self._options
         self._text_rule = TextRule.APART if taken or moved else rule
         self._counting = counting if own is None else None
-        self.family = prediction_family(self._sampling)
+        self.family = prediction_family(self._sampling, makes_sound(self._model))
         self.kind = type(self._model).__name__
         self.module: torch.nn.Module = self._model.diffusion_model
         self._router = TokenRouter(self.module, self.kind)
         self.routed_blocks, self.route = self._router.blocks, self._router.keep
         self.device = torch.device(patcher.load_device)
-        self.latent_channels = int(self._model.latent_format.latent_channels)
+        self.latent_channels = picture_channels(self._model)
         self.image_channels = image_channels
         self.takes_references = takes_references(self._model)
         self.notes, self.weights_note = training_notes(self._model), ""
@@ -179,7 +180,9 @@ class ComfyDenoiser:
     ) -> torch.Tensor:
         rows: list[torch.Tensor] = [noised] * len(noised)
         token_rows = None if self._needed is None else self._rows(self._needed)
-        groups = condition(self._model, text, noised.detach(), self.guidance, self._text_rule, self._counting)
+        shapes = latent_shapes(self._model, noised[:1])
+        with packing(self._model, shapes):
+            groups = condition(self._model, text, noised.detach(), self.guidance, self._text_rule, self._counting)
         for group in groups:
             where = torch.tensor(group.positions, device=noised.device)
             sigmas = sigma_B[where]
@@ -195,8 +198,9 @@ class ComfyDenoiser:
             }
             padded = nullcontext() if group.padding is None else group.padding.apply_to(self.module)
             with padded, self._router.forward_pass(group.positions, noised, group.padding):
-                results = self._model.apply_model(noised[where], sigmas, transformer_options=options, **group.arguments)
-            for position, result in zip(group.positions, results, strict=True):
+                shown = pack_with_noise(noised[where], sigmas, shapes, self._sampling)
+                results = self._model.apply_model(shown, sigmas, transformer_options=options, **group.arguments)
+            for position, result in zip(group.positions, unpack_picture(results, shapes), strict=True):
                 rows[position] = result
         return torch.stack(rows)
 
@@ -233,7 +237,7 @@ class ComfyDenoiser:
 
 def model_identity(model: Any, guidance: float | None = None, base: BaseConfig | None = None) -> str:
     """The `identity` that a MODEL's denoiser will have; loads nothing."""
-    own = _identity(model, model.get_model_object("model_sampling"), effective_guidance(model.model, guidance))
+    own = model_fingerprint(model, str(sampling_dtype(model)), effective_guidance(model.model, guidance))
     return own + (base or BaseConfig()).identity
 
 
@@ -290,11 +294,3 @@ def open_denoiser(
         denoiser.saving_note = check_saving(denoiser, example, dropout)
         with compile_from_now(compiled, checkpointing):
             yield denoiser
-
-
-def _identity(patcher: Any, sampling: Any, guidance: float | None) -> str:
-    kind = type(patcher.model).__name__
-    precision = str(sampling_dtype(patcher)).removeprefix("torch.")
-    schedule = f"shift{sampling.shift:g}" if hasattr(sampling, "shift") else f"{float(sampling.sigma_max):.4g}"
-    guided = "" if guidance is None else f"-guidance{guidance:g}"
-    return f"comfy-{kind}-{precision}-{schedule}{guided}-{patcher_fingerprint(patcher, 'diffusion_model.')}"

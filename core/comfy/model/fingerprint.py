@@ -31,6 +31,18 @@ def patcher_fingerprint(patcher: Any, prefix: str = "") -> str:
     return digest.hexdigest()[:16]
 
 
+def model_fingerprint(patcher: Any, dtype: str, guidance: float | None) -> str:
+    """What a ModelPatcher's training depends on: its class, the `dtype` that it samples in, schedule, guidance and
+    weights."""
+    sampling = patcher.get_model_object("model_sampling")
+    schedule = f"shift{sampling.shift:g}" if hasattr(sampling, "shift") else f"{float(sampling.sigma_max):.4g}"
+    sound = getattr(sampling, "audio_shift", None)
+    parts = [type(patcher.model).__name__, dtype.removeprefix("torch."), schedule]
+    parts += [] if sound is None else [f"sound{sound:g}"]
+    parts += [] if guidance is None else [f"guidance{guidance:g}"]
+    return "-".join(["comfy", *parts, patcher_fingerprint(patcher, "diffusion_model.")])
+
+
 def _update_digest(digest: Any, value: Any) -> None:
     if torch.is_tensor(value):
         digest.update(f"{tuple(value.shape)}{value.dtype}".encode())

@@ -13,6 +13,7 @@ from ...cache.image_conditioning import FRAMES, IMAGE, MASK_CHANNELS
 from ...cache.inpainting import HOLE_CHANNELS, INPAINT, split_conditioning
 from ...errors import TrainingError
 from .architectures import is_unet
+from .sound import makes_sound
 
 # Of WAN's other models some take as many channels for something else, and are classes of their own.
 _IMAGE_TO_VIDEO = "WAN21"
@@ -85,6 +86,11 @@ def training_notes(model: Any) -> tuple[str, ...]:
     kind = type(model).__name__
     if kind in _EMPTY_FROM_TEXT:
         return (f"{kind} is trained as it samples from text, without a first frame.",)
+    if makes_sound(model):
+        return (
+            f"{kind} makes picture and sound in the same layers: the LoRA is trained on the picture alone, beside "
+            "empty sound, and acts on the sound, too.",
+        )
     if kind == _IMAGE_TO_VIDEO and getattr(model.diffusion_model, "img_emb", None) is not None:
         return (
             "This model can be given CLIP vision features of the first frame, for which the cache has no place: it is "

@@ -7,6 +7,7 @@ from typing import Any
 from ...errors import TrainingError
 from ...train.denoiser import Family
 from .image_to_video import image_channels
+from .sound import makes_sound
 
 # Prediction types by the name of ComfyUI's class; a subclass of one (EDM, X0, IMG_TO_IMG_FLOW, …) is another type.
 _FAMILIES = {"CONST": Family.FLOW, "EPS": Family.EPS, "V_PREDICTION": Family.V}
@@ -22,8 +23,9 @@ _NO_PICTURES = {
 }
 
 
-def prediction_family(sampling: Any) -> Family:
-    """What a ComfyUI `model_sampling` says that its model predicts. TrainingError, by name, where not supported."""
+def prediction_family(sampling: Any, sound: bool = False) -> Family:
+    """What a ComfyUI `model_sampling` says that its model, of pictures with `sound` or without, predicts.
+    TrainingError, by name, where not supported."""
     defined = [
         kind
         for kind in type(sampling).__mro__
@@ -33,7 +35,7 @@ def prediction_family(sampling: Any) -> Family:
     schedules = [kind.__name__ for kind in type(sampling).__mro__ if "timestep" in vars(kind)]
     schedule = schedules[0] if schedules else "none"
     if family is Family.FLOW:
-        usable = schedule in _FLOW_SCHEDULES and not hasattr(sampling, "audio_shift")
+        usable = schedule in _FLOW_SCHEDULES and hasattr(sampling, "audio_shift") == sound
     else:
         usable = family is not None and schedule == _DISCRETE_SCHEDULE
     if family is None or not usable:
@@ -52,7 +54,7 @@ def supported_image_channels(model: Any) -> int:
         raise TrainingError(
             f"{kind} {_NO_PICTURES[kind]} and makes no pictures; connect a model of pictures or videos."
         )
-    prediction_family(model.get_model_object("model_sampling"))
+    prediction_family(model.get_model_object("model_sampling"), makes_sound(model.model))
     dimensions = model.model.latent_format.latent_dimensions
     if dimensions not in (2, 3):
         raise TrainingError(

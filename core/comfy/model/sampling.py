@@ -33,7 +33,8 @@ _FRAMES_SHOWN = 4
 class ComfySampling:
     """ComfyUI's CONDITIONING, LATENT, VAE, SAMPLER and SIGMAS, and how often to sample with them.
 
-    Without `negative` there is no classifier-free guidance, and `cfg` has no effect. With `recognizer` and `identity`
+    Without `negative` there is no classifier-free guidance, and `cfg` has no effect. A latent of video and sound is
+    sampled whole, and shown without its sound. With `recognizer` and `identity`
     the pictures are scored; then `bleed`, another person's prompt, and `plain`, one of anything else, are sampled too.
     """
 
@@ -58,10 +59,6 @@ class ComfySampling:
         if self.sigmas.numel() < 2:
             raise SettingError(
                 f"sigmas has {self.sigmas.numel()} values, at least 2 are needed; give it a scheduler's."
-            )
-        if getattr(self.latent["samples"], "is_nested", False):
-            raise SettingError(
-                "latent holds several latents of different shapes; give one LATENT of pictures or video."
             )
 
     def draw(self, denoiser: Denoiser, check: Callable[[], None]) -> Samples:
@@ -110,7 +107,7 @@ class ComfySampling:
         else:
             guider.set_conds(positive, self.negative)
             guider.set_cfg(self.cfg)
-        return guider.sample(
+        samples = guider.sample(
             noise,
             empty,
             self.sampler,
@@ -120,6 +117,8 @@ class ComfySampling:
             disable_pbar=True,
             seed=self.seed,
         )
+        # ComfyUI's own VAE Decode takes the first, too: the picture.
+        return samples.unbind()[0] if samples.is_nested else samples
 
     def _decode(self, samples: torch.Tensor) -> torch.Tensor:
         management: Any = importlib.import_module("comfy.model_management")

@@ -13,6 +13,7 @@ from ..encoders import embeddings_to_cond
 from ..model.architectures import TextRule, is_unet
 from ..model.image_to_video import frame_indices, to_conditioning
 from ..model.references import to_reference_latents
+from ..model.sound import latent_shapes, makes_sound
 from .collapsed_padding import CollapsedPadding, TextAttention, collapse_padding
 from .padding import HiddenPadding, pad_together
 
@@ -66,10 +67,12 @@ def condition(
         conds = [_translate_text(model, each, noise.device) for each in conds]
     if rule.hides_padding:
         conds = [_drop_full_mask(each) for each in conds]
+    if alone := makes_sound(model):
+        conds = [_keep_raw_text(cond, each, noise.device) for cond, each in zip(conds, embeddings, strict=True)]
     repeats = is_unet(model.diffusion_model)
     groups: list[list[int]] = []
     for i, own in enumerate(conds):
-        alike = (group for group in groups if frames[group[0]] == frames[i])
+        alike = (group for group in groups if not alone and frames[group[0]] == frames[i])
         fitting = next((group for group in alike if _can_share_pass(conds[group[0]], own, rule, repeats)), None)
         if fitting is None:
             groups.append([i])
@@ -116,7 +119,7 @@ def _build_conds(model: Any, embeddings: Conds, noise: torch.Tensor, guidance: f
         "device": noise.device,
         "latent_image": torch.zeros_like(noise),
         "denoise_mask": None,
-        "latent_shapes": [noise.shape],
+        "latent_shapes": latent_shapes(model, noise),
         "seed": 0,
         # As ComfyUI's sampler has them, in its own axes.
         "width": noise.shape[3] * 8,
@@ -140,6 +143,11 @@ def _translate_text(model: Any, conds: Conds, device: torch.device) -> Conds:
         t5xxl_weights=conds[_OTHER_WEIGHTS].cond.to(device, dtype),
     )
     return {**kept, _TEXT: type(conds[_TEXT])(text)}
+
+
+def _keep_raw_text(conds: Conds, embeddings: Conds, device: torch.device) -> Conds:
+    """Text that the network itself refines in the pass, where adapters in its refiner get a gradient."""
+    return {**conds, _TEXT: type(conds[_TEXT])(embeddings["cross_attn"].to(device))}
 
 
 def _can_share_pass(first: Conds, second: Conds, rule: TextRule, repeats: bool) -> bool:

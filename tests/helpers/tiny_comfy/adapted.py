@@ -15,7 +15,10 @@ from . import tiny_models as tiny
 
 # Models whose last block computes every token: UNets, and those whose attention takes no options of ComfyUI's, or where
 # what follows the last block mixes tokens.
-WHOLE = ("sd15", "sd2", "sdxl", "sdxl_refiner", "pixart", "ernie", "chroma_radiance", "pixeldit", "ltx2", "ltx23")
+WHOLE = (
+    "sd15", "sd2", "sdxl", "sdxl_refiner", "pixart", "ernie", "chroma_radiance", "pixeldit", "ltx2", "ltx23",
+    "minimax_h3",
+)  # fmt: skip
 
 
 @contextmanager

@@ -27,12 +27,14 @@ except ImportError as problem:
     pytest.skip(f"ComfyUI cannot be imported by this interpreter: {problem}", allow_module_level=True)
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
 
+import comfy.latent_formats  # noqa: E402
 import comfy.ldm.models.autoencoder  # noqa: E402
 import comfy.ldm.wan.vae  # noqa: E402
 import comfy.ldm.wan.vae2_2  # noqa: E402
 import comfy.model_base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
+import comfy.nested_tensor  # noqa: E402
 import comfy.sample  # noqa: E402
 import comfy.sd  # noqa: E402
 import comfy.sd1_clip  # noqa: E402
@@ -88,6 +90,10 @@ def randomise(network: torch.nn.Module, seed: int = 0) -> None:
     # SD3's is a buffer of whatever lay in memory.
     if "pos_embed" in dict(network.named_buffers()):
         network.pos_embed.copy_(torch.randn(network.pos_embed.shape, generator=generator) * 0.02)
+    # MiniMax H3's frequencies are one, too.
+    for name, buffer in network.named_buffers():
+        if name.endswith("inv_freq"):
+            buffer.copy_(10000.0 ** -torch.linspace(0, 1, len(buffer)))
 
 
 def text_for(name: str, length: int = 6, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -110,11 +116,21 @@ def text_for(name: str, length: int = 6, seed: int = 0) -> dict[str, torch.Tenso
 def latent_shape(name: str, frames: int = 1, height: int = 8, width: int = 8) -> tuple[int, int, int, int]:
     """(C,T,h,w); larger than asked for where the network takes nothing so small."""
     cells = NETWORKS[name].cells
-    return (_latent_format(name).latent_channels, frames, max(height, cells), max(width, cells))
+    return (_picture_format(name).latent_channels, frames, max(height, cells), max(width, cells))
 
 
 def takes_videos(name: str) -> bool:
     return _latent_format(name).latent_dimensions == 3
+
+
+def _picture_format(name: str) -> Any:
+    own = _latent_format(name)
+    return comfy.latent_formats.MiniMaxH3Video if own is comfy.latent_formats.MiniMaxH3AV else own
+
+
+def empty_latent(name: str, shape: tuple[int, ...]) -> Any:
+    """What ComfyUI samples from where a node gives zeros of that shape: with sound, where the model makes some."""
+    return _latent_format(name)().fix_empty_latent(torch.zeros(shape))
 
 
 def _latent_format(name: str) -> Any:
@@ -128,11 +144,19 @@ def sampled(patcher: Any, name: str) -> torch.Tensor:
     text = text_for(name, seed=3)
     positive = [[text.pop("cross_attn"), text]]
     with torch.inference_mode():
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+        empty, noise = empty_latent(name, shape), noise_for(name, shape, 5)
         result = comfy.sample.sample(
-            patcher, noise, 2, 1.0, "euler", "simple", positive, positive, torch.zeros(shape), disable_pbar=True, seed=0
+            patcher, noise, 2, 1.0, "euler", "simple", positive, positive, empty, disable_pbar=True, seed=0
         )
-        return result.clone()
+        streams = result.unbind() if result.is_nested else [result]
+        return torch.cat([stream.flatten() for stream in streams])
+
+
+def noise_for(name: str, shape: tuple[int, ...], seed: int) -> Any:
+    """Noise for `empty_latent`."""
+    empty, generator = empty_latent(name, shape), torch.Generator().manual_seed(seed)
+    drawn = [torch.randn(each.shape, generator=generator) for each in (empty.unbind() if empty.is_nested else [empty])]
+    return comfy.nested_tensor.NestedTensor(drawn) if empty.is_nested else drawn[0]
 
 
 def load_vae(name: str) -> Any:

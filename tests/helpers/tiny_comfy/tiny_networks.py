@@ -153,6 +153,11 @@ _LTX2 = {
     "audio_num_attention_heads": 1, "connector_attention_head_dim": 64, "connector_num_attention_heads": 1,
     "connector_num_layers": 1,
 }  # fmt: skip
+_MINIMAX = {
+    "image_model": "minimax_h3", "hidden_size": 96, "num_layers": 2, "token_refiner_num_layers": 1,
+    "num_attention_heads": 2, "attention_head_dim": 64, "ffn_hidden_size": 128, "text_dim": TEXT,
+    "timestep_input_dim": 64, "time_embed_hidden_size": 64, "time_embed_dim": 64, "rope_inv_freq_len": 8,
+}  # fmt: skip
 _JOY = {
     "image_model": "joyimage", "in_channels": 16, "hidden_size": 128, "patch_size": [1, 2, 2], "num_layers": 2,
     "num_attention_heads": 1, "text_dim": TEXT,
@@ -223,6 +228,7 @@ FURTHER = {
         "LTXAV",
         {**_LTX2, "caption_proj_before_connector": True, "cross_attention_adaln": True, "apply_gated_attention": True},
     ),
+    "minimax_h3": TinyNetwork("MiniMaxH3", _MINIMAX),
     "joy_image": TinyNetwork("JoyImage", _JOY),
     "krea2": TinyNetwork("Krea2", _KREA, text=2 * TEXT),
     "lens": TinyNetwork("Lens", _LENS),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from maskloss.core.autograd.tensors import tensors_in
 from maskloss.core.comfy.model.denoiser import open_denoiser
 from maskloss.core.errors import TrainingError
 from maskloss.core.train.adapters import LoraAdapters
@@ -29,7 +30,7 @@ def test_the_error_is_that_of_what_the_network_predicts(name: str) -> None:
     with open_denoiser(tiny.load_model(name), tiny.text_for(name)) as denoiser, torch.no_grad():
         assert denoiser.family is FAMILY.get(name, Family.FLOW)
         raw: list[torch.Tensor] = []
-        hook = denoiser.module.register_forward_hook(lambda _m, _a, output: raw.append(output))
+        hook = denoiser.module.register_forward_hook(lambda _m, _a, output: raw.append(tensors_in([output])[0]))
         difference = denoiser.predict(clean, noise, t, [tiny.text_for(name)] * 2, False)
         hook.remove()
     assert difference.shape == clean.shape

@@ -25,9 +25,9 @@ TRAINED = {
     "HunyuanVideo15": "HunyuanVideo 1.5", "HunyuanImage21": "HunyuanImage 2.1", "LongCatImage": "LongCat-Image",
     "Lumina2": "Lumina 2", "ZImage": "Z-Image", "ZImagePixelSpace": "Z-Image (also in pixel space)",
     "Kandinsky5": "Kandinsky 5", "Kandinsky5Image": "Kandinsky 5", "Anima": "Anima", "AuraFlow": "AuraFlow",
-    "LTXV": "LTXV", "LTXAV": "LTX-2", "JoyImage": "JoyImage", "Krea2": "Krea 2", "Lens": "Lens",
-    "PixelDiTT2I": "PixelDiT", "Omnigen2": "Omnigen 2", "Boogu": "Boogu", "HiDream": "HiDream I1",
-    "PixArtSigma": "PixArt Sigma", "GenmoMochi": "Mochi", "ErnieImage": "ERNIE-Image",
+    "LTXV": "LTXV", "LTXAV": "LTX-2", "MiniMaxH3": "MiniMax H3 (its picture)", "JoyImage": "JoyImage",
+    "Krea2": "Krea 2", "Lens": "Lens", "PixelDiTT2I": "PixelDiT", "Omnigen2": "Omnigen 2", "Boogu": "Boogu",
+    "HiDream": "HiDream I1", "PixArtSigma": "PixArt Sigma", "GenmoMochi": "Mochi", "ErnieImage": "ERNIE-Image",
 }  # fmt: skip
 # Trained by hand once, or of the same class as one that is trained.
 BY_HAND = {
@@ -40,7 +40,7 @@ REFUSED = {
     "CosmosI2VPredict2": "Cosmos Predict 2", "WAN21_FlowRVS": "FlowRVS", "CogVideoX_T2V": "CogVideoX",
     "CogVideoX_I2V": "CogVideoX", "CogVideoX_Inpaint": "CogVideoX", "SVD_img2vid": "SVD", "SV3D_u": "SV3D",
     "SV3D_p": "SV3D", "Stable_Cascade_B": "Stable Cascade", "Stable_Cascade_C": "Stable Cascade", "LotusD": "Lotus",
-    "MiniMaxH3": "MiniMax H3", "WAN21_Vace": "VACE", "WAN22_S2V": "S2V", "WAN21_FunControl2V": "Fun Control",
+    "WAN21_Vace": "VACE", "WAN22_S2V": "S2V", "WAN21_FunControl2V": "Fun Control",
     "WAN21_Camera": "Camera", "WAN22_Camera": "Camera", "WAN21_HuMo": "HuMo", "WAN22_Animate": "Animate",
     "WAN_Animate2": "Animate", "WAN21_SCAIL": "SCAIL", "WAN21_SCAIL2": "SCAIL", "WAN22_WanDancer": "WanDancer",
     "HunyuanVideoI2V": "HunyuanVideo I2V", "HunyuanVideoSkyreelsI2V": "SkyReels",
@@ -53,7 +53,7 @@ REFUSED = {
     "DepthAnything3": "of seeing",
 }  # fmt: skip
 # Of these ComfyUI makes the class without a network, which is enough to be refused.
-WITHOUT_NETWORK = ("MiniMaxH3", "SAM3", "SAM31", "RT_DETR_v4", "DepthAnything3", "TripoSplat", "Hunyuan3Dv2_1")
+WITHOUT_NETWORK = ("SAM3", "SAM31", "RT_DETR_v4", "DepthAnything3", "TripoSplat", "Hunyuan3Dv2_1")
 DRIVEN = (
     "WAN21_Vace", "WAN21_Camera", "WAN21_HuMo", "WAN21_SCAIL", "WAN21_SCAIL2", "WAN22_S2V", "WAN22_Animate",
     "WAN22_WanDancer", "WAN_Animate2", "PiD", "SeedVR2", "CogVideoX_T2V", "CosmosT2V", "CosmosT2IPredict2",
