@@ -49,6 +49,8 @@ def _given(denoiser: ComfyDenoiser, clean: torch.Tensor, name: str) -> list[list
 
     def record(_block: torch.nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         values = tensors_in([*args, *kwargs.values()])
+        # MiniMax H3's have no axis of samples, of which it takes one at a time.
+        values = [value[None] if value.ndim == 2 and name == "minimax_h3" else value for value in values]
         given.append([value.detach().clone() for value in values if value.ndim >= 3 and value.numel()])
 
     _, noise, t = sample(name, batch=1)
