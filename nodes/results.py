@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.errors import PathError
 from ..core.host import current_host
-from ..core.masks.ledger import edits_digest
+from ..core.masks.edits_digest import edits_digest
 from ..core.paths import listing_digest, resolve_read, resolve_read_or_write
 from ..core.warning import given_warnings
 

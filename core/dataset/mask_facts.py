@@ -5,7 +5,6 @@ A photograph's mask is read whole; of a video's the first, the middle and the la
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +16,9 @@ from ..mask_meaning import MaskMeaning, ReadMask
 from ..video.masks import read_frame_masks
 from ..video.reader import VIDEO_SUFFIXES, probe
 from ..workers import map_in_order, worker_count
-from .files import MASK_LEDGER, hash_of, status_of
+from .files import hash_of, status_of
 from .items import DatasetItem
+from .ledger_records import stored_in
 from .load import uses_mask_file
 from .not_read import Unusable
 
@@ -99,10 +99,9 @@ def noted_tiers(directory: Path) -> tuple[int, ...]:
     """The tiers of the masks in a folder that Build Masks filled, by its ledger; empty where they are not known, or are
     too many to tell apart."""
     try:
-        stored = json.loads((directory / MASK_LEDGER).read_text(encoding="utf-8"))
-        noted = [record["details"].get(TIER_VALUES, ()) for record in stored["items"].values()]
+        noted = (record["details"].get(TIER_VALUES, ()) for _, record in stored_in(directory))
         tiers = {int(value) for values in noted for value in values}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return ()  # a folder of somebody else's, or a damaged ledger, which the step itself speaks of
     return tuple(sorted(tiers)) if len(tiers) <= MOST_TIERS and all(0 <= tier <= 255 for tier in tiers) else ()
 

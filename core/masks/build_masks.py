@@ -15,6 +15,7 @@ from ..alpha import weights_to_uint8
 from ..dataset.crops import refuse_crops
 from ..dataset.files import check_case, hash_of
 from ..dataset.items import Dataset, DatasetItem
+from ..dataset.ledger_records import Record
 from ..dataset.load import uses_mask_file
 from ..dataset.mask_facts import MOST_TIERS, TIER_VALUES, mask_facts
 from ..fingerprints import fingerprint_of
@@ -32,7 +33,7 @@ from .edited import EarlierMasks
 from .items_elsewhere import CountedSteps, each_item_elsewhere
 from .kept_parts import KeptParts
 from .known_hair import HAIR_VALUES, hair_values
-from .ledger import FileState, Ledger, Record, open_ledger, target_for
+from .ledger import FileState, Ledger, open_ledger, target_for
 from .licences import FORBIDS_BIOMETRICS
 from .part_values import PART_VALUES, part_values
 from .tiered import TieredMask, TierMaker, tiered_mask

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..dataset.items import DatasetItem
+from ..dataset.ledger_records import Record, records_in
 from ..files import sha256_file
-from .ledger import Record, records_in, target_for
+from .ledger import target_for
 
 
 class EarlierMasks:

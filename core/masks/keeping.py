@@ -15,6 +15,7 @@ import numpy as np
 
 from ..alpha import weights_to_uint8
 from ..dataset.items import DatasetItem
+from ..dataset.ledger_records import Record
 from ..dataset.load import LoadedItem, check_required, load_item
 from ..errors import DatasetError
 from ..images import save_image
@@ -24,7 +25,6 @@ from ..progress import check_interrupted
 from .each_item import Advance
 from .keeping_unit import STEP, Shared, Unit, units_of, with_mask
 from .known_hair import read_seen_hair
-from .ledger import Record
 from .person_report import ABSENT, LEFT_OUT, PersonRow, decision_from_json
 from .person_search import read_instance
 from .person_weights import weights_of_one, weights_together, with_own_weights

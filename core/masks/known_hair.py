@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..dataset.items import DatasetItem
+from ..dataset.ledger_records import Record, records_in
 from ..dataset.load import uses_mask_file
 from ..images import load_mask
 from ..parts.part_map import PartMap
@@ -19,7 +20,6 @@ from ..people.own_hair import SeenHair
 from ..video.masks import read_mask_frames
 from ..video.reader import probe, read_frames
 from .each_item import segmented_frames
-from .ledger import Record, records_in
 
 HAIR_VALUES = "hair_values"
 """What Build Masks notes of a mask: [the value of hair, that of the background], and of a video's every how many frames

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from ..dataset.items import Dataset
-from .ledger import Record, records_in
+from ..dataset.ledger_records import Record, records_in
 
 FORBIDS_BIOMETRICS = "forbids_biometrics"
 """What a step notes of a mask: the name of the segmenter whose licence forbids biometric processing."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..dataset.files import MASK_LEDGER
 from ..dataset.items import DatasetItem
+from ..dataset.ledger_records import Record, records_in
 from ..parts.tiers import TierWeights
-from .ledger import Record, records_in
 
 PART_VALUES = "part_values"
 """What Build Masks notes of a mask: {"face", "hair", "background"}, 0 to 255; None for one of several parts."""

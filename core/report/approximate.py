@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ..dataset.files import MASK_LEDGER
 from ..dataset.items import DatasetItem
-from ..files import read_text
+from ..dataset.ledger_records import stored_in
 from ..masks.build_masks import STEP as BUILD_MASKS
 
 
@@ -24,18 +22,15 @@ def approximate_names(items: Sequence[DatasetItem]) -> frozenset[str]:
             continue
         directory = path.parents[depth - 1]
         if directory not in noted:
-            noted[directory] = _noted_approximate(directory / MASK_LEDGER)
+            noted[directory] = _noted_approximate(directory)
         if item.whole_name in noted[directory]:
             found.add(item.name)
     return frozenset(found)
 
 
-def _noted_approximate(ledger: Path) -> frozenset[str]:
+def _noted_approximate(directory: Path) -> frozenset[str]:
     try:
-        stored = json.loads(read_text(ledger))
-        if stored["step"] != BUILD_MASKS:
-            return frozenset()
-        return frozenset(name for name, record in stored["items"].items() if record["details"].get("approximate"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # A mask directory that is not BuildMasks's own says nothing about how its masks were made.
-        return frozenset()
+        stored = stored_in(directory, BUILD_MASKS)
+        return frozenset(name for name, record in stored if record["details"].get("approximate"))
+    except (KeyError, TypeError, AttributeError):
+        return frozenset()  # of an earlier or a later version

@@ -12,11 +12,12 @@ from maskloss.core.bundled.part_segmenter import BundledPartSegmenter
 from maskloss.core.bundled.person_segmenter import BundledPersonSegmenter
 from maskloss.core.bundled.recognizer import BundledFaceRecognizer
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.dataset.ledger_records import records_in
 from maskloss.core.images import load_mask
 from maskloss.core.masks.build_masks import STEP, build_masks
 from maskloss.core.masks.keep_person import PersonOutput, keep_person
 from maskloss.core.masks.known_hair import hair_values, known_hair_values, read_seen_hair, seen_in
-from maskloss.core.masks.ledger import open_ledger, records_in
+from maskloss.core.masks.ledger import open_ledger
 from maskloss.core.masks.person_search import PersonSearch
 from maskloss.core.parts.part_map import PartMap, PartScheme
 from maskloss.core.parts.tiers import TierWeights
