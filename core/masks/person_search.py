@@ -22,9 +22,9 @@ from ..files import atomic_write
 from ..fingerprints import fingerprint_of
 from ..images import IMAGE_SUFFIXES, load_mask, save_image
 from ..people.chosen import Box
-from ..people.decision import MatchRules, PersonDecision
+from ..people.decision import MatchRules, OnNoMatch, PersonDecision
 from ..people.faces import FaceRecognizer
-from ..people.find_person import find_people, find_person
+from ..people.find_person import FoundPerson, find_people, find_person
 from ..people.identity import Identity
 from ..people.instances import PersonSegmenter
 from ..people.own_hair import SeenHair
@@ -63,16 +63,28 @@ class PersonSearch:
     ) -> list[tuple[np.ndarray, PersonDecision]]:
         """For each person mask_HW bool, with the hair of theirs that is `seen` (all False when nobody was chosen), and
         the decision. `names`: what the item of each is called. PersonError names the photograph."""
-        rules, by_hand = self._rules_for(item, names), self._chosen_face(item)
+        rules = self._rules_for(item, names)
+        try:
+            found = self._find(item, rules, rgb_HWC, seen)
+        except PersonError:
+            if self.rules.on_no_match is not OnNoMatch.LARGEST:
+                raise
+            # A photograph without a face, which has no largest one: left out, rather than all the others stopped by it.
+            skip = [replace(each, on_no_match=OnNoMatch.SKIP) for each in rules]
+            found = self._find(item, skip, rgb_HWC, seen)
+        return [(person.mask_HW, person.decision) for person in found]
+
+    def _find(
+        self, item: DatasetItem, rules: list[MatchRules], rgb_HWC: np.ndarray, seen: SeenHair | None
+    ) -> list[FoundPerson]:
+        by_hand = self._chosen_face(item)
         try:
             if by_hand is None:
-                found = find_people(rgb_HWC, self.recognizer, self.identities, self.segmenter, rules, seen)
-            else:
-                (identity,) = self.identities
-                found = [find_person(rgb_HWC, self.recognizer, identity, self.segmenter, rules[0], seen, by_hand)]
+                return find_people(rgb_HWC, self.recognizer, self.identities, self.segmenter, rules, seen)
+            (identity,) = self.identities
+            return [find_person(rgb_HWC, self.recognizer, identity, self.segmenter, rules[0], seen, by_hand)]
         except PersonError as error:
             raise PersonError(f"{item.name}: {error}") from error
-        return [(person.mask_HW, person.decision) for person in found]
 
     def _rules_for(self, item: DatasetItem, names: Sequence[str]) -> list[MatchRules]:
         choices = self.choices if self._chosen_face(item) is None else {}

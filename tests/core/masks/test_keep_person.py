@@ -102,6 +102,21 @@ def test_the_rules_may_ask_for_an_empty_mask_or_an_error(step: Step, scene: Call
         step(strangers, rules=MatchRules(on_no_match=OnNoMatch.ERROR), overwrite=True)
 
 
+def test_a_photograph_without_a_face_does_not_stop_the_largest_faces(
+    step: Step, group: DatasetItem, scene: Callable[..., Path]
+) -> None:
+    nobody = DatasetItem("nobody", scene("nobody"), LoadSettings())
+    strangers = DatasetItem("strangers", scene("strangers", (20, GREEN)), LoadSettings())
+    dataset, report = step(nobody, strangers, group, rules=MatchRules(on_no_match=OnNoMatch.LARGEST))
+    assert {row["name"]: row["decision"] for row in report["items"]} == {
+        "nobody": "skipped", "strangers": "largest", "group": "match",
+    }  # fmt: skip
+    assert sorted(item.name for item in dataset.items) == ["group", "strangers"]
+    assert "no face was found" in dataset.left_out[0].reason
+    with pytest.raises(PersonError, match="^group: .*7"):
+        step(group, rules=MatchRules(on_no_match=OnNoMatch.LARGEST), choices={"group": 7})
+
+
 def test_two_who_look_alike_are_no_match(step: Step, scene: Callable[..., Path]) -> None:
     dataset, _ = step(DatasetItem("twins", scene("twins", (20, RED), (140, PINK)), LoadSettings()))
     assert not dataset.items
