@@ -5,8 +5,8 @@
 The steps of `workflows/api/demo.json` up to the captions, with the bundled models, on photographs out of packages, cut
 and scaled differently, and on generated pictures without anybody. Each run begins in an empty folder of the same name:
 `maskloss run` as it is, `maskloss cluster --address local`, and the latter again while its workers are killed at random
-moments of their work. What the runs have written is compared byte for byte, but for the times of change of files, which
-index and entries note.
+moments of the time that this took. What the runs have written is compared byte for byte, but for the times of change of
+files, which index and entries note.
 """
 
 from __future__ import annotations
@@ -93,9 +93,9 @@ def prompt_for(photographs: str) -> dict[str, Any]:
     return prompt
 
 
-def run_command(arguments: Sequence[str], root: Path, kills: int = 0, random: Random | None = None) -> Run:
-    """`maskloss ARGUMENTS` in `root`, writing into `root`/out, which is emptied first; its workers are killed `kills`
-    times while they work."""
+def run_command(arguments: Sequence[str], root: Path, kill_at_s: Sequence[float] = ()) -> Run:
+    """`maskloss ARGUMENTS` in `root`, writing into `root`/out, which is emptied first. At each of `kill_at_s`, seconds
+    from the beginning, or as soon afterwards as one works, a worker is killed."""
     out = root / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
@@ -105,7 +105,7 @@ def run_command(arguments: Sequence[str], root: Path, kills: int = 0, random: Ra
     ticks: dict[int, int] = {}
     with open(root / "said.txt", "w+", encoding="utf-8") as said:
         process = subprocess.Popen(command, cwd=root, stdout=said, stderr=subprocess.STDOUT)
-        killer = threading.Thread(target=_kill, args=(process, kills, random or Random(0), killed))
+        killer = threading.Thread(target=_kill, args=(process, kill_at_s, killed))
         killer.start()
         while process.poll() is None:
             ticks.update(_ticks(process.pid))
@@ -118,13 +118,15 @@ def run_command(arguments: Sequence[str], root: Path, kills: int = 0, random: Ra
     return Run(seconds, sum(ticks.values()) / os.sysconf("SC_CLK_TCK"), len(killed), digests(out), text, code)
 
 
-def _kill(process: subprocess.Popen[bytes], kills: int, random: Random, killed: list[int]) -> None:
-    """Kill workers of this command at random moments of their work."""
-    while process.poll() is None and len(killed) < kills:
-        time.sleep(random.uniform(_POLL_S, 3.0) if killed else _POLL_S)
+def _kill(process: subprocess.Popen[bytes], kill_at_s: Sequence[float], killed: list[int]) -> None:
+    begun = time.perf_counter()
+    while process.poll() is None and len(killed) < len(kill_at_s):
+        time.sleep(_POLL_S)
+        if time.perf_counter() - begun < sorted(kill_at_s)[len(killed)]:
+            continue
         working = [worker for worker in workers_of(process.pid) if worker not in killed]
         if working:
-            worker = random.choice(working)
+            worker = working[len(killed) % len(working)]
             os.kill(worker, signal.SIGKILL)
             killed.append(worker)
 
@@ -199,8 +201,10 @@ def main() -> None:
         runs = {
             "maskloss run": run_command(["run", "prompt.json"], root),
             "maskloss cluster": run_command(cluster, root),
-            f"{options.kills} kills": run_command(cluster, root, options.kills, Random(options.seed)),
         }
+        random, whole_s = Random(options.seed), runs["maskloss cluster"].seconds
+        times = [random.uniform(0, whole_s) for _ in range(options.kills)]
+        runs[f"{options.kills} kills"] = run_command(cluster, root, times)
         print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores at the end\n")
         columns = ("run", "seconds", "seconds of a core", "killed", "files", "other bytes", "missing", "too many")
         print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")

@@ -6,7 +6,6 @@ import importlib.util
 import io
 import json
 from pathlib import Path
-from random import Random
 
 import pytest
 from maskloss.core.bundled.install import copy_demo_photographs
@@ -34,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 def test_killed_workers_lose_nothing_and_make_nothing_twice(folder: Path) -> None:
     alone = run_command(["run", "prompt.json"], folder)
     assert alone.code == 0, alone.said
-    killed = run_command(CLUSTER, folder, kills=3, random=Random(2))
+    killed = run_command(CLUSTER, folder, kill_at_s=(0, 0, 0))
     assert killed.code == 0, killed.said
     assert killed.killed == 3
     assert "ended and were replaced" in killed.said

@@ -113,7 +113,7 @@ def test_a_photograph_without_a_face_does_not_stop_the_largest_faces(
     }  # fmt: skip
     assert sorted(item.name for item in dataset.items) == ["group", "strangers"]
     assert "no face was found" in dataset.left_out[0].reason
-    with pytest.raises(PersonError, match="^group: .*7"):
+    with pytest.raises(PersonError, match=r"^group: .*7"):
         step(group, rules=MatchRules(on_no_match=OnNoMatch.LARGEST), choices={"group": 7})
 
 
