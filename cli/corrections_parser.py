@@ -16,6 +16,7 @@ def add_corrections(commands: Any) -> None:
     revert = actions.add_parser("revert", help="take corrections away: the masks under them count again")
     revert.add_argument("photographs", type=Path, nargs="+", metavar="PHOTOGRAPH", help="as `list` names them")
     revert.add_argument("--frame", type=int, metavar="N", help="of this frame of a video alone")
+    _add_person(revert)
     revert.set_defaults(command=_revert)
     export = actions.add_parser("export", help="copy all of them, and marks such as done, as files: grey is the weight")
     export.add_argument("folder", type=Path, help="a new folder for the files")
@@ -28,6 +29,7 @@ def add_corrections(commands: Any) -> None:
     left_out = actions.add_parser("leave-out", help="leave photographs out of every dataset, or take them back")
     left_out.add_argument("photographs", type=Path, nargs="+", metavar="PHOTOGRAPH")
     left_out.add_argument("--take-back", action="store_true", help="they belong to their datasets again")
+    _add_person(left_out)
     left_out.set_defaults(command=_leave_out)
     choose = actions.add_parser("choose", help="say which face of a photograph Keep Person takes for the person's")
     choose.add_argument("photograph", type=Path, metavar="PHOTOGRAPH")
@@ -35,11 +37,18 @@ def add_corrections(commands: Any) -> None:
     choose.add_argument(
         "--box", type=float, nargs=4, metavar=box, help="in pixels, as Keep Person's report has it; none: look again"
     )
+    _add_person(choose)
     choose.set_defaults(command=_choose)
     for action in (listed, revert, export, imported, left_out, choose):
         action.add_argument(
             "--output", type=Path, default=Path(), metavar="DIR", help="ComfyUI's output folder, or that of `run`"
         )
+
+
+def _add_person(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "--person", default="", metavar="NAME", help="of this person's item of it, where Keep People makes several"
+    )
 
 
 # The imports are late, as in `main`.
@@ -54,7 +63,7 @@ def _list(options: argparse.Namespace) -> None:
 def _revert(options: argparse.Namespace) -> None:
     from .corrections import revert
 
-    revert(options.output, options.photographs, options.frame)
+    revert(options.output, options.photographs, options.frame, options.person)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -72,10 +81,10 @@ def _import(options: argparse.Namespace) -> None:
 def _leave_out(options: argparse.Namespace) -> None:
     from .corrections import leave_out
 
-    leave_out(options.output, options.photographs, options.take_back)
+    leave_out(options.output, options.photographs, options.take_back, options.person)
 
 
 def _choose(options: argparse.Namespace) -> None:
     from .corrections import choose
 
-    choose(options.output, options.photograph, options.box)
+    choose(options.output, options.photograph, options.box, options.person)

@@ -42,7 +42,7 @@ from .sockets import (
     Declaration,
     image_from_pictures,
 )
-from .viewing import offer_help
+from .viewing import offer_help, viewed
 from .written import OUTPUTS
 
 TEMPLATE = "{trigger}, {caption}"
@@ -236,7 +236,11 @@ class MaskLossKeepPeople(Node):
         OUTPUTS.note(output)
         sheets = people_sheets(dataset, [person.name for person in people], SHEET_COLUMNS, SHEET_LIMIT)
         offer_help(person_segmenter, recognizer)
-        more = {"said": people_words(report), "table": person_table(report)}
+        more = {
+            "viewer": viewed(dataset, self.TITLE, report["items"]),
+            "said": people_words(report),
+            "table": person_table(report),
+        }
         return with_report((dataset, as_json(report)), [*report["warnings"], report["text"]], sheets, "people", **more)
 
 

@@ -20,11 +20,13 @@ _DIGITS = 16
 
 @dataclass(frozen=True)
 class KeptFrames:
-    """A video's corrections. `video` is where it lay, as far as is known; `frames` are those that were painted."""
+    """A video's corrections. `video` is where it lay, as far as is known; `frames` are those that were painted;
+    `person` whose item of it was, empty where it is the video's own mask."""
 
     path: Path
     video: Path | None
     frames: tuple[int, ...]
+    person: str = ""
 
 
 def frame_path(folder: Path, frame: int) -> Path:

@@ -42,9 +42,9 @@ def read_marks(path: Path) -> Sequence[Marked]:
 def find_marked(each: Marked, known: Sequence[Path], by_content: Mapping[str, Path]) -> Path:
     """Which of the files `known` it was said of: that of the content in which a face was chosen, else the one of its
     name; of several those in a folder of the same name. PathError where there is none, or still more than one."""
-    face = each.marks.face
-    if face is not None and face.photograph in by_content:
-        return by_content[face.photograph]
+    for face in each.marks.faces:
+        if face.photograph in by_content:
+            return by_content[face.photograph]
     named = [path for path in known if path.name == each.name]
     if len(named) > 1:
         named = [path for path in named if path.parent.name == each.folder]

@@ -2,7 +2,8 @@
 folder for each corrected video, and what was decided about photographs by hand.
 
 A photograph is known by its path alone, so that every dataset with it finds its correction, whatever its masks were
-made with. `_HW` pixel grid.
+made with. Where several people have items of one photograph, each has a correction of their own, by their name, in a
+folder beside that of the photograph. `_HW` pixel grid.
 """
 
 from __future__ import annotations
@@ -22,25 +23,33 @@ from .marks import Marks
 from .override import SUFFIX, Correction, PaintedOver, read_correction, size_of, write_correction
 from .strokes import Patch, Size, StaleRevisionError, check_revision, paint_file
 
-__all__ = ["MARKS_FILE", "CorrectionStore", "Kept", "Patch", "StaleRevisionError", "check_fits"]
+__all__ = ["MARKS_FILE", "PEOPLE", "CorrectionStore", "Kept", "Patch", "StaleRevisionError", "check_fits"]
 MARKS_FILE = "marks.json"
+PEOPLE = ".people"
 _DIGITS = 8
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A correction that is kept. `photograph` is where its photograph lay, as far as is known."""
+    """A correction that is kept. `photograph` is where its photograph lay, as far as is known; `person` whose item of
+    it was painted, empty where it is the photograph's own mask."""
 
     path: Path
     photograph: Path | None
     fraction: float
+    person: str = ""
 
 
 class CorrectionStore:
-    """The corrections below `directory`, which need not exist, for any number of threads and processes."""
+    """The corrections below `directory`, which need not exist, for any number of threads and processes: those of
+    photographs and videos, or with `person` those of that person's items of them."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, person: str = "") -> None:
+        self.directory, self.person = directory, person
+
+    def of(self, person: str) -> CorrectionStore:
+        """The same store for the items of one person among several; empty: for photographs and videos."""
+        return CorrectionStore(self.directory, person)
 
     def folder_of(self, photographs: Path) -> Path:
         """Where the corrections of a folder of photographs lie."""
@@ -49,11 +58,11 @@ class CorrectionStore:
 
     def path_of(self, photograph: Path) -> Path:
         """Where the correction of a photograph lies, if there is one."""
-        return _path_in(self.folder_of(photograph.parent), photograph.name, SUFFIX)
+        return self._path_in(self.folder_of(photograph.parent), photograph.name, SUFFIX)
 
     def frames_of(self, video: Path) -> Path:
         """Where the corrections of a video's frames lie, if there are any."""
-        return _path_in(self.folder_of(video.parent), video.name, FRAMES)
+        return self._path_in(self.folder_of(video.parent), video.name, FRAMES)
 
     def find(self, media: Path) -> Path | None:
         """The correction of a photograph, or the folder of a video's."""
@@ -61,10 +70,16 @@ class CorrectionStore:
 
     def find_in(self, folder: Path, name: str) -> Path | None:
         """As `find`, of the photograph or video of that name where its folder's corrections lie in `folder`."""
-        path, frames = _path_in(folder, name, SUFFIX), _path_in(folder, name, FRAMES)
+        path, frames = self._path_in(folder, name, SUFFIX), self._path_in(folder, name, FRAMES)
         if path.is_file():
             return path
         return frames if frames_in(frames) else None
+
+    def people_in(self, folder: Path, name: str) -> list[str]:
+        """Of whose items of the photograph or video of that name there are corrections, in `folder` as in `find_in`."""
+        inside = _people_folder(folder, name)
+        paths = inside.iterdir() if inside.is_dir() else ()
+        return sorted({person for path in paths if (person := _person_of(path))})
 
     def paint(self, photograph: Path, size: Size, patch: Patch | None, over: PaintedOver, revision: str) -> str:
         """Add a stroke to the correction that has this revision (none: `NO_REVISION`); None only notes anew what it
@@ -120,7 +135,7 @@ class CorrectionStore:
         with self._locked(path.parent):
             if path.exists() and not replace_existing:
                 raise DatasetError(
-                    f"{photograph.name} has a correction already ({path}); revert it first, or give --replace."
+                    f"{self._called(photograph)} has a correction already ({path}); revert it first, or give --replace."
                 )
             write_correction(path, correction)
         return path
@@ -132,7 +147,7 @@ class CorrectionStore:
             there = frames_in(folder)
             if there and not replace_existing:
                 raise DatasetError(
-                    f"{video.name} has corrections already ({folder}); revert them first, or give --replace."
+                    f"{self._called(video)} has corrections already ({folder}); revert them first, or give --replace."
                 )
             folder.mkdir(exist_ok=True)
             for frame, correction in corrections.items():
@@ -159,14 +174,16 @@ class CorrectionStore:
     def marks(self, folder: Path) -> Mapping[str, Marks]:
         """What was decided about the photographs of a folder, by their file names. DatasetError when the file is
         damaged."""
-        return _read_marks(self.folder_of(folder) / MARKS_FILE)
+        known = _read_marks(self.folder_of(folder) / MARKS_FILE)
+        return {name: marks.of(self.person) for name, marks in known.items()}
 
     def mark(self, photograph: Path, change: Callable[[Marks], Marks]) -> None:
         """Note what was decided about a photograph: `change` makes it of what was decided before."""
         folder = self.folder_of(photograph.parent)
         with self._locked(folder):
-            known = dict(self.marks(photograph.parent))
-            known[photograph.name] = change(known.get(photograph.name, Marks()))
+            known = dict(_read_marks(folder / MARKS_FILE))
+            before = known.get(photograph.name, Marks())
+            known[photograph.name] = before.noting(self.person, change(before.of(self.person)))
             noted = {name: marks.to_json() for name, marks in sorted(known.items()) if marks != Marks()}
             write_json(folder / MARKS_FILE, noted)
 
@@ -182,19 +199,29 @@ class CorrectionStore:
         if not self.directory.is_dir():
             return
         sweep(self.directory)
-        for path in sorted(self.directory.glob(f"*/*{SUFFIX}")):
-            if path.name.startswith("."):
-                continue
+        for path in self._paths(SUFFIX):
             correction = read_correction(path)
             file = "" if correction.over is None else correction.over.file
-            yield Kept(path, Path(file) if file else None, correction.fraction)
+            yield Kept(path, Path(file) if file else None, correction.fraction, _person_of(path))
 
     def kept_frames(self) -> Iterator[KeptFrames]:
         """The corrections of every video. ImageError for a damaged one."""
-        for folder in sorted(self.directory.glob(f"*/*{FRAMES}")):
+        for folder in self._paths(FRAMES):
             if frames := frames_in(folder):
                 files = [note.file for note in notes_of(folder) if note.file]
-                yield KeptFrames(folder, Path(files[0]) if files else None, frames)
+                yield KeptFrames(folder, Path(files[0]) if files else None, frames, _person_of(folder))
+
+    def _paths(self, ending: str) -> list[Path]:
+        places = (f"*/*{ending}", f"*/*{PEOPLE}/*{ending}")
+        return sorted(path for place in places for path in self.directory.glob(place) if not path.name.startswith("."))
+
+    def _path_in(self, folder: Path, name: str, ending: str) -> Path:
+        if self.person:
+            return _people_folder(folder, name) / (self.person + ending)
+        return folder / (shorten_stem(name, ending) + ending)
+
+    def _called(self, media: Path) -> str:
+        return f"{media.name} ({self.person})" if self.person else media.name
 
     @contextmanager
     def _locked(self, folder: Path) -> Generator[None]:
@@ -214,8 +241,14 @@ def check_fits(path: Path, size: tuple[int, int], photograph: Path) -> None:
         )
 
 
-def _path_in(folder: Path, name: str, ending: str) -> Path:
-    return folder / (shorten_stem(name, ending) + ending)
+def _people_folder(folder: Path, name: str) -> Path:
+    return folder / (shorten_stem(name, PEOPLE) + PEOPLE)
+
+
+def _person_of(path: Path) -> str:
+    """Whose correction it is, by where it lies; empty where it is a photograph's or video's own, or none."""
+    is_one = path.parent.name.endswith(PEOPLE) and path.suffix in (SUFFIX, FRAMES) and not path.name.startswith(".")
+    return path.stem if is_one else ""
 
 
 def _read_marks(path: Path) -> Mapping[str, Marks]:

@@ -13,7 +13,7 @@ from ..corrections.store import CorrectionStore
 from ..first_names import first_names
 from ..warning import warn
 from .files import hash_of
-from .items import Dataset, DatasetItem, LeftOut, MaskOrigin
+from .items import Dataset, DatasetItem, LeftOut, MaskOrigin, PersonByHand, person_item_name
 from .load import expected_origin
 from .mask_facts import mask_digest
 from .video_corrections import open_corrections
@@ -24,8 +24,9 @@ _ALPHA = "alpha"
 
 def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset, list[str]]:
     """The dataset whose photographs and videos have their corrections, and photographs the faces that were chosen in
-    them, without those that were left out by hand; and what is said of them. What belongs to another photograph of that
-    name is not used, which is warned of. What was painted on a video's frames is carried on, which takes time once.
+    them, without those that were left out by hand; and what is said of them. What was decided about the items that
+    people will have of them goes along. What belongs to another photograph of that name is not used, which is warned
+    of. What was painted on a video's frames is carried on, which takes time once.
 
     ImageError, VideoError and DatasetError where what is kept is damaged.
     """
@@ -33,6 +34,7 @@ def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset,
     items: list[DatasetItem] = []
     left_out: list[LeftOut] = []
     changed: list[str] = []
+    of_people: list[str] = []
     corrected = chosen = 0
     videos: dict[Path, str] = {}
     kept_in: dict[Path, Path] = {}
@@ -60,12 +62,22 @@ def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset,
                 chosen += 1
             elif item.name not in changed:
                 changed.append(item.name)
+        people, foreign = _people_by_hand(item, noted, store, kept_in[folder])
+        changed += foreign
+        if people:
+            item = replace(item, people_by_hand=people)
+            of_people += [person_item_name(item.name, each.person) for each in people]
         items.append(item)
     messages = [f"{corrected} masks are corrected by hand."] if corrected else []
     if videos:
         messages.append(f"In videos: {first_names(list(videos.values()))}.")
     if chosen:
         messages.append(f"In {chosen} photographs the person was chosen by hand, which Keep Person goes by.")
+    if of_people:
+        messages.append(
+            f"{len(of_people)} people's items were corrected, left out or given a face by hand, which Keep People goes "
+            f"by: {first_names(of_people)}."
+        )
     if left_out:
         messages.append(
             f"{len(left_out)} items are left out by hand: {first_names([left.item.name for left in left_out])}."
@@ -78,6 +90,28 @@ def with_corrections(dataset: Dataset, store: CorrectionStore) -> tuple[Dataset,
             )
         )
     return replace(dataset, items=tuple(items), left_out=(*dataset.left_out, *left_out)), messages
+
+
+def _people_by_hand(
+    item: DatasetItem, noted: Marks, store: CorrectionStore, kept_in: Path
+) -> tuple[tuple[PersonByHand, ...], list[str]]:
+    """What was decided about the items that people will have of one, and the names of those of whom it belongs to
+    another photograph."""
+    names = {*store.people_in(kept_in, item.media_path.name), *(name for name, _ in noted.people)}
+    found: list[PersonByHand] = []
+    foreign: list[str] = []
+    for name in sorted(names):
+        marks, path = noted.of(name), store.of(name).find_in(kept_in, item.media_path.name)
+        face = None if item.is_video else marks.face
+        told = [] if path is None else [note.photograph for note in notes_of(path)]
+        told += [] if face is None else [face.photograph]
+        if any(photograph != hash_of(item.media_path) for photograph in told):
+            foreign.append(person_item_name(item.name, name))
+            path = face = None
+        each = PersonByHand(name, path, marks.left_out, None if face is None else face.box)
+        if each != PersonByHand(name):
+            found.append(each)
+    return tuple(found), foreign
 
 
 def _carried_on(item: DatasetItem, path: Path) -> str:
@@ -108,7 +142,7 @@ def has_other_base(item: DatasetItem) -> bool:
 
 def correction_messages(items: Iterable[DatasetItem]) -> list[str]:
     """What is said of a dataset's corrections where their masks are used; crops share that of their photograph."""
-    corrected = {item.media_path: item for item in items if item.correction_path is not None}
+    corrected = {(item.media_path, item.subject): item for item in items if item.correction_path is not None}
     if not corrected:
         return []
     messages = [f"{len(corrected)} masks are corrected by hand."]

@@ -64,6 +64,17 @@ class LoadSettings:
 
 
 @dataclass(frozen=True)
+class PersonByHand:
+    """What was decided by hand about the item of one person of a photograph or video that may show several.
+    `correction_path` is what was painted over that item's mask; `chosen_face` as an item's."""
+
+    person: str
+    correction_path: Path | None = None
+    left_out: bool = False
+    chosen_face: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
 class DatasetItem:
     """One photograph or video. `name` is its "/"-separated path below the dataset's directory, without suffix.
 
@@ -77,7 +88,7 @@ class DatasetItem:
     somebody painted over its mask, of all of its photograph; the weights that are trained with have it in them.
     `chosen_face` is where somebody pointed at the person: (left, top, right, bottom) in fractions of the photograph.
     With `subject` it is one person's item of a photograph that may have several, and its name ends in theirs:
-    "party@anna".
+    "party@anna". `people_by_hand` is what was decided about the items that people will have of it.
     `control_path` and `more_controls` are its control images, which an edit model is shown; `wants_control` where its
     dataset has a folder of them.
     """
@@ -102,6 +113,7 @@ class DatasetItem:
     subject: str = ""
     more_controls: tuple[Path, ...] = ()
     wants_control: bool = False
+    people_by_hand: tuple[PersonByHand, ...] = ()
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.name).parts
@@ -135,6 +147,10 @@ class DatasetItem:
         """The name of the photograph or video that it is a crop or one person's item of; its own where it is none."""
         name = self.name if self.crop is None else self.name.removesuffix(crop_name("", self.crop.kind))
         return name.removesuffix(person_item_name("", self.subject)) if self.subject else name
+
+    def by_hand(self, person: str) -> PersonByHand:
+        """What was decided about the item that a person will have of it."""
+        return next((each for each in self.people_by_hand if each.person == person), PersonByHand(person))
 
     def rectangle(self, clip: Clip | None = None) -> Rectangle | None:
         """What of its photograph (or of that clip of its video) it is; None for all of it."""

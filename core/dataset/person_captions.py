@@ -46,9 +46,13 @@ class CaptionTemplate:
 def own_caption(item: DatasetItem, name: str) -> tuple[str, Path] | None:
     """The text file of one person in a photograph, "group.anna.txt" where that of all is "group.txt", and what it says;
     None where there is none. It lies beside the other one, or else beside the photograph. Errors as `read_caption`."""
-    beside = item.media_path
-    suffix = ".txt"
+    paths = [own_caption_path(item.media_path, name)]
     if item.caption_path is not None and item.caption_path.suffix.lower() in TEXT_SUFFIXES:
-        beside, suffix = item.caption_path, item.caption_path.suffix
-    path = beside.with_name(f"{beside.stem}.{name}{suffix}")
-    return (read_caption(path), path) if path.is_file() else None
+        beside = item.caption_path
+        paths.insert(0, beside.with_name(f"{beside.stem}.{name}{beside.suffix}"))
+    return next(((read_caption(path), path) for path in paths if path.is_file()), None)
+
+
+def own_caption_path(photograph: Path, name: str) -> Path:
+    """Where the text file of one person lies beside the photograph."""
+    return photograph.with_name(f"{photograph.stem}.{name}.txt")

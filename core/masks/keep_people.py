@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..dataset.corrected import LEFT_OUT_BY_HAND
 from ..dataset.crops import refuse_crops
 from ..dataset.items import Dataset, DatasetItem, LeftOut, person_item_name
 from ..dataset.person_captions import CaptionTemplate, own_caption
@@ -60,7 +61,8 @@ def keep_people(
     `search` looks for the identities of `people`. A person who is not in a photograph has no item of it; one who cannot
     be told is handled as `on_no_match` says; a photograph with nobody is left out, or with `error` an error. With
     `together` photographs with several have one further item, `<name>@together`. Repeats are set so that each person
-    comes equally often.
+    comes equally often. What was decided about a person's item by hand goes with it: a correction lies over its mask,
+    and is in that of all together.
 
     Returns the dataset, and the report as that of `keep_person` with "people": [as `people_counts` says].
     """
@@ -69,7 +71,10 @@ def keep_people(
     known = KnownTiers(BUILD_STEP)
     tiers = {item.name: known.of(item) for item in dataset.items}
     several = Several(tuple(people), tiers, rules.others_weight, rules.together > 0)
-    found = keep_each(dataset, search, output, work, several)
+    found = [
+        [_by_hand(item, row) for row in rows]
+        for item, rows in zip(dataset.items, keep_each(dataset, search, output, work, several), strict=True)
+    ]
     items: list[DatasetItem] = []
     left_out: list[LeftOut] = []
     for item, rows in zip(dataset.items, found, strict=True):
@@ -121,10 +126,22 @@ def _check(dataset: Dataset, people: Sequence[Person], search: PersonSearch) -> 
 
 def _called(item: DatasetItem, row: PersonRow) -> DatasetItem:
     """One person's item of a photograph, or that of all together, with nothing but its name and what was decided. What
-    was painted by hand is in its mask already."""
-    subject = TOGETHER if row.together else row.people[0]
+    was painted over the photograph is in its mask already, what was painted over the item is not."""
+    subject = _subject(row)
     name = person_item_name(item.name, subject)
-    return replace(item, name=name, subject=subject, person=row.decision, correction_path=None)
+    painted = item.by_hand(subject).correction_path
+    return replace(item, name=name, subject=subject, person=row.decision, correction_path=painted, people_by_hand=())
+
+
+def _subject(row: PersonRow) -> str:
+    return TOGETHER if row.together else row.people[0]
+
+
+def _by_hand(item: DatasetItem, row: PersonRow) -> PersonRow:
+    """The row as somebody decided, where its item was left out by hand."""
+    if row.state == ABSENT or not item.by_hand(_subject(row)).left_out:
+        return row
+    return replace(row, state=LEFT_OUT, reason=LEFT_OUT_BY_HAND)
 
 
 def _items_of(

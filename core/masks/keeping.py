@@ -17,6 +17,7 @@ from ..alpha import weights_to_uint8
 from ..dataset.items import DatasetItem
 from ..dataset.ledger_records import Record
 from ..dataset.load import LoadedItem, check_required, load_item
+from ..dataset.person_paint import PersonPaint
 from ..errors import DatasetError
 from ..images import save_image
 from ..mask_meaning import MaskMeaning
@@ -126,7 +127,7 @@ class Keeping:
                 if len(there) < 2:
                     yield unit, Kept(None, 0.0, 0.0, False, {"together": []})
                     continue
-                kept_HW = weights_together(weights, instances, margins_px)
+                kept_HW = weights_together(weights, instances, margins_px, self._painted(there))
                 area = float(np.any(instances, axis=0).mean())
                 yield unit, self._save(unit, kept_HW, None, area, {"together": there})
                 continue
@@ -155,6 +156,11 @@ class Keeping:
             if unit.given is not None:
                 found[person] = read_instance(unit.given, self._item, loaded.size), None
         return found
+
+    def _painted(self, there: Sequence[int]) -> dict[int, PersonPaint]:
+        """What was painted by hand over the items of those who are in the picture."""
+        several = () if self._shared.several is None else self._shared.several.people
+        return {person: PersonPaint(self._item, several[person].name) for person in there if several}
 
     def _save(
         self,
@@ -260,7 +266,8 @@ class KeepingInVideo(Keeping):
                     yield unit, Kept(None, 0.0, 0.0, False, more)
                     continue
                 shared.ledger.begin(unit.name, unit.fingerprint)
-                cut = Cut(masks, unit.person, shared.margins_px, shared.several)
+                painted = self._painted(there) if unit.person is None else {}
+                cut = Cut(masks, unit.person, shared.margins_px, shared.several, painted)
                 area, coverage = cut_weights(item, cut, unit.target)
                 decision = None if decision is None else replace(decision, area=area)
                 yield unit, Kept(decision, area, coverage, True, more)

@@ -131,7 +131,7 @@ def _unit(
     made_from = (
         STEP, mask_digest(item, own, item.settings.mask_meaning) or key, media,
         item.settings.alpha_mask, mask_digest(item, item.mask_path, item.mask_meaning), shared.margins_px,
-        *_of_several(shared, item, given),
+        *_of_several(shared, item, given, person is None),
     )  # fmt: skip
     hair = shared.hair_values.get(item.name if shared.several is None else item.name.rpartition("@")[0])
     hair = hair if own is None else None
@@ -142,14 +142,19 @@ def _unit(
     return Unit(item, person, target, key, own, fingerprint, without_hair, state, by_hand)
 
 
-def _of_several(shared: Shared, item: DatasetItem, given: Sequence[Path | None]) -> tuple[object, ...]:
+def _of_several(shared: Shared, item: DatasetItem, given: Sequence[Path | None], together: bool) -> tuple[object, ...]:
     """What the mask of one of several depends on besides: everyone's weights, the others' masks, what was painted."""
     several = shared.several
     if several is None:
         return ()
+    # What was painted over one person's item lies over that item's mask, and is cut into that of all together.
+    painted = () if not together else tuple(
+        (person.name, hash_of(path)) for person in several.people
+        if (path := item.by_hand(person.name).correction_path) is not None
+    )  # fmt: skip
     return (
         "of several", several.others_weight, repr(several.tiers.get(item.name.rpartition("@")[0])),
         *(repr(person.weights) for person in several.people),
         *(mask_digest(item, path, item.settings.mask_meaning) for path in given),
-        "" if item.correction_path is None else hash_of(item.correction_path),
+        "" if item.correction_path is None else hash_of(item.correction_path), *painted,
     )  # fmt: skip

@@ -83,7 +83,7 @@ def people_counts(
     names: Sequence[str], rows: Sequence[PersonRow], items: Sequence[DatasetItem]
 ) -> list[dict[str, Any]]:
     """Of each person, {"name", "items", "per_epoch": how often their items come, "left_out": photographs in which they
-    could not be told, "absent": those without them}."""
+    could not be told or were left out by hand, "absent": those without them}."""
     counts: list[dict[str, Any]] = []
     for name in names:
         states = Counter(row.state for row in rows if not row.together and row.people == (name,))
@@ -100,8 +100,8 @@ def people_counts(
 def people_words(report: Mapping[str, Any]) -> list[str]:
     """`people_counts` of a report in a few words each."""
     return [
-        f"{each['name']}: {each['items']} photographs, {each['per_epoch']} per epoch; could not be told in "
-        f"{each['left_out']}, not in {each['absent']}"
+        f"{each['name']}: {each['items']} photographs, {each['per_epoch']} per epoch; left out of {each['left_out']}, "
+        f"not in {each['absent']}"
         for each in report["people"]
     ]
 

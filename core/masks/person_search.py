@@ -15,7 +15,7 @@ import numpy as np
 
 from ..alpha import weights_to_uint8
 from ..dataset.files import NameIndex
-from ..dataset.items import DatasetItem
+from ..dataset.items import DatasetItem, person_item_name
 from ..dataset.turned import check_mask_fits
 from ..errors import DatasetError, PersonError
 from ..files import atomic_write
@@ -24,7 +24,7 @@ from ..images import IMAGE_SUFFIXES, load_mask, save_image
 from ..people.chosen import Box
 from ..people.decision import MatchRules, OnNoMatch, PersonDecision
 from ..people.faces import FaceRecognizer
-from ..people.find_person import FoundPerson, find_people, find_person
+from ..people.find_person import FoundPerson, find_people
 from ..people.identity import Identity
 from ..people.instances import PersonSegmenter
 from ..people.own_hair import SeenHair
@@ -39,7 +39,8 @@ INSTANCE_STEP = "KeepPerson (instance masks)"
 class PersonSearch:
     """Who is looked for, with what, and by which rules: one person, or several, who never have one face. `choices` maps
     an item's name to the number of the face to keep; of several people each has an item of their own. Where somebody
-    pointed at a face of the photograph itself, that one is kept instead if there is one person."""
+    pointed at a face of the photograph itself, that one is kept instead if there is one person; where they pointed at
+    it in one person's item, it is that person's."""
 
     recognizer: FaceRecognizer
     identities: tuple[Identity | None, ...]
@@ -55,7 +56,8 @@ class PersonSearch:
         rules = self._rules_for(item, names)
         # Whose a face is depends on everyone looked for.
         others = (sought, [each.face_index for each in rules]) if len(sought) > 1 else ()
-        by_hand = () if (box := self._chosen_face(item)) is None else (box,)
+        boxes = self._chosen_faces(item, names)
+        by_hand = () if not any(boxes) else tuple(boxes)
         return fingerprint_of(photograph, *models, sought[person], rules[person], *others, *by_hand)
 
     def run(
@@ -65,33 +67,41 @@ class PersonSearch:
         the decision. `names`: what the item of each is called. PersonError names the photograph."""
         rules = self._rules_for(item, names)
         try:
-            found = self._find(item, rules, rgb_HWC, seen)
+            found = self._find(item, names, rules, rgb_HWC, seen)
         except PersonError:
             if self.rules.on_no_match is not OnNoMatch.LARGEST:
                 raise
             # A photograph without a face, which has no largest one: left out, rather than all the others stopped by it.
             skip = [replace(each, on_no_match=OnNoMatch.SKIP) for each in rules]
-            found = self._find(item, skip, rgb_HWC, seen)
+            found = self._find(item, names, skip, rgb_HWC, seen)
         return [(person.mask_HW, person.decision) for person in found]
 
     def _find(
-        self, item: DatasetItem, rules: list[MatchRules], rgb_HWC: np.ndarray, seen: SeenHair | None
+        self,
+        item: DatasetItem,
+        names: Sequence[str],
+        rules: list[MatchRules],
+        rgb_HWC: np.ndarray,
+        seen: SeenHair | None,
     ) -> list[FoundPerson]:
-        by_hand = self._chosen_face(item)
+        boxes = self._chosen_faces(item, names)
         try:
-            if by_hand is None:
-                return find_people(rgb_HWC, self.recognizer, self.identities, self.segmenter, rules, seen)
-            (identity,) = self.identities
-            return [find_person(rgb_HWC, self.recognizer, identity, self.segmenter, rules[0], seen, by_hand)]
+            return find_people(rgb_HWC, self.recognizer, self.identities, self.segmenter, rules, seen, boxes)
         except PersonError as error:
             raise PersonError(f"{item.name}: {error}") from error
 
     def _rules_for(self, item: DatasetItem, names: Sequence[str]) -> list[MatchRules]:
-        choices = self.choices if self._chosen_face(item) is None else {}
-        return [replace(self.rules, face_index=choices[name]) if name in choices else self.rules for name in names]
+        numbers = [
+            self.choices.get(name) if box is None else None
+            for name, box in zip(names, self._chosen_faces(item, names), strict=True)
+        ]
+        return [self.rules if number is None else replace(self.rules, face_index=number) for number in numbers]
 
-    def _chosen_face(self, item: DatasetItem) -> Box | None:
-        return item.chosen_face if len(self.identities) == 1 else None
+    def _chosen_faces(self, item: DatasetItem, names: Sequence[str]) -> list[Box | None]:
+        """Where somebody pointed at each person's face."""
+        by_name = {person_item_name(item.name, each.person): each.chosen_face for each in item.people_by_hand}
+        own = item.chosen_face if len(self.identities) == 1 else None
+        return [by_name.get(name) or own for name in names]
 
 
 class InstanceMasks:

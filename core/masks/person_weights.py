@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..alpha import weights_to_uint8
+from ..dataset.person_paint import PersonPaint
 from ..errors import DatasetError
 from ..people.instances import apply_instance
 from ..people.people import OwnWeights
@@ -60,8 +61,15 @@ def weights_of_one(
 
 
 def weights_together(
-    weights: Sequence[np.ndarray], instances: Sequence[np.ndarray], margins_px: tuple[int, int]
+    weights: Sequence[np.ndarray],
+    instances: Sequence[np.ndarray],
+    margins_px: tuple[int, int],
+    painted: Mapping[int, PersonPaint],
+    frame: int = 0,
 ) -> np.ndarray:
-    """Where anyone of the people is, their own weights; else 0."""
+    """Where anyone of the people is, their own weights, with what was `painted` over those of some; else 0. `frame` is
+    that of a video."""
     each = [weights_of_one(weights, instances, person, margins_px) for person in range(len(instances))]
+    for person, paint in painted.items():
+        each[person] = paint.apply(each[person], frame)
     return np.max(each, axis=0)

@@ -7,7 +7,7 @@ it all the while, and a person who walked off, or a cut to somebody else, leaves
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from ..alpha import weights_to_uint8
 from ..dataset.items import DatasetItem
 from ..dataset.load import read_weights
+from ..dataset.person_paint import PersonPaint
 from ..dataset.turned import check_mask_fits
 from ..errors import PersonError, SettingError
 from ..mask_meaning import MaskMeaning
@@ -93,12 +94,13 @@ def _apart(masks: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
 @dataclass(frozen=True, eq=False)
 class Cut:
     """How the weights of a video are cut. `masks`: each person's mask file and how it is read, None for somebody who is
-    not in it. `person`: whose are kept, None for all of them together."""
+    not in it. `person`: whose are kept, None for all of them together, with what was `painted` over those of some."""
 
     masks: Sequence[tuple[Path | None, MaskMeaning]]
     person: int | None
     margins_px: tuple[int, int]
     several: Several | None = None
+    painted: Mapping[int, PersonPaint] = field(default_factory=dict[int, PersonPaint])
 
     def frames(self, item: DatasetItem, info: VideoInfo) -> Iterator[list[np.ndarray]]:
         """Of each frame, each person's mask_HW bool. VideoError and ImageError where masks do not fit the video."""
@@ -118,7 +120,9 @@ class Cut:
                 masks.append(fit_mask(mask_HW, info.size, info.size) >= 128)
             yield masks
 
-    def weights(self, weights_HW: np.ndarray, item: DatasetItem, instances: Sequence[np.ndarray]) -> np.ndarray:
+    def weights(
+        self, weights_HW: np.ndarray, item: DatasetItem, instances: Sequence[np.ndarray], frame: int
+    ) -> np.ndarray:
         """What is kept of a frame's weights."""
         several = self.several
         each = [weights_HW] * len(instances)
@@ -128,7 +132,7 @@ class Cut:
                 with_own_weights(weights_HW, person.weights, tiers, person.name, item.name) for person in several.people
             ]
         if self.person is None:
-            return weights_together(each, instances, self.margins_px)
+            return weights_together(each, instances, self.margins_px, self.painted, frame)
         others = 0 if several is None else several.others_weight
         return weights_of_one(each, instances, self.person, self.margins_px, others)
 
@@ -142,8 +146,9 @@ def cut_weights(item: DatasetItem, cut: Cut, target: Path) -> tuple[float, float
     info = probe(item.media_path)
     area, coverage = 0.0, 0.0
     with MaskVideoWriter(target, info.size, info.times) as writer:
-        for weights_HW, instances in zip(_weights(item, info), cut.frames(item, info), strict=True):
-            kept_HW = cut.weights(weights_HW, item, instances)
+        both = zip(_weights(item, info), cut.frames(item, info), strict=True)
+        for frame, (weights_HW, instances) in enumerate(both):
+            kept_HW = cut.weights(weights_HW, item, instances, frame)
             writer.add(weights_to_uint8(kept_HW))
             own_HW = np.any(instances, axis=0) if cut.person is None else instances[cut.person]
             area += float(own_HW.mean()) / info.frames

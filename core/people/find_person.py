@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ImageError, PersonError
 from ..progress import check_interrupted
-from .chosen import Box, decide_by_hand
+from .chosen import Box, decide_by_hand, face_at
 from .decide import decide_people
 from .decision import MatchRules, OnNoMatch, PersonDecision, describe_scores, without_match
 from .faces import Face, FaceRecognizer
@@ -39,18 +39,9 @@ def find_person(
     people: PersonSegmenter | Sequence[PersonMask],
     rules: MatchRules,
     seen: SeenHair | None = None,
-    by_hand: Box | None = None,
 ) -> FoundPerson:
-    """The one person of an upright uint8 RGB picture: `find_people` with one. `by_hand` is where somebody pointed at
-    the person's face, in fractions of the picture: nobody else is looked for."""
-    if by_hand is None:
-        return find_people(rgb_HWC, recognizer, (identity,), people, (rules,), seen)[0]
-    faces = recognizer.detect(rgb_HWC)
-    height, width = rgb_HWC.shape[:2]
-    box = (by_hand[0] * width, by_hand[1] * height, by_hand[2] * width, by_hand[3] * height)
-    decision = decide_by_hand(faces, recognizer, identity, rules, box)
-    masks = _masks(people, rgb_HWC, faces, (decision,))
-    return _cut_out(rgb_HWC, faces, masks, decision, rules, seen)
+    """The one person of an upright uint8 RGB picture: `find_people` with one."""
+    return find_people(rgb_HWC, recognizer, (identity,), people, (rules,), seen)[0]
 
 
 def find_people(
@@ -60,9 +51,11 @@ def find_people(
     people: PersonSegmenter | Sequence[PersonMask],
     rules: Sequence[MatchRules],
     seen: SeenHair | None = None,
+    by_hand: Sequence[Box | None] = (),
 ) -> list[FoundPerson]:
     """Each of the people looked for in an upright uint8 RGB picture, with masks that have no pixel in common: one that
-    two would have is nobody's. `rules`: one for each, which differ in `face_index` alone.
+    two would have is nobody's. `rules`: one for each, which differ in `face_index` alone. `by_hand` is where somebody
+    pointed at each one's face, in fractions of the picture: they are looked for nowhere else.
 
     `people` segments them, which it is asked to only when a face was chosen, or is everyone's masks of this picture.
     Hair that is `seen` and hangs on the chosen head alone belongs to the person, also where the person's mask ends
@@ -71,13 +64,41 @@ def find_people(
     Raises what `decide_people` raises, and ImageError when masks are not of the picture's size.
     """
     faces = recognizer.detect(rgb_HWC)
-    decisions = decide_people(faces, recognizer, identities, rules)
+    height, width = rgb_HWC.shape[:2]
+    boxes = [
+        None if box is None else (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
+        for box in by_hand or [None] * len(identities)
+    ]
+    decisions = _decide(faces, recognizer, identities, rules, boxes)
     check_interrupted()
     masks = _masks(people, rgb_HWC, faces, decisions)
     found = [
         _cut_out(rgb_HWC, faces, masks, decision, each, seen) for decision, each in zip(decisions, rules, strict=True)
     ]
     return _apart(found) if len(found) > 1 else found
+
+
+def _decide(
+    faces: Sequence[Face],
+    recognizer: FaceRecognizer,
+    identities: Sequence[Identity | None],
+    rules: Sequence[MatchRules],
+    boxes: Sequence[Box | None],
+) -> list[PersonDecision]:
+    """As `decide_people`; whose face lies in their box of `boxes` has that one, which nobody else can have."""
+    decisions: list[PersonDecision] = []
+    if len(identities) > 1 or boxes[0] is None:
+        places = [face.box for face in faces]
+        numbers = [None if box is None else face_at(box, places) for box in boxes]
+        known = [
+            each if number is None else replace(each, face_index=number)
+            for each, number in zip(rules, numbers, strict=True)
+        ]
+        decisions = decide_people(faces, recognizer, identities, known)
+    return [
+        decisions[person] if box is None else decide_by_hand(faces, recognizer, identities[person], rules[person], box)
+        for person, box in enumerate(boxes)
+    ]
 
 
 def _cut_out(

@@ -59,7 +59,7 @@ class LookThrough:
         packed = base64.b64encode(zlib.compress(mask_HW.tobytes(), 6)).decode()
         size = (rgb_HWC.shape[1], rgb_HWC.shape[0])
         self._rows.append({
-            "id": identifier, "name": item.name, "width": width, "height": height,
+            "id": identifier, "name": item.name, "person": item.subject, "width": width, "height": height,
             "video": False, "frames": 0, "still": 0,
             "bucket": list(bucket_for(size, item.settings)), "caption": item.caption,
             "mask": "out" if left_out else origin.value,

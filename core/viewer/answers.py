@@ -164,7 +164,7 @@ class Answers:
         said = {name: content[name] for name in ("done", "left_out") if name in content}
         if not all(isinstance(value, bool) for value in said.values()):
             raise SettingError("done and left_out are true or false; load the page again.")
-        dataset.store.mark(viewed.item.media_path, lambda marks: replace(marks, **said))
+        dataset.store_of(viewed).mark(viewed.item.media_path, lambda marks: replace(marks, **said))
         return self._noted(request, dataset, viewed)
 
     def face(self, request: Request) -> Answer:
@@ -177,7 +177,7 @@ class Answers:
         chosen = None
         if index is not None:
             chosen = ChosenFace(in_fractions(faces[index].box, size_of(item)), photograph_hash(item.media_path))
-        dataset.store.mark(item.media_path, lambda marks: replace(marks, face=chosen))
+        dataset.store_of(viewed).mark(item.media_path, lambda marks: replace(marks, face=chosen))
         return self._noted(request, dataset, viewed)
 
     def propose(self, request: Request) -> Answer:
@@ -223,7 +223,7 @@ class Answers:
 
     def _facts(self, dataset: ViewedDataset, viewed: ViewedItem) -> dict[str, Any]:
         media = viewed.item.media_path
-        return item_facts(dataset, viewed, dataset.store.marks(media.parent).get(media.name, Marks()))
+        return item_facts(dataset, viewed, dataset.store_of(viewed).marks(media.parent).get(media.name, Marks()))
 
     def _pictures_of(self, dataset: ViewedDataset) -> Pictures:
         return self._pictures.setdefault(str(dataset.pictures), Pictures(dataset.pictures))

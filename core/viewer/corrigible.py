@@ -79,7 +79,7 @@ class OfPhotograph:
 
     def __init__(self, dataset: ViewedDataset, viewed: ViewedItem) -> None:
         self.item, self.size = viewed.item, size_of(viewed.item)
-        self._dataset, self._viewed, self._store = dataset, viewed, dataset.store
+        self._dataset, self._viewed, self._store = dataset, viewed, dataset.store_of(viewed)
 
     def base_HW(self) -> np.ndarray:
         return mask_of(self.item)[0]
@@ -111,7 +111,7 @@ class OfFrame:
     def __init__(self, dataset: ViewedDataset, viewed: ViewedItem, request: Request) -> None:
         self.item, self.size = viewed.item, size_of(viewed.item)
         self._frame = frame_of(viewed.item, request) or 0
-        self._dataset, self._viewed, self._store = dataset, viewed, dataset.store
+        self._dataset, self._viewed, self._store = dataset, viewed, dataset.store_of(viewed)
         self._path = frame_path(self._store.frames_of(self.item.media_path), self._frame)
 
     def base_HW(self) -> np.ndarray:

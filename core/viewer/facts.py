@@ -16,6 +16,7 @@ from ..dataset.corrected import has_other_base
 from ..dataset.files import status_of
 from ..dataset.items import DatasetItem
 from ..dataset.load import expected_origin, still_of
+from ..dataset.person_captions import own_caption_path
 from ..errors import UserError
 from ..images import image_size
 from ..masks.named_tiers import named_tiers
@@ -36,7 +37,8 @@ def dataset_facts(viewed: ViewedDataset) -> dict[str, Any]:
         folder = each.item.media_path.parent
         if folder not in marks:
             marks[folder] = viewed.store.marks(folder)
-        rows.append(item_facts(viewed, each, marks[folder].get(each.item.media_path.name, Marks())))
+        noted = marks[folder].get(each.item.media_path.name, Marks())
+        rows.append(item_facts(viewed, each, noted.of(each.item.subject)))
     return {
         "id": viewed.id,
         "title": viewed.title,
@@ -46,14 +48,14 @@ def dataset_facts(viewed: ViewedDataset) -> dict[str, Any]:
 
 
 def item_facts(viewed: ViewedDataset, each: ViewedItem, marks: Marks) -> dict[str, Any]:
-    """{"id", "name", "width", "height", "bucket": [width, height], "caption", "video", "frames": how many a video has,
+    """{"id", "name", "person": whose item it is of several, else empty, "width", "height", "bucket": [width, height], "caption", "video", "frames": how many a video has,
     else 0, "still": the frame that stands for it, "mask": alpha|file|none,
     "coverage", "left_out": reason, "by_hand": left out in the viewer, "done", "outcome", "reason", "doubt": place in
     the order of doubts, "faces": [{"index", "box": fractions of the picture, "similarity", "chosen"}], "face_by_hand":
     the index of the face that somebody chose, -1 where it is none of these, "faceless", "revision": of the correction,
     "other_base", "error"}. What is not known is null."""
     row: dict[str, Any] = {
-        "id": each.id, "name": each.item.name, "video": each.item.is_video, "left_out": each.left_out,
+        "id": each.id, "name": each.item.name, "person": each.item.subject, "video": each.item.is_video, "left_out": each.left_out,
         "by_hand": marks.left_out, "done": marks.done, "coverage": each.coverage, "faceless": each.faceless,
         "width": 0, "height": 0, "bucket": None, "mask": "none", "caption": each.item.caption, "revision": "",
         "other_base": False, "error": "", "outcome": None, "reason": "", "faces": [], "doubt": None,
@@ -110,6 +112,8 @@ def size_of(item: DatasetItem) -> tuple[int, int]:
 
 def caption_path_of(item: DatasetItem) -> Path:
     """Where the caption lies, or will."""
+    if item.caption_path is None and item.subject:
+        return own_caption_path(item.media_path, item.subject)
     return item.caption_path or item.media_path.with_suffix(CAPTION_SUFFIX)
 
 

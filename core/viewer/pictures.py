@@ -36,7 +36,7 @@ _QUALITY = 88
 _MOST_OPEN = 2  # a photograph of 50 MP is 150 MB
 _VERSION = 1
 _MASK, _COVERAGE = "mask-", "coverage"
-_MOST_MASKS = 8  # of one photograph: those of several settings
+_MOST_MASKS = 32  # of one photograph: those of several settings and people
 
 
 class Pictures:

@@ -54,10 +54,14 @@ class ViewedDataset:
         """The item of an id."""
         return self._by_id.get(identifier)
 
+    def store_of(self, viewed: ViewedItem) -> CorrectionStore:
+        """Where the item's corrections and marks are: those of its photograph, or of one person's item of it."""
+        return self.store.of(viewed.item.subject)
+
     def corrected(self, viewed: ViewedItem) -> DatasetItem:
         """The item with the correction that there is now, unless that is another photograph's or video's."""
         item = replace(viewed.item, correction_path=None)
-        path = self.store.find(item.media_path)
+        path = self.store_of(viewed).find(item.media_path)
         if path is None:
             return item
         fits = all(note.photograph == photograph_hash(item.media_path) for note in notes_of(path))

@@ -166,6 +166,56 @@ def test_those_of_a_video_are_listed_taken_elsewhere_and_reverted_frame_by_frame
     assert store(tmp_path).find(video) is None
 
 
+def test_those_of_one_persons_item_are_told_taken_elsewhere_and_reverted_apart(
+    tmp_path: Path, photographs: Path, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = photographs / "a.png"
+    video = make_video(photographs / "v.mkv", frames(3), codec="ffv1", pix_fmt="yuv444p")
+    patch = Patch(0, 0, np.full((8, 3), 40, np.uint8), np.ones((8, 3), bool))
+    over = painted_over(DatasetItem("a", a, LoadSettings()))
+    store(tmp_path).of("anna").paint(a, (12, 8), patch, over, NO_REVISION)
+    of_video = painted_over(DatasetItem("v", video, LoadSettings()))
+    store(tmp_path).of("anna").paint_frame(video, 1, SIZE, patch, of_video, NO_REVISION)
+    assert run(tmp_path, "choose", a, "--box", 3, 2, 6, 6, "--person", "anna") == 0
+    assert run(tmp_path, "leave-out", a, "--person", "berta") == 0
+    capsys.readouterr()
+    assert run(tmp_path, "list") == 0
+    said = capsys.readouterr().out
+    assert f"{a}  50.0% painted\n" in said
+    assert f"{a} (anna)  25.0% painted\n" in said
+    assert f"{video} (anna)  painted in frames 1\n3 corrections" in said
+    assert "/a.png (anna)  the person is at 25.0%, 25.0%, 50.0%, 75.0%\n" in said
+    assert "/a.png (berta)  left out\n" in said
+    assert "/a.png  \n" not in said, "about the photograph itself nothing was decided"
+    assert run(tmp_path, "export", tmp_path / "files") == 0
+    assert "3 corrections exported" in capsys.readouterr().out
+    shutil.copytree(photographs, tmp_path / "moved")
+    moved = (tmp_path / "moved/a.png").rename(tmp_path / "moved/renamed.png")
+    assert run(tmp_path, "import", tmp_path / "files", tmp_path / "moved", output="other") == 0
+    there = store(tmp_path, "other")
+    for name, value in (("", 80), ("anna", 40)):
+        found = there.of(name).find(moved)
+        assert found is not None
+        assert read_correction(found).values_HW[0, 0] == value
+    assert there.of("anna").find(tmp_path / "moved/v.mkv") is not None
+    assert there.marks(moved.parent)["renamed.png"] == store(tmp_path).marks(photographs)["a.png"]
+    assert run(tmp_path, "import", tmp_path / "files", tmp_path / "moved", output="other") == EXIT_USER
+    assert run(tmp_path, "revert", a, "--person", "berta") == EXIT_USER
+    assert "a.png (berta) has no correction" in capsys.readouterr().err
+    assert run(tmp_path, "revert", a, "--person", "anna") == 0
+    assert store(tmp_path).find(a) is not None
+    assert run(tmp_path, "leave-out", "--take-back", a, "--person", "berta") == 0
+    assert [name for name, _ in store(tmp_path).marks(photographs)["a.png"].people] == ["anna"]
+
+
+def test_another_programs_files_are_found_by_their_names(tmp_path: Path, photographs: Path) -> None:
+    fits = Correction(np.zeros((8, 12), np.uint8), np.ones((8, 12), bool))
+    write_correction(tmp_path / "files/b.png.people/anna.png", fits)
+    assert run(tmp_path, "import", tmp_path / "files", photographs) == 0
+    assert store(tmp_path).of("anna").find(photographs / "b.png") is not None
+    assert store(tmp_path).find(photographs / "b.png") is None
+
+
 def test_what_is_done_or_left_out_goes_with_them(
     tmp_path: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,7 +97,7 @@ export class Sheet {
     const canvas = made("canvas");
     canvas.width = PICTURE_PX;
     canvas.height = PICTURE_PX;
-    element.append(canvas, made("span", "", item.name));
+    element.append(canvas, made("span", "", labelOf(item)));
     element.addEventListener("click", () => this.#chosen(index));
     this.#draw(item, canvas);
     return { element };
@@ -150,6 +150,11 @@ export class Sheet {
     if (top < scrollTop) this.element.scrollTop = top;
     else if (top + CELL_PX.height > scrollTop + clientHeight) this.element.scrollTop = top + CELL_PX.height - clientHeight;
   }
+}
+
+/** What a cell is called. Of several people's items the person comes first, where there is room for little. Pure. */
+export function labelOf({ name, person }) {
+  return person ? `${person} · ${name.slice(0, -(person.length + 1))}` : name;
 }
 
 /** What a cell shows at a glance. */

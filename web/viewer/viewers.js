@@ -11,6 +11,7 @@ const HEIGHT_PX = 30;
 const NODES = new Set([
   "MaskLossDatasetBuildMasks",
   "MaskLossDatasetKeepPerson",
+  "MaskLossKeepPeople",
   "MaskLossPreviewDataset",
   "MaskLossTrainLora",
 ]);

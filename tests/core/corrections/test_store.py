@@ -46,6 +46,60 @@ def test_strokes_add_up_and_the_last_one_lies_on_top(store: CorrectionStore, tmp
     assert (cleared, store.find(photograph)) == (NO_REVISION, None)
 
 
+def test_each_person_of_a_photograph_has_a_correction_of_their_own_beside_the_photographs(
+    store: CorrectionStore, tmp_path: Path
+) -> None:
+    photograph = tmp_path / "photos/party.jpg"
+    store.paint(photograph, SIZE, patch(0, 0, 1), OVER, NO_REVISION)
+    before = store.path_of(photograph).read_bytes()
+    for value, name in enumerate(("anna", "berta b.", "together"), 2):
+        store.of(name).paint(photograph, SIZE, patch(0, 0, value), OVER, NO_REVISION)
+    folder = store.folder_of(photograph.parent)
+    assert store.people_in(folder, "party.jpg") == ["anna", "berta b.", "together"]
+    assert store.people_in(folder, "other.jpg") == []
+    assert store.path_of(photograph).read_bytes() == before
+    kept = [(each.person, int(read_correction(each.path).values_HW[0, 0])) for each in store.kept()]
+    assert sorted(kept) == [("", 1), ("anna", 2), ("berta b.", 3), ("together", 4)]
+    assert store.of("anna").revert(photograph)
+    assert not store.of("anna").revert(photograph)
+    assert store.of("carla").find(photograph) is None
+    assert store.people_in(folder, "party.jpg") == ["berta b.", "together"]
+    assert store.revert(photograph)
+    assert store.of("together").find(photograph) is not None
+    with pytest.raises(DatasetError, match=r"party\.jpg \(together\) has a correction already"):
+        store.of("together").put(photograph, Correction(np.zeros((8, 12), np.uint8), np.ones((8, 12), bool)))
+
+
+def test_each_person_of_a_video_has_frames_of_their_own(store: CorrectionStore, tmp_path: Path) -> None:
+    video = tmp_path / "clips/walk.mp4"
+    store.of("anna").paint_frame(video, 3, SIZE, patch(0, 0, 9), OVER, NO_REVISION)
+    assert store.find(video) is None
+    assert store.people_in(store.folder_of(video.parent), "walk.mp4") == ["anna"]
+    assert [(each.person, each.frames, each.video) for each in store.kept_frames()] == [
+        ("anna", (3,), Path("/photos/a.jpg"))
+    ]
+    assert not list(store.kept())
+    assert store.of("anna").revert_frame(video, 3)
+    assert store.of("anna").find(video) is None
+
+
+def test_what_is_decided_about_one_persons_item_is_noted_with_its_photograph(
+    store: CorrectionStore, tmp_path: Path
+) -> None:
+    photograph = tmp_path / "photos/party.jpg"
+    store.mark(photograph, lambda marks: replace(marks, done=True))
+    store.of("anna").mark(photograph, lambda marks: replace(marks, left_out=True))
+    assert store.marks(photograph.parent)["party.jpg"].done
+    assert store.of("anna").marks(photograph.parent) == {"party.jpg": Marks(left_out=True)}
+    assert store.of("berta").marks(photograph.parent) == {"party.jpg": Marks()}
+    ((place, marks),) = store.all_marks()
+    assert (place.rpartition("/")[2], marks) == ("party.jpg", Marks(True, people=(("anna", Marks(left_out=True)),)))
+    store.mark(photograph, lambda marks: replace(marks, done=False))
+    assert store.of("anna").marks(photograph.parent)["party.jpg"].left_out
+    store.of("anna").mark(photograph, lambda marks: replace(marks, left_out=False))
+    assert store.marks(photograph.parent) == {}
+
+
 def test_photographs_of_one_name_in_two_folders_have_each_their_own(store: CorrectionStore, tmp_path: Path) -> None:
     paths = [tmp_path / "one/photos/a.jpg", tmp_path / "two/photos/a.jpg", tmp_path / "two/photos/a.png"]
     for index, path in enumerate(paths):

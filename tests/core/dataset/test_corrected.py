@@ -18,7 +18,7 @@ from maskloss.core.dataset.corrected import (
 )
 from maskloss.core.dataset.crop import Crop, CropKind, Rectangle
 from maskloss.core.dataset.files import hash_of
-from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings, MaskOrigin
+from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings, MaskOrigin, PersonByHand
 from maskloss.core.dataset.load import check_required, expected_origin, load_fitted, load_item
 from maskloss.core.errors import MaskMissingError
 from maskloss.core.warning import collect_warnings
@@ -130,6 +130,34 @@ def test_the_face_that_was_chosen_belongs_to_its_photograph_alone(store: Correct
         dataset, _ = with_corrections(Dataset((item,)), store)
     assert dataset.items[0].chosen_face is None
     assert "so the corrections are not used: a" in warnings.texts[0]
+
+
+def test_what_was_decided_about_peoples_items_goes_with_the_photograph(
+    store: CorrectionStore, photograph: Draw
+) -> None:
+    item = DatasetItem("a", photograph("set/a.png"), LoadSettings())
+    other = DatasetItem("b", photograph("set/b.png", seed=2), LoadSettings())
+    patch = Patch(0, 0, np.full((5, 5), 80, np.uint8), np.ones((5, 5), bool))
+    store.of("anna").paint(item.media_path, SIZE, patch, painted_over(item), NO_REVISION)
+    face = ChosenFace((0.25, 0.0, 0.5, 0.5), hash_of(item.media_path))
+    store.of("berta").mark(item.media_path, lambda marks: replace(marks, left_out=True, face=face))
+    store.of("carla").mark(item.media_path, lambda marks: replace(marks, done=True))
+    dataset, messages = with_corrections(Dataset((item, other)), store)
+    told = dataset.items[0]
+    assert told.correction_path is None
+    assert told.people_by_hand == (
+        PersonByHand("anna", store.of("anna").path_of(item.media_path)), PersonByHand("berta", None, True, face.box),
+    )  # fmt: skip
+    assert told.by_hand("carla") == PersonByHand("carla")
+    assert dataset.items[1] == other
+    assert messages == [
+        "2 people's items were corrected, left out or given a face by hand, which Keep People goes by: a@anna, a@berta."
+    ]
+    photograph("set/a.png", seed=1)
+    with collect_warnings() as warnings:
+        dataset, _ = with_corrections(Dataset((item,)), store)
+    assert dataset.items[0].people_by_hand == (PersonByHand("berta", None, True),), "another photograph's face is not"
+    assert "so the corrections are not used: a@anna, a@berta" in warnings.texts[0]
 
 
 def test_another_mask_under_a_correction_is_told(store: CorrectionStore, photograph: Draw, mask: Draw) -> None:

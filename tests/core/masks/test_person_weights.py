@@ -43,5 +43,5 @@ def test_where_one_person_is_the_others_have_as_much_as_asked_for() -> None:
 
 
 def test_together_each_has_their_own() -> None:
-    together_HW = weights_together([VALUES_HW, VALUES_HW / 2], [LEFT_HW, RIGHT_HW], (0, 0))
+    together_HW = weights_together([VALUES_HW, VALUES_HW / 2], [LEFT_HW, RIGHT_HW], (0, 0), {})
     assert together_HW[0].tolist() == pytest.approx([1.0, 80 / 255, 64 / 255, 0])

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from maskloss.core.errors import ImageError, PersonError
+from maskloss.core.errors import ImageError, PersonError, SettingError
 from maskloss.core.people.decision import MatchRules, OnNoMatch, Outcome
 from maskloss.core.people.faces import Face
-from maskloss.core.people.find_person import FoundPerson, find_person
+from maskloss.core.people.find_person import FoundPerson, find_people, find_person
 from maskloss.core.people.instances import PersonMask
 
 from .plain_people import DistanceRecognizer, face, identity
@@ -46,6 +46,29 @@ def find(
     rules: MatchRules, people: CountingSegmenter | Sequence[PersonMask] = BOTH, shape: tuple[int, int] = (50, 100)
 ) -> FoundPerson:
     return find_person(np.zeros((*shape, 3), np.uint8), RECOGNIZER, HER, people, rules)
+
+
+def test_of_several_people_whose_face_was_pointed_at_has_that_one_and_nobody_else_can() -> None:
+    him = identity((0.0, 0.9))
+    picture_HWC, rules = np.zeros((50, 100, 3), np.uint8), [MatchRules(on_no_match=OnNoMatch.SKIP)] * 2
+
+    def find_both(*by_hand: tuple[float, float, float, float] | None) -> list[tuple[Outcome, int | None, str]]:
+        found = find_people(picture_HWC, RECOGNIZER, (HER, him), BOTH, rules, None, by_hand)
+        return [(each.decision.outcome, each.decision.chosen, each.decision.reason) for each in found]
+
+    assert [each[:2] for each in find_both(None, None)] == [(Outcome.MATCH, 1), (Outcome.MATCH, 0)]
+    left, right, nowhere = (0.05, 0.1, 0.35, 0.7), (0.55, 0.1, 0.85, 0.7), (0.4, 0.8, 0.5, 0.9)
+    assert find_both(left, right) == [
+        (Outcome.INDEX, 0, "face 0 was chosen by hand"), (Outcome.INDEX, 1, "face 1 was chosen by hand"),
+    ]  # fmt: skip
+    (hers, his) = find_both(left, None)
+    assert hers[:2] == (Outcome.INDEX, 0)
+    assert his[1] is None, "the face that is his was given away, and the other is too little like him"
+    (hers, his) = find_both(nowhere, None)
+    assert (hers[:2], his[:2]) == ((Outcome.SKIPPED, None), (Outcome.MATCH, 0)), "she is looked for nowhere else"
+    assert "not found any more" in hers[2]
+    with pytest.raises(SettingError, match="Face 0 was chosen for two people"):
+        find_both(left, left)
 
 
 def test_the_match_is_cut_out_with_its_area() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from maskloss.core.corrections.marks import Marks
+from maskloss.core.dataset.items import Dataset
 from maskloss.core.dataset.load import load_item
 from maskloss.core.images import save_image
 
-from .small_dataset import SIZE, Browser, content
+from .small_dataset import SIZE, Browser, content, small_dataset
 
 
 @pytest.fixture
@@ -42,6 +44,43 @@ def test_a_stroke_comes_back_and_training_reads_it(browser: Browser) -> None:
     assert (browser.get("mask").body, browser.get("correction", "b").headers["X-MaskLoss-Revision"]) == (
         browser.get("mask", "b").body, "",
     )  # fmt: skip
+
+
+def test_the_items_of_several_people_have_each_their_own_correction_marks_and_caption(tmp_path: Path) -> None:
+    first = small_dataset(tmp_path).items[0]
+    items = [replace(first, name=f"a@{name}", subject=name, caption=name) for name in ("anna", "berta", "together")]
+    browser = Browser(tmp_path, dataset=Dataset(tuple(items)))
+    media = first.media_path
+    painted = browser.paint(*HALF, name="a@anna")
+    assert content(browser.get(name="a@anna"))["revision"] == content(painted)["revision"]
+    assert browser.told[-1][1]["item"] == browser.id("a@anna")
+    assert [content(browser.get(name=f"a@{name}"))["revision"] for name in ("berta", "together")] == ["", ""]
+    assert browser.store.find(media) is None
+    read = [load_item(browser.viewed.corrected(each)).full_weights_HW for each in browser.viewed.items]
+    assert [np.unique(weights_HW * 255).round().tolist() for weights_HW in read] == [[80, 128], [128], [128]]
+    assert content(browser.post("marks", {"left_out": True}, "a@berta"))["by_hand"]
+    assert content(browser.post("caption", {"text": "her own", "was": "anna"}, "a@anna"))["caption"] == "her own"
+    rows = {row["name"]: row for row in content(browser.ask("GET", "list", ""))["items"]}
+    assert {name: row["by_hand"] for name, row in rows.items()} == {
+        "a@anna": False, "a@berta": True, "a@together": False,
+    }  # fmt: skip
+    assert [row["person"] for row in rows.values()] == ["anna", "berta", "together"]
+    assert [row["caption"] for row in rows.values()] == ["her own", "berta", "together"]
+    assert browser.store.marks(media.parent)["a.png"] == Marks(people=(("berta", Marks(left_out=True)),))
+    assert (media.parent / "a.anna.txt").read_text() == "her own\n"
+    assert not (media.parent / "a.txt").exists()
+    assert content(browser.post("revert", {"revision": rows["a@anna"]["revision"]}, "a@anna")) == {"revision": ""}
+    assert browser.store.of("anna").find(media) is None
+
+
+def test_a_face_is_said_to_be_one_persons_of_several(tmp_path: Path) -> None:
+    dataset = Browser(tmp_path, faces=[(2, 2, 12, 12), (20, 2, 30, 12)]).viewed.items[0].item
+    items = [replace(dataset, name=f"a@{name}", subject=name) for name in ("anna", "berta")]
+    browser = Browser(tmp_path, dataset=Dataset(tuple(items)))
+    assert content(browser.post("face", {"index": 1}, "a@berta"))["face_by_hand"] == 1
+    assert content(browser.get(name="a@anna"))["face_by_hand"] is None
+    ((person, marks),) = browser.store.marks(dataset.media_path.parent)["a.png"].people
+    assert (person, marks.face is not None and marks.face.box) == ("berta", (0.5, 0.06667, 0.75, 0.4))
 
 
 def test_the_second_tab_is_told_and_loses_nothing(browser: Browser) -> None:

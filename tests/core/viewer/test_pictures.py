@@ -82,12 +82,12 @@ def test_the_masks_thumbnail_is_made_once_for_each_state_of_its_files(tmp_path: 
     corrected = replace(item, correction_path=store.find(item.media_path))
     assert pictures.mask_thumbnail(corrected)[1] == 1
     assert pictures.mask_thumbnail(item) == first
-    for value in range(10):
-        mask_HW = np.full((900, 1300), 40 + value, np.uint8)
+    for value in range(34):
+        mask_HW = np.full((900, 1300), value, np.uint8)
         mask_HW[:, :650] = 128
         save_image(item.mask_path, mask_HW)
-        assert pictures.mask_thumbnail(item)[1] == pytest.approx((168 + value) / 510, abs=1e-6)
-    assert len(list((tmp_path / "kept").rglob("mask-*.png"))) == 8
+        assert pictures.mask_thumbnail(item)[1] == pytest.approx((128 + value) / 510, abs=1e-6)
+    assert len(list((tmp_path / "kept").rglob("mask-*.png"))) == 32
 
 
 @pytest.mark.parametrize("mask_size", [(1300, 900), (650, 450), (700, 483)])

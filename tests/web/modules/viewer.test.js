@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { bucketsOf, choose, counts, facePx, FILTERS } from "../../../web/viewer/filters.js";
 import { commandOf } from "../../../web/viewer/keys.js";
 import { cellMeans, colourOf, drawWeights, lookUp, TIER_COLOURS } from "../../../web/viewer/overlay.js";
-import { stateOf } from "../../../web/viewer/sheet.js";
+import { labelOf, stateOf } from "../../../web/viewer/sheet.js";
 import { fit, kept, tilesOf, toPicture, trainedArea, zoomed } from "../../../web/viewer/view.js";
 import { wordsOf } from "../../../web/viewer/words.js";
 
@@ -120,6 +120,12 @@ describe("filters", () => {
   test("a cell shows the worst that is known", () => {
     expect(items.map(stateOf)).toEqual(["", "corrected", "", "out", "", "done", "broken", "out", ""]);
   });
+});
+
+test("of several people's items the name comes first", () => {
+  expect(labelOf({ name: "2024/a long name@anna", person: "anna" })).toBe("anna · 2024/a long name");
+  expect(labelOf({ name: "me@home", person: "" })).toBe("me@home");
+  expect(labelOf({ name: "of an older page" })).toBe("of an older page");
 });
 
 test("keys do what the words say, and nothing while text is written", () => {
