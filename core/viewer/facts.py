@@ -48,15 +48,16 @@ def dataset_facts(viewed: ViewedDataset) -> dict[str, Any]:
 
 
 def item_facts(viewed: ViewedDataset, each: ViewedItem, marks: Marks) -> dict[str, Any]:
-    """{"id", "name", "person": whose item it is of several, else empty, "width", "height", "bucket": [width, height], "caption", "video", "frames": how many a video has,
-    else 0, "still": the frame that stands for it, "mask": alpha|file|none,
-    "coverage", "left_out": reason, "by_hand": left out in the viewer, "done", "outcome", "reason", "doubt": place in
-    the order of doubts, "faces": [{"index", "box": fractions of the picture, "similarity", "chosen"}], "face_by_hand":
-    the index of the face that somebody chose, -1 where it is none of these, "faceless", "revision": of the correction,
-    "other_base", "error"}. What is not known is null."""
+    """{"id", "name", "person": whose item it is of several, else empty, "width", "height", "bucket": [width, height],
+    "caption", "video", "frames": how many a video has, else 0, "still": the frame that stands for it,
+    "mask": alpha|file|none, "coverage", "left_out": reason, "by_hand": left out in the viewer, "done", "outcome",
+    "reason", "doubt": place in the order of doubts, "faces": [{"index", "box": fractions of the picture, "similarity",
+    "chosen"}], "face_by_hand": the index of the face that somebody chose, -1 where it is none of these, "faceless",
+    "revision": of the correction, "other_base", "error"}. What is not known is null."""
     row: dict[str, Any] = {
-        "id": each.id, "name": each.item.name, "person": each.item.subject, "video": each.item.is_video, "left_out": each.left_out,
-        "by_hand": marks.left_out, "done": marks.done, "coverage": each.coverage, "faceless": each.faceless,
+        "id": each.id, "name": each.item.name, "person": each.item.subject, "video": each.item.is_video,
+        "left_out": each.left_out, "by_hand": marks.left_out, "done": marks.done, "coverage": each.coverage,
+        "faceless": each.faceless,
         "width": 0, "height": 0, "bucket": None, "mask": "none", "caption": each.item.caption, "revision": "",
         "other_base": False, "error": "", "outcome": None, "reason": "", "faces": [], "doubt": None,
         "face_by_hand": None, "frames": 0, "still": 0,
