@@ -40,7 +40,7 @@ from .entry_file import (
     write_entry,
 )
 from .image_conditioning import grey_like, keep_first_frame, prepend_mask
-from .inpainting import inpaint_conditioning
+from .inpainting import inpaint_conditioning, vace_conditioning
 from .plan import FORMAT_VERSION, Action, CachingRules, ItemPlan, OneFrame, has_mask_facts
 from .references import cut_control, encode_references
 
@@ -170,7 +170,8 @@ def _encode_and_write(loaded: Sequence[tuple[ItemPlan, LoadedClip]], rules: Cach
         latents_BCThw = encode_pixels(rgb_BTHWC, names, rules.encoder)
         if rules.fills_holes:
             weights = [clip.weights_THW for _, clip in loaded]
-            images_BCThw = inpaint_conditioning(rgb_BTHWC, weights, names, rules.encoder)
+            holes = vace_conditioning if rules.is_vace else inpaint_conditioning
+            images_BCThw = holes(rgb_BTHWC, weights, names, rules.encoder)
         elif rules.settings.image_conditioning:
             shown_BCThw = latents_BCThw
             if rgb_BTHWC.shape[1] > 1:

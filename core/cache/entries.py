@@ -39,7 +39,7 @@ class CacheEntry:
     `file` is its path below the cache's directory, `latent_shape` (C,T,h,w). `coverage` is the mean weight on the
     latent grid (1 without a mask), in one-frame training of the target frame. There, frame `target_index` is the one to
     learn and `control_indices` are those given; the latent's frames are in ascending order of index. `image_channels`
-    are those of what the file holds for an image-to-video model: 4 of a mask and the latent's, or 0. `crop` is empty
+    are those of what the file holds for an image-to-video or an inpainting model, or 0. `crop` is empty
     for a whole picture, else the kind of crop and its rectangle: "face 120,80,300x420". `regularisation` and `subject`
     are those of the item (see `DatasetItem`). `references` is the number of control images whose latents the file
     holds, for edit models.

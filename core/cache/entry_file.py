@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -120,6 +120,20 @@ def read_header(path: Path) -> EntryHeader:
             return EntryHeader(file.metadata() or {}, shape, bool(weights), others, channels, len(controls))
     except (SafetensorError, OSError) as error:
         raise _damage_error(path, str(error)) from error
+
+
+def read_kept_header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
+    """The header of a file that may be there, None if its latent cannot be kept."""
+    try:
+        header = read_header(path) if path.exists() else None
+    except CacheError:
+        return None  # damaged: it is made again
+    return header if header is not None and header.metadata.get(LATENT_FINGERPRINT) == latent_fingerprint else None
+
+
+def trim_header(header: EntryHeader) -> EntryHeader:
+    """Its shapes, with the metadata that the index needs: of 100,000 entries whole ones would take much memory."""
+    return replace(header, metadata={key: header.metadata.get(key, "") for key in (ORIGIN, COVERAGE)})
 
 
 def read_metadata(path: Path) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ..dataset.items import DatasetItem, MaskOrigin
 from ..dataset.load import checked_size
 from ..dataset.mask_facts import file_facts
 from ..dataset.video_corrections import RULE
-from ..errors import CacheError, SettingError
+from ..errors import SettingError
 from ..fingerprints import fingerprint_of
 from ..images import image_size
 from ..resample import Size
@@ -27,17 +27,17 @@ from .encoders import LatentEncoder
 from .entries import Source, control_role
 from .entry_file import (
     COVERAGE,
-    LATENT_FINGERPRINT,
     MASK_FINGERPRINT,
     MASK_READ,
     ORIGIN,
     EntryHeader,
     MaskStorage,
     entry_file_name,
-    read_header,
+    read_kept_header,
+    trim_header,
 )
 from .image_conditioning import MASK_CHANNELS
-from .inpainting import HOLE_CHANNELS, STRIDE_PX
+from .inpainting import HOLE_CHANNELS, STRIDE_PX, VACE_ARCHITECTURE
 from .item_sources import conversions, describe_hole, source_paths
 from .references import Reference, check_references, plan_references
 from .sources import read_sources
@@ -112,13 +112,20 @@ class CachingRules:
     @property
     def fills_holes(self) -> bool:
         """Whether what is given beside noise and text is an inpainting model's."""
-        return self.settings.image_conditioning and self.encoder.temporal_stride == 0
+        return self.settings.image_conditioning and (self.encoder.temporal_stride == 0 or self.is_vace)
+
+    @property
+    def is_vace(self) -> bool:
+        """Whether the cache is for WAN VACE, which fills holes in videos."""
+        return self.encoder.architecture == VACE_ARCHITECTURE
 
     def image_channels(self, channels: int) -> int:
         """Those of what is given beside noise and text, of latents with so many; 0 where nothing is."""
         if not self.settings.image_conditioning:
             return 0
-        return channels + (HOLE_CHANNELS if self.fills_holes else MASK_CHANNELS)
+        if self.fills_holes:
+            return HOLE_CHANNELS + channels * (2 if self.is_vace else 1)
+        return MASK_CHANNELS + channels
 
 
 @dataclass(frozen=True)
@@ -237,14 +244,14 @@ def _plan_entry(
     crop = () if place.cut is None else (f"crop {place.cut}",)
     corrected = (f"correction {hashes['correction']}{'' if clip is None else RULE}",) if "correction" in hashes else ()
     given = ("image_conditioning",) if settings.image_conditioning else ()
-    given += (describe_hole(item, hashes),) if rules.fills_holes else ()
+    given += (describe_hole(item, hashes), *(corrected if rules.is_vace else ())) if rules.fills_holes else ()
     references = [f"{own.described} {hashes[control_role(n)]}" for n, own in enumerate(place.references)]
     latent_fingerprint = fingerprint_of(
         FORMAT_VERSION, hashes["image"], bucket, rules.encoder.identity, settings.one_frame, hashes.get("control", ""),
         *clip_frames, *given, *conversions(item, sources), *crop, *references,
     )  # fmt: skip
     path = rules.directory / file
-    header = _read_kept_header(path, latent_fingerprint)
+    header = read_kept_header(path, latent_fingerprint)
     alpha = hashes["image"] if item.settings.alpha_mask and clip is None else ""
     mask_read = _describe_mask_read(item, hashes.get("mask", ""), header)
     read_key = mask_read.rpartition(" ")[2]
@@ -256,7 +263,7 @@ def _plan_entry(
     if header is not None:
         same = header.metadata.get(MASK_FINGERPRINT) == mask_fingerprint and has_mask_facts(header.metadata)
         action = Action.NOTHING if same else Action.WEIGHTS
-        kept = _trim_header(header) if same else None
+        kept = trim_header(header) if same else None
     return ItemPlan(
         item, clip, place.cut, _entry_name(item, clip), size, bucket, path, file, latent_fingerprint, mask_fingerprint,
         mask_read, sources, "" if action is Action.NOTHING else seen, action, kept, place.references,
@@ -275,20 +282,6 @@ def _describe_mask_read(item: DatasetItem, digest: str, header: EntryHeader | No
 
 def _entry_name(item: DatasetItem, clip: Clip | None) -> str:
     return item.name if clip is None else f"{item.name}_{clip.suffix}"
-
-
-def _trim_header(header: EntryHeader) -> EntryHeader:
-    # Of 100,000 entries whole headers would take hundreds of megabytes.
-    return replace(header, metadata={key: header.metadata.get(key, "") for key in (ORIGIN, COVERAGE)})
-
-
-def _read_kept_header(path: Path, latent_fingerprint: str) -> EntryHeader | None:
-    """The header of the existing file, None if its latent cannot be kept."""
-    try:
-        header = read_header(path) if path.exists() else None
-    except CacheError:
-        return None  # damaged: it is made again
-    return header if header is not None and header.metadata.get(LATENT_FINGERPRINT) == latent_fingerprint else None
 
 
 def has_mask_facts(metadata: Mapping[str, str]) -> bool:

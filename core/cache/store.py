@@ -26,7 +26,7 @@ from .entries import CacheEntry, StaleEntry
 from .entry_file import read_image, read_latent, read_references, read_tensor_names, read_tensors, read_weights
 from .image_conditioning import FRAMES, IMAGE, MASK_CHANNELS, frame_numbers
 from .index import INDEX_FILE, SHARDS_DIRECTORY, TEXT_DIRECTORY, CacheIndex, entry_files, read_index
-from .inpainting import HOLE_CHANNELS, INPAINT
+from .inpainting import holes_of
 from .reference_files import ReferenceArchitecture, read_reference
 from .reference_text import holds_embeddings, read_reference_text
 from .references import as_given, pictures_key
@@ -96,14 +96,14 @@ class LatentCache:
     def conditioning(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
         """What an image-to-video model is given with the entry: `image_conditioning` (1,4+C,T,h,w) float32, a mask that
         is 1 where frames are given, and raw latents; for a one-frame entry `frame_indices` (T,), too. An inpainting
-        model is given `inpaint_conditioning` (see `inpainting`). Empty where the cache has none. CacheError as
-        `latent`."""
+        model is given `inpaint_conditioning` or `vace_conditioning` (see `inpainting`). Empty where the cache has none.
+        CacheError as `latent`."""
         if entry.image_channels == 0:
             return {}
         shape = (entry.image_channels, *entry.latent_shape[1:])
         image_CThw = read_image(self.directory / entry.file, shape, entry.latent_fingerprint)
-        if entry.image_channels == HOLE_CHANNELS + entry.latent_shape[0]:
-            return {INPAINT: image_CThw[None]}
+        if holes := holes_of(entry.image_channels, entry.latent_shape[0]):
+            return {holes: image_CThw[None]}
         if self.reference is not None:
             raw_CThw = self.reference.to_raw(image_CThw[MASK_CHANNELS:])
             image_CThw = torch.cat([image_CThw[:MASK_CHANNELS], raw_CThw])

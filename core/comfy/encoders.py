@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..cache.encoders import SHOWN
+from ..cache.inpainting import VACE_ARCHITECTURE
 from ..errors import CacheError, ImageError
 from .model.fingerprint import patcher_fingerprint
 
@@ -28,7 +29,7 @@ _SHORT_NAMES = {
     ("AutoencodingEngine", 2, 16): "flux",
 }
 # Models that share their VAE's network with the one it goes by. Qwen-Image is "qi" in the reference system.
-SAME_NETWORK = {"sd": ("sdxl",), "flux": ("sd3",), "wan": ("qi",)}
+SAME_NETWORK = {"sd": ("sdxl",), "flux": ("sd3",), "wan": ("qi", VACE_ARCHITECTURE)}
 # Text encoders whose edit models are shown pictures with the caption, and how many at most.
 _SHOWN, _MOST_SHOWN = ("QwenImageTEModel",), 3
 

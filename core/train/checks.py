@@ -280,8 +280,8 @@ def _check_image_conditioning(denoiser: Denoiser, cache: LatentCache) -> None:
         raise CacheError(
             f"The model takes {denoiser.image_channels} channels beside its latent, a first frame and its mask or a "
             f"picture with a hole, and the cache {cache.directory} has none for {len(bare)} entries "
-            f"({first_names(bare)}); cache the dataset again with image_conditioning on, or train a text-to-image or "
-            "text-to-video model on it."
+            f"({first_names(bare)}); cache the dataset again with image_conditioning on (for WAN VACE with "
+            "architecture vace, too), or train a text-to-image or text-to-video model on it."
         )
     for indices in sorted({frame_numbers(entry) for entry in one_frame}):
         if not denoiser.can_place(indices):

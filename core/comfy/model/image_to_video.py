@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ...cache.image_conditioning import FRAMES, IMAGE, MASK_CHANNELS
-from ...cache.inpainting import HOLE_CHANNELS, INPAINT, split_conditioning
+from ...cache.inpainting import HOLE_CHANNELS, INPAINT, VACE, holes_of, split_conditioning
 from ...errors import TrainingError
 from .architectures import is_unet
 from .sound import makes_sound
@@ -19,9 +19,10 @@ from .sound import makes_sound
 _IMAGE_TO_VIDEO = "WAN21"
 # These always take a first frame's channels, zero where they sample from text alone.
 _EMPTY_FROM_TEXT = ("HunyuanVideo15", "Kandinsky5")
+# It takes a video with a hole, in no channels beside the latent but by blocks of their own.
+_VACE = "WAN21_Vace"
 # These take something in no channels beside the latent.
 _DRIVEN = {
-    "WAN21_Vace": "control frames and their masks",
     "WAN21_Camera": "the path of a camera",
     "WAN21_HuMo": "speech and pictures of people",
     "WAN21_SCAIL": "poses and a picture of a person",
@@ -32,6 +33,12 @@ _DRIVEN = {
     "WAN_Animate2": "poses and a picture of a person",
     "PiD": "the latent of a smaller picture",
     "SeedVR2": "the video to restore",
+}
+_HOLE_NOTES = {
+    INPAINT: "This inpainting model is given each photograph with grey where its mask has weight, and learns to fill "
+    "that; sample the LoRA with InpaintModelConditioning and a mask of that kind.",
+    VACE: "VACE is given each video with a hole where its mask has weight, and learns to fill that; sample the LoRA "
+    "with WanVaceToVideo and control_masks of that kind.",
 }
 _CHECKED_CELLS = 8
 # What ComfyUI gives UNets that fill holes.
@@ -48,6 +55,8 @@ def image_channels(model: Any) -> int:
     beside = _channels_beside(model, channels)
     if kind == _IMAGE_TO_VIDEO and beside == MASK_CHANNELS + channels:
         return beside
+    if kind == _VACE and beside == 0:
+        return HOLE_CHANNELS + 2 * channels
     if _fills_holes(model, kind, channels, beside):
         return HOLE_CHANNELS + channels
     if beside == 0 or kind in _EMPTY_FROM_TEXT:
@@ -96,18 +105,17 @@ def training_notes(model: Any) -> tuple[str, ...]:
             "This model can be given CLIP vision features of the first frame, for which the cache has no place: it is "
             "trained as it samples without clip_vision_output, so sample the LoRA without it, too.",
         )
-    if image_channels(model) == HOLE_CHANNELS + int(model.latent_format.latent_channels):
-        return (
-            "This inpainting model is given each photograph with grey where its mask has weight, and learns to fill "
-            "that; sample the LoRA with InpaintModelConditioning and a mask of that kind.",
-        )
-    return ()
+    holes = holes_of(image_channels(model), int(model.latent_format.latent_channels))
+    return (_HOLE_NOTES[holes],) if holes else ()
 
 
-def to_conditioning(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def to_conditioning(given: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """A sample's first frame as WanImageToVideo has it in a CONDITIONING, where the mask is 0 for what is known; or its
-    picture with a hole as InpaintModelConditioning has it."""
-    own = {name: value for name, value in given.items() if name not in (IMAGE, FRAMES, INPAINT)}
+    picture with a hole as InpaintModelConditioning, its video with a hole as WanVaceToVideo has it."""
+    own = {name: value for name, value in given.items() if name not in (IMAGE, FRAMES, INPAINT, VACE)}
+    if VACE in given:
+        hole, latents = given[VACE].tensor_split([HOLE_CHANNELS], dim=1)
+        return {**own, "vace_frames": [latents], "vace_mask": [hole], "vace_strength": [1.0]}
     if INPAINT in given:
         hole, latents = split_conditioning(given[INPAINT])
         return {**own, "concat_latent_image": latents[:, :, 0].clone(), "concat_mask": hole}

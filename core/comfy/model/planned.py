@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ...cache.image_conditioning import IMAGE
-from ...cache.inpainting import HOLE_CHANNELS, INPAINT
+from ...cache.inpainting import holes_of
 from ...cache.store import LatentCache
 from ...errors import MaskLossError, PlanError, SettingError, TrainingError
 from ...frozen.config import BaseConfig, BasePrecision
@@ -108,8 +108,7 @@ class ComfyPlannedModel:
         shape = (channels, (setup.frames - 1) // self.frame_stride + 1, height, width)
         given = {**self.example, **{name: torch.zeros(value.shape) for name, value in self.references.items()}}
         if self.image_channels:
-            name = INPAINT if self.image_channels == HOLE_CHANNELS + channels else IMAGE
-            given[name] = torch.zeros(1, self.image_channels, *shape[1:])
+            given[holes_of(self.image_channels, channels) or IMAGE] = torch.zeros(1, self.image_channels, *shape[1:])
         return Sample(shape, given)
 
     def largest_size(self, cache: LatentCache) -> tuple[tuple[int, int], int]:
