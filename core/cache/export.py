@@ -17,7 +17,6 @@ from .entries import CacheEntry
 from .entry_file import NAME, MaskStorage, entry_file_name, write_entry
 from .export_text import reference_text, text_metadata, why_no_text
 from .image_conditioning import IMAGE, MASK_CHANNELS
-from .inpainting import holes_of
 from .reference_files import CHANNELS, ReferenceArchitecture, text_file_of
 from .store import LatentCache
 
@@ -70,9 +69,7 @@ def export_reference(
     progress.update(len(rows), len(rows))
     counts = Counter(row["weights"] for row in rows)
     messages = [f"Captions are not exported ({why_not}); cache them with the other trainer."] if why_not else []
-    if any(holes_of(entry.image_channels, entry.latent_shape[0]) for entry in cache.entries):
-        messages.append("Holes are not exported: musubi-tuner trains no inpainting models and no VACE.")
-    elif any(entry.image_channels for entry in cache.entries):
+    if any(entry.image_channels for entry in cache.entries):
         messages.append(
             "First frames go along; for WAN 2.1's image-to-video models musubi-tuner wants CLIP vision features as "
             "well, which its own caching makes."
@@ -146,8 +143,8 @@ def _write_latents(cache: LatentCache, entry: CacheEntry, path: Path, target: Re
     if PurePosixPath(entry.name).name not in path.name and entry.name.replace("/", "_") not in path.name:
         metadata[NAME] = entry.name
     image_CThw: torch.Tensor | None = None
-    if target is ReferenceArchitecture.WAN and IMAGE in (given := cache.conditioning(entry)):
-        given_CThw = given[IMAGE][0]
+    if entry.image_channels and target is ReferenceArchitecture.WAN:
+        given_CThw = cache.conditioning(entry)[IMAGE][0]
         image_CThw = torch.cat([given_CThw[:MASK_CHANNELS], target.from_raw(given_CThw[MASK_CHANNELS:])])
     references: list[torch.Tensor] = []
     if target is ReferenceArchitecture.QWEN_IMAGE:

@@ -38,7 +38,6 @@ def test_other_predictions_are_refused_by_name(prediction: str, schedule: str, n
     ("name", "named"),
     [
         ("wan_control", "WAN21 takes 16 channels"),
-        ("wan_vace", "WAN21_Vace takes control frames"),
         ("wan_s2v", "WAN22_S2V takes speech"),
         ("hunyuan_i2v", "HunyuanVideoI2V takes 17 channels"),
         ("sd15_ip2p", "SD15_instructpix2pix takes 4 channels"),
@@ -60,6 +59,7 @@ def test_families_and_image_channels_of_models_that_can_be_trained() -> None:
         "sd15_inpaint": (Family.EPS, 64 + 4),
         "sdxl_inpaint": (Family.EPS, 64 + 4),
         "flux_fill": (Family.FLOW, 64 + 16),
+        "wan_vace": (Family.FLOW, 64 + 2 * 16),
     }
     for name, (family, channels) in expected.items():
         model = tiny.load_model(name)

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from maskloss.core.cache.inpainting import VACE
 from maskloss.core.comfy.model.denoiser import open_denoiser
 from maskloss.core.comfy.model.held_model import HeldModel, held_layers
 from maskloss.core.comfy.model.value_free import LEAST_RUN, ValueFreeNetwork, weights_in
@@ -86,6 +87,20 @@ def test_the_planned_peak_is_the_counted_one_and_the_model_predicts_as_before(na
     # Networks might keep what they have made without values.
     assert type(after) is torch.Tensor
     assert torch.equal(after, before)
+
+
+def test_a_video_with_a_hole_is_planned_too():
+    run, model, shape = run_settings(True), tiny.load_model("wan_vace"), (16, 2, SIDE, SIDE)
+    text = tiny.text_for("wan_vace")
+    sample = Sample(shape, {**text, VACE: torch.zeros(1, 96, *shape[1:])})
+    network = ValueFreeNetwork(model.model.model_config, model.get_model_object("model_sampling"), 96)
+    with network.open(text, TrainingDtype.FP32) as opened:
+        expected = count_step(opened, sample, run)
+    with open_denoiser(model, text, dtype=TrainingDtype.FP32) as denoiser:
+        real = count_step(Opened(denoiser, (), nullcontext), sample, run)
+    assert_near(expected, real)
+    with network_of("wan").open(text, TrainingDtype.FP32) as opened:
+        assert count_step(opened, Sample(shape, text), run).operations < 0.9 * real.operations
 
 
 @pytest.mark.parametrize("precision", [BasePrecision.INT8, BasePrecision.NVFP4])
