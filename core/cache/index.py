@@ -6,10 +6,13 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from ..errors import CacheError
-from ..files import read_bytes, write_bytes
+from ..files import atomic_write, refuse_special
+from .column_json import ColumnReader
 from .entries import CacheEntry
 from .index_columns import EntryTable
 
@@ -21,6 +24,7 @@ SHARDS_DIRECTORY = "shares"  # its name on disk, as existing caches have it
 _HEADS = ([str, str, bool], [str, str, str, bool])
 # A file name that is no UTF-8 stands in a path as lone surrogates, which have to come back as they were.
 _ENCODING = "utf-8", "surrogatepass"
+_MOST_WHOLE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def read_index(directory: Path) -> CacheIndex:
 def read_index_file(path: Path) -> CacheIndex:
     """An index by any name. CacheError when it is damaged or of another format."""
     try:
-        stored = json.loads(read_bytes(path).decode(*_ENCODING))
+        stored = _read(path)
         version = stored["format"]
         if version == INDEX_FORMAT:
             head = [stored[name] for name in ("architecture", "encoder", "text_encoder", "complete")]
@@ -78,14 +82,15 @@ def write_index_file(path: Path, index: CacheIndex) -> None:
         "text_encoder": index.text_encoder,
         "complete": index.complete,
     }
-    lines = [f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items()]
-    text = "{\n" + ",\n".join([*lines, _to_table(index.entries).to_json()]) + "\n}\n"
-    write_bytes(path, text.encode(*_ENCODING))
+    lines = [f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)},\n" for name, value in head.items()]
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        for piece in chain(["{\n", *lines], to_table(index.entries).json_pieces(), ["\n}\n"]):
+            file.write(piece.encode(*_ENCODING))
 
 
 def orphan_files(directory: Path, entries: Sequence[CacheEntry]) -> tuple[str, ...]:
     """Entries' files of no entry, "/"-separated below `directory`, sorted; text is not looked at."""
-    used = {file for file, _ in _to_table(entries).files()}
+    used = {file for file, _ in to_table(entries).files()}
     found: list[str] = []
     for folder, _, files in os.walk(directory):
         below = Path(folder).relative_to(directory).as_posix()
@@ -97,8 +102,22 @@ def orphan_files(directory: Path, entries: Sequence[CacheEntry]) -> tuple[str, .
 
 def entry_files(entries: Sequence[CacheEntry]) -> Iterator[tuple[str, int]]:
     """Each entry's file below the cache's directory, and how many bytes it has."""
-    return _to_table(entries).files()
+    return to_table(entries).files()
 
 
-def _to_table(entries: Sequence[CacheEntry]) -> EntryTable:
+def to_table(entries: Sequence[CacheEntry]) -> EntryTable:
+    """The entries as columns; those of an index are."""
     return entries if isinstance(entries, EntryTable) else EntryTable.from_entries(entries)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    refuse_special(path)
+    with path.open("rb") as file:
+        try:
+            return ColumnReader(file).tables()
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+            # Perhaps the same JSON in another layout; what is larger than that was written by nobody else.
+            if os.fstat(file.fileno()).st_size > _MOST_WHOLE_BYTES:
+                raise
+        file.seek(0)
+        return json.loads(file.read().decode(*_ENCODING))

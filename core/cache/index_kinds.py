@@ -19,7 +19,8 @@ def _are_counts(column: Sequence[Any]) -> bool:
 
 
 def _are_whole_numbers(column: Sequence[Any]) -> bool:
-    return isinstance(column, array) or set(map(type, column)) <= {int}
+    is_packed = isinstance(column, array) and column.typecode == "q"
+    return is_packed or set(map(type, column)) <= {int}
 
 
 def _are_finite_numbers(column: Sequence[Any]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from heapq import merge
 from pathlib import Path
 
 from ..dataset.items import Dataset
@@ -16,7 +17,7 @@ from ..dataset.shard import Shard
 from ..errors import CacheError
 from ..files import lock_directory
 from ..fingerprints import fingerprint_of
-from .index import SHARDS_DIRECTORY, CacheIndex, read_index, read_index_file, write_index, write_index_file
+from .index import SHARDS_DIRECTORY, CacheIndex, read_index, read_index_file, to_table, write_index, write_index_file
 from .index_columns import EntryTable
 
 _JOB_LENGTH = 16
@@ -47,8 +48,8 @@ def finish_shard(directory: Path, shard: Shard, job: str, part: CacheIndex) -> t
         if missing:
             return missing
         before = index_before(directory)
-        entries = [entry for path in paths.values() for entry in read_index_file(path).entries]
-        entries.sort(key=lambda entry: entry.name)  # the same order however the work was divided
+        parts = [to_table(read_index_file(path).entries).by_name() for path in paths.values()]
+        entries = merge(*parts, key=lambda entry: entry.name)  # the same order however the work was divided
         text_encoder = None if before is None else before.text_encoder
         whole = replace(part, entries=EntryTable.from_entries(entries), text_encoder=text_encoder)
         if whole != before:

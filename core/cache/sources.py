@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from ..dataset.files import hash_of, status_of
@@ -17,6 +18,7 @@ from .index_columns import EntryTable
 # Some disks keep times in steps of two seconds: what changed that shortly before a file was made may change once more
 # without a trace.
 _SETTLED_NS = 2_000_000_000
+_REMEMBERED = 65_536
 
 
 def read_sources(paths: Mapping[str, Path], entry_file: Path) -> tuple[tuple[Source, ...], str]:
@@ -46,13 +48,11 @@ def find_changed_sources(entries: Sequence[CacheEntry]) -> tuple[list[tuple[str,
     are no longer there. Files are read only where size or time of change differ."""
     changed: list[tuple[str, Source]] = []
     missing: dict[str, None] = {}
-    seen: dict[str, tuple[int, int] | None] = {}
+    look = lru_cache(_REMEMBERED)(_stat)  # what several entries are made from
     hashes: dict[str, str] = {}
     table = entries if isinstance(entries, EntryTable) else EntryTable.from_entries(entries)
     for name, number, path, size, mtime_ns in table.sources():
-        if path not in seen:
-            seen[path] = _stat(path)
-        status = seen[path]
+        status = look(path)
         if status is None:
             missing[name] = None
         elif status != (size, mtime_ns):

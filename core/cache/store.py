@@ -56,15 +56,18 @@ class LatentCache:
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 over everything that training on this cache depends on."""
-        entries = [
-            (
+        # Of the JSON of [architecture, encoder, text encoder, entries], of which no more than one is made at a time.
+        digest = hashlib.sha256(json.dumps([self.architecture, self.encoder, self.text_encoder])[:-1].encode())
+        between = ", ["
+        for entry in self.entries:
+            described = [
                 *(entry.name, entry.latent_fingerprint, entry.mask_fingerprint, entry.caption, entry.repeats),
                 *([entry.regularisation] if entry.regularisation else []),
-            )
-            for entry in self.entries
-        ]
-        described = json.dumps([self.architecture, self.encoder, self.text_encoder, entries])
-        return hashlib.sha256(described.encode()).hexdigest()
+            ]
+            digest.update((between + json.dumps(described)).encode())
+            between = ", "
+        digest.update(b"]]" if self.entries else b", []]")
+        return digest.hexdigest()
 
     @cached_property
     def stale_entries(self) -> tuple[StaleEntry, ...]:

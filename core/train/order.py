@@ -34,8 +34,9 @@ def stream_seed(*parts: int | str) -> int:
 
 def learnt_entries(entries: Sequence[CacheEntry]) -> Sequence[CacheEntry]:
     """All but regularisation images."""
-    apart = tuple(entry for entry in entries if not entry.regularisation)
-    return entries if len(apart) == len(entries) else apart
+    if not any(entry.regularisation for entry in entries):
+        return entries  # which are made when they are asked for
+    return tuple(entry for entry in entries if not entry.regularisation)
 
 
 def regularisation_notes(entries: Sequence[CacheEntry]) -> list[str]:

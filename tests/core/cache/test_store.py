@@ -1,5 +1,7 @@
 """A cache opens fast, says what is stale, and never gives out what is damaged."""
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -129,6 +131,19 @@ def test_the_fingerprint_covers_captions_repeats_and_text_encoder(cache: LatentC
     }
     assert len(others) == 6
     assert replace(cache, directory=Path("elsewhere")).fingerprint == cache.fingerprint
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_fingerprint_is_that_of_the_json_of_all_entries(cache: LatentCache, count: int) -> None:
+    entries = tuple(replace(entry, regularisation=0.25 * (row == 1), caption='ä"') for row, entry in
+                    enumerate((*cache.entries, *cache.entries)[:count]))  # fmt: skip
+    described = [
+        [entry.name, entry.latent_fingerprint, entry.mask_fingerprint, entry.caption, entry.repeats,
+         *([entry.regularisation] if entry.regularisation else [])]
+        for entry in entries
+    ]  # fmt: skip
+    text = json.dumps([cache.architecture, cache.encoder, cache.text_encoder, described])
+    assert replace(cache, entries=entries).fingerprint == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_origins_are_counted_over_all_entries(tmp_path: Path, item: Callable[..., DatasetItem], encoder) -> None:
