@@ -4,8 +4,8 @@
 
 Synthetic entries like those of the demo: names of 24 characters in folders of a thousand, a photograph and a mask each.
 Every measurement runs in a process of its own, whose memory is bounded; times are its processor's. Index: written,
-opened, all files of its entries listed. Ledger: opened, one name noted and closed, which writes it anew; then two
-processes that note names at once, and what is in it afterwards.
+opened, all files of its entries listed. Ledger: opened, names looked up, one name noted and closed, which writes it
+anew; then two processes that note names at once, and whether the names are in it afterwards (of many, a million).
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from maskloss.core.masks.ledger import open_ledger
 
 STEP = "BuildMasks"
 NOTED = 1000  # names that each of two writers notes
+LOOKED_UP = 10_000
+MOST_CHECKED = 1_000_000
 DETAILS = {
     "coverage": 0.213871, "tiers": {"face": 0.04221, "hair": 0.0301, "body": 0.2719, "background": 0.6558},
     "faceless": 0, "approximate": True, "photograph": "0" * 64, "hair_values": [80],
@@ -58,28 +60,25 @@ def write_cache(folder: Path, count: int) -> int:
 
 
 def open_cache(folder: Path, count: int) -> int:
-    assert len(read_index(folder).entries) == count
-    return (folder / INDEX_FILE).stat().st_size
-
-
-def list_files(folder: Path, count: int) -> int:
+    """Open it and list the files of its entries, as a training run does."""
     table = read_index(folder).entries
     assert isinstance(table, EntryTable)
     opened = time.process_time()
     assert sum(size for _, size in table.files()) == count * 500_000
+    assert table[count // 2].name == name_of(count // 2)
     print(f"| of which without opening it | {count:,} | {time.process_time() - opened:.1f} | | |")
     return (folder / INDEX_FILE).stat().st_size
 
 
 def write_ledger(folder: Path, count: int) -> int:
-    """As the ledger's own function does, name by name."""
+    """The bytes that the ledger's own function writes."""
     path = folder / MASK_LEDGER
+    record = json.dumps({"fingerprint": "DIGEST", "sha256": "DIGEST", "details": DETAILS})
     with path.open("w", encoding="utf-8") as file:
         file.write('{"step": "BuildMasks", "items": {')
         for number in range(count):
-            digest = fingerprint_of(number)
-            record = {"fingerprint": digest, "sha256": digest, "details": DETAILS}
-            file.write(f"{',' if number else ''}\n{json.dumps(name_of(number))}: {json.dumps(record)}")
+            stored = record.replace("DIGEST", fingerprint_of(number))
+            file.write(f"{',' if number else ''}\n{json.dumps(name_of(number))}: {stored}")
         file.write("\n}}\n")
     return path.stat().st_size
 
@@ -87,6 +86,18 @@ def write_ledger(folder: Path, count: int) -> int:
 def read_ledger(folder: Path, count: int) -> int:
     with open_ledger(folder, STEP) as ledger:
         assert ledger.record(name_of(count - 1)) is not None
+    return (folder / MASK_LEDGER).stat().st_size
+
+
+def look_up(folder: Path, count: int) -> int:
+    """Names here and there, and then one after the other, as a step goes through a folder."""
+    with open_ledger(folder, STEP) as ledger:
+        for number in range(LOOKED_UP):
+            assert ledger.record(name_of(number * 7919 % count)) is not None
+        between = time.process_time()
+        for number in range(LOOKED_UP):
+            assert ledger.record(name_of(count // 2 + number)) is not None
+    print(f"| of which one after the other | {count:,} | {time.process_time() - between:.2f} | | |")
     return (folder / MASK_LEDGER).stat().st_size
 
 
@@ -110,7 +121,7 @@ def two_writers(folder: Path, count: int) -> int:
         writer.join()
     with open_ledger(folder, STEP) as ledger:
         lost = sum(ledger.record(f"writer{number}-{each}") is None for number in (1, 2) for each in range(NOTED)) + sum(
-            ledger.record(name_of(each)) is None for each in range(count)
+            ledger.record(name_of(each)) is None for each in range(0, count, max(1, count // MOST_CHECKED))
         )
     print(f"| two writers: names lost | {count:,} | | | {lost} |")
     return (folder / MASK_LEDGER).stat().st_size
@@ -118,8 +129,9 @@ def two_writers(folder: Path, count: int) -> int:
 
 _CONTEXT = multiprocessing.get_context("spawn")
 WORK: tuple[tuple[str, Callable[[Path, int], int]], ...] = (
-    ("index: written", write_cache), ("index: opened", open_cache), ("index: its files listed", list_files),
-    ("ledger: opened", read_ledger), ("ledger: one name more", note_one), ("ledger: two writers at once", two_writers),
+    ("index: written", write_cache), ("index: opened, its files listed", open_cache), ("ledger: opened", read_ledger),
+    (f"ledger: 2 x {LOOKED_UP:,} names looked up", look_up), ("ledger: one name more", note_one),
+    ("ledger: two writers at once, then read", two_writers),
 )  # fmt: skip
 
 
