@@ -71,19 +71,18 @@ class SortedLines:
 
     def head(self) -> Mapping[str, Any] | None:
         """What stands before the items; None where there is no file."""
-        file = self._open()
-        if file is None:
-            return None
-        with file:
-            return self._layout_of(file).head
+        layout = self._look()
+        return None if layout is None else layout.head
 
     def whole(self) -> Mapping[str, Any] | None:
         """All items of a file in another layout; None of one that has a line for each name."""
-        file = self._open()
-        if file is None:
-            return None
-        with file:
-            return self._layout_of(file).whole
+        layout = self._look()
+        return None if layout is None else layout.whole
+
+    def has_items(self) -> bool:
+        """Whether there is any."""
+        layout = self._look()
+        return layout is not None and (layout.first < layout.end if layout.whole is None else bool(layout.whole))
 
     def get(self, name: str) -> Any:
         """What stands under `name`; None where nothing does."""
@@ -99,7 +98,9 @@ class SortedLines:
                 return None
             with file:
                 layout = self._layout_of(file)
-                block = _read_block(file, layout, name) if layout.whole is None else None
+                if layout.whole is None:
+                    low, high, *bounds = _locate(file, layout, name)
+                    block = _Block(dict(_read_lines(file, low, high)), *bounds)
             with self._lock:
                 if self._layout is layout:
                     self._block = block
@@ -118,8 +119,7 @@ class SortedLines:
         with behind the last name."""
         last: str | None = None
         while True:
-            file = self._open()
-            if file is None:
+            if (file := self._open()) is None:
                 return
             with file:
                 layout = self._layout_of(file)
@@ -136,8 +136,7 @@ class SortedLines:
 
     def chunks(self) -> Iterator[bytes]:
         """The lines as they stand, many at a time, for one who keeps the file from being replaced."""
-        file = self._open()
-        if file is None:
+        if (file := self._open()) is None:
             return
         with file:
             layout = self._layout_of(file)
@@ -148,6 +147,12 @@ class SortedLines:
             while (left := layout.end - file.tell()) > 0:
                 chunk = file.read(min(_CHUNK_BYTES, left))
                 yield chunk if chunk.endswith(b"\n") else chunk + file.readline()
+
+    def _look(self) -> _Layout | None:
+        if (file := self._open()) is None:
+            return None
+        with file:
+            return self._layout_of(file)
 
     def _open(self) -> BinaryIO | None:
         try:
@@ -255,11 +260,6 @@ def _locate(file: BinaryIO, layout: _Layout, name: str) -> tuple[int, int, str |
         else:
             high, upper = start, found
     return low, high, lower, upper
-
-
-def _read_block(file: BinaryIO, layout: _Layout, name: str) -> _Block:
-    low, high, lower, upper = _locate(file, layout, name)
-    return _Block(dict(_read_lines(file, low, high)), lower, upper)
 
 
 def _read_after(file: BinaryIO, layout: _Layout, last: str | None) -> list[tuple[str, bytes]]:

@@ -180,7 +180,10 @@ class LedgerRecords(Mapping[str, Record]):
         return sum(1 for _ in self.stored())
 
     def __bool__(self) -> bool:
-        return next(self.stored(), None) is not None
+        try:
+            return bool(self.journals.notes) or self.lines.has_items()
+        except _DAMAGES as error:
+            raise self.damaged(error) from error
 
     def records(self) -> Iterator[tuple[str, Record]]:
         """Every name and its record, in the order of the names."""
@@ -220,6 +223,12 @@ class _Readable(LedgerRecords):
             return super().__getitem__(name)
         except DatasetError:
             raise KeyError(name) from None
+
+    def __bool__(self) -> bool:
+        try:
+            return super().__bool__()
+        except DatasetError:
+            return False
 
     def stored(self) -> Iterator[tuple[str, Any]]:
         try:

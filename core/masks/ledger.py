@@ -32,6 +32,8 @@ MOST_NOTED = 50_000
 TARGET_SUFFIXES = (".png", ".mkv")
 _BEGUN = "begun"
 _LEFT = "-left.journal"
+# Who comes upon so many joins them, because all who open the ledger read them.
+_MOST_LEFT = 16
 # After that time a process that writes nothing is not relied on to join what others leave to it.
 _SILENT_S = 900
 
@@ -98,14 +100,15 @@ class Ledger:
     def close(self) -> None:
         """Write everything into one file and drop the journal; where other processes still write, leave the journal to
         the one that ends last."""
-        if self._journal is None:
+        if self._journal is None and not (self._noted and self._journal_path.exists()):
             # Of a process that was killed when all was done, which nobody has anything to add to.
             if any(map(_is_done, self._records.journals.paths())):
                 self._join()
             return
         journal, self._journal = self._journal, None
         with suppress(OSError):  # a full disk; the ledger holds the same, and says so where it cannot be written either
-            journal.close()
+            if journal is not None:  # else joining it was interrupted
+                journal.close()
         if not self._leave():
             self._join()
 
@@ -114,7 +117,9 @@ class Ledger:
         if not self._journal_is_whole:
             return False
         with lock_directory(self._path.parent):  # of two that end at once, one sees that the other has
-            if not any(map(_is_written_elsewhere, self._records.journals.paths())):
+            journals = self._records.journals.paths()
+            left = sum(path.name.endswith(_LEFT) for path in journals)
+            if left >= _MOST_LEFT or not any(map(_is_written_elsewhere, journals)):
                 return False
             with convert_disk_errors(self._journal_path):
                 self._journal_path.rename(self._journal_path.with_name(f"{self._journal_path.stem}{_LEFT}"))

@@ -211,6 +211,39 @@ def test_the_last_one_joins_what_the_others_left(tmp_path: Path) -> None:
     assert sorted(items) == ["a", "b", "c", "theirs"]
 
 
+def test_no_more_than_a_few_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "_MOST_LEFT", 2)
+    other = noted_elsewhere(tmp_path, "theirs")
+    counts = []
+    for number in range(7):
+        written(tmp_path, f"n{number}", "one")
+        counts.append(len(journal_names(tmp_path)) - 1)
+    assert counts == [1, 2, 0, 1, 2, 0, 1]
+    assert other.exists()
+    assert {state(tmp_path, f"n{number}", "one") for number in range(7)} == {FileState.UNCHANGED}
+
+
+def test_what_was_noted_when_joining_was_interrupted_is_joined_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "MOST_NOTED", 2)
+    context = open_ledger(tmp_path, "Step")
+    ledger = context.__enter__()
+    written_by(ledger, tmp_path, "a")
+
+    def interrupt(self: Ledger) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Ledger, "_join", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.begin("b", "one")
+    context.__exit__(None, None, None)
+    assert journal_names(tmp_path) == []
+    assert state(tmp_path, "a", "one") is FileState.UNCHANGED
+    assert sorted(json.loads((tmp_path / MASK_LEDGER).read_text())["items"]) == ["a", "b"]
+
+
 def test_nothing_is_left_to_one_that_is_silent_or_has_ended(tmp_path: Path) -> None:
     other = noted_elsewhere(tmp_path, "theirs")
     os.utime(other, (time.time() - 3600,) * 2)
