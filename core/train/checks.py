@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..cache.chosen_entries import ChosenEntries
 from ..cache.entries import CacheEntry
 from ..cache.image_conditioning import frame_numbers
 from ..cache.store import LatentCache
@@ -57,11 +58,9 @@ def split_cache(cache: LatentCache, validation_cache: LatentCache | None, config
     count = min(max(1, round(config.validation_split * len(sources))), len(sources) - 1)
     generator = torch.Generator().manual_seed(stream_seed("split", config.seed))
     held_out = {sources[index] for index in torch.randperm(len(sources), generator=generator)[:count].tolist()}
-    return Split(
-        tuple(entry for entry in cache.entries if _source(entry) not in held_out),
-        tuple(entry for entry in cache.entries if _source(entry) in held_out),
-        cache,
-    )
+    held = [_source(entry) in held_out for entry in cache.entries]
+    training = ChosenEntries(cache.entries, (not each for each in held))
+    return Split(training, ChosenEntries(cache.entries, held), cache)
 
 
 def check_training(denoiser: Denoiser, recipe: TrainingRecipe, split: Split) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..cache.chosen_entries import ChosenEntries
 from ..cache.entries import CacheEntry
 from ..dataset.items import MaskOrigin
 from ..errors import TrainingError
@@ -34,9 +35,8 @@ def stream_seed(*parts: int | str) -> int:
 
 def learnt_entries(entries: Sequence[CacheEntry]) -> Sequence[CacheEntry]:
     """All but regularisation images."""
-    if not any(entry.regularisation for entry in entries):
-        return entries  # which are made when they are asked for
-    return tuple(entry for entry in entries if not entry.regularisation)
+    marks = [not entry.regularisation for entry in entries]
+    return entries if all(marks) else ChosenEntries(entries, marks)
 
 
 def regularisation_notes(entries: Sequence[CacheEntry]) -> list[str]:
