@@ -10,6 +10,7 @@ from ..core.cache.latents import cache_latents
 from ..core.cache.plan import CacheSettings, OneFrame
 from ..core.cache.store import LatentCache, open_cache
 from ..core.cache.text import cache_text
+from ..core.comfy.text.shown import EditModel
 from ..core.dataset.items import Dataset
 from ..core.errors import SettingError
 from ..core.host import current_host
@@ -120,13 +121,17 @@ class MaskLossCacheText(Node):
             },
             "optional": {
                 "mask_loss": SOCKET(LOSS_SETTINGS, "Where dop_weight is set: captions with the class noun too."),
+                "edit_model": RARE(COMBO(EditModel, "Which edit model, where several share a text encoder.")),
             },
         }
 
-    def run(self, cache: LatentCache, clip: Any, mask_loss: MaskLossSettings | None = None) -> dict[str, Any]:
+    def run(
+        self, cache: LatentCache, clip: Any, mask_loss: MaskLossSettings | None = None, edit_model: str = "auto"
+    ) -> dict[str, Any]:
         triggers = mask_loss.triggers if mask_loss else ()
         host = current_host()
-        cache, report = cache_text(cache, text_encoder(clip), host.progress(), triggers, host.spread())
+        encoder = text_encoder(clip, EditModel(edit_model))
+        cache, report = cache_text(cache, encoder, host.progress(), triggers, host.spread())
         CACHES.note(cache.directory)
         return with_report((cache, as_json(report)))
 

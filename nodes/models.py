@@ -12,9 +12,12 @@ from ..core.autograd.compiler import check_compiling
 from ..core.cache.encoders import LatentEncoder, TextEncoder
 from ..core.cache.store import LatentCache
 from ..core.comfy.encoders import SAME_NETWORK, ComfyLatentEncoder, ComfyTextEncoder
-from ..core.comfy.model.denoiser import model_identity, open_denoiser
+from ..core.comfy.model.denoiser import open_denoiser
+from ..core.comfy.model.identity import model_identity
 from ..core.comfy.model.loading import unload_models
 from ..core.comfy.model.planned import device_memory, free_memory, planned_model
+from ..core.comfy.model.references import ReferenceMethod, heeds_method
+from ..core.comfy.text.shown import EditModel
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from ..core.errors import CacheError, PlanError
@@ -43,16 +46,33 @@ def latent_encoder(vae: Any, architecture: str = AUTO) -> LatentEncoder:
     return vae
 
 
-def text_encoder(clip: Any) -> TextEncoder:
-    """Of a CLIP socket."""
-    return clip if isinstance(clip, DemoTextEncoder) else ComfyTextEncoder(clip)
+def text_encoder(clip: Any, edit_model: EditModel = EditModel.AUTO) -> TextEncoder:
+    """Of a CLIP socket. CacheError when the CLIP is not that edit model's."""
+    if not isinstance(clip, DemoTextEncoder):
+        return ComfyTextEncoder(clip, edit_model)
+    if edit_model is not EditModel.AUTO:
+        raise CacheError(f"The demo CLIP is not {edit_model.value}'s; set edit_model to {EditModel.AUTO.value}.")
+    return clip
 
 
-def identity_of(model: Any, guidance: float | None, base: BaseConfig | None = None) -> str:
+def identity_of(
+    model: Any,
+    guidance: float | None,
+    base: BaseConfig | None = None,
+    method: ReferenceMethod = ReferenceMethod.AUTO,
+) -> str:
     """The `identity` of what `opened` will give."""
     if isinstance(model, DemoDenoiser):
         return model.identity + (base or BaseConfig()).identity
-    return model_identity(model, guidance, base)
+    return model_identity(model, guidance, base, method)
+
+
+def warn_of_method(model: Any, method: ReferenceMethod) -> None:
+    """Warn where a MODEL socket's model places references in one way whatever it is told."""
+    heeds = not isinstance(model, DemoDenoiser) and heeds_method(model.model)
+    if method is not ReferenceMethod.AUTO and not heeds:
+        kind = "the demo model" if isinstance(model, DemoDenoiser) else type(model.model).__name__
+        warn(f"reference_method is {method.value}, but {kind} takes none and ignores it.")
 
 
 def open_model(
@@ -62,17 +82,19 @@ def open_model(
     guidance: float | None,
     dropout: bool = False,
     base: BaseConfig | None = None,
+    method: ReferenceMethod = ReferenceMethod.AUTO,
 ) -> AbstractContextManager[Denoiser]:
     """A MODEL socket's model, ready to be trained on `cache` inside of the context, and as it was after it.
 
     Its `guidance` is the given one, or None where the model takes none. `dropout`: its adapters will have some. `base`:
-    how its frozen weights are kept and run. TrainingError where this machine cannot.
+    how its frozen weights are kept and run. `method`: how references are placed. TrainingError where this machine
+    cannot.
     """
     if isinstance(model, DemoDenoiser):
         base = base or BaseConfig()
         check_compiling(base.compile_blocks, model.device, dropout)
         return model.held(base)
-    return open_denoiser(model, cache.example_text(), guidance, dtype, dropout, base)
+    return open_denoiser(model, cache.example_text(), guidance, dtype, dropout, base, method)
 
 
 def unload(model: Any) -> None:
@@ -89,7 +111,13 @@ class Beginning:
     said: tuple[str, ...] = ()
 
 
-def check_fit(model: Any, recipe: TrainingRecipe, base: BaseConfig, fit: Fit) -> Beginning:
+def check_fit(
+    model: Any,
+    recipe: TrainingRecipe,
+    base: BaseConfig,
+    fit: Fit,
+    method: ReferenceMethod = ReferenceMethod.AUTO,
+) -> Beginning:
     """With what checkpointing a training begins, what it will need, and how long it takes where this device has been
     measured. Where that is not known there is a warning, and checkpointing where `fit` asks for as much as it takes.
     TrainingError, with the nearest settings that fit, where it cannot fit. Nothing is loaded."""
@@ -99,7 +127,7 @@ def check_fit(model: Any, recipe: TrainingRecipe, base: BaseConfig, fit: Fit) ->
     decides = fit is Fit.CHECKPOINT
     said: list[str] = []
     try:
-        planned, here = planned_model(model, recipe.cache), torch.device(model.load_device)
+        planned, here = planned_model(model, recipe.cache, method), torch.device(model.load_device)
         run = RunSettings(recipe.lora, recipe.optimizer, recipe.config, recipe.settings)
         size, frames = planned.largest_size(recipe.cache)
         setup = Setup(run, size, frames, base=base)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..core.cache.store import LatentCache
+from ..core.comfy.model.references import ReferenceMethod
 from ..core.comfy.model.sampling import ComfySampling
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
@@ -33,7 +34,7 @@ from ..core.train.recipe import TrainingRecipe
 from ..core.warning import warn
 from .checks import verdict, widget_values
 from .devices import peers_for, train_on
-from .models import check_fit, identity_of, open_model
+from .models import check_fit, identity_of, open_model, warn_of_method
 from .node import Node
 from .sockets import (
     ANY_MODEL,
@@ -136,6 +137,9 @@ class MaskLossTrainLora(Node):
                         "several devices keeps a part of the model.",
                     )
                 ),
+                "reference_method": RARE(
+                    COMBO(ReferenceMethod, "How an edit model places control images; as in the sampling workflow.")
+                ),
             },
         }
 
@@ -190,6 +194,7 @@ class MaskLossTrainLora(Node):
         compile_blocks: bool = False,
         devices: int = 1,
         fit: str = "refuse",
+        reference_method: str = "auto",
     ) -> dict[str, Any]:
         given = widget_values(type(self), locals())
         host = current_host()
@@ -227,23 +232,25 @@ class MaskLossTrainLora(Node):
             initial_lora,
         )
         with HostObserver(host, steps, output_name) as watched:
-            effective_guidance = guidance or None
-            identity = identity_of(model, effective_guidance, base)
-            if effective_guidance is not None and identity == identity_of(model, None, base):
+            effective_guidance, method = guidance or None, ReferenceMethod(reference_method)
+            identity = identity_of(model, effective_guidance, base, method)
+            if effective_guidance is not None and identity == identity_of(model, None, base, method):
                 warn(f"guidance is {guidance:g}, but {identity} takes none and ignores it.")
+            warn_of_method(model, method)
             result = ranks.from_first(lambda: finished_run(identity, recipe, output, watched, sampling))
             if result is None and launched > 1:
                 result = train_on(launched, host, model, identity, recipe, given, watched)
             if result is None:
-                begins = check_fit(model, recipe, base, Fit(fit))
+                begins = check_fit(model, recipe, base, Fit(fit), method)
                 for text in begins.said:
                     watched.say(text)
                 checkpoint = ranks.any(begins.checkpoint)
                 if checkpoint != begins.checkpoint:
                     watched.say("gradient_checkpointing is on, because another device needs it.")
                 recipe = replace(recipe, config=replace(config, gradient_checkpointing=checkpoint))
+                dropout = recipe.lora.dropout > 0
                 with open_model(
-                    model, cache, config.training_dtype, effective_guidance, recipe.lora.dropout > 0, base
+                    model, cache, config.training_dtype, effective_guidance, dropout, base, method
                 ) as denoiser:
                     result = train(denoiser, recipe, output, watched, sampling, ranks=ranks)
         OUTPUTS.note(result.path)

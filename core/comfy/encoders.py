@@ -6,7 +6,6 @@ Shapes: `_BTHWC` pixels in [0, 1], `_BCThw` the latent grid.
 from __future__ import annotations
 
 import copy
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..cache.encoders import SHOWN
 from ..cache.inpainting import VACE_ARCHITECTURE
 from ..errors import CacheError, ImageError
 from .model.fingerprint import patcher_fingerprint
+from .text.shown import EditModel, find_showing
 
 # Short names that end the cache's file names, by the VAE's class, axes and channels. Weights do not tell more.
 _SHORT_NAMES = {
@@ -30,8 +30,6 @@ _SHORT_NAMES = {
 }
 # Models that share their VAE's network with the one it goes by. Qwen-Image is "qi" in the reference system.
 SAME_NETWORK = {"sd": ("sdxl",), "flux": ("sd3",), "wan": ("qi", VACE_ARCHITECTURE)}
-# Text encoders whose edit models are shown pictures with the caption, and how many at most.
-_SHOWN, _MOST_SHOWN = ("QwenImageTEModel",), 3
 
 
 class ComfyLatentEncoder:
@@ -112,19 +110,24 @@ class ComfyLatentEncoder:
 
 
 class ComfyTextEncoder:
-    """A ComfyUI CLIP: all that it returns for a caption, as named tensors; Qwen-Image's can be shown control images."""
+    """A ComfyUI CLIP: all that it returns for a caption, as named tensors; those of edit models that see pictures can
+    be shown control images.
 
-    def __init__(self, clip: Any) -> None:
-        self._clip = clip
+    `edit_model`: the one that it shall encode for, where several share it.
+    """
+
+    def __init__(self, clip: Any, edit_model: EditModel = EditModel.AUTO) -> None:
+        """CacheError when the CLIP is not that edit model's."""
+        self._clip, self._edit_model = clip, edit_model
         model = clip.cond_stage_model
         options = repr((clip.layer_idx, sorted(clip.tokenizer_options.items())))
         precision = "+".join(sorted(str(dtype).removeprefix("torch.") for dtype in model.dtypes))
         self.identity = f"comfy-{type(model).__name__}-{precision}-{options}-{patcher_fingerprint(clip.patcher)}"
-        kinds = {kind.__name__ for kind in type(model).__mro__}
-        self.shown_identity = "" if kinds.isdisjoint(_SHOWN) else f"{self.identity}-plus{SHOWN}"
+        self._showing = find_showing(model, edit_model)
+        self.shown_identity = "" if self._showing is None else f"{self.identity}-{self._showing.name}{SHOWN}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (ComfyTextEncoder, (self._clip,), self.identity)
+        return _again, (ComfyTextEncoder, (self._clip, self._edit_model), self.identity)
 
     def encode(self, caption: str) -> dict[str, torch.Tensor]:
         """`cross_attn` (1,L,D), and whatever else the encoder gives (`pooled_output`, `attention_mask`, …), on the CPU.
@@ -136,18 +139,13 @@ class ComfyTextEncoder:
         return _to_tensors(conditioning)
 
     def encode_shown(self, caption: str, pictures: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
-        """As `encode`, of a caption beside control images (H,W,3) uint8, as ComfyUI's TextEncodeQwenImageEditPlus has
-        it. CacheError for more of them than that takes."""
-        if len(pictures) > _MOST_SHOWN:
-            raise CacheError(
-                f"A photograph has {len(pictures)} control images, and Qwen-Image-Edit is shown {_MOST_SHOWN} at most "
-                "(TextEncodeQwenImageEditPlus); take some out of control_directory."
-            )
-        node: Any = importlib.import_module("comfy_extras.nodes_qwen").TextEncodeQwenImageEditPlus
+        """As `encode`, of a caption beside control images (H,W,3) uint8, as ComfyUI's own node of that edit model has
+        it. CacheError for more of them than that takes, and where the CLIP sees text alone."""
+        if self._showing is None:
+            raise CacheError(f"{self.identity} sees text alone; connect the CLIP of an edit model that sees pictures.")
         with torch.inference_mode():
             images = [torch.from_numpy(rgb_HWC)[None].float() / 255 for rgb_HWC in pictures]
-            (conditioning,) = node.execute(self._clip, caption, None, *images).result
-        return _to_tensors(conditioning)
+        return _to_tensors(self._showing.encode(self._clip, caption, images))
 
 
 def _to_tensors(conditioning: Any) -> dict[str, torch.Tensor]:

@@ -33,6 +33,8 @@ class RunSamples:
     ) -> None:
         self._sampling, self._denoiser, self._steps = sampling, denoiser, recipe.config.steps
         self._files, self._recorder, self._check = files, recorder, recorder.observer.check
+        for text in sampling.notes(denoiser, recipe.cache):
+            warn(text)
         self._scorer = sampling.scorer(recipe.cache, _Checked(self._check))
         self._base: Pictures | None = None
 

@@ -5,7 +5,7 @@ Shapes: B pictures, F frames of each, H, W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -37,6 +37,10 @@ class PictureSampler(Protocol):
         `check` is called at each of the sampler's steps and may raise the host's interrupt. TrainingError for a model
         that this sampler cannot draw from; a RuntimeError, ValueError or OSError where it fails.
         """
+        ...
+
+    def notes(self, denoiser: Denoiser, cache: LatentCache) -> Sequence[str]:
+        """What is perhaps not meant so in pictures of this model, trained on that cache."""
         ...
 
     def scorer(self, cache: LatentCache, progress: Progress) -> PictureScorer | None:

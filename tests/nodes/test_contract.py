@@ -116,7 +116,7 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "batch_size=1 architecture='auto' image_conditioning=False",
         ("MASKLOSS_CACHE", "STRING"),
     ),
-    "MaskLossCacheText": ("cache* clip* mask_loss", "", ("MASKLOSS_CACHE", "STRING")),
+    "MaskLossCacheText": ("cache* clip* mask_loss", "edit_model='auto'", ("MASKLOSS_CACHE", "STRING")),
     "MaskLossLoadCache": ("", "cache_directory*='maskloss/cache'", ("MASKLOSS_CACHE", "STRING")),
     "MaskLossPreviewCache": ("cache* mask_loss", "limit=32 offset=0", ("IMAGE", "STRING")),
     "MaskLossSettings": (
@@ -151,7 +151,8 @@ CONTRACT: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "timestep_max=1.0 gradient_checkpointing=True caption_dropout=0.0 validation_split=0.0 save_every=0 "
         "output_name='loras/maskloss/lora' on_existing='resume' training_dtype='auto' lora_dtype='fp32' "
         "min_snr_gamma=0.0 guidance=0.0 background_tokens=1.0 base_precision='as_loaded' "
-        "blocks_in_main_memory=0 compile_blocks=False devices=1 fit='refuse'",
+        "blocks_in_main_memory=0 compile_blocks=False devices=1 fit='refuse' "
+        "reference_method='auto'",
         ("LORA_MODEL", "LOSS_MAP", "INT", "STRING"),
     ),
     "MaskLossSaveLora": ("lora*", "filename_prefix='loras/maskloss' key_format='auto'", ("STRING",)),

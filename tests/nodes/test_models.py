@@ -7,6 +7,7 @@ import pytest
 import torch
 from maskloss.core.cache.entries import CacheEntry
 from maskloss.core.cache.store import LatentCache
+from maskloss.core.comfy.model.references import ReferenceMethod
 from maskloss.core.dataset.items import MaskOrigin
 from maskloss.core.demo.denoiser import DemoDenoiser
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
@@ -26,6 +27,7 @@ from maskloss.nodes.models import (
     latent_encoder,
     open_model,
     text_encoder,
+    warn_of_method,
 )
 
 
@@ -69,6 +71,14 @@ def test_the_demo_models_go_through_as_they_are(tmp_path) -> None:
     four = BaseConfig(BasePrecision.NVFP4)
     with pytest.raises(TrainingError, match="nvfp4, a format of ComfyUI's own models, and the demo model is none"):
         open_model(model, cache, TrainingDtype.AUTO, None, base=four).__enter__()
+
+
+def test_a_method_that_nothing_heeds_is_warned_of() -> None:
+    with collect_warnings() as given:
+        warn_of_method(DemoDenoiser(), ReferenceMethod.AUTO)
+        assert not given.texts
+        warn_of_method(DemoDenoiser(), ReferenceMethod.INDEX)
+    assert given.texts == ["reference_method is index, but the demo model takes none and ignores it."]
 
 
 def recipe_of(name: str, side: int = 8) -> TrainingRecipe:

@@ -4,39 +4,26 @@ run from beginning to end, with tiny random models of the same architectures in 
 from __future__ import annotations
 
 import json
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import maskloss
 import numpy as np
 import pytest
-from maskloss.cli.prompt import read_prompt
-from maskloss.core.bundled.install import copy_demo_photographs
-from maskloss.core.cache.encoders import SHOWN
-from maskloss.core.cache.store import open_cache
 from maskloss.core.draw.sheet import GAP_PX
-from maskloss.core.images import load_image
 from maskloss.core.train.lora_file import KeyFormat, load_lora, save_lora
 from PIL import Image
 
 from tests.helpers.workflow_graph import runnable
 
 from .comfy_server import Server, failure, node
+from .shipped import WORKFLOWS, made_small, prompt_of
 
 pytestmark = [pytest.mark.comfy, pytest.mark.models]
 
-WORKFLOWS = Path(maskloss.__file__).parent / "workflows"
 EDITOR = sorted(WORKFLOWS.glob("*.json"))
 NAMES = sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json"))
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 FILES = (".safetensors", ".jpg", ".png")
-
-
-def prompt_of(name: str) -> dict[str, dict[str, Any]]:
-    prompt = read_prompt(WORKFLOWS / "api" / f"{name}.json")
-    return {key: {"class_type": one.class_type, "inputs": dict(one.inputs)} for key, one in prompt.items()}
 
 
 @pytest.fixture(scope="module")
@@ -84,65 +71,6 @@ def test_the_editor_finds_a_value_for_each_widget(path: Path, classes: dict[str,
         assert len(one.get("widgets_values", ())) == len(widgets) + more, one["type"]
 
 
-@pytest.fixture(scope="module")
-def inputs(server: Server) -> Path:
-    """The demo's photographs, one of them and the reference as a user's own, and a short video."""
-    folder = server.base / "input"
-    copy_demo_photographs(folder)
-    mine = folder / "my_person"
-    for kind in ("photographs", "reference", "videos"):
-        (mine / kind).mkdir(parents=True)
-    with Image.open(folder / "maskloss_group.jpg") as photograph:
-        photograph.resize((960, 640)).save(mine / "photographs/group.png")
-        photograph.resize((96, 64)).save(folder / "scene.png")
-    (mine / "photographs/group.txt").write_text("photo of mlperson woman")
-    with Image.open(folder / "maskloss_person.jpg") as photograph:
-        photograph.save(mine / "reference/other.png")
-    with av.open(str(mine / "videos/clip.mkv"), "w") as container:
-        stream = container.add_stream("ffv1", rate=Fraction(16))
-        stream.width = stream.height = 64
-        stream.pix_fmt = "yuv444p"
-        for number in range(5):
-            pixels = np.full((64, 64, 3), 40 + 4 * number, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
-    (mine / "videos/clip.txt").write_text("a clip")
-    return folder
-
-
-def made_small(name: str, model: str, vae: str) -> dict[str, dict[str, Any]]:
-    """The shipped prompt with tiny models behind its links, and little of everything."""
-    small = {
-        "MaskLossLoadDataset": {"resolution_width": 128, "resolution_height": 128, "bucket_step": 64},
-        "MaskLossReferenceFaces": {"face_index": 1},
-        "MaskLossTrainLora": {"steps": 2, "save_every": 0, "training_dtype": "fp32"},
-        "MaskLossSampling": {"every": 1},
-        "BasicScheduler": {"steps": 1},
-        "EmptyLatentImage": {"width": 64, "height": 64},
-        "KSampler": {"steps": 1},
-        "EmptySD3LatentImage": {"width": 64, "height": 64},
-    }
-    prompt = prompt_of(name)
-    tiny = {
-        "MODEL": node("TinyModel", name=model), "CLIP": node("TinyClip", name=model), "VAE": node("TinyVAE", name=vae),
-    }  # fmt: skip
-    loaders = {
-        "UNETLoader": ["MODEL"],
-        "CLIPLoader": ["CLIP"],
-        "VAELoader": ["VAE"],
-        "CheckpointLoaderSimple": ["MODEL", "CLIP", "VAE"],
-    }
-    replaced = {key: loaders[one["class_type"]] for key, one in prompt.items() if one["class_type"] in loaders}
-    for one in prompt.values():
-        one["inputs"].update(small.get(one["class_type"], {}))
-        for input_name, value in one["inputs"].items():
-            if isinstance(value, list) and value[0] in replaced:
-                one["inputs"][input_name] = [f"tiny {replaced[value[0]][value[1]]}", 0]
-    for key in replaced:
-        del prompt[key]
-    return prompt | {f"tiny {kind}": one for kind, one in tiny.items()}
-
-
 @pytest.mark.parametrize("name", ["weighted_mask", "one_person"])
 def test_a_workflow_of_one_picture_runs_as_it_is(server: Server, inputs: Path, name: str) -> None:
     history = server.run(prompt_of(name))
@@ -171,26 +99,6 @@ def test_a_training_workflow_runs_from_photographs_to_a_lora(
     if any(one["class_type"] == "MaskLossSampling" for one in prompt.values()):
         samples = sorted((server.base / f"output/loras/{loras[0]}.samples").glob("*.png"))
         assert len(samples) == 3, "before the first step and after each"
-
-
-def test_an_edit_model_is_shown_scenes_without_the_person(server: Server, inputs: Path) -> None:
-    prompt = made_small("lora_edit", "qwen_image", "wan")
-    for one in prompt.values():
-        if one["class_type"] == "TextEncodeQwenImageEditPlus":
-            del one["inputs"]["vae"]  # it would make references of a megapixel, which take minutes on a CPU
-    history = server.run(prompt)
-    assert history["status"]["status_str"] == "success", failure(history)["exception_message"]
-    cache = open_cache(server.base / "output/my_person_edit/cache")
-    (entry,) = cache.entries
-    assert entry.references == 1
-    assert cache.text_encoder is not None
-    assert cache.text_encoder.endswith(SHOWN)
-    (scene,) = (server.base / "output/my_person_edit/scenes").glob("*.png")
-    assert entry.control_sources[0].path == scene.resolve()
-    grey_HW = (load_image(scene)[0] == 128).all(axis=-1)
-    assert 0.02 < grey_HW.mean() < 0.6, "one of three people is cut out"
-    assert int(load_lora(server.base / "output/loras/my_person_edit.safetensors").metadata["ss_steps"]) == 2
-    assert len(list((server.base / "output/loras/my_person_edit.samples").glob("*.png"))) == 3
 
 
 def test_loras_of_two_trainers_are_compared(server: Server, inputs: Path) -> None:

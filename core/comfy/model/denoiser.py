@@ -29,13 +29,13 @@ from ..text.collapsed_padding import TextAttention, watch_text_attention
 from ..text.conditioning import condition, effective_guidance
 from .architectures import TextRule, architecture_of, repeated_blocks
 from .compiled_model import compile_from_now, compiled_blocks
-from .fingerprint import model_fingerprint
 from .held_model import HeldModel
+from .identity import model_identity
 from .image_to_video import can_place, position_options, training_notes
 from .last_block import FOREIGN, ROWS, LastBlock, TokenRows, find_last_block
-from .loading import disable_dynamic_memory, lend_model, load, sampling_dtype, set_compute_dtype, transformer_options
+from .loading import disable_dynamic_memory, lend_model, load, set_compute_dtype, transformer_options
 from .predictions import prediction_family, supported_image_channels
-from .references import small_example, takes_references
+from .references import ReferenceMethod, check_method, effective_method, placing, small_example, takes_references
 from .small_pass import check_saving, small_pass
 from .sound import latent_shapes, makes_sound, pack_with_noise, packing, picture_channels, unpack_picture
 from .token_routing import TokenRouter
@@ -63,6 +63,7 @@ class ComfyDenoiser:
         counting: TextAttention | None = None,
         last_block: LastBlock | None = None,
         compiled: CompiledBlocks | None = None,
+        method: ReferenceMethod = ReferenceMethod.AUTO,
     ) -> None:
         self.lend, self._compiled = lend, compiled
         self._model = patcher.model
@@ -91,7 +92,8 @@ class ComfyDenoiser:
         self.device = torch.device(patcher.load_device)
         self.latent_channels = picture_channels(self._model)
         self.image_channels = image_channels
-        self.takes_references = takes_references(self._model)
+        self.takes_references = takes_references(self._model, method)
+        self.reference_method = effective_method(self._model, method)
         self.notes, self.weights_note = training_notes(self._model), ""
         self.default_targets = self._architecture.targets
         self.lora_architecture = self._architecture.name
@@ -117,6 +119,10 @@ class ComfyDenoiser:
     def can_place(self, indices: Sequence[int]) -> bool:
         """Whether the indices are evenly spaced and this is an image-to-video model."""
         return self.image_channels > 0 and can_place(self.module, indices)
+
+    def places_by(self, method: str) -> str:
+        """The name of the method by which it places references that are given `method` in a CONDITIONING."""
+        return placing(self._model, method)
 
     @property
     def compiled_note(self) -> str:
@@ -181,8 +187,9 @@ class ComfyDenoiser:
         rows: list[torch.Tensor] = [noised] * len(noised)
         token_rows = None if self._needed is None else self._rows(self._needed)
         shapes = latent_shapes(self._model, noised[:1])
+        how = self.guidance, self._text_rule, self._counting, self.reference_method
         with packing(self._model, shapes):
-            groups = condition(self._model, text, noised.detach(), self.guidance, self._text_rule, self._counting)
+            groups = condition(self._model, text, noised.detach(), *how)
         for group in groups:
             where = torch.tensor(group.positions, device=noised.device)
             sigmas = sigma_B[where]
@@ -235,12 +242,6 @@ class ComfyDenoiser:
         return latents if latents.ndim == 5 else latents[:, :, None]
 
 
-def model_identity(model: Any, guidance: float | None = None, base: BaseConfig | None = None) -> str:
-    """The `identity` that a MODEL's denoiser will have; loads nothing."""
-    own = model_fingerprint(model, str(sampling_dtype(model)), effective_guidance(model.model, guidance))
-    return own + (base or BaseConfig()).identity
-
-
 @contextmanager
 def open_denoiser(
     model: Any,
@@ -249,6 +250,7 @@ def open_denoiser(
     dtype: TrainingDtype | None = None,
     dropout: bool = False,
     base: BaseConfig | None = None,
+    method: ReferenceMethod = ReferenceMethod.AUTO,
 ) -> Generator[ComfyDenoiser]:
     """Load a ComfyUI MODEL for training; on exit, also after an exception, it is restored and samples the same.
 
@@ -256,12 +258,14 @@ def open_denoiser(
     guidance-distilled model where the embeddings bring none; None = ComfyUI's default. Other models have a `guidance`
     of None whatever is given. A model that samples in a 16-bit dtype other than `dtype` computes in fp32 (under
     autocast where `dtype` is one); None = as in sampling. With `dropout` in the adapters padding tokens are not
-    collapsed, because each is dropped independently. `base`: how the frozen weights are kept and run. TrainingError, by
-    name, for a prediction type or input that is not supported, wrong gradients, and weights that cannot be kept so.
+    collapsed, because each is dropped independently. `base`: how the frozen weights are kept and run. `method`: how
+    references are placed, where the model heeds it. TrainingError, by name, for a prediction type or input that is not
+    supported, wrong gradients, and weights that cannot be kept so.
     """
-    base, example = base or BaseConfig(), small_example(model.model, example)
+    base, example = base or BaseConfig(), small_example(model.model, example, method)
     management: Any = importlib.import_module("comfy.model_management")
     image_channels = supported_image_channels(model)
+    check_method(model.model, method)
     check_compiling(base.compile_blocks, torch.device(model.load_device), dropout)
     with ExitStack() as stack:
         patcher = set_compute_dtype(dtype, disable_dynamic_memory(model, management, stack), management, stack)
@@ -284,10 +288,10 @@ def open_denoiser(
             stack.enter_context(last_block.install())
         checkpointing = BlockCheckpointing(repeated_blocks(network))
         stack.enter_context(checkpointing.install())
-        effective, identity = effective_guidance(patcher.model, guidance), model_identity(model, guidance, base)
+        effective, identity = effective_guidance(patcher.model, guidance), model_identity(model, guidance, base, method)
         lend = lambda: lend_model(patcher, weights, held, compiled, management)  # noqa: E731
         counting = stack.enter_context(watch_text_attention(network))
-        rest = image_channels, None if dropout else counting, last_block, compiled
+        rest = image_channels, None if dropout else counting, last_block, compiled, method
         denoiser = ComfyDenoiser(patcher, checkpointing, effective, identity, lend, *rest)
         denoiser.weights_note = held.note
         check_gradients(checkpointing, small_pass(denoiser, example))

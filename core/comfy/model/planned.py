@@ -24,7 +24,7 @@ from ...train.config import TrainingDtype
 from .four_bits import has_nvfp4
 from .full_size import caption_shape_of, full_size_models
 from .predictions import supported_image_channels
-from .references import takes_references
+from .references import ReferenceMethod, effective_method, takes_references
 from .value_free import ValueFreeNetwork, weights_in
 
 _DTYPES = {
@@ -43,8 +43,8 @@ _SAME_SIZE = 0.01
 class ComfyPlannedModel:
     """What steps are counted of: a configuration of ComfyUI's, its `sampling` (None: its own), and a caption's
     embeddings. A latent cell is `stride` pixels wide and stands for `frame_stride` frames. `weight_bytes`: of a MODEL's
-    weights, 0 where there are none. `references`: the control images that an edit model is shown with every sample.
-    `on_cuda` decides what the compute dtype `auto` is and what norms keep."""
+    weights, 0 where there are none. `references`: the control images that an edit model is shown with every sample,
+    placed by `method`. `on_cuda` decides what the compute dtype `auto` is and what norms keep."""
 
     name: str
     configuration: Any
@@ -56,6 +56,7 @@ class ComfyPlannedModel:
     weight_bytes: int = 0
     image_channels: int = 0
     references: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
+    method: ReferenceMethod = ReferenceMethod.AUTO
     _counted: dict[str, StepMemory] = field(default_factory=dict[str, StepMemory], init=False, repr=False)
     _networks: dict[Weights, ValueFreeNetwork] = field(
         default_factory=dict[Weights, ValueFreeNetwork], init=False, repr=False
@@ -120,7 +121,7 @@ class ComfyPlannedModel:
         if weights not in self._networks:
             dtype = None if weights is Weights.MODEL else _DTYPES[weights]
             configuration = weights_in(self.configuration, dtype)
-            self._networks[weights] = ValueFreeNetwork(configuration, self.sampling, self.image_channels)
+            self._networks[weights] = ValueFreeNetwork(configuration, self.sampling, self.image_channels, self.method)
         return self._networks[weights]
 
     def _whole(self, network: ValueFreeNetwork, setup: Setup) -> StepMemory:
@@ -165,7 +166,9 @@ def free_memory(device: torch.device) -> Device:
     return replace(whole, memory=int(management.get_free_memory(device))) if whole.main_memory else whole
 
 
-def planned_model(model: Any, cache: LatentCache | None) -> ComfyPlannedModel:
+def planned_model(
+    model: Any, cache: LatentCache | None, method: ReferenceMethod = ReferenceMethod.AUTO
+) -> ComfyPlannedModel:
     """A MODEL, with the longest caption and the most control images of the cache; nothing of it is loaded or changed.
     TrainingError where it cannot be trained, or without a cache where it is not known what its captions look like."""
     image_channels = supported_image_channels(model)
@@ -179,7 +182,7 @@ def planned_model(model: Any, cache: LatentCache | None) -> ComfyPlannedModel:
         example: Mapping[str, torch.Tensor] = caption.embeddings()
     else:
         example = cache.text(max(cache.entries, key=lambda entry: len(entry.caption)))
-        if takes_references(model.model):
+        if takes_references(model.model, method):
             references = cache.references(max(cache.entries, key=lambda entry: entry.references))
     known = next((each for each in full_size_models().values() if each.kind == kind), None)
     latents = model.model.latent_format
@@ -194,4 +197,5 @@ def planned_model(model: Any, cache: LatentCache | None) -> ComfyPlannedModel:
         int(model.model_size()),
         image_channels,
         references,
+        effective_method(model.model, method),
     )

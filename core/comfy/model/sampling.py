@@ -25,8 +25,19 @@ from ...train.denoiser import Denoiser
 from ...train.sampling import Samples
 from ...warning import warn
 from .denoiser import ComfyDenoiser
+from .references import method_of, shows_references
 
 _FRAMES_SHOWN = 4
+_NO_REFERENCE = (
+    "The cache has control images, and the positive prompt of Sampling brings no picture to edit, so that sample "
+    "pictures show what the LoRA does from text alone. Connect image and vae to the node that encodes the prompt "
+    "(TextEncodeQwenImageEditPlus), or put ReferenceLatent behind it."
+)
+_OTHER_METHOD = (
+    "Control images are placed by the method {} in training, and by {} in the positive prompt of Sampling. Set "
+    "reference_method, or Edit Model Reference Method (FluxKontextMultiReferenceLatentMethod) behind the prompt, so "
+    "that both are the same."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +92,19 @@ class ComfySampling:
                     check()
                     drawn[prompt] = select_frames(self._decode(samples))
         return drawn
+
+    def notes(self, denoiser: Denoiser, cache: LatentCache) -> tuple[str, ...]:
+        """Where an edit model is trained with control images and shall draw from text alone, or from a picture that is
+        placed otherwise."""
+        if not denoiser.takes_references or not any(entry.references for entry in cache.entries):
+            return ()
+        if not shows_references(self.positive):
+            return (_NO_REFERENCE,)
+        if not isinstance(denoiser, ComfyDenoiser):
+            return ()
+        trained = denoiser.places_by(denoiser.reference_method.value)
+        sampled = denoiser.places_by(method_of(self.positive))
+        return () if sampled == trained else (_OTHER_METHOD.format(trained, sampled),)
 
     def scorer(self, cache: LatentCache, progress: Progress) -> PictureScorer | None:
         if self.recognizer is None or self.identity is None:

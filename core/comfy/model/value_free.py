@@ -29,6 +29,7 @@ from .architectures import experts_of, repeated_blocks
 from .denoiser import ComfyDenoiser
 from .held_model import HeldModel, held_layers
 from .loading import sampling_dtype
+from .references import ReferenceMethod
 
 # Runs of fewer blocks are counted whole.
 LEAST_RUN = 5
@@ -39,11 +40,13 @@ _CHECKED_CELLS = 8
 @dataclass(frozen=True, eq=False)
 class ValueFreeNetwork:
     """What a network is built from: one of ComfyUI's configurations, with the dtype of its weights in it, and the
-    `model_sampling` of a MODEL, or None for the configuration's own. `image_channels` as a `Denoiser` has them."""
+    `model_sampling` of a MODEL, or None for the configuration's own. `image_channels` as a `Denoiser` has them;
+    references are placed by `method`."""
 
     configuration: Any
     sampling: Any | None = None
     image_channels: int = 0
+    method: ReferenceMethod = ReferenceMethod.AUTO
 
     def run_lengths(self) -> tuple[int, ...]:
         """How many blocks each of its runs of equal blocks has."""
@@ -117,7 +120,8 @@ class ValueFreeNetwork:
             stack.enter_context(checkpointing.install())
             watched = stack.enter_context(watch_text_attention(network))
             watched = None if dropout else watched
-            denoiser = ComfyDenoiser(patcher, checkpointing, None, "planned", _lend, self.image_channels, watched)
+            rest = self.image_channels, watched, None, None, self.method
+            denoiser = ComfyDenoiser(patcher, checkpointing, None, "planned", _lend, *rest)
             with run_without_values(as_on_cuda):
                 record_mutating_blocks(checkpointing, lambda: _small_pass(denoiser, example))
             apart = apart if as_on_cuda else set[str]()

@@ -12,18 +12,18 @@ import torch.nn.functional as F
 from ..encoders import embeddings_to_cond
 from ..model.architectures import TextRule, is_unet
 from ..model.image_to_video import frame_indices, to_conditioning
-from ..model.references import to_reference_latents
+from ..model.references import ReferenceMethod, check_number, shares_pass, to_reference_latents
 from ..model.sound import latent_shapes, makes_sound
 from .collapsed_padding import CollapsedPadding, TextAttention, collapse_padding
 from .padding import HiddenPadding, pad_together
 
 Conds = dict[str, Any]
 
-_TEXT, _TOKENS, _MASK = "c_crossattn", "num_tokens", "attention_mask"
+_TEXT, _TOKENS, _MASK, _REFERENCES = "c_crossattn", "num_tokens", "attention_mask", "ref_latents"
 # Anima's network has an adapter that turns its embeddings into those of another tokenizer's tokens.
 _OTHER_TOKENS, _OTHER_WEIGHTS = "t5xxl_ids", "t5xxl_weights"
 # With other conditions besides the text, such as a mask or a second text, padding with zeros is not enough.
-_PADDABLE = {_TEXT, _TOKENS, "y", "c_concat", "guidance", "ref_latents", "ref_latents_method"}
+_PADDABLE = {_TEXT, _TOKENS, "y", "c_concat", "guidance", _REFERENCES, "ref_latents_method"}
 # Flux's and HunyuanVideo's, and Chroma's.
 _GUIDANCE_LAYERS = ("guidance_in.", "distilled_guidance_layer.")
 
@@ -49,13 +49,17 @@ def condition(
     guidance: float | None,
     rule: TextRule,
     counting: TextAttention | None = None,
+    method: ReferenceMethod = ReferenceMethod.AUTO,
 ) -> list[Rows]:
     """One row per sample. Rows that would change each other's result are split into separate batches.
 
     `noise` has the model's own axes, (B,C,h,w) or (B,C,T,h,w). `guidance` replaces the model's default where the
-    embeddings bring none. With `counting`, the zeros at the ends of full-length texts are collapsed.
+    embeddings bring none; references are placed by `method`. With `counting`, the zeros at the ends of full-length
+    texts are collapsed.
     """
-    shown = [to_reference_latents(to_conditioning(each), noise.ndim - 2) for each in text]
+    for each in text:
+        check_number(model, each)
+    shown = [to_reference_latents(to_conditioning(each), noise.ndim - 2, method) for each in text]
     embeddings = [embeddings_to_cond(each) for each in shown]
     frames = [frame_indices(each) for each in text]
     if rule is TextRule.MASKED:
@@ -71,10 +75,11 @@ def condition(
         conds = [_keep_raw_text(cond, each, noise.device) for cond, each in zip(conds, embeddings, strict=True)]
     repeats = is_unet(model.diffusion_model)
     groups: list[list[int]] = []
+    shares = shares_pass(model, method)
     for i, own in enumerate(conds):
         alike = (group for group in groups if not alone and frames[group[0]] == frames[i])
         fitting = next((group for group in alike if _can_share_pass(conds[group[0]], own, rule, repeats)), None)
-        if fitting is None:
+        if fitting is None or (not shares and _REFERENCES in own):
             groups.append([i])
         else:
             fitting.append(i)

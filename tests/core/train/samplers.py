@@ -25,6 +25,9 @@ class Euler:
         self.calls = 0
         self._failing = failing
 
+    def notes(self, *_: object) -> tuple[str, ...]:
+        return ()
+
     def scorer(self, *_: object) -> None:
         return None
 

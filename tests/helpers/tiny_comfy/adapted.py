@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 from maskloss.core.comfy.model.denoiser import ComfyDenoiser, open_denoiser
+from maskloss.core.comfy.model.references import ReferenceMethod
 from maskloss.core.train.adapters import LoraAdapters
 from maskloss.core.train.config import Algorithm, LoraConfig
 
@@ -27,9 +28,10 @@ def adapted(
     targets: str = "",
     algorithm: Algorithm = Algorithm.LORA,
     example: Mapping[str, torch.Tensor] | None = None,
+    method: ReferenceMethod = ReferenceMethod.AUTO,
 ) -> Generator[tuple[ComfyDenoiser, LoraAdapters]]:
     """A denoiser with a LoRA that already does something, in fp32, opened with `example` in place of a text."""
-    with open_denoiser(tiny.load_model(name), example or tiny.text_for(name)) as denoiser:
+    with open_denoiser(tiny.load_model(name), example or tiny.text_for(name), method=method) as denoiser:
         generator = torch.Generator().manual_seed(0)
         config = LoraConfig(rank=4, alpha=4, targets=targets, algorithm=algorithm)
         adapters = LoraAdapters(

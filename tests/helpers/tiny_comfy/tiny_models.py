@@ -165,7 +165,7 @@ def load_vae(name: str) -> Any:
         network = _vae_network(name)
         randomise(network)
         network.eval()
-        if name == "wan":
+        if name in ("wan", "wan_thin"):
             return comfy.sd.VAE(sd=dict(network.state_dict()))
         channels, axes, stride = {"sd": (4, 2, 8), "flux": (16, 2, 8), "hv": (16, 3, 8), "wan22": (48, 3, 16)}[name]
         vae = load_vae("wan")
@@ -182,11 +182,13 @@ def load_vae(name: str) -> Any:
 
 
 def _vae_network(name: str) -> torch.nn.Module:
-    if name in ("wan", "wan22"):
-        kind = comfy.ldm.wan.vae.WanVAE if name == "wan" else comfy.ldm.wan.vae2_2.WanVAE
+    if name in ("wan", "wan_thin", "wan22"):
+        older = name != "wan22"
+        kind = comfy.ldm.wan.vae.WanVAE if older else comfy.ldm.wan.vae2_2.WanVAE
+        # The thin one encodes a megapixel in seconds.
         return kind(
-            dim=16, z_dim=16 if name == "wan" else 48, dim_mult=[1, 2, 4, 4], num_res_blocks=1 + (name == "wan"),
-            attn_scales=[], temperal_downsample=[False, True, True], dropout=0.0,
+            dim=4 if name == "wan_thin" else 16, z_dim=16 if older else 48, dim_mult=[1, 2, 4, 4],
+            num_res_blocks=1 + older, attn_scales=[], temperal_downsample=[False, True, True], dropout=0.0,
         )  # fmt: skip
     channels = 4 if name == "sd" else 16
     config = {

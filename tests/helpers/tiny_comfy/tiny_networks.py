@@ -236,6 +236,8 @@ FURTHER = {
     "ernie": TinyNetwork("ErnieImage", _ERNIE),
     "pixeldit": TinyNetwork("PixelDiTT2I", _PIXELDIT, masked=True),
 }
+# Told its references from its picture in another way than the others.
+PLACED = {"qwen_image_2511": TinyNetwork("QwenImage", {**_QWEN, "default_ref_method": "index_timestep_zero"})}
 # Given more than text beside the noise.
 CONDITIONED = {
     "wan_i2v": TinyNetwork("WAN21_I2V", {**_WAN, "in_dim": 36, "model_type": "i2v"}, text=4096),
@@ -278,4 +280,4 @@ DEEP = {
         )
     },
 }  # fmt: skip
-NETWORKS = {**MAIN, **FURTHER, **CONDITIONED, **DEEP}
+NETWORKS = {**MAIN, **FURTHER, **PLACED, **CONDITIONED, **DEEP}

@@ -14,7 +14,8 @@ from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.cache.text import cache_text
 from maskloss.core.comfy.encoders import ComfyLatentEncoder, ComfyTextEncoder
-from maskloss.core.comfy.model.denoiser import model_identity, open_denoiser
+from maskloss.core.comfy.model.denoiser import open_denoiser
+from maskloss.core.comfy.model.identity import model_identity
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.errors import TrainingError
 from maskloss.core.host import LocalHost, use_host

@@ -16,7 +16,8 @@ import pytest
 import torch
 from maskloss.core.autograd import compiler
 from maskloss.core.comfy.model import compiled_model
-from maskloss.core.comfy.model.denoiser import ComfyDenoiser, model_identity, open_denoiser
+from maskloss.core.comfy.model.denoiser import ComfyDenoiser, open_denoiser
+from maskloss.core.comfy.model.identity import model_identity
 from maskloss.core.errors import TrainingError
 from maskloss.core.frozen.config import BaseConfig, BasePrecision
 from maskloss.core.mask_weights import MaskLossSettings

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 from maskloss.core.comfy.model.architectures import repeated_blocks
-from maskloss.core.comfy.model.denoiser import ComfyDenoiser, model_identity, open_denoiser
+from maskloss.core.comfy.model.denoiser import ComfyDenoiser, open_denoiser
 from maskloss.core.comfy.model.four_bits import hold_nvfp4
 from maskloss.core.comfy.model.held_model import HeldModel, held_layers
+from maskloss.core.comfy.model.identity import model_identity
 from maskloss.core.errors import TrainingError
 from maskloss.core.frozen.config import BaseConfig, BasePrecision
 from maskloss.core.frozen.held_weights import from_int8, hold, to_int8

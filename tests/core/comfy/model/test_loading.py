@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from maskloss.core.comfy.model.denoiser import model_identity, open_denoiser
+from maskloss.core.comfy.model.denoiser import open_denoiser
+from maskloss.core.comfy.model.identity import model_identity
 from maskloss.core.comfy.model.loading import (
     disable_dynamic_memory,
     load,

@@ -14,6 +14,7 @@ from maskloss.core.cache.references import REFERENCE
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.comfy.model.loading import _FREE_FRACTION
 from maskloss.core.comfy.model.planned import ComfyPlannedModel, device_memory, planned_by_name, planned_model
+from maskloss.core.comfy.model.references import ReferenceMethod
 from maskloss.core.dataset.items import MaskOrigin
 from maskloss.core.errors import PlanError, SettingError, TrainingError
 from maskloss.core.frozen.config import BaseConfig, BasePrecision
@@ -65,25 +66,28 @@ def test_a_model_on_the_wire_is_planned_as_it_is_and_stays_so():
     assert planned.count(setup((512, 512), 5)).activations > 1.5 * memory.activations
 
 
-def test_control_images_of_an_edit_model_are_counted() -> None:
+@pytest.mark.parametrize(("name", "method"), [("flux", "auto"), ("krea2", "index")])
+def test_control_images_of_an_edit_model_are_counted(name: str, method: str) -> None:
     shapes = [(1, 16, 1, 64, 64)] * 2
 
     class Shown(LatentCache):
         def text(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
-            return tiny.text_for("flux")
+            return tiny.text_for(name)
 
         def references(self, entry: CacheEntry) -> dict[str, torch.Tensor]:
             return {f"{REFERENCE}{number}": torch.zeros(shapes[number]) for number in range(entry.references)}
 
-    def activations(*counts: int) -> int:
+    def activations(*counts: int, placed: str = method) -> int:
         entry = CacheEntry("a", "", MaskOrigin.NONE, 1.0, 1, (8, 8), (8, 8), (4, 1, 8, 8), "a caption", "", "", 0)
         entries = tuple(replace(entry, references=count) for count in counts)
-        planned = planned_model(tiny.load_model("flux"), Shown(Path(), "flux", "encoder", entries))
+        cache = Shown(Path(), name, "encoder", entries)
+        planned = planned_model(tiny.load_model(name), cache, ReferenceMethod(placed))
         return planned.count(setup((512, 512))).activations
 
     none, one, two = activations(0), activations(0, 1), activations(2, 0, 1)
     assert one > 1.5 * none
     assert two > 1.3 * one
+    assert name == "flux" or activations(2, placed="auto") == none, "it ignores them"
 
 
 def test_weights_of_another_format_count_with_their_own_size():

@@ -14,23 +14,31 @@ from maskloss.core.cache.references import REFERENCE
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.cache.text import cache_text
 from maskloss.core.comfy.model.denoiser import open_denoiser
+from maskloss.core.comfy.model.references import ReferenceMethod
+from maskloss.core.comfy.model.sampling import ComfySampling
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.demo.encoders import DemoLatentEncoder
 from maskloss.core.errors import TrainingError
-from maskloss.core.images import save_image
+from maskloss.core.images import load_image, save_image
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
 from maskloss.core.train.loop import TrainResult, train
 from maskloss.core.train.recipe import TrainingRecipe
+from maskloss.core.warning import collect_warnings
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
 
 import comfy.sample  # isort: skip
+import comfy.samplers  # isort: skip
 import comfy.sd  # isort: skip
 import comfy.utils  # isort: skip
 
 pytestmark = pytest.mark.comfy
 
-NAMES = ("flux", "flux2", "qwen_image")
+NAMES = (
+    "flux", "flux2", "longcat", "qwen_image", "mage_flow", "joy_image", "omnigen2", "boogu", "krea2",
+)  # fmt: skip
+# Of those that ignore references without.
+METHODS = {"krea2": ReferenceMethod.INDEX_TIMESTEP_ZERO}
 
 
 class Channels(DemoLatentEncoder):
@@ -73,13 +81,15 @@ def made(name: str, tmp_path: Path, control_seed: int, mask: np.ndarray) -> Late
     return cache_text(cache, MadeUpText(name))[0]
 
 
-def run(name: str, cache: LatentCache, output: Path, **config: Any) -> TrainResult:
+def run(
+    name: str, cache: LatentCache, output: Path, sampling: ComfySampling | None = None, **config: Any
+) -> TrainResult:
     chosen = {"steps": 3, "batch_size": 3, "training_dtype": TrainingDtype.FP32, **config}
-    with torch.inference_mode(), open_denoiser(tiny.load_model(name), cache.example_text()) as denoiser:
+    model, method = tiny.load_model(name), METHODS.get(name, ReferenceMethod.AUTO)
+    with torch.inference_mode(), open_denoiser(model, cache.example_text(), method=method) as denoiser:
         lora, optimizer = LoraConfig(rank=4, alpha=2), OptimizerConfig(learning_rate=0.01)
-        return train(
-            denoiser, TrainingRecipe(cache, MaskLossSettings(), lora, optimizer, TrainConfig(**chosen)), output
-        )
+        recipe = TrainingRecipe(cache, MaskLossSettings(), lora, optimizer, TrainConfig(**chosen))
+        return train(denoiser, recipe, output, sampling=sampling)
 
 
 def sampled(patcher: Any, name: str, cache: LatentCache) -> torch.Tensor:
@@ -89,7 +99,8 @@ def sampled(patcher: Any, name: str, cache: LatentCache) -> torch.Tensor:
     (given,) = list(cache.references(cache.entries[0]).values())
     text = tiny.text_for(name, seed=3)
     reference = given if tiny.takes_videos(name) else given[:, :, 0]
-    positive = [[text.pop("cross_attn"), {**text, "reference_latents": [reference]}]]
+    placed = {"reference_latents_method": METHODS[name].value} if name in METHODS else {}
+    positive = [[text.pop("cross_attn"), {**text, "reference_latents": [reference], **placed}]]
     with torch.inference_mode():
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(5))
         return comfy.sample.sample(
@@ -138,3 +149,41 @@ def test_a_text_model_ignores_them(tmp_path: Path) -> None:
     cache = made("wan", tmp_path, 1, np.full((32, 32), 128, np.uint8))
     assert any(name.startswith(REFERENCE) for name in cache.example_text())
     assert np.isfinite(run("wan", cache, tmp_path / "lora").points[0].loss)
+
+
+def asked(*references: torch.Tensor, **more: str) -> ComfySampling:
+    """Sample pictures of Flux by a prompt with those references."""
+    with torch.inference_mode():
+        text = tiny.text_for("flux", seed=3)
+        own = {"reference_latents": list(references), **more} if references else {}
+        positive = [[text.pop("cross_attn"), {**text, **own}]]
+        latent = {"samples": torch.zeros(1, 16, 8, 8)}
+        sampler = comfy.samplers.sampler_object("euler")
+        return ComfySampling(positive, latent, tiny.load_vae("flux"), sampler, torch.tensor([1.0, 0.5, 0.0]), every=2)
+
+
+def test_sample_pictures_are_of_the_prompts_reference_and_a_prompt_without_is_warned_of(tmp_path: Path) -> None:
+    cache = made("flux", tmp_path, 1, np.full((32, 32), 128, np.uint8))
+    one, other = (torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    pictures: dict[str, np.ndarray] = {}
+    for name, references in {"one": (one,), "same": (one.clone(),), "other": (other,), "none": ()}.items():
+        with collect_warnings() as given:
+            run("flux", cache, tmp_path / name, asked(*references), steps=2)
+        assert any("brings no picture to edit" in text for text in given.texts) == (name == "none")
+        pictures[name] = load_image(tmp_path / f"{name}.samples/step_000002.png")[0]
+    assert np.array_equal(pictures["one"], pictures["same"])
+    assert not np.array_equal(pictures["one"], pictures["other"])
+    assert not np.array_equal(pictures["one"], pictures["none"])
+
+
+@pytest.mark.parametrize(("trained", "sampled", "warned"), [("auto", "", 0), ("auto", "offset", 0), ("index", "", 1)])
+def test_sampling_by_another_method_than_the_trained_one_is_warned_of(
+    trained: str, sampled: str, warned: int, tmp_path: Path
+) -> None:
+    cache = made("flux", tmp_path, 1, np.full((32, 32), 128, np.uint8))
+    more = {"reference_latents_method": sampled} if sampled else {}
+    asking = asked(torch.randn(1, 16, 8, 8), **more)
+    with open_denoiser(tiny.load_model("flux"), cache.example_text(), method=ReferenceMethod(trained)) as denoiser:
+        notes = asking.notes(denoiser, cache)
+    assert len(notes) == warned
+    assert all("the method index in training, and by offset in the positive prompt" in note for note in notes)
