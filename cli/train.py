@@ -14,18 +14,18 @@ import torch
 import torch.distributed as dist
 
 from ..core.comfy.registry import comfyui_nodes
-from ..core.errors import PathError, PromptError
+from ..core.errors import PathError
 from ..core.host.hand_over import HandOver
 from ..core.host.launch import told_to_stop
 from ..core.host.rank import RankHost
 from ..core.host.relay import Relay
 from ..core.train.ranks import ALONE, ProcessRanks, Ranks
 from ..core.warning import collect_warnings
-from .prompt import Prompt, Registry, checked_order, override, read_prompt
+from .prompt import Prompt, Registry, override, read_prompt
+from .rank_prompts import FoundCaches, prompt_of_others, training_node, until_training
 from .run import REGISTRY, tell_results
 from .runner import NodeResult, run_prompt
 
-TRAINING_NODE = "MaskLossTrainLora"
 # Rank 0 may sample for long while the others wait; one that dies is noticed by its closed connections.
 _LONGEST_WAIT = timedelta(hours=12)
 
@@ -56,29 +56,14 @@ def train_file(
             override(prompt, settings, registry)
             needed = until_training(prompt, registry)
             stop = told_to_stop() if relay else lambda: False
-            host = RankHost(ranks, input_directory, output_directory, relay, stop)
+            found = FoundCaches(training_node(needed))
+            host = RankHost(ranks, input_directory, output_directory, relay, stop, found.places)
             if ranks.leads:
-                results = _lead(prompt, registry, host)
+                results = _lead(prompt, registry, host, found)
                 if relay:
                     relay.finish(_lora_of(results, needed))
             else:
                 _follow(needed, registry, host)
-
-
-def until_training(prompt: Prompt, registry: Registry) -> Prompt:
-    """The training node and what leads to it. PromptError where there is not exactly one."""
-    order = checked_order(prompt, registry)
-    found = [node for node in order if node.class_type == TRAINING_NODE]
-    if len(found) != 1:
-        raise PromptError(
-            f"the prompt has {len(found)} training nodes ({TRAINING_NODE}); maskloss train needs one: "
-            + ("run each in a prompt of its own" if found else "use maskloss run for other work")
-        )
-    needed = {found[0].id}
-    for node in reversed(order):
-        if node.id in needed:
-            needed.update(source for source, _ in node.links().values())
-    return {node.id: node for node in order if node.id in needed}
 
 
 @contextmanager
@@ -97,9 +82,9 @@ def open_ranks(expected: Mapping[str, object] | None = None) -> Generator[Ranks]
         dist.destroy_process_group()
 
 
-def _lead(prompt: Prompt, registry: Registry, host: RankHost) -> Mapping[str, NodeResult]:
+def _lead(prompt: Prompt, registry: Registry, host: RankHost, found: FoundCaches) -> Mapping[str, NodeResult]:
     try:
-        results = run_prompt(prompt, registry, host)
+        results = run_prompt(prompt, registry, host, watcher=found)
     except BaseException as problem:
         host.stop_others(problem)
         raise
@@ -119,15 +104,14 @@ def _telling(relay: Relay | None) -> Generator[None]:
 
 
 def _lora_of(results: Mapping[str, NodeResult], needed: Prompt) -> str:
-    (node,) = (node.id for node in needed.values() if node.class_type == TRAINING_NODE)
-    return str(results[node].ui["maskloss"][0]["path"])
+    return str(results[training_node(needed).id].ui["maskloss"][0]["path"])
 
 
 def _follow(needed: Prompt, registry: Registry, host: RankHost) -> None:
-    host.wait_for_first()
+    own = prompt_of_others(needed, registry, host.wait_for_first())
     # Rank 0 gives the same warnings.
     with collect_warnings(lambda _: None):
-        run_prompt(needed, registry, host, quiet=True)
+        run_prompt(own, registry, host, quiet=True)
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """Block swap: weights of blocks live in main memory and are brought onto the device ahead of use, in both passes.
 
 They are frozen, so nothing is ever written back. Two slots on the device are enough: one block runs while the next is
-on its way. Which block comes next is learnt from the order in which they came before, so any order is right, and one
-that repeats itself is fast.
+on its way (`block_order`).
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from typing import Any
 
 import torch
 
-SLOTS = 2
+from .block_order import SLOTS, BlockOrder
+
 _ALIGNMENT = 256
 
 
@@ -29,10 +29,7 @@ class SwappedBlocks:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         size = max(map(slot_room, self._blocks.values()), default=0)
         self._slots = [_Slot(size, device) for _ in range(min(SLOTS, len(self._blocks)))]
-        order = tuple(self._blocks)
-        self._first_guess = dict(zip(order, (*order[1:], *order[:1]), strict=True))
-        self._next: dict[tuple[int | None, int], int] = {}
-        self._before: int | None = None
+        self._order = BlockOrder(tuple(self._blocks))
         self._current: int | None = None
 
     @property
@@ -45,14 +42,12 @@ class SwappedBlocks:
         slot = self._slot_of(block)
         if slot is not None and block == self._current:
             return slot.tensors
-        if self._current is not None:
-            self._next[self._before, self._current] = block
-            if (left := self._slot_of(self._current)) is not None:
-                left.leave()
+        if self._current is not None and (left := self._slot_of(self._current)) is not None:
+            left.leave()
         slot = slot or self._copy(block, self._current)
         slot.wait()
-        self._before, self._current = self._current, block
-        following = self._next.get((self._before, block), self._first_guess[block])
+        self._current = block
+        following = self._order.come(block)
         if self._slot_of(following) is None:
             self._copy(following, block)
         return slot.tensors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from .relay import Relay
 
 class RankHost(LocalHost):
     """The host of `ranks`' process. The others wait until rank 0 comes to the training node, so that whatever leads to
-    it is made once and found by them.
+    it is made once and found by them; `tells` is what they are told then.
 
     With `relay` rank 0 tells a program that waits of its training, and stops where `is_told_to_stop`, as by Ctrl-C.
     """
@@ -31,16 +32,19 @@ class RankHost(LocalHost):
         output_directory: Path | None = None,
         relay: Relay | None = None,
         is_told_to_stop: Callable[[], bool] = lambda: False,
+        tells: Callable[[], Any] = lambda: None,
     ) -> None:
         super().__init__(input_directory, output_directory)
         self._ranks = ranks
         self._started = False
         self._relay = relay if ranks.leads else None
         self._is_told_to_stop = is_told_to_stop
+        self._tells = tells
 
-    def wait_for_first(self) -> None:
-        """To be called by the others before they run anything. OtherRankError when rank 0 does not come so far."""
-        self._ranks.from_first(lambda: None)
+    def wait_for_first(self) -> Any:
+        """What rank 0 `tells`; to be called by the others before they run anything. OtherRankError when it does not
+        come so far."""
+        return self._ranks.from_first(self._tells)
 
     def stop_others(self, problem: BaseException) -> None:
         """To be called in rank 0 when it does not come to the training node."""
@@ -59,7 +63,7 @@ class RankHost(LocalHost):
     def ranks(self) -> Ranks:
         if self._ranks.leads and not self._started:
             self._started = True
-            self._ranks.from_first(lambda: None)
+            self._ranks.from_first(self._tells)
         return self._ranks
 
     def progress(self) -> Progress:

@@ -61,14 +61,20 @@ class Ranks:
     def agree(self, facts: Mapping[str, object]) -> None:
         """TrainingError in every rank, naming both sides, where a rank's `facts` are not those of rank 0."""
 
-    def exchange(self, own: int) -> list[int]:
-        """The number of each rank. All call this and `gather` together, in the middle of a pass too."""
+    def exchange(self, own: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The numbers of each rank, as many from each. All call this and the gathers together, in the middle of a pass
+        too."""
         return [own]
 
     def gather(self, part: torch.Tensor, whole: torch.Tensor | None, to: int | None) -> None:
         """The parts (n,) of all ranks, one after the other, into `whole` (size · n,) in the rank `to`, or in all."""
         if whole is not None:
             whole.copy_(part)
+
+    def gather_ahead(self, part: torch.Tensor, whole: torch.Tensor) -> Callable[[], object]:
+        """Begin to `gather` in all ranks; `whole` may be read when what is given back has been called."""
+        whole.copy_(part)
+        return tuple
 
     def sum_numbers(self, numbers: Sequence[float]) -> list[float]:
         """Sums over the ranks of as many numbers as `telling` was given. OtherRankError where a rank has stopped."""
@@ -190,11 +196,11 @@ class ProcessRanks(Ranks):
         told = [f"Rank {rank} stopped: {text}" for rank, text in enumerate(texts) if text is not None]
         return "; ".join(told) or _NOBODY_ELSE
 
-    def exchange(self, own: int) -> list[int]:
-        numbers = torch.zeros(self.size, dtype=torch.int64)
+    def exchange(self, own: tuple[int, ...]) -> list[tuple[int, ...]]:
+        numbers = torch.zeros(self.size * len(own), dtype=torch.int64)
         with _lost_connections():
-            dist.all_gather_into_tensor(numbers, torch.tensor([own]))
-        return numbers.tolist()
+            dist.all_gather_into_tensor(numbers, torch.tensor(own))
+        return [tuple(each) for each in numbers.view(self.size, -1).tolist()]
 
     def gather(self, part: torch.Tensor, whole: torch.Tensor | None, to: int | None) -> None:
         with _lost_connections():
@@ -203,6 +209,16 @@ class ProcessRanks(Ranks):
             else:
                 parts = None if whole is None else list(whole.chunk(self.size))
                 dist.gather(part, parts, dst=to)
+
+    def gather_ahead(self, part: torch.Tensor, whole: torch.Tensor) -> Callable[[], object]:
+        with _lost_connections():
+            work: Any = dist.all_gather_into_tensor(whole, part, async_op=True)
+
+        def arrives() -> None:
+            with _lost_connections():
+                work.wait()
+
+        return arrives
 
     def _all_reduce(self, values: torch.Tensor) -> None:
         self._join()

@@ -6,17 +6,18 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import maskloss
 import pytest
 import torch
-from maskloss.cli.prompt import parse_prompt
-from maskloss.cli.run import REGISTRY, run_file
-from maskloss.cli.train import train_file, until_training
+from maskloss.cli.run import run_file
+from maskloss.cli.train import train_file
 from maskloss.core.errors import PathError, PromptError
 from maskloss.core.train.lora_file import load_lora
 
+from tests.helpers.opened_files import listening, opened_by
 from tests.helpers.training_prompt import NODES, api, make_prompt
 
 
@@ -25,14 +26,16 @@ def prompt(tmp_path: Path) -> Path:
     return make_prompt(tmp_path)
 
 
-def torchrun(size: int, prompt: Path, output: str, *settings: str) -> subprocess.CompletedProcess[str]:
+def torchrun(
+    size: int, prompt: Path, output: str, *settings: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(size),
         "-m", "maskloss", "train", str(prompt), "--input", str(prompt.parent / "in"),
         "--output", str(prompt.parent / output),
     ]  # fmt: skip
     given = [argument for setting in settings for argument in ("--set", setting)]
-    return subprocess.run([*command, *given], capture_output=True, text=True, check=False)
+    return subprocess.run([*command, *given], capture_output=True, text=True, check=False, env=environment)
 
 
 def test_two_ranks_train_the_lora_of_one_process(prompt: Path) -> None:
@@ -50,6 +53,17 @@ def test_two_ranks_train_the_lora_of_one_process(prompt: Path) -> None:
     again = torchrun(2, prompt, "two")
     assert again.returncode == 0, again.stderr
     assert "this very run, finished after 3 steps" in again.stderr
+
+
+def test_the_other_rank_opens_the_cache_and_nothing_that_made_it(prompt: Path) -> None:
+    folder = prompt.parent
+    done = torchrun(2, prompt, "two", environment=listening(folder))
+    assert done.returncode == 0, done.stderr
+    photographs = [
+        {Path(line).name for line in opened_by(folder, rank).splitlines() if "/in/set/" in line} for rank in range(2)
+    ]
+    assert photographs == [{f"{number}.png" for number in range(4)}, set()]
+    assert "two/cache/maskloss_index.json" in opened_by(folder, 1)
 
 
 def test_by_its_path_as_out_of_a_folder_of_any_name(prompt: Path) -> None:
@@ -74,11 +88,6 @@ def test_without_torchrun_it_is_one_process(prompt: Path) -> None:
     run_file(prompt, (), prompt.parent / "in", prompt.parent / "one")
     one, alone = (load_lora(prompt.parent / folder / "lora.safetensors") for folder in ("one", "alone"))
     assert all(torch.equal(one[key], alone[key]) for key in one)
-
-
-def test_the_others_run_what_leads_to_training_alone() -> None:
-    needed = until_training(parse_prompt(api(NODES)), REGISTRY)
-    assert set(needed) == {"models", "load", "latents", "text", "optimizer", "train"}
 
 
 def test_a_prompt_without_training_is_refused(prompt: Path) -> None:

@@ -14,7 +14,8 @@ import torch
 from ...autograd.checkpointing import BlockCheckpointing
 from ...autograd.gradient_check import record_mutating_blocks
 from ...errors import InternalError
-from ...frozen.block_swap import SLOTS, slot_room
+from ...frozen.block_order import SLOTS
+from ...frozen.block_swap import slot_room
 from ...frozen.config import BaseConfig
 from ...plan.places import equal_runs, shorten_run
 from ...plan.trial import Opened
@@ -71,8 +72,9 @@ class ValueFreeNetwork:
                         rooms[number] = rooms.get(number, 0) + slot_room(held.tensors)
         here = min(SLOTS, len(swapped)) * max(swapped.values(), default=0)
         if base.peers is not None:
-            # Its part of each, and the one that is at work.
-            here += sum(sharded.values()) // base.peers.size + max(sharded.values(), default=0)
+            # Its part of each, and the one that is at work with the next.
+            here += sum(sharded.values()) // base.peers.size
+            here += min(SLOTS, len(sharded)) * max(sharded.values(), default=0)
         return apart, here
 
     @contextmanager

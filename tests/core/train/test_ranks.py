@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from maskloss.core.mask_weights import MaskLossSettings, Normalization, PriorTeacher
+from maskloss.core.train import run
 from maskloss.core.train.config import LoraConfig
 from maskloss.core.train.lora_file import load_lora
 from maskloss.core.train.metrics import LossPoint
@@ -89,6 +90,15 @@ def other_data(ranks: ProcessRanks, directory: Path, first: Any, second: Any) ->
     Case().run(second if ranks.rank else first, directory / "other", ranks)
 
 
+def other_versions(ranks: ProcessRanks, directory: Path, cache: Any) -> None:
+    """As where one machine has older installations."""
+    with pytest.MonkeyPatch.context() as patch:
+        if ranks.rank:
+            patch.setattr(run, "source_digest", lambda: "0ther")
+            patch.setattr(torch, "__version__", "1.0")
+        Case().run(cache, directory / "versions", ranks)
+
+
 def too_many(ranks: ProcessRanks, directory: Path, cache: Any) -> None:
     Case(config={"gradient_accumulation_steps": 2}).run(cache, directory / "few", ranks)
 
@@ -155,6 +165,7 @@ def two(directory: Path) -> list[dict[str, Any]]:
             "interrupted later": (interrupted, (album, "stopped_too")),
             "one fails": (one_fails, (album,)),
             "other data": (other_data, (album, other)),
+            "other versions": (other_versions, (album,)),
             "first": (first, ()),
             "any": (any_of, ()),
             "first fails": (first_fails, ()),
@@ -244,6 +255,14 @@ def test_machines_with_other_data_are_refused(two: list[dict[str, Any]], directo
         assert "at rank 0" in answer["other data"]
         assert "at rank 1" in answer["other data"]
     assert not RunFiles(directory / "other").state.exists()
+
+
+def test_machines_with_other_versions_are_refused(two: list[dict[str, Any]], directory: Path) -> None:
+    for answer in two:
+        told = answer["other versions"]
+        assert f"code of this pack: {run.source_digest()} at rank 0, 0ther at rank 1" in told
+        assert f"version of torch: {torch.__version__} at rank 0, 1.0 at rank 1" in told
+    assert not RunFiles(directory / "versions").state.exists()
 
 
 def test_ranks_without_items_are_refused(three: list[dict[str, Any]]) -> None:
