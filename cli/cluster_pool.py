@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -31,6 +33,7 @@ _PER_WORKER = 2  # one piece is worked on, and one is there when that is done
 _MOST_ENDS = 5  # of processes that worked on the same piece
 _MOST_STARTS = 5  # of one worker in turn, without a piece done
 _WAIT_S = 1.0
+_REACH_S = 20.0
 _STORE_BYTES = 200 << 20
 
 
@@ -101,7 +104,7 @@ class WorkerPool:
                     scheduling_strategy="SPREAD",
                 )  # fmt: skip
                 slot.actor = kind.remote(self._job)
-                slot.starting = slot.actor.ready.remote()
+                slot.starting, slot.started = slot.actor.ready.remote(), time.time()
                 slot.starts += 1
 
     def _connect(self) -> None:
@@ -119,11 +122,12 @@ class WorkerPool:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             os.environ.setdefault("RAY_worker_niceness", "0")
         try:
+            _reach(self._options.address)
             ray.init(self._options.address, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (RuntimeError, ValueError, OSError, OverflowError) as error:
             raise ServerError(
-                f"Ray at {self._options.address!r} does not answer ({error}); start it with `ray start`, or give "
-                "--address local."
+                f"There is no Ray to work with at {self._options.address!r} ({_one_line(error)}); start one with `ray "
+                "start` and the same versions of Ray and Python, give its address, or --address local."
             ) from error
         self._own_ray = True
 
@@ -165,13 +169,19 @@ class WorkerPool:
                 continue
             if ref == slot.starting:
                 slot.starting = None
-                problem = answer.problem if isinstance(answer, Answer) else answer
-                if problem:
-                    raise ServerError(problem)
+                self._check_ready(slot, answer)
                 continue
             yield from self._take(step, slot, slot.given.pop(ref), answer)
         for slot, why in ended.items():
             self._replace(step, slot, why)
+
+    def _check_ready(self, slot: Slot, answer: Any) -> None:
+        # Another version of this pack may answer otherwise.
+        problem = answer.problem if isinstance(answer, Answer) else str(answer)
+        if not problem and isinstance(answer, Answer):
+            problem = answer.value.problem(slot.started, time.time())
+        if problem:
+            raise ServerError(problem)
 
     def _take(self, step: Step, slot: Slot, pending: Pending, answer: Answer) -> Generator[tuple[Piece[Any], Any]]:
         if answer.fatal:
@@ -232,6 +242,17 @@ class WorkerPool:
             if problem:
                 raise ServerError(problem)
         self._tell(step.summary(len(self._slots)))
+
+
+def _reach(address: str) -> None:
+    """OSError where nobody listens at `address`, a host and a port, for which Ray itself would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def tell_on_stderr(text: str) -> None:

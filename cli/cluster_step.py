@@ -26,12 +26,14 @@ class Pending:
 @dataclass(eq=False)
 class Slot:
     """A place for a process. `starting` is the reference to its first answer, until that is there; `given` what it has,
-    by the references to its answers; `starts` how often it was started since it last did a piece."""
+    by the references to its answers; `starts` how often it was started since it last did a piece, `started` when, in
+    seconds since 1970."""
 
     number: int
     actor: Any = None
     starting: Any = None
     starts: int = 0
+    started: float = 0.0
     given: dict[Any, Pending] = field(default_factory=dict)
 
 

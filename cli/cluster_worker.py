@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from .cluster_models import ModelPlace, unpickled
 from .prompt import Prompt, Registry, as_api
 from .run import REGISTRY
 from .runner import NodeResult, node_inputs, run_node
+
+CLOCKS_APART_S = 3600.0  # of the day after which another machine's file is an abandoned one
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,28 @@ class Answer:
     memory_bytes: int = 0
 
 
+@dataclass(frozen=True)
+class Clock:
+    """The time on a machine, in seconds since 1970."""
+
+    machine: str
+    seconds: float
+
+    def problem(self, asked: float, answered: float) -> str:
+        """Why this clock cannot be worked by, where the time here was `asked` before and `answered` after it was read;
+        empty where it can."""
+        apart = max(asked - self.seconds, self.seconds - answered)
+        if apart <= CLOCKS_APART_S:
+            return ""
+        here, there = (
+            datetime.fromtimestamp(each, timezone.utc).strftime("%Y-%m-%d %H:%M") for each in (answered, self.seconds)
+        )
+        return (
+            f"The clock of {self.machine} says {there} (UTC), and {here} where the work is given out; set both right, "
+            "as by NTP. A machine removes what others have left half-written a day ago."
+        )
+
+
 def versions_here() -> dict[str, str]:
     """What must be the same in all processes, for equal bytes."""
     return {
@@ -79,8 +105,11 @@ class Worker:
         self._opened = ExitStack()
         self._work: Callable[[Any], Any] | None = None
 
-    def ready(self) -> str:
-        """What keeps this process from doing the same as the others; empty where nothing does."""
+    def ready(self) -> Answer:
+        """The `problem` is what keeps this process from doing the same as the others; the value is its `Clock`."""
+        return Answer(Clock(socket.gethostname(), time.time()), self._problem())
+
+    def _problem(self) -> str:
         here = versions_here()
         for name, version in self._job.versions.items():
             if here[name] != version:

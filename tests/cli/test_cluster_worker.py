@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from maskloss.cli.cluster import SPREAD_NODES
 from maskloss.cli.cluster_models import ModelPlaces
-from maskloss.cli.cluster_worker import Job, Worker, versions_here
+from maskloss.cli.cluster_worker import Clock, Job, Worker, versions_here
 from maskloss.cli.prompt import PromptNode, parse_prompt
 from maskloss.cli.run import REGISTRY
 from maskloss.cli.runner import Outputs, run_prompt
@@ -22,24 +22,7 @@ from one_worker import OneWorker
 from PIL import Image
 
 from benchmarks.cluster import digests, place_photographs, poisoned, prompt_for
-
-# Masks are given, so that no model has to be installed.
-GIVEN = {
-    "models": {"class_type": "MaskLossDemoModels", "inputs": {}},
-    "load": {
-        "class_type": "MaskLossLoadDataset",
-        "inputs": {"directory": "set", "mask_directory": "masks", "resolution_width": 64, "resolution_height": 64},
-    },
-    "merge": {
-        "class_type": "MaskLossDatasetMergeAlpha",
-        "inputs": {"dataset": ["load", 0], "output_directory": "rgba"},
-    },
-    "latents": {
-        "class_type": "MaskLossCacheLatents",
-        "inputs": {"dataset": ["merge", 0], "vae": ["models", 1], "cache_directory": "cache", "batch_size": 2},
-    },
-    "text": {"class_type": "MaskLossCacheText", "inputs": {"cache": ["latents", 0], "clip": ["models", 2]}},
-}
+from tests.helpers.given_masks import GIVEN, place_given
 
 
 class Watcher:
@@ -80,13 +63,7 @@ def taken_away(root: Path) -> dict[str, str]:
 
 @pytest.fixture
 def given(tmp_path: Path) -> Path:
-    random = np.random.default_rng(0)
-    for folder in ("set", "masks"):
-        (tmp_path / folder).mkdir()
-        for number in range(5):
-            shape = (40, 40 + number // 3 * 24) + ((3,) if folder == "set" else ())
-            Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / f"{folder}/p{number}.png")
-            (tmp_path / f"set/p{number}.txt").write_text(f"ohwx {number % 2}")
+    place_given(tmp_path)
     return tmp_path
 
 
@@ -147,12 +124,24 @@ def test_where_every_photograph_is_poisoned_it_is_an_error(given: Path) -> None:
 
 def test_a_worker_of_another_version_or_without_the_folder_says_so(given: Path) -> None:
     job = job_of(given, GIVEN)
-    assert Worker(job).ready() == ""
+    assert Worker(job).ready().problem == ""
     other = replace(job, versions={**job.versions, "torch": "1.0"})
-    assert "has another version of torch" in Worker(other).ready()
-    assert "and 1.0 where the work is given out" in Worker(other).ready()
+    assert "has another version of torch" in Worker(other).ready().problem
+    assert "and 1.0 where the work is given out" in Worker(other).ready().problem
     (given / "mark").unlink()
-    assert f"does not see {given / 'mark'}" in Worker(job).ready()
+    assert f"does not see {given / 'mark'}" in Worker(job).ready().problem
+
+
+def test_a_clock_that_is_apart_is_refused_with_both_times(given: Path) -> None:
+    begun = time.time()
+    clock = Worker(job_of(given, GIVEN)).ready().value
+    assert clock.problem(begun, time.time()) == ""
+    # As long as a worker takes to start nobody knows, and it is no fault of its clock.
+    assert Clock("one", 1000.0).problem(0.0, 100_000.0) == ""
+    assert Clock("one", 0.0).problem(3599.0, 9000.0) == Clock("one", 9000.0).problem(0.0, 5401.0) == ""
+    slow, fast = Clock("one", 0.0).problem(4000.0, 86_400.0), Clock("one", 86_400.0).problem(0.0, 60.0)
+    assert "clock of one says 1970-01-01 00:00 (UTC), and 1970-01-02 00:00 where the work is given out" in slow
+    assert "clock of one says 1970-01-02 00:00 (UTC), and 1970-01-01 00:01 where the work is given out" in fast
 
 
 @pytest.mark.models
