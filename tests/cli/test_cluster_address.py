@@ -42,7 +42,7 @@ def cluster(environment: Mapping[str, str]) -> Iterator[str]:
     options = [
         "--head", "--block", f"--port={address.rpartition(':')[2]}", "--node-ip-address=127.0.0.1", "--num-cpus=2",
         "--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={environment['RAY_TMPDIR']}",
-        "--object-store-memory=100000000", f"--ray-client-server-port={free_port()}",
+        "--object-store-memory=100000000",
     ]  # fmt: skip
     log = Path(environment["RAY_TMPDIR"], "head.txt")
     with log.open("wb") as said:
