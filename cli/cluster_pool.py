@@ -127,9 +127,15 @@ class WorkerPool:
         except (RuntimeError, ValueError, OSError, OverflowError) as error:
             raise ServerError(
                 f"There is no Ray to work with at {self._options.address!r} ({_one_line(error)}); start one with `ray "
-                "start` and the same versions of Ray and Python, give its address, or --address local."
+                f"start` and the same versions of Ray and Python, give its address, or --address local.{self._token()}"
             ) from error
         self._own_ray = True
+
+    def _token(self) -> str:
+        """What to do about a cluster that asks for a token, which Ray gives unasked to one that it finds by itself."""
+        if self._options.address in ("local", "auto") or "RAY_AUTH_MODE" in os.environ:
+            return ""
+        return " Where it was started with a token, as where there is ~/.ray/auth_token, set RAY_AUTH_MODE=token."
 
     def _count(self) -> int:
         if self._options.workers:

@@ -72,7 +72,8 @@ def own() -> Iterator[dict[str, str]]:
     """An environment in which Ray finds no clusters but those of this module. Paths of sockets in its folder must be
     short."""
     folder = tempfile.mkdtemp(prefix="mlray", dir="/tmp")
-    yield {**os.environ, "RAY_TMPDIR": folder, "OMP_NUM_THREADS": "1"}
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+    yield {**os.environ, **token, "RAY_TMPDIR": folder, "OMP_NUM_THREADS": "1"}
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -85,7 +86,8 @@ def head(own: dict[str, str]) -> Iterator[str]:
 @pytest.fixture
 def folder(tmp_path: Path, own: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Photographs and a prompt; what is run here has the environment of the cluster."""
-    monkeypatch.setenv("RAY_TMPDIR", own["RAY_TMPDIR"])
+    for name in ("RAY_TMPDIR", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(name, own[name])
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     place_given(tmp_path)
     (tmp_path / "prompt.json").write_text(json.dumps(GIVEN))
@@ -101,6 +103,15 @@ def test_a_cluster_makes_the_same_bytes(folder: Path, head: str, by: str) -> Non
     assert "by 2 workers" in there.said
     assert there.files == alone.files
     assert len([name for name in there.files if name.startswith("cache/")]) > 5
+
+
+def test_a_cluster_that_asks_for_a_token_says_how_to_give_it(
+    folder: Path, head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    run = run_command(["cluster", "prompt.json", "--address", head], folder)
+    assert run.code == 2, run.said
+    assert "set RAY_AUTH_MODE=token" in run.said
 
 
 def test_another_version_of_the_pack_is_refused_with_both_sides(
