@@ -6,6 +6,8 @@ The transform is musubi-tuner's, so that caches agree: scale = max(bw/w, bh/h), 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
@@ -94,27 +96,27 @@ def fit_mask(mask_HW: np.ndarray, image_size: Size, bucket_size: Size, keep_mean
     return _crop(shrink_then_enlarge(mask_HW, scaled, cv2.INTER_NEAREST_EXACT), bucket_size)
 
 
-def to_latent_grid(weights_B1THW: torch.Tensor, size_hw: tuple[int, int], temporal_stride: int = 1) -> torch.Tensor:
+def to_latent_grid(
+    weights_B1THW: torch.Tensor, size_hw: tuple[int, int], groups: Sequence[int] | None = None
+) -> torch.Tensor:
     """Weights of the pixel grid to the latent grid: the mean over the area that each cell covers.
 
-    (B,1,T,H,W) → (B,1,t,h,w) float32. The mean is conserved for every size. In time, as causal video VAEs do, frame 0
-    stands alone and then each latent frame is the mean over `temporal_stride` frames; T must be 1 + n·stride.
+    (B,1,T,H,W) → (B,1,t,h,w) float32. The mean is conserved for every size. In time each latent frame is the mean over
+    as many frames as `groups` says, whose sum must be T; by default over one.
     """
     if weights_B1THW.ndim != 5 or weights_B1THW.shape[1] != 1:
         raise ImageError(f"weights must have shape (B, 1, T, H, W); found {tuple(weights_B1THW.shape)}")
     frames = weights_B1THW.shape[2]
-    if (frames - 1) % temporal_stride:
-        raise ImageError(
-            f"{frames} frames do not fit a temporal stride of {temporal_stride}; expected 1 + n·{temporal_stride}"
-        )
+    groups = [1] * frames if groups is None else list(groups)
+    if sum(groups) != frames:
+        raise ImageError(f"{frames} frames do not fit latent frames of {groups} frames, which are {sum(groups)}")
     weights = weights_B1THW.float()
     rows_hH = _area_matrix(weights.shape[3], size_hw[0]).to(weights.device)
     columns_wW = _area_matrix(weights.shape[4], size_hw[1]).to(weights.device)
     weights = (rows_hH @ weights @ columns_wW.T).clamp(0.0, 1.0)
-    if temporal_stride == 1 or frames == 1:
+    if len(groups) == frames:
         return weights
-    later = weights[:, :, 1:].unflatten(2, (-1, temporal_stride)).mean(dim=3)
-    return torch.cat([weights[:, :, :1], later], dim=2)
+    return torch.cat([part.mean(dim=2, keepdim=True) for part in weights.split(groups, dim=2)], dim=2)
 
 
 def _area_matrix(length: int, cells: int) -> torch.Tensor:

@@ -22,6 +22,7 @@ from ..progress import Progress
 from ..resample import Size, fit_image, to_latent_grid
 from ..workers import map_in_order, worker_count
 from .encode_pixels import encode_pixels, stack_pixels
+from .encoders import frame_groups
 from .entry_file import (
     CLIP_FRAMES,
     COVERAGE,
@@ -225,8 +226,8 @@ def _write_entry(
     coverage = 1.0
     if weights_THW is not None:
         height, width = latent_CThw.shape[2:]
-        stride = max(1, rules.encoder.temporal_stride)
-        target_1Thw = to_latent_grid(torch.from_numpy(weights_THW)[None, None], (height, width), stride)[0]
+        groups = frame_groups(rules.encoder, len(weights_THW))
+        target_1Thw = to_latent_grid(torch.from_numpy(weights_THW)[None, None], (height, width), groups)[0]
         weights_1Thw = target_1Thw if one_frame is None else _add_control_weights(target_1Thw, one_frame)
         coverage = float(target_1Thw.double().mean())
     metadata = {

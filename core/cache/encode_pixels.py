@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import CacheError
-from .encoders import LatentEncoder
+from .encoders import LatentEncoder, frame_groups
 from .entry_file import is_finite
 
 
@@ -27,7 +27,7 @@ def encode_pixels(rgb_BTHWC: torch.Tensor, names: Sequence[str], encoder: Latent
         latents_BCThw = encoder.encode(rgb_BTHWC).float().cpu()
     frames, height, width = rgb_BTHWC.shape[1:4]
     stride = encoder.spatial_stride
-    grid = (1 + (frames - 1) // max(1, encoder.temporal_stride), height // stride, width // stride)
+    grid = (len(frame_groups(encoder, frames)), height // stride, width // stride)
     if latents_BCThw.ndim != 5 or len(latents_BCThw) != len(names) or tuple(latents_BCThw.shape[2:]) != grid:
         raise CacheError(
             f"The encoder {encoder.identity} gave latents of shape {tuple(latents_BCThw.shape)} for {len(names)} "

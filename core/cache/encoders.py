@@ -41,6 +41,23 @@ class LatentEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class GroupingEncoder(LatentEncoder, Protocol):
+    """What a video model's encoder has beside whose latent frames need not all stand for `temporal_stride` frames."""
+
+    def frame_groups(self, frames: int) -> tuple[int, ...]:
+        """How many frames each latent frame of a clip of `frames` stands for; what is left of them is cut off."""
+        ...
+
+
+def frame_groups(encoder: LatentEncoder, frames: int) -> tuple[int, ...]:
+    """How many frames each latent frame of a clip stands for. Their sum is less where the encoder does not keep all."""
+    if isinstance(encoder, GroupingEncoder):
+        return encoder.frame_groups(frames)
+    stride = max(1, encoder.temporal_stride)
+    return (1, *[stride] * ((frames - 1) // stride))
+
+
 class TextEncoder(Protocol):
     """Turns a caption into named tensors."""
 

@@ -23,6 +23,7 @@ from ..images import image_size
 from ..resample import Size
 from ..video.clips import Clip, clips_of
 from ..video.reader import probe
+from .clip_lengths import check_clip_length
 from .encoders import LatentEncoder
 from .entries import Source, control_role
 from .entry_file import (
@@ -218,21 +219,11 @@ def _place(item: DatasetItem, clip: Clip | None, whole: Size, rules: CachingRule
 
 
 def _check_clip(item: DatasetItem, frames: int, rules: CachingRules) -> None:
-    stride = rules.encoder.temporal_stride
     if rules.settings.one_frame is not None:
         raise SettingError(
             f"{item.name} is a video, and one_frame is for photographs; turn it off or leave videos out."
         )
-    if frames > 1 and stride == 0:
-        raise SettingError(
-            f"{item.name} gives clips of {frames} frames, but this VAE ({rules.encoder.architecture}) is a picture "
-            "model's and would take them for separate pictures; set target_frames to 1, or connect a video model's VAE."
-        )
-    if stride and (frames - 1) % stride:
-        raise SettingError(
-            f"{item.name} gives clips of {frames} frames, but this VAE ({rules.encoder.architecture}) joins {stride} "
-            f"at a time after the first; give target_frames of 1 + n·{stride}."
-        )
+    check_clip_length(item.name, frames, rules.encoder)
 
 
 def _plan_entry(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..cache.encoders import SHOWN
 from ..cache.inpainting import VACE_ARCHITECTURE
 from ..errors import CacheError, ImageError
 from .model.fingerprint import patcher_fingerprint
+from .model.sound import MINIMAX_FRAMES
 from .text.shown import EditModel, find_showing
 
 # Short names that end the cache's file names, by the VAE's class, axes and channels. Weights do not tell more.
@@ -27,7 +29,10 @@ _SHORT_NAMES = {
     ("AutoencodingEngine", 2, 4): "sd",
     ("AutoencoderKL", 2, 16): "flux",
     ("AutoencodingEngine", 2, 16): "flux",
+    ("MiniMaxH3VideoVAE", 3, 24): "h3",
 }
+# How many frames their latent frames stand for, over and over.
+_CYCLES = {"MiniMaxH3VideoVAE": MINIMAX_FRAMES}
 # Models that share their VAE's network with the one it goes by. Qwen-Image is "qi" in the reference system.
 SAME_NETWORK = {"sd": ("sdxl",), "flux": ("sd3",), "wan": ("qi", VACE_ARCHITECTURE)}
 
@@ -63,6 +68,7 @@ class ComfyLatentEncoder:
         self.architecture = architecture or own
         self.spatial_stride = int(vae.spacial_compression_encode())
         self.temporal_stride = int(vae.temporal_compression_decode() or 1) if self._joins_frames else 0
+        self._cycle = _CYCLES.get(kind, ())
         precision = str(vae.vae_dtype).removeprefix("torch.")
         self.identity = f"comfy-{kind}-{precision}-{patcher_fingerprint(vae.patcher)}"
 
@@ -97,6 +103,13 @@ class ComfyLatentEncoder:
             single = latents if latents.ndim == 4 else latents[:, :, 0]
             latents = single.unflatten(0, (batch, frames)).transpose(1, 2)
         return latents.contiguous()
+
+    def frame_groups(self, frames: int) -> tuple[int, ...]:
+        """How many frames each latent frame stands for; MiniMax H3's are not all alike."""
+        if frames > 1 and self._cycle:
+            return tuple(islice(cycle(self._cycle), int(self._vae.downscale_ratio[0](frames))))
+        stride = max(1, self.temporal_stride)
+        return (1, *[stride] * ((frames - 1) // stride))
 
     def _check_frames(self, frames: int) -> None:
         ratio, back = self._vae.downscale_ratio, self._vae.upscale_ratio

@@ -192,10 +192,12 @@ def test_thin_detail_keeps_its_share():
 
 def test_time_is_the_mean_over_the_frames_a_latent_frame_stands_for():
     frames = torch.arange(9.0).div(8).reshape(1, 1, 9, 1, 1).expand(1, 1, 9, 8, 8)
-    grid = to_latent_grid(frames, (1, 1), temporal_stride=4)
+    grid = to_latent_grid(frames, (1, 1), (1, 4, 4))
     torch.testing.assert_close(grid.flatten(), torch.tensor([0.0, 2.5 / 8, 6.5 / 8]))
-    with pytest.raises(ImageError, match="1 \\+ n·4"):
-        to_latent_grid(frames[:, :, :8], (1, 1), temporal_stride=4)
+    uneven = to_latent_grid(frames, (1, 1), (1, 4, 1, 3))
+    torch.testing.assert_close(uneven.flatten(), torch.tensor([0.0, 2.5 / 8, 5 / 8, 7 / 8]))
+    with pytest.raises(ImageError, match="8 frames do not fit"):
+        to_latent_grid(frames[:, :, :8], (1, 1), (1, 4, 4))
 
 
 def test_a_picture_is_brought_to_a_longest_side_and_never_enlarged():

@@ -6,6 +6,8 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
+from itertools import count as count_from
 from math import prod
 from typing import Any
 
@@ -25,6 +27,7 @@ from .four_bits import has_nvfp4
 from .full_size import caption_shape_of, full_size_models
 from .predictions import supported_image_channels
 from .references import ReferenceMethod, effective_method, takes_references
+from .sound import frame_cycle
 from .value_free import ValueFreeNetwork, weights_in
 
 _DTYPES = {
@@ -42,9 +45,10 @@ _SAME_SIZE = 0.01
 @dataclass(frozen=True, eq=False)
 class ComfyPlannedModel:
     """What steps are counted of: a configuration of ComfyUI's, its `sampling` (None: its own), and a caption's
-    embeddings. A latent cell is `stride` pixels wide and stands for `frame_stride` frames. `weight_bytes`: of a MODEL's
-    weights, 0 where there are none. `references`: the control images that an edit model is shown with every sample,
-    placed by `method`. `on_cuda` decides what the compute dtype `auto` is and what norms keep."""
+    embeddings. A latent cell is `stride` pixels wide and stands for `frame_stride` frames, or for as many as
+    `frame_cycle` says, over and over. `weight_bytes`: of a MODEL's weights, 0 where there are none. `references`: the
+    control images that an edit model is shown with every sample, placed by `method`. `on_cuda` decides what the compute
+    dtype `auto` is and what norms keep."""
 
     name: str
     configuration: Any
@@ -57,6 +61,7 @@ class ComfyPlannedModel:
     image_channels: int = 0
     references: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
     method: ReferenceMethod = ReferenceMethod.AUTO
+    frame_cycle: Sequence[int] = ()
     _counted: dict[str, StepMemory] = field(default_factory=dict[str, StepMemory], init=False, repr=False)
     _networks: dict[Weights, ValueFreeNetwork] = field(
         default_factory=dict[Weights, ValueFreeNetwork], init=False, repr=False
@@ -106,7 +111,7 @@ class ComfyPlannedModel:
     def sample(self, setup: Setup, channels: int) -> Sample:
         """What a sample of latents with so many channels is."""
         width, height = (side // self.stride for side in setup.size)
-        shape = (channels, (setup.frames - 1) // self.frame_stride + 1, height, width)
+        shape = (channels, self._latent_frames(setup.frames), height, width)
         given = {**self.example, **{name: torch.zeros(value.shape) for name, value in self.references.items()}}
         if self.image_channels:
             given[holes_of(self.image_channels, channels) or IMAGE] = torch.zeros(1, self.image_channels, *shape[1:])
@@ -115,7 +120,14 @@ class ComfyPlannedModel:
     def largest_size(self, cache: LatentCache) -> tuple[tuple[int, int], int]:
         """(width, height) in pixels and frames of the cache's largest latents."""
         _, frames, height, width = max((entry.latent_shape for entry in cache.entries), key=lambda each: prod(each[1:]))
-        return (width * self.stride, height * self.stride), (frames - 1) * self.frame_stride + 1
+        whole = next(count for count in count_from(1) if self._latent_frames(count) == frames)
+        return (width * self.stride, height * self.stride), whole
+
+    def _latent_frames(self, frames: int) -> int:
+        if not self.frame_cycle:
+            return (frames - 1) // self.frame_stride + 1
+        whole, rest = divmod(frames, sum(self.frame_cycle))
+        return whole * len(self.frame_cycle) + sum(end <= rest for end in accumulate(self.frame_cycle))
 
     def _network(self, weights: Weights) -> ValueFreeNetwork:
         if weights not in self._networks:
@@ -198,4 +210,5 @@ def planned_model(
         image_channels,
         references,
         effective_method(model.model, method),
+        frame_cycle(model.model),
     )

@@ -14,11 +14,18 @@ import torch
 
 # ComfyUI's classes that cannot be run without sound. LTX-2 can be, and is.
 _WITH_SOUND = frozenset(("MiniMaxH3",))
+MINIMAX_FRAMES = (1, 4, 4, 4, 4)
 
 
 def makes_sound(model: Any) -> bool:
     """Whether a BaseModel always makes sound beside the picture."""
     return type(model).__name__ in _WITH_SOUND
+
+
+def frame_cycle(model: Any) -> tuple[int, ...]:
+    """How many frames the latent frames of a BaseModel's videos stand for, over and over; empty where all but the first
+    stand for equally many."""
+    return MINIMAX_FRAMES if makes_sound(model) else ()
 
 
 def picture_channels(model: Any) -> int:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +31,7 @@ except ImportError as problem:
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
 
 import comfy.latent_formats  # noqa: E402
+import comfy.ldm.minimax.vae  # noqa: E402
 import comfy.ldm.models.autoencoder  # noqa: E402
 import comfy.ldm.wan.vae  # noqa: E402
 import comfy.ldm.wan.vae2_2  # noqa: E402
@@ -167,6 +171,9 @@ def load_vae(name: str) -> Any:
         network.eval()
         if name in ("wan", "wan_thin"):
             return comfy.sd.VAE(sd=dict(network.state_dict()))
+        if name == "h3":
+            with _narrow_h3():
+                return comfy.sd.VAE(sd=dict(network.state_dict()))
         channels, axes, stride = {"sd": (4, 2, 8), "flux": (16, 2, 8), "hv": (16, 3, 8), "wan22": (48, 3, 16)}[name]
         vae = load_vae("wan")
         vae.first_stage_model = network
@@ -181,7 +188,23 @@ def load_vae(name: str) -> Any:
         return vae
 
 
+@contextmanager
+def _narrow_h3() -> Generator[None]:
+    """In it ComfyUI, which takes MiniMax H3's VAE for one of full size, builds a narrow one."""
+    module = comfy.ldm.minimax.vae
+    before = module.MiniMaxH3VideoVAE, module.ViT3DDecoder
+    try:
+        module.MiniMaxH3VideoVAE = partial(before[0], ch=32, num_res_blocks=1)
+        module.ViT3DDecoder = partial(before[1], num_layers=1, heads=1)
+        yield
+    finally:
+        module.MiniMaxH3VideoVAE, module.ViT3DDecoder = before
+
+
 def _vae_network(name: str) -> torch.nn.Module:
+    if name == "h3":
+        with _narrow_h3():
+            return comfy.ldm.minimax.vae.MiniMaxH3VideoVAE()
     if name in ("wan", "wan_thin", "wan22"):
         older = name != "wan22"
         kind = comfy.ldm.wan.vae.WanVAE if older else comfy.ldm.wan.vae2_2.WanVAE
