@@ -176,8 +176,9 @@ def _encode_and_write(loaded: Sequence[tuple[ItemPlan, LoadedClip]], rules: Cach
         elif rules.settings.image_conditioning:
             shown_BCThw = latents_BCThw
             if rgb_BTHWC.shape[1] > 1:
-                shown_BCThw = encode_pixels(keep_first_frame(rgb_BTHWC), names, rules.encoder)
-            images_BCThw = prepend_mask(shown_BCThw, [frame == 0 for frame in range(shown_BCThw.shape[2])])
+                shown_BCThw = encode_pixels(keep_first_frame(rgb_BTHWC, rules.shows_last), names, rules.encoder)
+            given = [frame == 0 for frame in range(shown_BCThw.shape[2])]
+            images_BCThw = prepend_mask(shown_BCThw, given, rules.shows_last)
     else:
         latents_BCThw, images_BCThw = _encode_one_frame(loaded, rgb_BTHWC, rules, rules.settings.one_frame)
     for index, (plan, clip) in enumerate(loaded):

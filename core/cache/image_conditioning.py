@@ -16,14 +16,17 @@ MASK_CHANNELS = 4
 # What a sample is given besides its caption's embeddings, by name: (1,4+C,T,h,w), and (T,) frame numbers.
 IMAGE = "image_conditioning"
 FRAMES = "frame_indices"
+# What a cache is named after whose clips are shown with their last frame, too; its VAE is WAN's.
+FIRST_AND_LAST = "flf2v"
 # ComfyUI's WanImageToVideo and musubi-tuner show the model this where a frame is to be made.
 _GREY = 0.5
 
 
-def keep_first_frame(rgb_BTHWC: torch.Tensor) -> torch.Tensor:
-    """The clips with grey in place of all frames but the first."""
+def keep_first_frame(rgb_BTHWC: torch.Tensor, last: bool = False) -> torch.Tensor:
+    """The clips with grey in place of all frames but the first, and with `last` the last."""
     shown = grey_like(rgb_BTHWC)
-    shown[:, 0] = rgb_BTHWC[:, 0]
+    for frame in (0, -1) if last else (0,):
+        shown[:, frame] = rgb_BTHWC[:, frame]
     return shown
 
 
@@ -32,11 +35,15 @@ def grey_like(rgb_BTHWC: torch.Tensor) -> torch.Tensor:
     return torch.full_like(rgb_BTHWC, _GREY)
 
 
-def prepend_mask(latents_BCThw: torch.Tensor, given: Sequence[bool]) -> torch.Tensor:
-    """(B,4+C,T,h,w): the latents after a mask that says which latent frames are `given`."""
+def prepend_mask(latents_BCThw: torch.Tensor, given: Sequence[bool], last: bool = False) -> torch.Tensor:
+    """(B,4+C,T,h,w): the latents after a mask that says which latent frames are `given`, and with `last` the last of
+    the frames that the last one stands for, each in a channel of its own."""
     batch, _, frames, height, width = latents_BCThw.shape
     mask_11T11 = torch.tensor(given, dtype=latents_BCThw.dtype).reshape(1, 1, frames, 1, 1)
-    return torch.cat([mask_11T11.expand(batch, MASK_CHANNELS, frames, height, width), latents_BCThw], dim=1)
+    mask_BKThw = mask_11T11.repeat(batch, MASK_CHANNELS, 1, height, width)
+    if last:
+        mask_BKThw[:, -1, -1] = 1
+    return torch.cat([mask_BKThw, latents_BCThw], dim=1)
 
 
 def frame_numbers(entry: CacheEntry) -> tuple[int, ...]:

@@ -37,7 +37,7 @@ from .entry_file import (
     read_kept_header,
     trim_header,
 )
-from .image_conditioning import MASK_CHANNELS
+from .image_conditioning import FIRST_AND_LAST, MASK_CHANNELS
 from .inpainting import HOLE_CHANNELS, STRIDE_PX, VACE_ARCHITECTURE
 from .item_sources import conversions, describe_hole, source_paths
 from .references import Reference, check_references, plan_references
@@ -119,6 +119,11 @@ class CachingRules:
     def is_vace(self) -> bool:
         """Whether the cache is for WAN VACE, which fills holes in videos."""
         return self.encoder.architecture == VACE_ARCHITECTURE
+
+    @property
+    def shows_last(self) -> bool:
+        """Whether an image-to-video model is given the last frame of a clip beside the first."""
+        return self.settings.image_conditioning and self.encoder.architecture == FIRST_AND_LAST
 
     def image_channels(self, channels: int) -> int:
         """Those of what is given beside noise and text, of latents with so many; 0 where nothing is."""
@@ -234,7 +239,7 @@ def _plan_entry(
     clip_frames = () if clip is None else (clip.frames,)
     crop = () if place.cut is None else (f"crop {place.cut}",)
     corrected = (f"correction {hashes['correction']}{'' if clip is None else RULE}",) if "correction" in hashes else ()
-    given = ("image_conditioning",) if settings.image_conditioning else ()
+    given = ("image_conditioning", *(["last frame"] if rules.shows_last else [])) if settings.image_conditioning else ()
     given += (describe_hole(item, hashes), *(corrected if rules.is_vace else ())) if rules.fills_holes else ()
     references = [f"{own.described} {hashes[control_role(n)]}" for n, own in enumerate(place.references)]
     latent_fingerprint = fingerprint_of(

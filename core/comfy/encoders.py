@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..cache.encoders import SHOWN
+from ..cache.image_conditioning import FIRST_AND_LAST
 from ..cache.inpainting import VACE_ARCHITECTURE
 from ..errors import CacheError, ImageError
 from .model.fingerprint import patcher_fingerprint
@@ -34,7 +35,7 @@ _SHORT_NAMES = {
 # How many frames their latent frames stand for, over and over.
 _CYCLES = {"MiniMaxH3VideoVAE": MINIMAX_FRAMES}
 # Models that share their VAE's network with the one it goes by. Qwen-Image is "qi" in the reference system.
-SAME_NETWORK = {"sd": ("sdxl",), "flux": ("sd3",), "wan": ("qi", VACE_ARCHITECTURE)}
+SAME_NETWORK = {"sd": ("sdxl",), "flux": ("sd3",), "wan": ("qi", VACE_ARCHITECTURE, FIRST_AND_LAST)}
 
 
 class ComfyLatentEncoder:

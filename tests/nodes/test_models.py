@@ -52,7 +52,7 @@ def test_a_vae_that_encodes_no_pictures_is_refused() -> None:
 
 def test_names_that_can_be_told_are_each_there_once_and_auto_comes_first() -> None:
     assert ARCHITECTURES[0] == AUTO
-    assert {"sd", "sdxl", "flux", "sd3", "wan", "qi", "vace"} < set(ARCHITECTURES)
+    assert {"sd", "sdxl", "flux", "sd3", "wan", "qi", "vace", "flf2v"} < set(ARCHITECTURES)
     assert len(set(ARCHITECTURES)) == len(ARCHITECTURES)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from maskloss.core.cache.export import export_reference
-from maskloss.core.cache.image_conditioning import FRAMES, IMAGE, keep_first_frame
+from maskloss.core.cache.image_conditioning import FIRST_AND_LAST, FRAMES, IMAGE, keep_first_frame
 from maskloss.core.cache.latents import cache_latents
 from maskloss.core.cache.plan import CacheSettings, OneFrame
 from maskloss.core.cache.store import open_cache
@@ -60,6 +60,26 @@ def test_only_the_first_frame_is_shown() -> None:
     shown = keep_first_frame(clip)
     assert torch.equal(shown[:, 0], clip[:, 0])
     assert (shown[:, 1:] == 0.5).all()
+
+
+class FirstAndLast(JoiningEncoder):
+    architecture = FIRST_AND_LAST
+
+
+def test_models_of_a_first_and_a_last_frame_are_given_both(tmp_path: Path, film: DatasetItem) -> None:
+    settings = CacheSettings(image_conditioning=True)
+    first, _ = cache_latents(Dataset((film,)), JoiningEncoder(), tmp_path / "cache", settings)
+    cache, report = cache_latents(Dataset((film,)), FirstAndLast(), tmp_path / "cache", settings)
+    assert states(report) == {"film_00000-005": "encoded"}
+    image = cache.conditioning(cache.entries[0])[IMAGE]
+    # Of the four frames that the last latent frame stands for the last alone is given.
+    assert [image[0, :4, frame].mean(dim=(1, 2)).tolist() for frame in (0, 1)] == [[1, 1, 1, 1], [0, 0, 0, 1]]
+    assert torch.equal(image[:, 4:, :1], first.conditioning(first.entries[0])[IMAGE][:, 4:, :1])
+    assert not torch.equal(image[:, 4:, 1:], first.conditioning(first.entries[0])[IMAGE][:, 4:, 1:])
+    clip = torch.rand(2, 5, 4, 4, 3, generator=torch.Generator().manual_seed(0))
+    shown = keep_first_frame(clip, last=True)
+    assert torch.equal(shown[:, [0, 4]], clip[:, [0, 4]])
+    assert (shown[:, 1:4] == 0.5).all()
 
 
 def test_one_frame_entries_are_given_the_control_frames_and_grey_for_the_target(

@@ -110,7 +110,9 @@ def test_another_process_has_the_same_encoder_or_refuses(vaes: dict[str, Any]) -
 def test_the_short_name_can_be_given(vaes: dict[str, Any]) -> None:
     assert ComfyLatentEncoder(vaes["wan"], architecture="qi").architecture == "qi"
     assert ComfyLatentEncoder(vaes["sd"], architecture="sdxl").architecture == "sdxl"
-    with pytest.raises(CacheError, match="This VAE is not hv's: it goes by wan or qi; set architecture to auto"):
+    with pytest.raises(
+        CacheError, match="This VAE is not hv's: it goes by wan or qi or vace or flf2v; set architecture to auto"
+    ):
         ComfyLatentEncoder(vaes["wan"], architecture="hv")
 
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from maskloss.core.cache.image_conditioning import FRAMES, IMAGE, keep_first_frame, prepend_mask
+from maskloss.core.cache.image_conditioning import FIRST_AND_LAST, FRAMES, IMAGE, keep_first_frame, prepend_mask
+from maskloss.core.cache.latents import cache_latents
+from maskloss.core.cache.plan import CacheSettings
 from maskloss.core.comfy.encoders import ComfyLatentEncoder
 from maskloss.core.comfy.model.denoiser import open_denoiser
+from maskloss.core.comfy.model.image_to_video import to_conditioning
+from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
+from maskloss.core.dataset.load import load_clip
+from maskloss.core.video.clips import VideoSettings, clips_of
+from maskloss.core.video.reader import probe
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
 from tiny_comfy.adapted import adapted, check_gradients
 from tiny_comfy.passes import passes
@@ -81,6 +90,50 @@ def test_the_model_is_given_what_comfyuis_own_nodes_and_sampler_give(name: str) 
     torch.testing.assert_close(clean - sigma * difference, expected, rtol=1e-4, atol=1e-4)
     assert torch.equal(ours[0], ours[1])
     assert torch.equal(given[IMAGE], untouched)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_fun_inp_is_given_what_its_own_node_gives(
+    name: str, last: bool, tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    """By WanFunInpaintToVideo from the first frame, or from the first and the last, to the very bit."""
+    model, vae, frames = tiny.load_model(name), tiny.load_vae("wan"), 9
+    item = film(tmp_path, make_video, frames)
+    encoder = ComfyLatentEncoder(vae, FIRST_AND_LAST if last else "")
+    cache, _ = cache_latents(Dataset((item,)), encoder, tmp_path / "cache", CacheSettings(image_conditioning=True))
+    own = cache.conditioning(cache.entries[0])
+    (cut,) = clips_of(probe(item.media_path).times, item.settings.video)
+    clip = torch.from_numpy(load_clip(item, cut, (96, 64)).rgb_THWC).float() / 255
+    node = importlib.import_module("comfy_extras.nodes_wan").WanFunInpaintToVideo
+    noise = torch.randn(1, 16, 3, 8, 12, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        embedded = [[text()["cross_attn"], {}]]
+        ends = {"start_image": clip[:1], **({"end_image": clip[-1:]} if last else {})}
+        positive, _, _ = node.execute(embedded, embedded, vae, 96, 64, frames, 1, **ends).result
+        theirs = {key: value.clone() for key, value in positive[0][1].items()}
+        wanted = model.model.concat_cond(noise=noise, device=noise.device, **theirs)
+        given = to_conditioning(own)
+        shown = model.model.concat_cond(noise=noise, device=noise.device, **given)
+    assert wanted.shape == (1, 20, 3, 8, 12)
+    assert torch.equal(shown, wanted)
+    known = wanted[0, :4, :, 0, 0]
+    assert known[:, 0].tolist() == [1, 1, 1, 1]
+    assert known[:, 2].tolist() == [0, 0, 0, 1 if last else 0]
+    with open_denoiser(model, text()) as denoiser, torch.no_grad():
+        seen: list[torch.Tensor] = []
+        hook = denoiser.module.register_forward_pre_hook(lambda _m, args: seen.append(args[0].clone()))
+        denoiser.predict(denoiser.normalise(noise), noise, torch.tensor([0.5]), [{**text(), **own}], False)
+        hook.remove()
+    assert torch.equal(seen[0][:, 16:], wanted)
+
+
+def film(folder: Path, make_video: Callable[..., Path], count: int) -> DatasetItem:
+    """A clip of noise."""
+    generator = np.random.default_rng(0)
+    frames = generator.integers(0, 256, (count, 64, 96, 3), dtype=np.uint8)
+    path = make_video(folder / "film.mp4", list(frames))
+    return DatasetItem("film", path, LoadSettings((96, 64), video=VideoSettings(target_frames=(count,))))
 
 
 @pytest.mark.parametrize("name", NAMES)
