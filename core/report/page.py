@@ -87,6 +87,7 @@ class Page:
     mask_reads: tuple[tuple[str, str], ...] = ()
     found: tuple[Names, ...] = ()
     look: tuple[str, tuple[str, ...]] | None = None
+    samples: Photograph | None = None
 
 
 def render(page: Page) -> str:
@@ -107,6 +108,7 @@ def render(page: Page) -> str:
         _checkpoints(page.checkpoints),
         _photographs("Photographs that were kept", page.kept, page.weight_legend),
         _photographs("Photographs that were left out", page.left_out, ()),
+        "" if page.samples is None else _section("Sample pictures", _row(page.samples)),
         _columns(
             _section("Counts", _table(page.counts)),
             _section("The LoRA", _table(page.result)),

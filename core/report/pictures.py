@@ -21,6 +21,7 @@ from ..dataset.load import LoadedItem, load_picture, load_still, load_still_mask
 from ..draw.overlay import face_overlay, heat_map, weights_overlay
 from ..draw.sheet import shrink
 from ..errors import CacheError, DatasetError, ImageError
+from ..images import load_image
 from ..mask_weights import MaskLossSettings, transform_weights
 from ..people.decision import Outcome, PersonDecision
 from .page import Figure, Photograph
@@ -64,6 +65,7 @@ def kept_row(item: DatasetItem, trained: TrainedWeights, thumbnails: Thumbnails,
         loaded = load_still(item)
         thumbnails.look.add(item, loaded.rgb_HWC, loaded.weights_HW, loaded.origin)
         figures += _photograph_figures(item, loaded, thumbnails, approximate)
+        figures[1:1] = _control_figures(item, thumbnails)
         facts.append(("mask from", loaded.origin.value))
         if loaded.weights_HW is not None:
             facts.append(("mean weight", f"{float(loaded.weights_HW.mean(dtype=np.float64)):.1%}"))
@@ -129,6 +131,17 @@ def _photograph_figures(
         title = "Tiers" if item.person is None else "Only this person"
         text = _note_guess(approximate) if item.person is None else "everyone else has no weight"
         figures.append(thumbnails.add(title, _draw_weights(small_HWC, loaded.weights_HW), text))
+    return figures
+
+
+def _control_figures(item: DatasetItem, thumbnails: Thumbnails) -> list[Figure]:
+    """What an edit model is shown beside the photograph, or one_frame has for its other frame."""
+    figures: list[Figure] = []
+    for number, path in enumerate(item.controls, 1):
+        rgb_HWC = load_image(path)[0]
+        size = f"{rgb_HWC.shape[1]} × {rgb_HWC.shape[0]}"
+        title = "Control image" if len(item.controls) == 1 else f"Control image {number}"
+        figures.append(thumbnails.add(title, rgb_HWC, size))
     return figures
 
 

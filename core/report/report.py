@@ -20,7 +20,7 @@ from .facts import RunFacts, read_lora, weight_legend
 from .page import GENERATOR, Photograph, render
 from .pictures import TrainedWeights, cached_row, kept_row, left_out_row
 from .scanned import mask_reads, names_found, read_table, with_read
-from .scores import choice_line, draw_checkpoints, scores_in
+from .scores import choice_line, draw_checkpoints, draw_samples, scores_in
 from .thumbnails import Thumbnails
 
 INDEX, IMAGES = "index.html", "images"
@@ -64,8 +64,9 @@ def write_report(
     page = facts.page(kept, left_out, checkpoints)
     legend = weight_legend((thumbnails.tiers if thumbnails.tiers.found else thumbnails.cells).values())
     look = thumbnails.look.write("the photographs of this run", named_tiers(dataset.items if dataset else ()))
+    samples = None if scores else draw_samples(lora_path, thumbnails)
     rest = {"mask_reads": read_table(reads), "found": names_found(dataset), "weight_legend": legend, "look": look}
-    write_text(index, render(replace(page, **rest)))
+    write_text(index, render(replace(page, samples=samples, **rest)))
     thumbnails.remove_others()
     lines = facts.lines(index)
     # At most ten lines: what to keep stands before the last one, which is the page.

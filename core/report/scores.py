@@ -1,4 +1,5 @@
-"""The report's checkpoints: their scores over the steps, their sample pictures, and which one to keep."""
+"""The report's checkpoints: their scores over the steps, their sample pictures, and which one to keep; of a run without
+scores the pictures alone."""
 
 from __future__ import annotations
 
@@ -14,8 +15,10 @@ from ..scores.checkpoint_scores import CheckpointScores, scores_from_json
 from ..train.loss_log import SCORES
 from ..train.metrics import SCORE_METRICS, Metric
 from ..train.scored_lora import run_of
-from .page import Checkpoints, Legend, Photograph
+from .page import Checkpoints, Figure, Legend, Photograph
 from .thumbnails import Thumbnails
+
+MOST_SAMPLES = 6
 
 
 def scores_in(loss: Mapping[str, Sequence[Any]] | None) -> list[CheckpointScores]:
@@ -49,6 +52,36 @@ def draw_checkpoints(
     )
 
 
+def draw_samples(lora: Path | None, thumbnails: Thumbnails) -> Photograph | None:
+    """A row with the sample pictures beside a LoRA file: the first, the last, and some between them, evenly spread;
+    None where there are none."""
+    if lora is None:
+        return None
+    files = run_of(lora)
+    steps = files.sampled_steps()
+    if not steps:
+        return None
+    count = min(len(steps), MOST_SAMPLES)
+    shown = [steps[round(index * (len(steps) - 1) / max(1, count - 1))] for index in range(count)]
+    figures, notes = _read_figures([(f"step {step}", files.sample(step)) for step in shown], thumbnails)
+    return Photograph(files.output.name, f"{count} of {len(steps)}", True, "", figures, (), notes)
+
+
+def _read_figures(
+    pictures: Sequence[tuple[str, Path]], thumbnails: Thumbnails
+) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
+    """Those that are there, and what is to be said of any that cannot be read."""
+    figures: list[Figure] = []
+    notes: list[str] = []
+    for title, path in pictures:
+        if path.is_file():
+            try:
+                figures.append(thumbnails.add(title, load_image(path)[0]))
+            except ImageError as error:
+                notes.append(str(error))
+    return tuple(figures), tuple(notes)
+
+
 def _curve(metric: Metric, scores: Sequence[CheckpointScores]) -> Curve:
     known = [(each.step, float(value)) for each in scores if (value := getattr(each, metric.name)) is not None]
     return Curve(metric.words, metric.tone, [step for step, _ in known], [value for _, value in known], dots=True)
@@ -59,14 +92,7 @@ def _row(scores: CheckpointScores, kept: int | None, lora: Path | None, thumbnai
     pictures = [] if files is None else [("samples", files.sample(scores.step))]
     if files is not None and scores.step == 0:
         pictures.append(("base model", files.base_sample))
-    figures = []
-    notes: list[str] = []
-    for title, path in pictures:
-        if path.is_file():
-            try:
-                figures.append(thumbnails.add(title, load_image(path)[0]))
-            except ImageError as error:
-                notes.append(str(error))
+    figures, notes = _read_figures(pictures, thumbnails)
     facts = [("a face in", f"{scores.faces} of {scores.pictures} pictures")]
     measured = [(metric.words, getattr(scores, metric.name)) for metric in SCORE_METRICS]
     facts += [(words, f"{value:.2f}") for words, value in measured if value is not None]
@@ -76,4 +102,4 @@ def _row(scores: CheckpointScores, kept: int | None, lora: Path | None, thumbnai
         facts.append(("nearest photograph", scores.copy_of))
     keep = scores.step == kept
     badge = "keep" if keep else "before training" if scores.step == 0 else "checkpoint"
-    return Photograph(f"step {scores.step}", badge, keep, "", tuple(figures), tuple(facts), tuple(notes))
+    return Photograph(f"step {scores.step}", badge, keep, "", figures, tuple(facts), notes)

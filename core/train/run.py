@@ -98,8 +98,12 @@ class RunFiles:
 
     def newest_sample(self) -> tuple[int, Path] | None:
         """The last picture that was sampled, with its step."""
-        steps = [int(found[1]) for path in self._samples() if (found := _SAMPLE.fullmatch(path.name))]
-        return (max(steps), self.sample(max(steps))) if steps else None
+        steps = self.sampled_steps()
+        return (steps[-1], self.sample(steps[-1])) if steps else None
+
+    def sampled_steps(self) -> list[int]:
+        """The steps after which pictures were sampled, ascending."""
+        return sorted(int(found[1]) for path in self._samples() if (found := _SAMPLE.fullmatch(path.name)))
 
     def numbered_path(self, step: int) -> Path:
         """The LoRA as it was after `step` optimizer steps."""

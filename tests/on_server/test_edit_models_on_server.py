@@ -98,3 +98,5 @@ def test_sample_pictures_show_the_edit_of_the_reference(
     assert int(lora.metadata["ss_steps"]) == 2
     page = (server.base / f"output/edit_{model}/report/index.html").read_text(encoding="utf-8")
     assert f"{model}_again.safetensors" in page, "the last run's"
+    assert 'alt="Control image of group"' in page
+    assert all(f'alt="step {step} of {model}_again"' in page for step in (0, 2))

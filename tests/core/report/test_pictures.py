@@ -10,6 +10,7 @@ import numpy as np
 from maskloss.core.cache.store import LatentCache
 from maskloss.core.dataset.items import Dataset
 from maskloss.core.draw.overlay import CHOSEN, weight_colours
+from maskloss.core.images import save_image
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.people.decision import Outcome
 from maskloss.core.report.report import write_report
@@ -77,3 +78,17 @@ def test_pictures_that_cannot_be_read_are_said_in_their_row(
     assert cache.entries[1].file in page.words
     # The weights of the first are still shown, without the photograph under them.
     assert len(page.pictures) == 1 + 2
+
+
+def test_control_images_stand_beside_their_photograph(dataset: Dataset, tmp_path: Path) -> None:
+    paths = [tmp_path / f"control_{number}.png" for number in range(2)]
+    for number, path in enumerate(paths):
+        save_image(path, np.full((40, 60, 3), 60 + 90 * number, np.uint8))
+    first, *others = dataset.items
+    shown = replace(first, control_path=paths[0], more_controls=(paths[1],))
+    index, _ = write_report(tmp_path / "report", replace(dataset, items=(shown, *others)), None, None, None)
+    for number in range(2):
+        picture_HWC = figure_of(index, f"Control image {number + 1}", first.name)
+        assert picture_HWC.shape == (40, 60, 3)
+        assert np.abs(picture_HWC.astype(int) - (60 + 90 * number)).max() < 6
+    assert read_page(index).words.count("60 × 40") == 2

@@ -48,6 +48,20 @@ def test_every_checkpoint_has_its_row_and_the_one_to_keep_is_named(tmp_path: Pat
     assert len(lines) <= 10
 
 
+def test_without_scores_the_page_shows_sample_pictures_spread_over_the_run(tmp_path: Path) -> None:
+    files = RunFiles(tmp_path / "lora")
+    for step in range(0, 101, 10):
+        save_image(files.sample(step), np.full((32, 64, 3), step, np.uint8))
+    (tmp_path / "lora.samples/step_000100.png").write_bytes(b"damaged")
+    html, _ = _report(tmp_path, ())
+    assert "Sample pictures" in html
+    assert "Checkpoints" not in html
+    assert [step for step in range(0, 101, 10) if f'alt="step {step} of lora"' in html] == [0, 20, 40, 60, 80]
+    assert 'lora <span class="badge good">6 of 11</span>' in html
+    assert "step_000100.png" in html, "the last one is damaged, which its row says"
+    assert "Sample pictures" not in _report(tmp_path / "scored", SCORES)[0]
+
+
 def test_without_scores_the_page_has_no_checkpoints(tmp_path: Path) -> None:
     html, lines = _report(tmp_path, ())
     assert "Checkpoints" not in html

@@ -105,6 +105,8 @@ def test_it_is_shown_what_comfyuis_edit_node_shows(clip: tuple[str, Any]) -> Non
             assert "reference_latents" not in ours
             assert not ours["cross_attn"].is_inference()
             assert torch.isfinite(ours["cross_attn"]).all()
+        rebuild, given = encoder.__reduce__()[:2]
+        assert rebuild(*given).shown_identity == encoder.shown_identity, "in the processes of a cluster, too"
         ours = encoder.encode_shown(CAPTION, rgb)["cross_attn"]
         other = encoder.encode_shown(CAPTION, [picture(2), *rgb[1:]])["cross_attn"]
         assert other.shape == ours.shape
