@@ -203,23 +203,33 @@ class PictureVae:
 
     @staticmethod
     def decode(samples: torch.Tensor) -> torch.Tensor:
-        assert samples.shape[1] == 24
+        assert samples.shape[1:] in ((24, *SHAPE[2:]), (128, *SHAPE[2:]))
         return samples[:, :3].movedim(1, -1).clamp(0, 1)
 
 
-@pytest.mark.parametrize("nested", [True, False])
-def test_it_is_sampled_with_sound_while_it_is_trained(nested: bool, tmp_path: Path) -> None:
-    text = tiny.text_for(NAME)
-    empty = tiny.empty_latent(NAME, SHAPE) if nested else torch.zeros(SHAPE)
+def latents(name: str, sound: bool) -> Any:
+    """As a node gives them: of video and sound, or of the video alone."""
+    if name == NAME:
+        return tiny.empty_latent(NAME, SHAPE) if sound else torch.zeros(SHAPE)
+    video = torch.zeros(1, 128, *SHAPE[2:])
+    return comfy.nested_tensor.NestedTensor([video, torch.zeros(1, 8, 26, 16)]) if sound else video
+
+
+@pytest.mark.parametrize("sound", [True, False])
+@pytest.mark.parametrize("name", [NAME, "ltx2"])
+def test_it_is_sampled_with_sound_while_it_is_trained(name: str, sound: bool) -> None:
+    text = tiny.text_for(name)
     sampling = ComfySampling(
-        positive=[[text["cross_attn"], {}]], latent={"samples": empty}, vae=PictureVae(),
+        positive=[[text["cross_attn"], {}]], latent={"samples": latents(name, sound)}, vae=PictureVae(),
         sampler=comfy.samplers.sampler_object("euler"), sigmas=torch.tensor([1.0, 0.5, 0.0]),
     )  # fmt: skip
-    clean, noise = inputs()
-    with open_denoiser(tiny.load_model(NAME), text) as denoiser:
-        before = denoiser.predict(clean, noise, torch.tensor([0.5]), [text], False).detach()
+    generator = torch.Generator().manual_seed(7)
+    channels = tiny.latent_shape(name)[0]
+    clean, noise = (torch.randn(1, channels, *SHAPE[2:], generator=generator) for _ in range(2))
+    with open_denoiser(tiny.load_model(name), text) as denoiser:
+        before = denoiser.predict(denoiser.normalise(clean), noise, torch.tensor([0.5]), [text], False).detach()
         drawn = sampling.draw(denoiser, lambda: None)
-        after = denoiser.predict(clean, noise, torch.tensor([0.5]), [text], False).detach()
+        after = denoiser.predict(denoiser.normalise(clean), noise, torch.tensor([0.5]), [text], False).detach()
     assert [pictures.shape for pictures in drawn.values()] == [(1, 4, 5, 7, 3)]
     assert torch.equal(before, after)
 
