@@ -4,13 +4,16 @@
 
 The random WAN of `benchmarks.step`, fp32, rank 8, two micro-batches of one picture in an optimizer step. One process
 and two train in turn, `--rounds` times, each `--steps` steps, of which the first warms up; medians count. Memory is the
-peak of a process beyond its imports. Prints Markdown; what is written goes to a temporary directory.
+peak of a process beyond its imports. Seconds of a core are what all processes together had in their training, first
+step included: a machine that is busy with other things, which gives two processes more of itself than one, changes
+these less. Prints Markdown and the machine's load; what is written goes to a temporary directory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -63,10 +66,13 @@ def work(material: Material, size: int, rank: int, steps: int, meeting: Path, ou
     )
     with torch.inference_mode(), open_denoiser(material.model(), material.cache.empty_text()) as denoiser:
         recipe = TrainingRecipe(material.cache, MASKS, LoraConfig(rank=RANK, alpha=RANK), OptimizerConfig(), config)
+        begun = time.process_time()
         result = train(denoiser, recipe, output, watch, ranks=ranks)
+        core_seconds = (time.process_time() - begun) / steps
     sent = ranks.sent_bytes if isinstance(ranks, ProcessRanks) else 0
     gradients = 4 * sum(value.numel() for key, value in result.lora.items() if not key.endswith("alpha"))
-    answer = {"seconds": watch.seconds, "mebibytes": (peak_kib() - before) / 1024, "sent": sent, "gradients": gradients}
+    memory = (peak_kib() - before) / 1024
+    answer = {"seconds": watch.seconds, "mebibytes": memory, "sent": sent, "gradients": gradients, "core": core_seconds}
     print(json.dumps(answer))
 
 
@@ -86,12 +92,14 @@ def run(size: int, steps: int, directory: Path, name: str) -> list[dict[str, obj
 def tables(rounds: int, steps: int, directory: Path) -> None:
     """Both, in turn, and their ratios."""
     seconds: dict[int, list[float]] = {1: [], 2: []}
+    core: dict[int, list[float]] = {1: [], 2: []}
     memory: dict[int, float] = {}
     sent = ""
     for turn in range(rounds):
         for size in (1, 2):
             answers = run(size, steps, directory, f"{size}_{turn}")
             seconds[size] += answers[0]["seconds"][1:]  # type: ignore[index]
+            core[size].append(sum(float(str(answer["core"])) for answer in answers))
             memory[size] = max(float(str(answer["mebibytes"])) for answer in answers)
             if size == 2:
                 # Once more at the end, where the ranks wait for one another.
@@ -99,8 +107,11 @@ def tables(rounds: int, steps: int, directory: Path) -> None:
                 each = (int(str(answers[0]["sent"])) - numbers) / steps
                 sent = f"{each:.0f} bytes a step from each rank: {answers[0]['gradients']} of gradients and {numbers}"
     one, two = (statistics.median(seconds[size]) for size in (1, 2))
-    print("| processes, a thread each | seconds a step of two samples | peak memory of a process |\n|---|---|---|")
-    print(f"| 1 | {one:.3f} | {memory[1]:.0f} MiB |\n| 2 | {two:.3f} | {memory[2]:.0f} MiB |")
+    columns = ("processes, a thread each", "seconds a step of two samples", "of a core", "peak memory of a process")
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    for size, taken in ((1, one), (2, two)):
+        print(f"| {size} | {taken:.3f} | {statistics.median(core[size]):.3f} | {memory[size]:.0f} MiB |")
+    print(f"\nload {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores at the end")
     print(f"\nSamples a second: {one / two:.2f} times as many. Memory of a rank: {memory[2] / memory[1]:.3f}. {sent}.")
 
 

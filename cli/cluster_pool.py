@@ -210,7 +210,11 @@ class WorkerPool:
         given = list(slot.given.values())
         self._drop(slot)
         if slot.starts >= _MOST_STARTS:
-            raise ServerError(f"A worker ended {slot.starts} times in turn without having done anything: {why}")
+            last = (why.strip().splitlines() or ["without a word"])[-1]
+            raise ServerError(
+                f"A worker ended {slot.starts} times in turn without having done anything ({last}); see that the "
+                "machines of the cluster have memory for it, and this pack installed as here."
+            )
         if not given:
             return
         suspect, *waited = given

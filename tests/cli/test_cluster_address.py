@@ -18,8 +18,9 @@ from pathlib import Path
 
 import maskloss
 import pytest
+from maskloss.core.files import write_text
 
-from benchmarks.cluster import run_command
+from benchmarks.cluster import Run, run_command
 from tests.helpers.given_masks import GIVEN, place_given
 
 pytestmark = pytest.mark.skipif(
@@ -114,6 +115,24 @@ def test_a_cluster_that_asks_for_a_token_says_how_to_give_it(
     assert "set RAY_AUTH_MODE=token" in run.said
 
 
+def run_elsewhere(folder: Path, own: dict[str, str], modules: Path) -> Run:
+    """The command with a cluster whose Python looks for modules in a folder first."""
+    apart = tempfile.mkdtemp(prefix="mlray", dir="/tmp")
+    try:
+        with cluster({**own, "RAY_TMPDIR": apart, "PYTHONPATH": str(modules)}) as address:
+            return run_command(["cluster", "prompt.json", "--address", address], folder)
+    finally:
+        shutil.rmtree(apart, ignore_errors=True)
+
+
+def test_a_cluster_without_the_pack_says_so(folder: Path, own: dict[str, str], tmp_path: Path) -> None:
+    write_text(tmp_path / "other/maskloss.py", "raise ImportError('there is no pack here')\n")
+    run = run_elsewhere(folder, own, tmp_path / "other")
+    assert run.code == 2, run.said
+    assert "without having done anything (" in run.said
+    assert "there is no pack here); see that the machines of the cluster have" in run.said
+
+
 def test_another_version_of_the_pack_is_refused_with_both_sides(
     folder: Path, own: dict[str, str], tmp_path: Path
 ) -> None:
@@ -123,12 +142,7 @@ def test_another_version_of_the_pack_is_refused_with_both_sides(
         ignore=shutil.ignore_patterns(".*", "__pycache__", "node_modules", "models", "build", "tests"),
     )  # fmt: skip
     (other / "core/loss.py").write_text((other / "core/loss.py").read_text() + "\n")
-    apart = tempfile.mkdtemp(prefix="mlray", dir="/tmp")
-    try:
-        with cluster({**own, "RAY_TMPDIR": apart, "PYTHONPATH": str(other.parent)}) as address:
-            run = run_command(["cluster", "prompt.json", "--address", address], folder)
-    finally:
-        shutil.rmtree(apart, ignore_errors=True)
+    run = run_elsewhere(folder, own, other.parent)
     assert run.code == 2, run.said
     assert "has another version of this pack's code: " in run.said
     assert "where the work is given out; install the same on every machine" in run.said
