@@ -31,7 +31,7 @@ class Trainer(str, Enum):
 @dataclass(frozen=True)
 class ExportedFolder:
     """Pictures or videos and their masks (in one folder for OneTrainer), and how they are trained on. `resolution` is
-    (width, height) in px."""
+    (width, height) in px; `aspects` are the least and the greatest width / height of its pictures or videos."""
 
     images: Path
     masks: Path
@@ -40,6 +40,7 @@ class ExportedFolder:
     regularisation: bool
     settings: LoadSettings
     videos: bool = False
+    aspects: tuple[float, float] = (1.0, 1.0)
 
     @property
     def side(self) -> int:
@@ -111,13 +112,18 @@ def _musubi_dataset(folder: ExportedFolder, output: Path, number: int) -> list[s
 
 
 def _diffusion_pipe(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, str, str]:
+    """With the buckets of its example, 0.5 to 2.0, and further ones at the same distance for pictures beyond these,
+    which it would cut to the last one: of a picture of 1:3 a third."""
+    least, most = (pick(folder.aspects[end] for folder in folders) for end, pick in enumerate((min, max)))
+    below, above = (max(0, math.ceil(4 * math.log2(ratio) - 1e-6)) for ratio in (0.5 / least, most / 2))
     lines = [
         f"resolutions = [{list(folders[0].resolution)}]",
         "enable_ar_bucket = true",
-        "min_ar = 0.5",
-        "max_ar = 2.0",
+        f"min_ar = {0.5 * 2 ** (-below / 4):.6g}",
+        f"max_ar = {2.0 * 2 ** (above / 4):.6g}",
+        f"num_ar_buckets = {9 + below + above}",
     ]
-    lines += ["num_ar_buckets = 9", "frame_buckets = [1]", "skip_empty_caption = false", ""]
+    lines += ["frame_buckets = [1]", "skip_empty_caption = false", ""]
     for folder in folders:
         lines += ["[[directory]]", f"path = {_text(output / folder.images.name)}"]
         lines += [f"mask_path = {_text(output / folder.masks.name)}", f"num_repeats = {folder.repeats}"]

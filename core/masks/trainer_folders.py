@@ -79,10 +79,13 @@ def export_folders(
     folders: list[ExportedFolder] = []
     for number, group in enumerate(groups, 1):
         folder = _folder(output, trainer, group, number if len(groups) > 1 else 0)
-        folders.append(folder)
+        aspects: list[float] = []
         for item in group.items:
             progress.update(len(rows), len(written), item.name)
-            rows.append(_write(item, names[item.name], folder, output, trainer))
+            row, (width, height) = _write(item, names[item.name], folder, output, trainer)
+            rows.append(row)
+            aspects.append(width / height)
+        folders.append(replace(folder, aspects=(min(aspects), max(aspects))))
     check_case(names.values(), output)
     progress.update(len(rows), len(written))
     file, content, advice = dataset_file(trainer, folders, output.resolve())
@@ -166,7 +169,10 @@ def _cut_to_bucket(loaded: LoadedItem, item: DatasetItem) -> LoadedItem:
     return replace(loaded, rgb_HWC=loaded.rgb_HWC[part], weights_HW=weights_HW)
 
 
-def _write(item: DatasetItem, name: str, folder: ExportedFolder, output: Path, trainer: Trainer) -> dict[str, object]:
+def _write(
+    item: DatasetItem, name: str, folder: ExportedFolder, output: Path, trainer: Trainer
+) -> tuple[dict[str, object], tuple[int, int]]:
+    """The row of the report, and the (width, height) of what was written."""
     media = folder.images / f"{name}{item.media_path.suffix.lower() if item.is_video else '.png'}"
     if item.is_video:
         with atomic_write(media) as beside:
@@ -186,9 +192,10 @@ def _write(item: DatasetItem, name: str, folder: ExportedFolder, output: Path, t
     if caption := " ".join(item.caption.split()):
         # A blank file stops sd-scripts.
         write_text(folder.images / f"{name}.txt", caption + "\n")
-    return {
+    row = {
         "name": item.name,
         "file": media.relative_to(output).as_posix(),
         "mask": state.value,
         "coverage": round(float(loaded.full_weights_HW.mean()), 6),
     }
+    return row, (loaded.rgb_HWC.shape[1], loaded.rgb_HWC.shape[0])

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from maskloss.core.dataset.items import LoadSettings
 from maskloss.core.dataset.read_toml import read_toml
@@ -38,6 +39,30 @@ def test_buckets_are_those_of_the_dataset(tmp_path: Path) -> None:
     (table,) = _toml(dataset_file(Trainer.BLISSFUL_TUNER, [folder], ODD)[1], tmp_path)["datasets"]
     assert (table["enable_bucket"], table["bucket_no_upscale"]) == (False, False)
     assert not {"bucket_reso_steps", "min_bucket_reso", "max_bucket_reso"} & table.keys()
+
+
+def test_diffusion_pipe_has_a_bucket_for_every_picture_and_those_of_its_example() -> None:
+    """diffusion-pipe (8f83dbf) puts a picture into the nearest of geomspace(min_ar, max_ar, num_ar_buckets) and cuts it
+    to that: in its own loader, pictures of 333x999 px lost a third of their height with 0.5 to 2.0."""
+
+    def buckets(*aspects: tuple[float, float]) -> list[float]:
+        settings = LoadSettings(resolution=(512, 512))
+        folders = [
+            ExportedFolder(ODD / f"images_{n}", ODD / "masks", (512, 512), 1, False, settings, aspects=each)
+            for n, each in enumerate(aspects)
+        ]
+        lines = dataset_file(Trainer.DIFFUSION_PIPE, folders, ODD)[1].splitlines()
+        values = dict(line.split(" = ") for line in lines[:5])
+        count = int(values["num_ar_buckets"])
+        return np.geomspace(float(values["min_ar"]), float(values["max_ar"]), count).round(3).tolist()
+
+    usual = [0.5, 0.595, 0.707, 0.841, 1.0, 1.189, 1.414, 1.682, 2.0]
+    assert buckets((0.5, 2.0)) == buckets((1.0, 1.0), (0.6, 1.5)) == usual
+    wide = buckets((1 / 3, 1.0), (0.9, 4.0))
+    assert [each for each in wide if 0.5 <= each <= 2] == usual
+    assert (wide[0], wide[-1]) == (0.297, 4.0)
+    nearest = min(wide, key=lambda each: abs(np.log(each * 3)))
+    assert abs(np.log2(nearest * 3)) <= 1 / 8
 
 
 def _toml(content: str, folder: Path) -> dict[str, Any]:
