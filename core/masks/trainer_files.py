@@ -186,11 +186,12 @@ def _simpletuner(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, 
         shared: dict[str, object] = {
             "type": "local",
             "metadata_backend": "discovery",
-            "caption_strategy": "textfile",
             "resolution": folder.side,
             "resolution_type": "pixel_area",
             "minimum_image_size": 0,
             "crop": False,
+            # It cuts off what does not fit a bucket, too; at random, of a mask elsewhere than of its picture.
+            "crop_style": "center",
         }
         masks = f"{folder.images.name}-masks"
         backends.append(
@@ -198,6 +199,8 @@ def _simpletuner(folders: Sequence[ExportedFolder], output: Path) -> tuple[str, 
                 "id": folder.images.name,
                 **shared,
                 "dataset_type": "image",
+                # Of the masks' backend it would look for captions beside the masks.
+                "caption_strategy": "textfile",
                 "conditioning_data": masks,
                 "instance_data_dir": str(output / folder.images.name),
                 "cache_dir_vae": str(output / "cache" / folder.images.name),

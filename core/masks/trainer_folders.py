@@ -96,6 +96,14 @@ def export_folders(
     messages += [f"{counted} in {output}; {file} names them for {trainer.value}. {advice}"]
     if states[_State.WHITE.value]:
         messages.append(f"{states[_State.WHITE.value]} of them had no mask and have a white one, which counts fully.")
+    bare = [item.name for item in written if not item.caption.strip()]
+    if bare and trainer is Trainer.SIMPLETUNER:
+        messages.append(
+            warn(
+                f"{len(bare)} of them have no caption ({first_names(bare)}), at which SimpleTuner stops unless its "
+                "caption_dropout_probability is above 0."
+            )
+        )
     counts = {"items": len(rows), "videos_left_out": len(reasons), "folders": len(folders)}
     return output / file, {
         "items": rows,
@@ -189,9 +197,10 @@ def _write(
     else:
         ending = _MASK_ENDING if folder.masks == folder.images else ""
         save_image(folder.masks / f"{name}{ending}.png", weights_to_uint8(loaded.full_weights_HW))
-    if caption := " ".join(item.caption.split()):
-        # A blank file stops sd-scripts.
-        write_text(folder.images / f"{name}.txt", caption + "\n")
+    caption = " ".join(item.caption.split())
+    # A blank file stops sd-scripts; that there is none, SimpleTuner.
+    if caption or trainer is Trainer.SIMPLETUNER:
+        write_text(folder.images / f"{name}.txt", caption and caption + "\n")
     row = {
         "name": item.name,
         "file": media.relative_to(output).as_posix(),

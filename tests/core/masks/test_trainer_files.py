@@ -41,6 +41,16 @@ def test_buckets_are_those_of_the_dataset(tmp_path: Path) -> None:
     assert not {"bucket_reso_steps", "min_bucket_reso", "max_bucket_reso"} & table.keys()
 
 
+def test_simpletuner_cuts_masks_where_it_cuts_pictures_and_looks_for_no_captions_of_masks() -> None:
+    """In its own loader (bc8e6ab): with a caption_strategy, masks need captions of their own (FileNotFoundError).
+    Without a crop_style, what a bucket leaves over is cut off at random, of a mask elsewhere than of its picture."""
+    folder = ExportedFolder(ODD / "images", ODD / "masks", (512, 512), 3, False, LoadSettings(resolution=(512, 512)))
+    images, masks, _ = json.loads(dataset_file(Trainer.SIMPLETUNER, [folder], ODD)[1])
+    assert (images["caption_strategy"], masks.get("caption_strategy")) == ("textfile", None)
+    assert (images["crop"], images["crop_style"]) == (masks["crop"], masks["crop_style"]) == (False, "center")
+    assert (images["conditioning_data"], masks["conditioning_type"]) == (masks["id"], "mask")
+
+
 def test_diffusion_pipe_has_a_bucket_for_every_picture_and_those_of_its_example() -> None:
     """diffusion-pipe (8f83dbf) puts a picture into the nearest of geomspace(min_ar, max_ar, num_ar_buckets) and cuts it
     to that: in its own loader, pictures of 333x999 px lost a third of their height with 0.5 to 2.0."""
