@@ -201,7 +201,7 @@ def _write(
     # A blank file stops sd-scripts; that there is none, SimpleTuner.
     if caption or trainer is Trainer.SIMPLETUNER:
         write_text(folder.images / f"{name}.txt", caption and caption + "\n")
-    row = {
+    row: dict[str, object] = {
         "name": item.name,
         "file": media.relative_to(output).as_posix(),
         "mask": state.value,
