@@ -16,7 +16,7 @@ from ..core.comfy.model.denoiser import open_denoiser
 from ..core.comfy.model.identity import model_identity
 from ..core.comfy.model.loading import unload_models
 from ..core.comfy.model.planned import device_memory, free_memory, planned_model
-from ..core.comfy.model.references import ReferenceMethod, heeds_method
+from ..core.comfy.model.references import ReferenceMethod, heeds_method, takes_references
 from ..core.comfy.text.shown import EditModel
 from ..core.demo.denoiser import DemoDenoiser
 from ..core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
@@ -67,12 +67,15 @@ def identity_of(
     return model_identity(model, guidance, base, method)
 
 
-def warn_of_method(model: Any, method: ReferenceMethod) -> None:
-    """Warn where a MODEL socket's model places references in one way whatever it is told."""
+def warn_of_method(model: Any, method: ReferenceMethod, cache: LatentCache) -> None:
+    """Warn where a MODEL socket's model places references in one way whatever it is told, or ignores those of the cache
+    until it is told how."""
     heeds = not isinstance(model, DemoDenoiser) and heeds_method(model.model)
+    kind = "the demo model" if isinstance(model, DemoDenoiser) else type(model.model).__name__
     if method is not ReferenceMethod.AUTO and not heeds:
-        kind = "the demo model" if isinstance(model, DemoDenoiser) else type(model.model).__name__
         warn(f"reference_method is {method.value}, but {kind} takes none and ignores it.")
+    if heeds and not takes_references(model.model, method) and any(entry.references for entry in cache.entries):
+        warn(f"reference_method is {method.value}, with which {kind} ignores control images; set it to index.")
 
 
 def open_model(

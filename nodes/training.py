@@ -236,7 +236,7 @@ class MaskLossTrainLora(Node):
             identity = identity_of(model, effective_guidance, base, method)
             if effective_guidance is not None and identity == identity_of(model, None, base, method):
                 warn(f"guidance is {guidance:g}, but {identity} takes none and ignores it.")
-            warn_of_method(model, method)
+            warn_of_method(model, method, cache)
             result = ranks.from_first(lambda: finished_run(identity, recipe, output, watched, sampling))
             if result is None and launched > 1:
                 result = train_on(launched, host, model, identity, recipe, given, watched)

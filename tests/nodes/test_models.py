@@ -74,10 +74,11 @@ def test_the_demo_models_go_through_as_they_are(tmp_path) -> None:
 
 
 def test_a_method_that_nothing_heeds_is_warned_of() -> None:
+    cache = LatentCache(Path(), "demo", "demo", ())
     with collect_warnings() as given:
-        warn_of_method(DemoDenoiser(), ReferenceMethod.AUTO)
+        warn_of_method(DemoDenoiser(), ReferenceMethod.AUTO, cache)
         assert not given.texts
-        warn_of_method(DemoDenoiser(), ReferenceMethod.INDEX)
+        warn_of_method(DemoDenoiser(), ReferenceMethod.INDEX, cache)
     assert given.texts == ["reference_method is index, but the demo model takes none and ignores it."]
 
 
@@ -93,6 +94,20 @@ def recipe_of(name: str, side: int = 8) -> TrainingRecipe:
 
     cache = OneLatent(Path(), name, "encoder", (entry,))
     return TrainingRecipe(cache, None, LoraConfig(rank=4), OptimizerConfig(), TrainConfig(gradient_checkpointing=False))
+
+
+@pytest.mark.comfy
+def test_a_model_that_ignores_control_images_until_it_is_told_how_is_warned_of() -> None:
+    tiny = pytest.importorskip("tiny_comfy.tiny_models")
+    cache = recipe_of("krea2").cache
+    shown = replace(cache, entries=tuple(replace(entry, references=1) for entry in cache.entries))
+    with collect_warnings() as given:
+        warn_of_method(tiny.load_model("krea2"), ReferenceMethod.AUTO, cache)
+        warn_of_method(tiny.load_model("krea2"), ReferenceMethod.INDEX, shown)
+        warn_of_method(tiny.load_model("flux"), ReferenceMethod.AUTO, shown)
+        assert not given.texts
+        warn_of_method(tiny.load_model("krea2"), ReferenceMethod.AUTO, shown)
+    assert given.texts == ["reference_method is auto, with which Krea2 ignores control images; set it to index."]
 
 
 @pytest.mark.comfy
