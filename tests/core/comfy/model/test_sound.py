@@ -10,6 +10,7 @@ import torch
 from maskloss.core.comfy.model.denoiser import ComfyDenoiser, model_identity, open_denoiser
 from maskloss.core.comfy.model.sampling import ComfySampling
 from maskloss.core.errors import TrainingError
+from maskloss.core.frozen.config import BaseConfig, BasePrecision
 from tiny_comfy import tiny_models as tiny  # skips where there is no ComfyUI
 from tiny_comfy.adapted import adapted, check_gradients
 from tiny_comfy.passes import with_sampling
@@ -147,6 +148,16 @@ def test_gradients_are_right_ahead_of_the_blocks_too(targets: str) -> None:
             if down.grad is None or down.grad.norm() == 0
         ]
         assert without == []
+
+
+def test_its_blocks_may_be_in_main_memory_and_in_8_bits() -> None:
+    text, predicted = tiny.text_for(NAME), list[torch.Tensor]()
+    for base in (BaseConfig(), BaseConfig(blocks_in_main_memory=2), BaseConfig(BasePrecision.INT8)):
+        with open_denoiser(tiny.load_model(NAME), text, base=base) as denoiser, torch.no_grad():
+            predicted.append(denoiser.predict(*inputs(), torch.tensor([0.5]), [text], False))
+    plain, swapped, small = predicted
+    assert torch.equal(plain, swapped)
+    assert 0 < (small - plain).norm() < 0.05 * plain.norm()
 
 
 def test_what_the_layers_share_is_said_and_no_layer_of_the_sound_gets_an_adapter() -> None:

@@ -18,6 +18,7 @@ from maskloss.core.comfy.model.denoiser import open_denoiser
 from maskloss.core.comfy.model.planned import planned_model
 from maskloss.core.dataset.items import Dataset, DatasetItem, LoadSettings
 from maskloss.core.errors import CacheError
+from maskloss.core.frozen.config import BaseConfig
 from maskloss.core.images import save_image
 from maskloss.core.mask_weights import MaskLossSettings
 from maskloss.core.train.config import LoraConfig, OptimizerConfig, TrainConfig, TrainingDtype
@@ -136,6 +137,16 @@ def test_gradients_are_right(targets: str) -> None:
         check_gradients(
             lambda checkpoint: denoiser.predict(*inputs(2), own, checkpoint).square().mean(), denoiser, adapters
         )
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_its_blocks_may_be_in_main_memory(blocks: int) -> None:
+    """Which run in another order than they are listed in: one of VACE's own after the first of WAN's."""
+    own, predicted = [given(1)], list[torch.Tensor]()
+    for base in (BaseConfig(), BaseConfig(blocks_in_main_memory=blocks)):
+        with open_denoiser(tiny.load_model(NAME), text(), base=base) as denoiser, torch.no_grad():
+            predicted.append(denoiser.predict(*inputs(1), own, False))
+    assert torch.equal(*predicted)
 
 
 class MadeUpText:
