@@ -128,7 +128,8 @@ def _diffusion_pipe(folders: Sequence[ExportedFolder], output: Path) -> tuple[st
         lines += ["[[directory]]", f"path = {_text(output / folder.images.name)}"]
         lines += [f"mask_path = {_text(output / folder.masks.name)}", f"num_repeats = {folder.repeats}"]
         if folder.videos:
-            lines += [f"frame_buckets = [1, {max(folder.settings.video.lengths)}]"]
+            # A video goes to the longest that it fills; one that fills none is left out without a word.
+            lines += [f"frame_buckets = {sorted({1, *folder.settings.video.lengths})}"]
         lines += [f"resolutions = [{list(folder.resolution)}]", ""]
     return "dataset.toml", "\n".join(lines), "Name this file as dataset in its training file."
 

@@ -123,6 +123,8 @@ def why_no_video(item: DatasetItem, trainer: Trainer) -> str:
         cache = "it reads no masks of videos from folders; maskloss cache export writes the files that it caches"
         return cache if item.mask_path is not None or item.correction_path is not None else ""
     if trainer is Trainer.DIFFUSION_PIPE:
+        if max(item.settings.video.lengths) < 2:
+            return "their clips have one frame (target_frames), and it trains no single frames of videos"
         moves = item.mask_path is not None and item.mask_path.suffix.lower() not in IMAGE_SUFFIXES
         moves = moves or item.correction_path is not None
         return "their masks move, and it reads one picture for all of a video" if moves else ""

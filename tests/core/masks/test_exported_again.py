@@ -17,6 +17,7 @@ from maskloss.core.errors import DatasetError
 from maskloss.core.masks.trainer_files import Trainer
 from maskloss.core.masks.trainer_folders import export_folders, why_no_video
 from maskloss.core.paths import Folders
+from maskloss.core.video.clips import VideoSettings
 from PIL import Image
 
 from .conftest import SIZE
@@ -84,6 +85,17 @@ def test_a_moving_mask_is_left_out_and_said(clips: DatasetItem, dataset: Dataset
     bare = replace(moving, mask_path=None)
     report = export_folders(Dataset((*dataset.items, bare)), tmp_path / "bare", Trainer.BLISSFUL_TUNER)[1]
     assert report["counts"]["videos_left_out"] == 0
+
+
+def test_videos_that_are_trained_as_single_frames_are_left_out_where_nobody_trains_these(
+    clips: DatasetItem, tmp_path: Path, mask
+) -> None:
+    """diffusion-pipe (8f83dbf) leaves a video that fills no bucket of more than one frame out without a word."""
+    still = replace(clips, mask_path=mask("still.png", SIZE))
+    single = replace(still, settings=replace(still.settings, video=VideoSettings(target_frames=(1,))))
+    with pytest.raises(DatasetError, match="it trains no single frames of videos"):
+        export_folders(Dataset((single,)), tmp_path / "out", Trainer.DIFFUSION_PIPE)
+    assert why_no_video(single, Trainer.MUSUBI_TUNER) == ""
 
 
 def test_masks_that_were_corrected_frame_by_frame_move(clips: DatasetItem, tmp_path: Path) -> None:

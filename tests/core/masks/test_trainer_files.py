@@ -9,6 +9,7 @@ import pytest
 from maskloss.core.dataset.items import LoadSettings
 from maskloss.core.dataset.read_toml import read_toml
 from maskloss.core.masks.trainer_files import ExportedFolder, Trainer, dataset_file
+from maskloss.core.video.clips import VideoSettings
 
 ODD = Path('/x/my "own" photos\\and 猫')
 
@@ -73,6 +74,14 @@ def test_diffusion_pipe_has_a_bucket_for_every_picture_and_those_of_its_example(
     assert (wide[0], wide[-1]) == (0.297, 4.0)
     nearest = min(wide, key=lambda each: abs(np.log(each * 3)))
     assert abs(np.log2(nearest * 3)) <= 1 / 8
+
+
+def test_diffusion_pipe_may_take_every_length_of_clips() -> None:
+    """In its own loader (8f83dbf) a video that fills no bucket of more than one frame is left out."""
+    video = VideoSettings(target_frames=(1, 17, 33))
+    settings = LoadSettings(resolution=(512, 512), video=video)
+    folder = ExportedFolder(ODD / "videos", ODD / "masks", (512, 512), 1, False, settings, videos=True)
+    assert "frame_buckets = [1, 17, 33]" in dataset_file(Trainer.DIFFUSION_PIPE, [folder], ODD)[1].splitlines()
 
 
 def _toml(content: str, folder: Path) -> dict[str, Any]:
