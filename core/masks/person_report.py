@@ -75,7 +75,9 @@ def person_table(report: Mapping[str, Any], most: int = MOST_ROWS) -> list[dict[
         chosen = [face for face in faces if face["chosen"]] or faces
         known = [float(face["similarity"]) for face in chosen if face["similarity"] is not None]
         shown = {name: item[name] for name in ("name", "state", "area", "reason")}
-        rows.append({**shown, "faces": len(faces), "similarity": max(known, default=None)})
+        # Nobody gave the mask of all together by hand: it has their faces.
+        count = len(item["people"]) if item["decision"] == "together" else len(faces)
+        rows.append({**shown, "faces": count, "similarity": max(known, default=None)})
     return rows
 
 

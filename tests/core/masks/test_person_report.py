@@ -50,6 +50,8 @@ def test_the_table_of_a_node_has_the_face_that_was_chosen_or_the_best_one() -> N
     assert (rows["gone"]["state"], rows["gone"]["similarity"]) == (LEFT_OUT, 0.2)
     assert (rows["given"]["faces"], rows["given"]["similarity"]) == (0, None)
     assert len(person_table(report, most=2)) == 2
+    both = PersonRow("all", "written", None, "2 people together", 0.5, 0.5, people=("anna", "berta"), together=True)
+    assert [(row["faces"], row["similarity"]) for row in person_table(person_report([both]))] == [(2, None)]
 
 
 @pytest.mark.parametrize("row", [SURE, BARELY, GONE])
