@@ -21,8 +21,10 @@ from .packed_columns import DIGEST_WIDTH, ColumnBuilder, Cycle, Digests, Numbere
 _LONGEST_PERIOD = 4
 _ROWS = 8192
 _FEW = 1000
+_MOST_LISTED = 65_536
 _BLOCK_BYTES = 1 << 20
 _DIGESTS, _VALUES, _THEN_ROWS = b'{"width": 64, "text": "', b'{"values": [', b'], "rows": ['
+_THEN_COUNT = b'], "count": '
 _dumps = partial(json.dumps, ensure_ascii=False, allow_nan=False)
 
 
@@ -33,7 +35,9 @@ def encode_column(column: Sequence[Any]) -> Iterator[str]:
     if period:
         yield _dumps({"values": list(column[:period]), "count": count})
     elif (numbers := _numbered(column)) is not None:
-        yield f'{{"values": {_dumps(list(numbers))}, "rows": ['
+        yield '{"values": ['
+        yield from _listed(numbers)
+        yield '], "rows": ['
         yield from _listed(map(numbers.__getitem__, column))
         yield "]}"
     elif isinstance(column, Digests) or all(isinstance(each, str) and len(each) == DIGEST_WIDTH for each in column):
@@ -123,13 +127,14 @@ class ColumnReader:
             self._rest = self._rest[len(_DIGESTS) :]
             return self._digests()
         if self._rest.startswith(_VALUES):
+            self._rest = self._rest[len(_VALUES) :]
             return self._values(name)
         return decode_column(name, json.loads(self._line()))
 
     def _list(self, name: str, end: bytes) -> Sequence[Any]:
         """What is behind the bracket of a list, up to the end of the line, which is `end`."""
         builder = ColumnBuilder(repeats=False)
-        between = b'", "' if self._rest.startswith(b'"') else b"], [" if self._rest.startswith(b"[") else b", "
+        between = self._between()
         while b"\n" not in self._rest:
             found, self._rest = _cut(self._rest, between)
             builder.extend(_decode_values(name, found))
@@ -154,17 +159,24 @@ class ColumnReader:
         return column
 
     def _values(self, name: str) -> Sequence[Any]:
-        held, seen = bytearray(self._rest), 0
-        while held.find(_THEN_ROWS, seen) < 0 and held.find(b"\n", seen) < 0:
-            seen, self._rest = max(0, len(held) - len(_THEN_ROWS)), b""
+        """What is behind {"values": [ up to the end of the line."""
+        builder, between = ColumnBuilder(repeats=False), self._between()
+        while _THEN_ROWS not in (line := self._rest.partition(b"\n")[0]):
+            if len(line) < len(self._rest):
+                last, _, count = self._line().rpartition(_THEN_COUNT)
+                builder.extend(_decode_values(name, json.loads(b"[" + last + b"]")))
+                return Cycle(builder.built(), json.loads(count.removesuffix(b"}")))
+            found, self._rest = _cut(self._rest, between)
+            builder.extend(_decode_values(name, found))
             self._more()
-            held += self._rest
-        self._rest = bytes(held)
-        at, end = self._rest.find(_THEN_ROWS, seen), self._rest.find(b"\n", seen)
-        if at < 0 or 0 <= end < at:
-            return decode_column(name, json.loads(self._line()))
-        values, self._rest = self._rest[len(_VALUES) - 1 : at] + b"]", self._rest[at + len(_THEN_ROWS) :]
-        return Numbered(_decode_values(name, json.loads(values)), self._list("rows", b"]}"))
+        last, _, self._rest = self._rest.partition(_THEN_ROWS)
+        builder.extend(_decode_values(name, json.loads(b"[" + last + b"]")))
+        values = builder.built()
+        return Numbered(values if len(values) > _MOST_LISTED else list(values), self._list("rows", b"]}"))
+
+    def _between(self) -> bytes:
+        """What stands between items that are as the next one, with the end of the first."""
+        return b'", "' if self._rest.startswith(b'"') else b"], [" if self._rest.startswith(b"[") else b", "
 
 
 def _cut(text: bytes, between: bytes) -> tuple[list[Any], bytes]:

@@ -223,5 +223,5 @@ def _base_name(name: str) -> str:
 def _all_kinds(column: Sequence[Any]) -> Sequence[Any]:
     """Values of every kind that is in a column: those that repeat once, and one for all where all are alike."""
     if isinstance(column, Cycle | Numbered):
-        return column.values
+        return _all_kinds(column.values)
     return column[:1] if isinstance(column, Digests | Texts) else column

@@ -17,8 +17,9 @@ from typing import Any, TypeVar, overload
 DIGEST_WIDTH = 64
 _TEXT = "utf-8", "surrogatepass"
 _HEX = re.compile("[0-9a-f]*")
-# Until there are that many values, and more than half of them different, they are kept as numbers.
+# Until that many values are different, and more than half of all, they are kept as numbers; but not much more values.
 _MOST_VALUES = 4096
+_MOST_NUMBERED = 16 * _MOST_VALUES
 _ROWS = 8192
 
 T = TypeVar("T")
@@ -63,7 +64,7 @@ class Numbered(_Column[Any]):
     def __init__(self, values: Sequence[Any], rows: Sequence[int]) -> None:
         if rows and not (isinstance(rows, array) and rows.typecode in "qI"):
             raise ValueError("the rows of a column are no whole numbers")
-        self.values, self._rows = list(values), rows if isinstance(rows, array) else array("I", rows)
+        self.values, self._rows = values, rows if isinstance(rows, array) else array("I", rows)
         if rows and not 0 <= min(rows) <= max(rows) < len(self.values):
             raise ValueError(f"a column has rows beyond its {len(self.values)} values")
         if self._rows.typecode == "q":
@@ -150,7 +151,8 @@ class ColumnBuilder:
                 self._kind = next(iter(kinds), None)
                 numbers = self._numbers
                 self._rows.extend([numbers.setdefault(value, len(numbers)) for value in values])
-                if len(numbers) > _MOST_VALUES and len(numbers) * 2 > len(self._rows):
+                different = len(numbers)
+                if different > _MOST_NUMBERED or _MOST_VALUES < different > len(self._rows) // 2:
                     self._unfold()
                 return
             self._unfold()

@@ -135,7 +135,7 @@ class Ledger:
                         # The ledger comes first: its presence marks the directory as ours for whoever scans next.
                         if not self._path.exists():
                             self._join(own=False)
-                        self._journal = self._journal_path.open("w", encoding="utf-8")
+                        self._journal = self._journal_path.open("a", encoding="utf-8")
                     self._journal.write(f'{{"name": {json.dumps(name)}, {text[1:]}\n')
                     self._journal.flush()
             except DiskError:

@@ -24,6 +24,7 @@ from maskloss.core.dataset.scan import DatasetConfig, scan_dataset
 from maskloss.core.dataset.shard import Shard
 from maskloss.core.demo.encoders import DemoLatentEncoder, DemoTextEncoder
 from maskloss.core.files import write_text
+from maskloss.core.masks import ledger as ledger_module
 from maskloss.core.masks.build_masks import build_masks
 from maskloss.core.masks.ledger import open_ledger
 from maskloss.core.masks.merge_alpha import merge_dataset_alpha
@@ -83,8 +84,9 @@ def merge_it(root: Path, directory: Path) -> None:
     merge_dataset_alpha(folder_dataset(root), directory)
 
 
-def note_it(directory: Path, names: list[str]) -> None:
-    """As a step does that fills a folder."""
+def note_it(directory: Path, names: list[str], most_noted: int = ledger_module.MOST_NOTED) -> None:
+    """As a step does that fills a folder; its journal is joined after `most_noted` names."""
+    ledger_module.MOST_NOTED = most_noted
     with open_ledger(directory, "Step") as ledger:
         for name in names:
             target = directory / f"{name}.png"

@@ -45,6 +45,7 @@ def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     monkeypatch.setattr(module, "_BLOCK_BYTES", request.param)
     monkeypatch.setattr(module, "_ROWS", max(1, request.param // 8))
     monkeypatch.setattr(module, "_FEW", request.param)
+    monkeypatch.setattr(module, "_MOST_LISTED", request.param)
     return request.param
 
 
@@ -54,6 +55,9 @@ def columns(draw: random.Random) -> dict[str, list[Any]]:
     return {
         "texts": texts,
         "few": draw.choices((*texts[:4], "x"), k=count),
+        "half": [text for text in dict.fromkeys(texts) for _ in range(2)],
+        "few digests": [f"{number % 20:064x}" for number in range(2 * count)],
+        "few numbers": [number // 3 for number in range(2 * count)],
         "numbers": [draw.randrange(-9, 10**19) for _ in range(count)],
         "floats": [draw.random() for _ in range(count)],
         "mixed": [*draw.choices((None, 2, 2.5, True, "a, b"), k=count), 3, 4, 5],
@@ -76,7 +80,7 @@ def test_columns_come_back(block: int, seed: int) -> None:
     if "wide" in whole["of"] and "text" in whole["of"]["wide"]:
         with pytest.raises(ValueError, match=r"."):
             ColumnReader(io.BytesIO(content)).tables()
-        content = content.replace(lines[6].encode("utf-8", "surrogatepass"), b'"wide": [1]')
+        content = content.replace(lines[9].encode("utf-8", "surrogatepass"), b'"wide": [1]')
         of_lines = ColumnReader(io.BytesIO(content)).tables()["of"]
         assert list(of_lines.pop("wide")) == [1]
     else:

@@ -27,6 +27,7 @@ KINDS: dict[str, Callable[[random.Random], Any]] = {
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_VALUES", 8)
+    monkeypatch.setattr(module, "_MOST_NUMBERED", 30)
     monkeypatch.setattr(module, "_ROWS", 3)
 
 
@@ -70,13 +71,16 @@ def test_each_kind_has_a_column_of_its_own(kind: str, column: type) -> None:
     assert_is(found, values)
 
 
-def test_what_repeats_is_kept_once_and_what_does_not_is_packed() -> None:
-    for different, expected in ((5, Numbered), (100, Texts)):
-        builder = ColumnBuilder(repeats=True)
-        for start in range(0, 100, 10):
-            builder.extend([f"text {number % different}" for number in range(start, start + 10)])
-        assert isinstance(builder.built(), expected)
-        assert_is(builder.built(), [f"text {number % different}" for number in range(100)])
+@pytest.mark.parametrize(("count", "times", "expected"), [(100, 20, Numbered), (100, 5, Numbered), (100, 1, Texts),
+                                                          (300, 5, Texts)])  # fmt: skip
+def test_what_repeats_is_kept_once_and_what_does_not_or_is_much_is_packed(
+    count: int, times: int, expected: type
+) -> None:
+    builder, values = ColumnBuilder(repeats=True), [f"text {number // times}" for number in range(count)]
+    for start in range(0, count, 10):
+        builder.extend(values[start : start + 10])
+    assert isinstance(builder.built(), expected)
+    assert_is(builder.built(), values)
 
 
 def test_columns_that_cannot_be_are_refused() -> None:

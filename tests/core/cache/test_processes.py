@@ -230,11 +230,12 @@ def test_two_processes_build_masks_in_one_folder(root: Path, tmp_path: Path) -> 
     assert not list(tmp_path.glob(".*.journal"))
 
 
+@pytest.mark.parametrize("most_noted", [50_000, 7])
 @pytest.mark.parametrize("shared", [True, False])
-def test_two_processes_keep_one_ledger(tmp_path: Path, shared: bool) -> None:
+def test_two_processes_keep_one_ledger(tmp_path: Path, shared: bool, most_noted: int) -> None:
     names = [f"n{number}" for number in range(60)]
     parts = (names, names) if shared else (names[::2], names[1::2])
-    running = [started(note_it, tmp_path, part) for part in parts]
+    running = [started(note_it, tmp_path, part, most_noted) for part in parts]
     for process in running:
         process.join(SECONDS)
     assert [process.exitcode for process in running] == [0, 0]
@@ -244,3 +245,29 @@ def test_two_processes_keep_one_ledger(tmp_path: Path, shared: bool) -> None:
         foreign = [name for name in names if ledger.record(name).details["state"] == "foreign"]
     assert foreign == [], "nobody's file is taken for a stranger's"
     assert not list(tmp_path.glob("*.journal"))
+
+
+def test_a_ledger_of_which_one_writer_is_killed_at_random_moments_loses_nothing(tmp_path: Path) -> None:
+    moments = random.Random(6)
+    names = [f"n{number:03}" for number in range(90)]
+    for number in range(KILLS // 2):
+        directory = tmp_path / str(number)
+        running = [started(note_it, directory, names[start::3], 7) for start in range(3)]
+        enough = moments.randrange(30)
+        while len(list(directory.glob("[!.]*.png"))) < enough and running[0].is_alive():
+            time.sleep(0.001)
+        running[0].kill()
+        for process in running:
+            process.join(SECONDS)
+        assert [process.exitcode for process in running[1:]] == [0, 0]
+        with open_ledger(directory, "Step") as ledger:
+            states = {name: ledger.state(name, directory / f"{name}.png", "one") for name in names}
+        assert {states[name] for name in (*names[1::3], *names[2::3])} == {FileState.UNCHANGED}
+        begun = [name for name, state in states.items() if state is FileState.OUTDATED]
+        assert set(states.values()) <= {FileState.UNCHANGED, FileState.ABSENT, FileState.OUTDATED}, "none is foreign"
+        assert len(begun) <= 1, "the one that it was at"
+        assert hidden(directory) == []
+        note_it(directory, [name for name, state in states.items() if state is not FileState.UNCHANGED])
+        with open_ledger(directory, "Step") as ledger:
+            assert {ledger.state(name, directory / f"{name}.png", "one") for name in names} == {FileState.UNCHANGED}
+        assert not list(directory.glob("*.journal"))

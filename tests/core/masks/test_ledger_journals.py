@@ -85,12 +85,15 @@ def test_what_was_noted_when_joining_was_interrupted_is_joined_at_the_end(
 
     with monkeypatch.context() as broken:
         broken.setattr(Ledger, "_join", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            ledger.begin("b", "one")
+        for name in "bc":
+            with pytest.raises(KeyboardInterrupt):
+                ledger.begin(name, "one")
+    (journal,) = tmp_path.glob("*.journal")
+    assert [json.loads(line)["name"] for line in journal.read_text().splitlines()] == ["a", "a", "b", "c"]
     context.__exit__(None, None, None)
     assert journal_names(tmp_path) == []
     assert state(tmp_path, "a", "one") is FileState.UNCHANGED
-    assert sorted(json.loads((tmp_path / MASK_LEDGER).read_text())["items"]) == ["a", "b"]
+    assert sorted(json.loads((tmp_path / MASK_LEDGER).read_text())["items"]) == ["a", "b", "c"]
 
 
 def test_nothing_is_left_to_one_that_is_silent_or_has_ended(tmp_path: Path) -> None:
