@@ -144,7 +144,7 @@ const WORDS = {
     carryNothing: "此帧不要修正，也不再向后延续（S）",
     of: (at, all) => `${at} / ${all}`,
     nothing: "没有符合条件的照片。",
-    noFaces: "这里没有已知的人脸。Keep Person 会查找人脸：请在运行后查看它的数据集。",
+    noFaces: "这里没有已知的人脸。“只保留目标人物”会查找人脸：请在运行后查看它的数据集。",
     readOnly: {
       title: "查看", who: "人脸（W）", picture: "照片及其遮罩，为生成报告时的状态", noFaces: "这里没有已知的人脸。",
     },
