@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 
 import { onePersonIsFound, testDrive } from "./demo.js";
 import { SECONDS, Session } from "./session.js";
-import { helpOpens, subgraphsAreFound, workflowsOpen } from "./workflows.js";
+import { helpIsChinese, helpOpens, subgraphsAreFound, workflowsOpen } from "./workflows.js";
 
 const PLACES = {
   1: [0, 0],
@@ -53,6 +53,7 @@ try {
   await session.step("every shipped workflow opens and is its twin", () => workflowsOpen(session, workflows));
   await session.step("the two subgraphs are found by name", () => subgraphsAreFound(session, subgraphs));
   await session.step("every page of help opens", () => helpOpens(session));
+  await session.step("help is Chinese in a Chinese editor", () => helpIsChinese(session));
   await session.step("the console has no error", () => assert.deepEqual(session.complaints, []));
 } finally {
   // Whatever went wrong before is what has to be told.

@@ -123,3 +123,23 @@ export async function helpOpens(session) {
   }
   await session.picture("help");
 }
+
+/** In a Chinese editor a node's help is the Chinese page, with the same picture. */
+export async function helpIsChinese(session) {
+  const { page } = session;
+  const type = "MaskLossDatasetCutOut";
+  await page.evaluate(() => app.extensionManager.setting.set("Comfy.Locale", "zh"));
+  await session.open();
+  await page.evaluate((wanted) => {
+    app.graph.clear();
+    const node = LiteGraph.createNode(wanted);
+    app.graph.add(node);
+    app.canvas.deselectAll();
+    app.canvas.selectNode(node);
+  }, type);
+  await page.getByTestId("info-button").click();
+  await page.getByRole("columnheader", { name: "范围或选项" }).first().waitFor({ state: "attached" });
+  const source = `img[src$="pictures/${type}.jpg"]`;
+  await page.waitForFunction((wanted) => document.querySelector(wanted)?.naturalWidth > 0, source);
+  await page.evaluate(() => app.extensionManager.setting.set("Comfy.Locale", "en"));
+}
