@@ -17,10 +17,15 @@ from .comfy_server import Server, running_server
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    checkout = os.environ.get("COMFYUI_PATH")
-    if not checkout:
+def checkout() -> str:
+    path = os.environ.get("COMFYUI_PATH")
+    if not path:
         pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(checkout: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from running_server(checkout, tmp_path_factory.mktemp("comfyui"))
 
 

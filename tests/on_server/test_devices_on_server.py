@@ -56,12 +56,12 @@ class Text:
 
 
 @pytest.fixture(scope="module")
-def files(server: Server) -> None:
+def files(checkout: str, server: Server) -> None:
     """The WAN among the server's models, and a cache of four pictures in its output."""
     folder = server.base / "models/diffusion_models"
     folder.mkdir(parents=True, exist_ok=True)
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
-    command = [python, "-c", _WAN, os.environ["COMFYUI_PATH"], str(folder / "devices_wan.safetensors")]
+    command = [python, "-c", _WAN, checkout, str(folder / "devices_wan.safetensors")]
     subprocess.run(command, check=True, cwd=server.base)
     items = []
     for number in range(4):

@@ -69,14 +69,14 @@ class Text:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(checkout: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The models, and a cache of four pictures."""
     folder = tmp_path_factory.mktemp("ranks")
     paths = [folder / "models" / name for name in MODELS]
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
     python = os.environ.get("COMFYUI_PYTHON", sys.executable)
-    command = [python, "-c", _MAKE, os.environ["COMFYUI_PATH"], *map(str, paths)]
+    command = [python, "-c", _MAKE, checkout, *map(str, paths)]
     subprocess.run(command, check=True, cwd=folder)
     items = []
     for number in range(4):

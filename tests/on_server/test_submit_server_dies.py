@@ -20,10 +20,7 @@ pytestmark = [pytest.mark.comfy, pytest.mark.skipif(not Path("/proc").is_dir(), 
 
 
 @pytest.fixture
-def mortal(tmp_path: Path) -> Iterator[Server]:
-    checkout = os.environ.get("COMFYUI_PATH")
-    if not checkout:
-        pytest.skip("COMFYUI_PATH names no ComfyUI checkout")
+def mortal(checkout: str, tmp_path: Path) -> Iterator[Server]:
     yield from running_server(checkout, tmp_path)
 
 
