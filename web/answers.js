@@ -5,9 +5,11 @@
  * itself says that the server is gone, and tells with "reconnected" when to ask again.
  */
 export async function answerOf(api, route) {
-  const answer = await api.fetchApi(route).catch((problem) => {
-    if (problem instanceof TypeError) return null; // what fetch rejects with where there is no connection
+  try {
+    const answer = await api.fetchApi(route);
+    return answer.ok ? await answer.json() : null; // its body may be cut off as well
+  } catch (problem) {
+    if (problem instanceof TypeError) return null; // what both reject with where there is no connection
     throw problem;
-  });
-  return answer?.ok ? answer.json() : null;
+  }
 }

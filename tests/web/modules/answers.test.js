@@ -18,6 +18,7 @@ describe("answerOf", () => {
       throw new TypeError("Failed to fetch");
     };
     expect(await answerOf(api(cutOff), "/a")).toBe(null);
+    expect(await answerOf(api(async () => ({ ok: true, json: cutOff })), "/a")).toBe(null);
   });
 
   test("hides no other failure", async () => {
