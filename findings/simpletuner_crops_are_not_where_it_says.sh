@@ -2,7 +2,7 @@
 # One would guess: `crop: true`, whose style is "random" where none is given, cuts a photograph at random and notes where
 # (crop_coordinates), so that SDXL's size conditioning says the truth and a mask can be cut at the same place.
 # What happens (SimpleTuner 3.1.6 from PyPI, trainingsample 0.3.2): the library that cuts does not tell where. What is noted is
-# always the middle, in half a dozen crops off by up to half of the play. With `crop_style: center` both agree. Nothing is
+# always the middle; of a dozen crops hardly one is there. With `crop_style: center` both agree. Nothing is
 # said. (In its repository at bc8e6ab, run whole, picture, note and mask of `crop: false` were at three different places.)
 # Why it matters here: a mask in a conditioning dataset is cut by the same code, at a random place of its own: the weights
 # lie beside the person. And SDXL learns that off-centre pictures are centred ones, which is what that conditioning was to

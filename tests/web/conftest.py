@@ -12,7 +12,9 @@ from typing import Any
 
 import maskloss
 import pytest
+from PIL import Image, ImageOps
 
+from benchmarks.photographs import read_rgb
 from tests.on_server.comfy_server import Server, running_server
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -59,3 +61,28 @@ def browse(chromium: str, tmp_path: Path) -> Browse:
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def two_people(server: Server, tmp_path: Path) -> Server:
+    """The server with photographs of two people in its folder `people`, and one of each in the input itself."""
+    place_two_people(tmp_path / "input")
+    (tmp_path / "input/people").mkdir()
+    for name in ("two_people.png", "the_person.png"):
+        (tmp_path / "input" / name).rename(tmp_path / "input/people" / name)
+    return server
+
+
+def place_two_people(folder: Path) -> None:
+    """The README's pictures: two portraits in the public domain side by side, and another view of the second."""
+    first, second = (Image.fromarray(read_rgb(name)) for name in ("grace_hopper.jpg", "astronaut.png"))
+    second = second.resize((1024, 1024))
+    first = first.resize((first.width * 1024 // first.height, 1024))
+    group = Image.new("RGB", (first.width + second.width, 1024))
+    group.paste(first)
+    group.paste(second, (first.width, 0))
+    group.save(folder / "two_people.png")
+    first.save(folder / "somebody_else.png")
+    second.save(folder / "the_person.png")
+    turned = ImageOps.mirror(second).rotate(8, Image.Resampling.BICUBIC)
+    turned.crop((80, 0, 880, 840)).save(folder / "one_of_them.png")

@@ -15,13 +15,12 @@ import maskloss
 import numpy as np
 import pytest
 from maskloss.core.bundled.install import copy_demo_photographs
-from PIL import Image, ImageOps
+from PIL import Image
 
-from benchmarks.photographs import read_rgb
 from tests.helpers.workflow_graph import opened
 from tests.on_server.comfy_server import Server, node
 
-from .conftest import Browse
+from .conftest import Browse, place_two_people
 
 pytestmark = [pytest.mark.comfy, pytest.mark.models, pytest.mark.photographs]
 
@@ -38,21 +37,6 @@ def editor(server: Server, tmp_path: Path) -> Server:
         Image.fromarray(rgba_HWC).save(tmp_path / f"input/photos/{name}.png")
     _place_what_the_workflows_name(tmp_path)
     return server
-
-
-def place_two_people(folder: Path) -> None:
-    """The README's pictures: two portraits in the public domain side by side, and another view of the second."""
-    first, second = (Image.fromarray(read_rgb(name)) for name in ("grace_hopper.jpg", "astronaut.png"))
-    second = second.resize((1024, 1024))
-    first = first.resize((first.width * 1024 // first.height, 1024))
-    group = Image.new("RGB", (first.width + second.width, 1024))
-    group.paste(first)
-    group.paste(second, (first.width, 0))
-    group.save(folder / "two_people.png")
-    first.save(folder / "somebody_else.png")
-    second.save(folder / "the_person.png")
-    turned = ImageOps.mirror(second).rotate(8, Image.Resampling.BICUBIC)
-    turned.crop((80, 0, 880, 840)).save(folder / "one_of_them.png")
 
 
 def _place_what_the_workflows_name(base: Path) -> None:

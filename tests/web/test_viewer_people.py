@@ -15,7 +15,6 @@ from maskloss.core.images import load_mask
 from tests.on_server.comfy_server import Server, node
 
 from .conftest import Browse
-from .test_browser import place_two_people
 
 pytestmark = [pytest.mark.comfy, pytest.mark.models, pytest.mark.photographs]
 
@@ -34,18 +33,9 @@ PROMPT = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def editor(server: Server, tmp_path: Path) -> Server:
-    place_two_people(tmp_path / "input")
-    (tmp_path / "input/people").mkdir()
-    for name in ("two_people.png", "the_person.png"):
-        (tmp_path / "input" / name).rename(tmp_path / "input/people" / name)
-    return server
-
-
 @pytest.mark.parametrize("vue", [False, True], ids=["litegraph", "nodes2"])
-def test_the_one_who_is_clicked_on_keeps_weight(editor: Server, browse: Browse, tmp_path: Path, vue: bool) -> None:
-    browse("people.js", editor, vue=vue, palette="dark", prompt=PROMPT)
+def test_the_one_who_is_clicked_on_keeps_weight(two_people: Server, browse: Browse, tmp_path: Path, vue: bool) -> None:
+    browse("people.js", two_people, vue=vue, palette="dark", prompt=PROMPT)
     kept_HW = load_mask(tmp_path / "output/person/two_people.png")
     half = kept_HW.shape[1] // 2
     assert np.count_nonzero(kept_HW[:, :half]) > 0.1 * kept_HW[:, :half].size

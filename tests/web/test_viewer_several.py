@@ -18,7 +18,6 @@ from maskloss.core.images import load_mask
 from tests.on_server.comfy_server import Server, node
 
 from .conftest import Browse
-from .test_browser import place_two_people
 
 pytestmark = [pytest.mark.comfy, pytest.mark.models, pytest.mark.photographs]
 
@@ -43,22 +42,13 @@ PROMPT = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def editor(server: Server, tmp_path: Path) -> Server:
-    place_two_people(tmp_path / "input")
-    (tmp_path / "input/people").mkdir()
-    for name in ("two_people.png", "the_person.png"):
-        (tmp_path / "input" / name).rename(tmp_path / "input/people" / name)
-    return server
-
-
 @pytest.mark.parametrize(("vue", "palette"), [(False, "light"), (True, "dark")], ids=["litegraph", "nodes2"])
 def test_what_is_painted_over_one_person_is_theirs_and_that_of_all_together(
-    editor: Server, browse: Browse, tmp_path: Path, vue: bool, palette: str
+    two_people: Server, browse: Browse, tmp_path: Path, vue: bool, palette: str
 ) -> None:
-    editor.run(PROMPT)
+    two_people.run(PROMPT)
     before = _files(tmp_path)
-    browse("several.js", editor, vue=vue, palette=palette, prompt=PROMPT)
+    browse("several.js", two_people, vue=vue, palette=palette, prompt=PROMPT)
     after = _files(tmp_path)
     changed = {name for name, content in after.items() if before[name] != content}
     assert changed == {"two_people@grace", "two_people@together"}, "of the others nothing was encoded again"
